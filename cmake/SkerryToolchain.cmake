@@ -1,0 +1,30 @@
+# Warnings, sanitizers, ccache and mold. Everything here applies to our own targets only.
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  # Precompiled headers need the sloppiness settings below to be cached at all.
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+      ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+      ${CCACHE_PROGRAM})
+endif()
+
+find_program(MOLD_PROGRAM mold)
+if(MOLD_PROGRAM)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+add_library(skerry_options INTERFACE)
+target_compile_options(skerry_options INTERFACE -Wall -Wextra -Wpedantic -fno-omit-frame-pointer)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # -fpch-deps is what lets ccache see through a precompiled header.
+  target_compile_options(skerry_options INTERFACE -fpch-deps)
+endif()
+if(SKERRY_WERROR)
+  target_compile_options(skerry_options INTERFACE -Werror)
+endif()
+target_include_directories(skerry_options INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
+
+if(SKERRY_SANITIZE)
+  add_compile_options(-fsanitize=${SKERRY_SANITIZE} -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${SKERRY_SANITIZE})
+endif()

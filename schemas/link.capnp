@@ -1,0 +1,167 @@
+@0xd1c9a4e1f27b3302;
+
+# What crosses a link between an edge or gateway (DEALER) and the node above it (ROUTER). One message is one ZeroMQ
+# message: part 1 holds a Message; Batch and Sets carry raw bytes in the parts after it, so that they are copied once.
+#
+# Compatibility: fields and message kinds are only added, with higher ordinals; what a peer does not know it skips.
+# `protocol` is raised only when a peer that does not know the change would do harm; both sides then speak the lower
+# of the two numbers, and refuse with Bye{version} below `protocolMin`.
+
+using Cxx = import "/capnp/c++.capnp";
+$Cxx.namespace("skerry::wire");
+
+struct Message {
+  session @0 :UInt64;     # 0 before Welcome; messages of another session are dropped
+  union {
+    hello @1 :Hello;
+    welcome @2 :Welcome;
+    batch @3 :Batch;
+    ack @4 :Ack;
+    need @5 :Need;
+    sets @6 :Sets;
+    credit @7 :Credit;
+    config @8 :Config;
+    redirect @9 :Redirect;
+    join @10 :Join;
+    joined @11 :Joined;
+    bye @12 :Bye;
+    ping @13 :Ping;
+    pong @14 :Ping;
+  }
+}
+
+struct EpochId {
+  bootCounter @0 :UInt64;
+  random @1 :Data;        # 16 bytes
+}
+
+struct Range {
+  first @0 :UInt64;
+  last @1 :UInt64;        # inclusive
+}
+
+struct StreamKey {
+  edge @0 :UInt64;
+  epoch @1 :EpochId;
+  stream @2 :UInt8;
+}
+
+# Of one stream that the sender of Hello holds or held.
+struct StreamState {
+  key @0 :StreamKey;
+  held @1 :List(Range);      # in the spool, not yet released
+  released @2 :List(Range);  # deleted after the receiver's ack: the receiver must have these
+  last @3 :UInt64;           # the newest sequence that was ever committed
+  closed @4 :Bool;           # an older epoch: `last` is its end
+  lastDigest @5 :UInt64;     # checksum of record `last`, 0 when it is no longer held
+}
+
+struct Hello {
+  protocol @0 :UInt16;
+  protocolMin @1 :UInt16;
+  features @2 :UInt64;       # bits; none defined yet
+  edge @3 :UInt64;
+  instance @4 :Data;         # 16 random bytes, new with each process start
+  streams @5 :List(StreamState);
+  wallNs @6 :Int64;
+  monotonicNs @7 :Int64;
+  software @8 :Text;         # "skerry-edge 0.1.0"
+  receiver @9 :Data;         # the incarnation of the receiver that acknowledged last; empty: none yet
+  current @10 :EpochId;      # the epoch that is being written
+}
+
+struct Welcome {
+  protocol @0 :UInt16;
+  features @1 :UInt64;
+  durable @2 :List(StreamHeld);  # what need not be sent again
+  creditBytes @3 :UInt64;        # how many bytes of batches may be unacknowledged
+  configVersion @4 :UInt64;
+  serverTimeNs @5 :Int64;
+  incarnation @6 :Data;          # 16 random bytes, kept by the receiver's store
+  lostCustody @7 :List(StreamHeld);  # released by the sender, yet not here: written as lost
+  batchBytesMax @8 :UInt32;
+}
+
+struct StreamHeld {
+  key @0 :StreamKey;
+  ranges @1 :List(Range);
+}
+
+enum Lane {
+  live @0;
+  backlog @1;
+  alert @2;
+}
+
+# Part 2: one run (docs/formats.md).
+struct Batch {
+  number @0 :UInt64;       # ascending within the session, from 1; for diagnosis
+  lane @1 :Lane;
+}
+
+enum AckLevel {
+  durable @0;
+  safe @1;                 # reserved: replicated or backed up
+}
+
+struct Ack {
+  level @0 :AckLevel;
+  ranges @1 :List(StreamHeld);
+  freedBytes @2 :UInt64;   # of credit, by this ack
+}
+
+# The receiver lacks these sets. Batches that name them are kept back until they arrive, and count against credit.
+struct Need {
+  edge @0 :UInt64;
+  sets @1 :List(Data);     # 16 bytes each
+}
+
+# Parts 2 and on: one set each, zstd-compressed, in the order of `sets`.
+struct Sets {
+  edge @0 :UInt64;
+  sets @1 :List(Data);
+  missing @2 :List(Data);  # asked for, and not here: the batch that names it can't be kept
+}
+
+struct Credit {
+  bytes @0 :UInt64;        # replaces what Welcome gave
+}
+
+struct Config {
+  version @0 :UInt64;
+  document @1 :Data;
+}
+
+struct Redirect {
+  owner @0 :Text;
+  reserved @1 :Data;
+}
+
+struct Join {
+  publicKey @0 :Data;      # 32 bytes, CURVE
+  software @1 :Text;
+}
+
+struct Joined {
+  edge @0 :UInt64;
+  site @1 :Text;
+}
+
+struct Bye {
+  enum Reason {
+    stopping @0;           # reconnect later
+    revoked @1;
+    duplicate @2;          # another live node uses this key
+    superseded @3;         # a newer session of the same edge took over
+    version @4;
+    protocolError @5;
+    expired @6;            # the token of a join
+  }
+  reason @0 :Reason;
+  message @1 :Text;
+}
+
+struct Ping {
+  wallNs @0 :Int64;
+  monotonicNs @1 :Int64;
+}

@@ -1,0 +1,1 @@
+// Nothing here: the target needs one source that uses its precompiled headers.
