@@ -27,6 +27,7 @@ struct Message {
     bye @12 :Bye;
     ping @13 :Ping;
     pong @14 :Ping;
+    origins @15 :Origins;
   }
 }
 
@@ -164,4 +165,9 @@ struct Bye {
 struct Ping {
   wallNs @0 :Int64;
   monotonicNs @1 :Int64;
+}
+
+# The edges further out for which the sender asks to speak. One that belongs to another key is refused with Bye.
+struct Origins {
+  edges @0 :List(UInt64);
 }

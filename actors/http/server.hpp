@@ -1,0 +1,96 @@
+#pragma once
+
+// The HTTP server that edge and cloud share: HTTP/1.1 over Boost.Beast, on TCP and on Unix sockets.
+//
+// It owns its threads (`threads`, default 1) and runs handlers on them; a handler that needs longer takes the
+// responder along and answers from any thread. Bounds: connections, header and body size, time for a request and
+// for an idle connection; each has a counter. It checks Host and Origin (against DNS rebinding and cross-origin
+// requests), sends no CORS headers, and compresses with gzip where the client asks.
+
+#include "schemas/error.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace prometheus {
+class Registry;
+}
+
+namespace skerry::http {
+
+// Who asks. `operator_socket`: through the Unix socket that only root (or the node's own user) can open.
+enum class principal : std::uint8_t { anonymous_loopback, anonymous_remote, bearer, operator_socket };
+
+struct request {
+  std::string method; // "GET"
+  std::string path;   // decoded, without query: "/api/v1/query"
+  std::vector<std::pair<std::string, std::string>> parameters; // query and form body, decoded, in order
+  std::vector<std::pair<std::string, std::string>> headers;    // names in lower case
+  std::string body;
+  principal who = principal::anonymous_loopback;
+  std::string capture; // what a `{}` in the route's path matched, decoded
+
+  [[nodiscard]] const std::string* parameter(std::string_view name) const noexcept; // the first; null when absent
+  [[nodiscard]] std::vector<std::string_view> all(std::string_view name) const;     // "match[]"
+  [[nodiscard]] std::string_view header(std::string_view name) const noexcept;
+};
+
+struct response {
+  unsigned status = 200;
+  std::string content_type = "application/json";
+  std::string body;
+  std::vector<std::pair<std::string, std::string>> headers;
+};
+
+// Answers once, from any thread; the first answer counts. Dropped unanswered: 500.
+class responder {
+public:
+  virtual ~responder() = default;
+  virtual void answer(response with) = 0;
+  [[nodiscard]] virtual bool client_gone() const noexcept = 0;
+};
+using responder_ptr = std::shared_ptr<responder>;
+using handler = std::function<void(const request&, responder_ptr)>;
+
+struct route {
+  std::string method; // "GET", "POST"
+  std::string path;   // exact, or with one "{}" for one segment: "/api/v1/label/{}/values"
+  handler run;
+  // Changes state: only through the operator socket or with the token.
+  bool changes_state = false;
+};
+
+struct server_config {
+  std::string listen = "127.0.0.1:7480"; // host:port, [v6]:port; empty: no TCP
+  std::string unix_socket;               // path; empty: none; made with mode 0600
+  std::string bearer_token;              // empty: none. Never logged.
+  bool allow_remote_unauthenticated = false;
+  std::size_t threads = 1;
+  std::size_t connections_max = 512;
+  std::size_t header_bytes_max = 16 << 10;
+  std::size_t body_bytes_max = 32 << 20;
+  std::chrono::milliseconds request_timeout{30'000}; // to read one request, and to write one answer
+  std::chrono::milliseconds idle_timeout{120'000};
+  std::vector<std::string> hosts_allowed; // besides loopback names and the address listened on
+  std::string metric_prefix = "skerry";
+
+  // What is wrong with it, as a sentence; e.g. a bind beyond loopback without a token.
+  [[nodiscard]] result<void> validate() const;
+};
+
+class server {
+public:
+  // Binds before it returns. conflict: the port or socket is in use (says what to do); io: other reasons.
+  [[nodiscard]] static result<std::unique_ptr<server>> start(server_config config, std::vector<route> routes,
+                                                             prometheus::Registry& metrics);
+  virtual ~server() = default; // stops accepting, closes connections, joins threads
+  [[nodiscard]] virtual std::string address() const = 0; // "127.0.0.1:7480", with the real port where 0 was asked
+};
+
+} // namespace skerry::http

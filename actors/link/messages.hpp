@@ -1,0 +1,120 @@
+#pragma once
+
+// The messages of schemas/link.capnp as plain structs, and their one encoder and decoder.
+
+#include "actors/link/transport.hpp"
+#include "schemas/model/range_set.hpp"
+#include "schemas/model/record.hpp"
+#include "schemas/model/series.hpp"
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace skerry::link {
+
+inline constexpr std::uint16_t protocol_version = 1;
+inline constexpr std::uint16_t protocol_version_min = 1;
+
+using nonce = std::array<std::uint8_t, 16>;
+
+struct stream_held {
+  stream_key key;
+  range_set ranges;
+};
+
+struct hello_stream {
+  stream_key key;
+  range_set held;
+  range_set released;
+  sequence last = 0;
+  bool closed = false;
+  std::uint64_t last_digest = 0;
+};
+
+struct hello {
+  std::uint16_t protocol = protocol_version;
+  std::uint16_t protocol_min = protocol_version_min;
+  std::uint64_t features = 0;
+  edge_id edge = edge_id::none;
+  nonce instance{};
+  std::vector<hello_stream> streams;
+  std::int64_t wall_ns = 0;
+  std::int64_t monotonic_ns = 0;
+  std::string software;
+  nonce receiver{}; // all zero: none yet
+  epoch_id current;
+};
+
+struct welcome {
+  std::uint16_t protocol = protocol_version;
+  std::uint64_t features = 0;
+  std::vector<stream_held> durable;
+  std::uint64_t credit_bytes = 0;
+  std::uint64_t config_version = 0;
+  std::int64_t server_time_ns = 0;
+  nonce incarnation{};
+  std::vector<stream_held> lost_custody;
+  std::uint32_t batch_bytes_max = 0;
+};
+
+enum class lane : std::uint16_t { live = 0, backlog = 1, alert = 2 };
+
+struct batch {
+  std::uint64_t number = 0;
+  link::lane lane = link::lane::live;
+  skerry::run run; // part 2
+};
+
+struct ack {
+  std::vector<stream_held> ranges; // level: durable
+  std::uint64_t freed_bytes = 0;
+};
+
+struct need {
+  edge_id edge = edge_id::none;
+  std::vector<set_hash> sets;
+};
+
+struct sets {
+  edge_id edge = edge_id::none;
+  std::vector<series_set_ptr> found; // decoded; the hash of each was compared with the name it came under
+  std::vector<set_hash> missing;
+};
+
+struct credit { std::uint64_t bytes = 0; };
+struct config { std::uint64_t version = 0; byte_buffer document; };
+struct redirect { std::string owner; };
+struct join { curve_key public_key; std::string software; };
+struct joined { edge_id edge = edge_id::none; std::string site; };
+
+enum class bye_reason : std::uint16_t {
+  stopping = 0, revoked, duplicate, superseded, version, protocol_error, expired,
+};
+struct bye { bye_reason reason = bye_reason::stopping; std::string message; };
+struct ping { std::int64_t wall_ns = 0; std::int64_t monotonic_ns = 0; };
+struct pong { std::int64_t wall_ns = 0; std::int64_t monotonic_ns = 0; };
+
+// The edges further out for which the sender asks to speak.
+struct origins { std::vector<edge_id> edges; };
+
+// A kind that this build does not know: skipped.
+struct unknown {};
+
+using body = std::variant<unknown, hello, welcome, batch, ack, need, sets, credit, config, redirect, join, joined, bye,
+                          ping, pong, origins>;
+
+struct message {
+  std::uint64_t session = 0;
+  link::body body;
+};
+
+[[nodiscard]] message_parts encode(const message& from);
+
+// Bounds every size first. malformed: does not decode or a bound is exceeded; corrupt: a set does not hash to its
+// name, or a run's header is damaged.
+[[nodiscard]] result<message> decode(const message_parts& parts, std::size_t bytes_max);
+
+} // namespace skerry::link

@@ -1,0 +1,85 @@
+#pragma once
+
+// Where a query's samples come from: the narrow interface between the PromQL engine and a store, an edge's spool
+// or a test.
+
+#include "schemas/model/series.hpp"
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace re2 {
+class RE2;
+}
+
+namespace skerry::promql {
+
+enum class match_op : std::uint8_t { equal, not_equal, regex, not_regex };
+
+// One `name op "value"`. Regular expressions are anchored, as in Prometheus. An absent label has the value "".
+class matcher {
+public:
+  // invalid_argument: the expression does not compile (the message is RE2's).
+  [[nodiscard]] static result<matcher> make(match_op op, std::string name, std::string value);
+
+  [[nodiscard]] bool matches(std::string_view value) const;
+  [[nodiscard]] match_op op() const noexcept { return op_; }
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+  [[nodiscard]] const std::string& value() const noexcept { return value_; }
+
+private:
+  match_op op_ = match_op::equal;
+  std::string name_;
+  std::string value_;
+  std::shared_ptr<const re2::RE2> regex_;
+};
+
+struct select_request {
+  std::vector<matcher> matchers; // all must match
+  std::int64_t from_ms = 0;      // samples with from <= t <= to
+  std::int64_t to_ms = 0;
+  std::int64_t step_ms = 0; // a hint; 0: every sample is wanted
+  std::uint64_t samples_max = 50'000'000;
+  const std::atomic<bool>* cancelled = nullptr; // polled; may be null
+};
+
+// Labels with `site` and `host`; times ascending and unique; both spans are as long. Valid during the call only.
+struct series_view {
+  const labels& all;
+  std::span<const std::int64_t> times_ms;
+  std::span<const double> values; // stale markers included
+};
+
+// What is known of a metric family somewhere.
+struct family_metadata {
+  std::string name;
+  metric_type type = metric_type::unknown;
+  std::string help;
+  std::string unit;
+
+  auto operator<=>(const family_metadata&) const = default;
+};
+
+// All methods may be called from several threads at once.
+class series_source {
+public:
+  virtual ~series_source() = default;
+
+  // Calls `each` once per series (by labels), in no stated order; one with no sample in the range may be left out.
+  // exhausted: over samples_max; cancelled.
+  virtual result<void> select(const select_request& request, const std::function<void(const series_view&)>& each) = 0;
+  // Label sets that match and have (or may have) samples in the range; each once.
+  virtual result<void> series(const select_request& request, const std::function<void(const labels&)>& each) = 0;
+  // Sorted, unique. Without matchers: of everything in the range.
+  virtual result<std::vector<std::string>> label_names(const select_request& request) = 0;
+  virtual result<std::vector<std::string>> label_values(std::string_view name, const select_request& request) = 0;
+  // Sorted by name; one entry per distinct (type, help, unit).
+  virtual result<std::vector<family_metadata>> metadata() = 0;
+};
+
+} // namespace skerry::promql
