@@ -65,6 +65,18 @@ range_set range_set::missing_in(sequence_range within) const {
   return out;
 }
 
+range_set range_set::common_with(sequence_range within) const {
+  range_set out;
+  for (auto it = find_range(ranges_, within.first); it != ranges_.end() && it->first <= within.last; ++it)
+    out.ranges_.push_back({std::max(it->first, within.first), std::min(it->last, within.last)});
+  return out;
+}
+
+sequence range_set::next(sequence from) const noexcept {
+  const auto it = find_range(ranges_, from);
+  return it == ranges_.end() ? 0 : std::max(it->first, from);
+}
+
 sequence range_set::contiguous_through() const noexcept {
   return !ranges_.empty() && ranges_.front().first <= 1 ? ranges_.front().last : 0;
 }
