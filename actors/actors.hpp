@@ -76,6 +76,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(skerry, first_custom_type_id)
   CAF_ADD_ATOM(skerry, skerry, tick_atom, "tick")
   CAF_ADD_ATOM(skerry, skerry, commit_atom, "commit")
   CAF_ADD_ATOM(skerry, skerry, stop_atom, "stop")
+  CAF_ADD_ATOM(skerry, skerry, gateway_atom, "gateway")
   CAF_ADD_ATOM(skerry, skerry, up_atom, "up")
   CAF_ADD_ATOM(skerry, skerry, down_atom, "down")
   CAF_ADD_ATOM(skerry, skerry, refused_atom, "refused")
@@ -106,7 +107,7 @@ using agent_actor = caf::typed_actor<
   caf::reacts_to<scrape_answer_ptr>,
   // From now on these are its targets; those that are gone end with stale markers.
   caf::reacts_to<target_assignment_ptr>,
-  // Ends all its series with stale markers? No: a stop is no end of a series. Collect nothing more and quit.
+  // Collect nothing more and quit. A stop is no end of a series: no stale markers.
   caf::reacts_to<stop_atom>>;
 
 // Numbers what agents collect and commits it to the spool; keeps what edges further out send. Detached: it alone
@@ -125,6 +126,8 @@ using gateway_actor = caf::typed_actor<
 
 // Delivers the spool upstream.
 using uplink_actor = caf::typed_actor<
+  // The gateway whose spool it delivers, and to which releases go. The link is started now.
+  caf::reacts_to<gateway_atom, caf::strong_actor_ptr>,
   // The encrypted link is up, is down, was refused for good (key revoked or unknown).
   caf::reacts_to<up_atom>, caf::reacts_to<down_atom>, caf::reacts_to<refused_atom>,
   // A message from upstream.

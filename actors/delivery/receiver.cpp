@@ -18,8 +18,7 @@ void drop(std::map<stream_key, range_set>& from, const stream_key& key, const ra
   const auto it = from.find(key);
   if (it == from.end())
     return;
-  for (const auto& range : ranges.ranges())
-    it->second.remove(range);
+  it->second.remove(ranges);
   if (it->second.empty())
     from.erase(it);
 }
@@ -47,8 +46,7 @@ range_set receiver::not_here(const stream_key& key, sequence_range range) const 
   missing.add(range);
   for (const auto* all : {&stored_, &in_progress_})
     if (const auto it = all->find(key); it != all->end())
-      for (const auto& part : it->second.common_with(range).ranges())
-        missing.remove(part);
+      missing.remove(it->second.common_with(range));
   return missing;
 }
 
@@ -77,7 +75,7 @@ void receiver::on_message(const link::peer_id& from, edge_id user, result<link::
       // Someone with this key still speaks in a session that another took over.
       ++counters_.refused_duplicate;
       it->second.view.duplicate = true;
-      spdlog::warn("{}: two live nodes use the key of edge {}: was its disk cloned? Let one of them join anew with a "
+        spdlog::warn("{}: two live nodes use the key of edge {}: was its disk cloned? Let one of them join anew with a "
                    "token of its own",
                    config_.name, to_string(user));
     }
@@ -308,19 +306,15 @@ void receiver::take_run(session& from, edge_id user, const run& run) {
   if (missing.empty()) {
     // Held already, or being stored (then that job's ack may go to an older session): answer for what is durable.
     counters_.duplicate_records += run.header.record_count;
-    job_state done{user, from.number, key, {}, range, run.bytes.view.size()};
-    if (const auto it = held_.find(key); it != held_.end() && it->second.contains(range)) {
+    job_state done{user, from.number, key, {}, range, run.bytes.view.size(), {}};
+    if (const auto it = held_.find(key); it != held_.end() && it->second.contains(range))
       acknowledge(done);
-    } else {
-      for (auto& [ticket, job] : jobs_)
-        if (job.key == key)
-          job.session = from.number;
-      for (auto& [ticket, job] : settling_)
-        if (job.key == key)
-          job.session = from.number;
-    }
+    else if (!adopt_jobs(from, key))
+      settle(std::move(done)); // stored, but an earlier attempt to note it failed
     return;
   }
+  if (missing.count() != range.last - range.first + 1)
+    adopt_jobs(from, key);
   if (const auto it = stored_.find(key);
       it != stored_.end() && it->second.ranges().size() >= config_.ranges_max && range.first > it->second.highest() + 1) {
     ++counters_.ranges_full;
@@ -406,12 +400,34 @@ void receiver::take_run(session& from, edge_id user, const run& run) {
   store(std::move(job), user, from.number, range, run.bytes.view.size());
 }
 
+bool receiver::adopt_jobs(const session& by, const stream_key& key) {
+  bool any = false;
+  for (auto* all : {&jobs_, &settling_})
+    for (auto& [ticket, job] : *all)
+      if (job.key == key) {
+        job.session = by.number;
+        any = true;
+      }
+  return any;
+}
+
+void receiver::settle(job_state job) {
+  const auto ticket = next_ticket_++;
+  const auto key = job.key;
+  job.ranges = stored_[key];
+  const auto all = job.ranges;
+  settling_[ticket] = std::move(job); // first: the backend may answer at once
+  backend_.keep_held(ticket, key, all);
+}
+
 void receiver::store(delivery_job job, edge_id user, std::uint64_t session, sequence_range answer,
                      std::uint64_t bytes) {
   job.ticket = next_ticket_++;
   const auto& key = job.from.header.key;
   in_progress_[key].add(job.ranges);
-  jobs_[job.ticket] = {user, session, key, job.ranges, answer, bytes};
+  jobs_[job.ticket] = {user, session, key, job.ranges, answer, bytes, {}};
+  for (const auto& set : job.sets)
+    jobs_[job.ticket].sets.push_back(set->hash);
   backend_.store(std::move(job));
 }
 
@@ -434,12 +450,10 @@ void receiver::on_stored(std::uint64_t ticket, const std::string& failed) {
     }
     return;
   }
-  auto& all = stored_[job.key];
-  all.add(job.ranges);
-  const auto next = next_ticket_++;
-  const auto key = job.key;
-  settling_[next] = std::move(job);
-  backend_.keep_held(next, key, all);
+  for (const auto& hash : job.sets)
+    fresh_sets_.erase({job.key.edge, hash}); // the store has them now
+  stored_[job.key].add(job.ranges);
+  settle(std::move(job));
 }
 
 void receiver::on_held_durable(std::uint64_t ticket, const std::string& failed) {
@@ -449,7 +463,7 @@ void receiver::on_held_durable(std::uint64_t ticket, const std::string& failed) 
   const auto job = std::move(it->second);
   settling_.erase(it);
   if (!failed.empty()) {
-    ++counters_.store_failures; // the records are stored; the next success makes them held
+    ++counters_.store_failures; // the records are stored; the next note that succeeds makes them held
     return;
   }
   held_[job.key].add(job.ranges);

@@ -137,6 +137,7 @@ private:
     range_set ranges;
     sequence_range answer; // what the sender waits for
     std::uint64_t bytes = 0;
+    std::vector<set_hash> sets;
   };
 
   void on_hello(const link::peer_id& from, edge_id user, const link::hello& hello);
@@ -146,6 +147,10 @@ private:
   void on_batch(session& from, edge_id user, const link::batch& batch);
   void take_run(session& from, edge_id user, const run& run);
   void on_sets(session& from, edge_id user, const link::sets& sets);
+  // Jobs of this stream answer to this session from now on. False: there are none.
+  bool adopt_jobs(const session& by, const stream_key& key);
+  // Makes what is stored of the job's stream durably known as held, then acknowledges.
+  void settle(job_state job);
   void store(delivery_job job, edge_id user, std::uint64_t session, sequence_range answer, std::uint64_t bytes);
   // Writes a tombstone over each range, as if it had been sent.
   void store_loss(edge_id user, const std::string& site, const stream_key& key, const range_set& ranges,

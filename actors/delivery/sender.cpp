@@ -176,10 +176,8 @@ void sender::acked(const stream_key& key, const range_set& ranges) {
     now.add(stream.unacked.common_with(range));
   if (now.empty())
     return;
-  for (const auto& range : now.ranges()) {
-    stream.unacked.remove(range);
-    stream.unsent.remove(range);
-  }
+  stream.unacked.remove(now);
+  stream.unsent.remove(now);
   counters_.acked_records += now.count();
   source_.release(key, now);
   if (stream.unacked.empty() && !(key.edge == config_.edge && key.epoch == config_.current))

@@ -154,6 +154,7 @@ gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<gateway_sta
       caf::delayed_anon_send(caf::actor_cast<gateway_actor>(self), after, commit_atom_v);
     }
   };
+  caf::anon_send(self->state.uplink, gateway_atom_v, caf::actor_cast<caf::strong_actor_ptr>(self));
   // What this opening found goes first: clock, and what was not collected while the node was off.
   auto opening = std::make_shared<collection>();
   opening->records = opening_records(self->state.config.store->report(), *self->state.config.clock,

@@ -19,18 +19,6 @@ namespace skerry::edge {
 using transport_factory
   = std::function<result<std::unique_ptr<link::client_transport>>(link::client_events events)>;
 
-struct uplink_config {
-  delivery::sender_config sender;
-  std::shared_ptr<const spool> store;
-  gateway_actor gateway; // to whom releases go; set by attach() below before anything is sent
-  transport_factory connect;
-  clock_source* clock = nullptr;
-  random_source* random = nullptr;
-  prometheus::Registry* metrics = nullptr;
-  std::function<void(const struct uplink_status&)> publish; // called on each tick
-  std::size_t message_bytes_max = 32 << 20;
-};
-
 // What listings and /metrics show.
 struct uplink_status {
   delivery::sender_phase phase = delivery::sender_phase::down;
@@ -41,11 +29,20 @@ struct uplink_status {
   std::uint64_t bytes_received = 0;
 };
 
+struct uplink_config {
+  delivery::sender_config sender;
+  std::shared_ptr<const spool> store;
+  transport_factory connect;
+  clock_source* clock = nullptr;
+  random_source* random = nullptr;
+  prometheus::Registry* metrics = nullptr;
+  std::function<void(const uplink_status&)> publish; // called on each tick; may be empty
+  std::size_t message_bytes_max = 32 << 20;
+};
+
 struct uplink_state;
 
-// Starts its link when the first tick arrives: by then `gateway` releases can be sent, which the gateway's own
-// handle (made after this actor's) has reached through `set_gateway`.
 [[nodiscard]] uplink_actor::behavior_type uplink(uplink_actor::stateful_pointer<uplink_state> self,
-                                                 uplink_config config, std::shared_ptr<gateway_actor> gateway);
+                                                 uplink_config config);
 
 } // namespace skerry::edge

@@ -50,6 +50,11 @@ void range_set::remove(sequence_range range) {
   }
 }
 
+void range_set::remove(const range_set& other) {
+  for (const auto& range : other.ranges_)
+    remove(range);
+}
+
 bool range_set::contains(sequence seq) const noexcept { return contains(sequence_range{seq, seq}); }
 
 bool range_set::contains(sequence_range range) const noexcept {

@@ -23,6 +23,7 @@ public:
   void add(sequence_range range);
   void add(const range_set& other);
   void remove(sequence_range range);
+  void remove(const range_set& other);
   [[nodiscard]] bool contains(sequence seq) const noexcept;
   [[nodiscard]] bool contains(sequence_range range) const noexcept; // all of it
   [[nodiscard]] range_set missing_in(sequence_range within) const;  // `within` minus this
