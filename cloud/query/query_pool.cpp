@@ -29,7 +29,8 @@ void query_ticket::stop(stop_reason why) noexcept {
 result<void> query_pool_config::validate() const {
   constexpr std::size_t threads_max = 256;
   if (threads == 0 || threads > threads_max)
-    return fail(errc::invalid_argument, fmt::format("query: threads is {}; it must be 1 to {}", threads, threads_max));
+    return fail(errc::invalid_argument,
+                fmt::format("query: threads is {}; it must be 1 to {}", threads, threads_max));
   if (timeout_max <= std::chrono::milliseconds::zero())
     return fail(errc::invalid_argument, "query: timeout must be above 0");
   if (client_check_interval <= std::chrono::milliseconds::zero())
@@ -47,32 +48,33 @@ struct query_pool::impl {
   };
   using entry_ptr = std::shared_ptr<entry>;
 
-  impl(query_pool_config c, prometheus::Registry& metrics)
+  impl(query_pool_config c, prometheus::Registry &metrics)
       : config(c),
         refused(prometheus::BuildCounter()
-                  .Name("skerry_query_refused_total")
-                  .Help("Queries refused because the queue was full.")
-                  .Register(metrics)
-                  .Add({})),
+                    .Name("skerry_query_refused_total")
+                    .Help("Queries refused because the queue was full.")
+                    .Register(metrics)
+                    .Add({})),
         running(prometheus::BuildGauge()
-                  .Name("skerry_query_running")
-                  .Help("Queries that run now.")
-                  .Register(metrics)
-                  .Add({})),
+                    .Name("skerry_query_running")
+                    .Help("Queries that run now.")
+                    .Register(metrics)
+                    .Add({})),
         queued(prometheus::BuildGauge()
-                 .Name("skerry_query_queued")
-                 .Help("Queries that wait for a thread.")
-                 .Register(metrics)
-                 .Add({})),
-        duration(prometheus::BuildHistogram()
-                   .Name("skerry_query_duration_seconds")
-                   .Help("From when a query was accepted to its end, waiting included.")
+                   .Name("skerry_query_queued")
+                   .Help("Queries that wait for a thread.")
                    .Register(metrics)
-                   .Add({}, prometheus::Histogram::BucketBoundaries{0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60})) {
-    auto& stops = prometheus::BuildCounter()
-                    .Name("skerry_query_stopped_total")
-                    .Help("Queries that were stopped before their end.")
-                    .Register(metrics);
+                   .Add({})),
+        duration(
+            prometheus::BuildHistogram()
+                .Name("skerry_query_duration_seconds")
+                .Help("From when a query was accepted to its end, waiting included.")
+                .Register(metrics)
+                .Add({}, prometheus::Histogram::BucketBoundaries{0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60})) {
+    auto &stops = prometheus::BuildCounter()
+                      .Name("skerry_query_stopped_total")
+                      .Help("Queries that were stopped before their end.")
+                      .Register(metrics);
     timed_out = &stops.Add({{"reason", "timeout"}});
     abandoned = &stops.Add({{"reason", "client_gone"}});
   }
@@ -95,10 +97,10 @@ struct query_pool::impl {
     }
   }
 
-  void run(entry& e) noexcept {
+  void run(entry &e) noexcept {
     try {
       e.work(e.ticket);
-    } catch (const std::exception& failure) { // a bug, but one query's bug must not end the node
+    } catch (const std::exception &failure) { // a bug, but one query's bug must not end the node
       spdlog::error("query: a query ended in an exception: {}", failure.what());
     }
     e.work = {}; // what it holds (the client's connection) goes now
@@ -114,7 +116,7 @@ struct query_pool::impl {
       }
       const auto now = steady::now();
       auto wake = now + config.client_check_interval;
-      for (const auto& e : active) {
+      for (const auto &e : active) {
         if (e->ticket.cancelled().load())
           continue;
         if (now >= e->deadline) {
@@ -132,12 +134,12 @@ struct query_pool::impl {
   }
 
   query_pool_config config;
-  prometheus::Counter& refused;
-  prometheus::Gauge& running;
-  prometheus::Gauge& queued;
-  prometheus::Histogram& duration;
-  prometheus::Counter* timed_out = nullptr;
-  prometheus::Counter* abandoned = nullptr;
+  prometheus::Counter &refused;
+  prometheus::Gauge &running;
+  prometheus::Gauge &queued;
+  prometheus::Histogram &duration;
+  prometheus::Counter *timed_out = nullptr;
+  prometheus::Counter *abandoned = nullptr;
 
   std::mutex mutex; // guards what follows
   std::condition_variable wake_worker;
@@ -149,7 +151,7 @@ struct query_pool::impl {
   std::vector<std::thread> threads;
 };
 
-query_pool::query_pool(query_pool_config config, prometheus::Registry& metrics)
+query_pool::query_pool(query_pool_config config, prometheus::Registry &metrics)
     : impl_(std::make_unique<impl>(config, metrics)) {
   for (std::size_t i = 0; i < std::max<std::size_t>(config.threads, 1); ++i)
     impl_->threads.emplace_back([this] { impl_->work(); });
@@ -160,16 +162,17 @@ query_pool::~query_pool() {
   {
     const std::lock_guard lock{impl_->mutex};
     impl_->ending = true;
-    for (const auto& e : impl_->active)
+    for (const auto &e : impl_->active)
       e->ticket.stop(stop_reason::shutdown);
   }
   impl_->wake_worker.notify_all();
   impl_->wake_watchdog.notify_all();
-  for (auto& t : impl_->threads)
+  for (auto &t : impl_->threads)
     t.join();
 }
 
-result<void> query_pool::submit(job work, std::chrono::nanoseconds timeout, std::function<bool()> client_gone) {
+result<void> query_pool::submit(job work, std::chrono::nanoseconds timeout,
+                                std::function<bool()> client_gone) {
   const auto limit = std::chrono::nanoseconds{impl_->config.timeout_max};
   if (timeout <= std::chrono::nanoseconds::zero() || timeout > limit)
     timeout = limit;
