@@ -31,7 +31,7 @@ constexpr auto retry_after_failure = std::chrono::milliseconds{100};
 constexpr int backoff_doublings_max = 20;
 
 struct client_metrics {
-  explicit client_metrics(prometheus::Registry &registry)
+  explicit client_metrics(prometheus::Registry& registry)
       : messages_in(messages(registry, "in")),
         messages_out(messages(registry, "out")),
         bytes_in(bytes(registry, "in")),
@@ -51,39 +51,39 @@ struct client_metrics {
                       .Register(registry)
                       .Add({})) {}
 
-  prometheus::Counter &messages_in;
-  prometheus::Counter &messages_out;
-  prometheus::Counter &bytes_in;
-  prometheus::Counter &bytes_out;
-  prometheus::Counter &queue_full;
-  prometheus::Counter &not_connected;
-  prometheus::Counter &connection_lost;
-  prometheus::Counter &oversized;
-  prometheus::Counter &callback_failed;
-  prometheus::Counter &attempts;
-  prometheus::Counter &succeeded;
-  prometheus::Counter &refused;
-  prometheus::Counter &failed;
-  prometheus::Gauge &connected;
+  prometheus::Counter& messages_in;
+  prometheus::Counter& messages_out;
+  prometheus::Counter& bytes_in;
+  prometheus::Counter& bytes_out;
+  prometheus::Counter& queue_full;
+  prometheus::Counter& not_connected;
+  prometheus::Counter& connection_lost;
+  prometheus::Counter& oversized;
+  prometheus::Counter& callback_failed;
+  prometheus::Counter& attempts;
+  prometheus::Counter& succeeded;
+  prometheus::Counter& refused;
+  prometheus::Counter& failed;
+  prometheus::Gauge& connected;
 
 private:
-  static prometheus::Counter &counter(prometheus::Registry &registry, const char *name, const char *help,
-                                      const char *label, const char *value) {
+  static prometheus::Counter& counter(prometheus::Registry& registry, const char* name, const char* help,
+                                      const char* label, const char* value) {
     return prometheus::BuildCounter().Name(name).Help(help).Register(registry).Add({{label, value}});
   }
-  static prometheus::Counter &messages(prometheus::Registry &r, const char *direction) {
+  static prometheus::Counter& messages(prometheus::Registry& r, const char* direction) {
     return counter(r, "skerry_link_client_messages_total", "Messages upstream and from there.", "direction",
                    direction);
   }
-  static prometheus::Counter &bytes(prometheus::Registry &r, const char *direction) {
+  static prometheus::Counter& bytes(prometheus::Registry& r, const char* direction) {
     return counter(r, "skerry_link_client_bytes_total", "Bytes at the TCP payload, estimated from messages.",
                    "direction", direction);
   }
-  static prometheus::Counter &dropped(prometheus::Registry &r, const char *reason) {
+  static prometheus::Counter& dropped(prometheus::Registry& r, const char* reason) {
     return counter(r, "skerry_link_client_dropped_total",
                    "Messages that were not taken or dropped, by reason.", "reason", reason);
   }
-  static prometheus::Counter &attempt(prometheus::Registry &r, const char *outcome) {
+  static prometheus::Counter& attempt(prometheus::Registry& r, const char* outcome) {
     return counter(r, "skerry_link_client_attempts_total", "Attempts to connect, by what became of them.",
                    "outcome", outcome);
   }
@@ -91,7 +91,7 @@ private:
 
 class zmq_client final : public client_transport {
 public:
-  zmq_client(client_config config, client_events events, prometheus::Registry &metrics)
+  zmq_client(client_config config, client_events events, prometheus::Registry& metrics)
       : config_(std::move(config)),
         events_(std::move(events)),
         metrics_(metrics),
@@ -135,7 +135,7 @@ private:
     while (!stopping_.load(std::memory_order_acquire)) {
       try {
         turn();
-      } catch (const std::exception &e) {
+      } catch (const std::exception& e) {
         spdlog::error("link: the connection to {} failed and is rebuilt: {}", config_.address, e.what());
         close();
         fail_attempt(client_state::disconnected);
@@ -187,7 +187,8 @@ private:
     next_ = steady::now() + config_.handshake_timeout;
     socket_.emplace(context_, zmq::socket_type::dealer);
     try {
-      set_common_options(*socket_, config_.keys, config_.message_bytes_max, config_.handshake_timeout);
+      set_common_options(*socket_, config_.keys, config_.address, config_.message_bytes_max,
+                         config_.handshake_timeout);
       set_option(*socket_, ZMQ_CURVE_SERVERKEY, config_.server_key);
       set_option(*socket_, ZMQ_SNDHWM, send_high_water);
       set_option(*socket_, ZMQ_RCVHWM, receive_high_water);
@@ -253,7 +254,7 @@ private:
       return;
     try {
       events_.state(now);
-    } catch (const std::exception &e) {
+    } catch (const std::exception& e) {
       metrics_.callback_failed.Increment();
       spdlog::error("link: a change of state could not be handed over: {}", e.what());
     }
@@ -310,7 +311,7 @@ private:
       metrics_.messages_in.Increment();
       try {
         events_.message(std::move(*parts));
-      } catch (const std::exception &e) {
+      } catch (const std::exception& e) {
         metrics_.callback_failed.Increment();
         spdlog::error("link: a message could not be handed over: {}", e.what());
       }
@@ -329,7 +330,7 @@ private:
   }
 
   // False: ZeroMQ is full; nothing was taken. Once the first part is taken, ZeroMQ takes the others too.
-  bool send(const outgoing &message) {
+  bool send(const outgoing& message) {
     std::uint64_t wire = 0;
     for (std::size_t i = 0; i < message.parts.size(); ++i) {
       auto part = to_zmq(message.parts[i]);
@@ -346,7 +347,7 @@ private:
     return true;
   }
 
-  static void add(std::atomic<std::uint64_t> &total, prometheus::Counter &counter, std::uint64_t bytes) {
+  static void add(std::atomic<std::uint64_t>& total, prometheus::Counter& counter, std::uint64_t bytes) {
     total.fetch_add(bytes, std::memory_order_relaxed);
     counter.Increment(static_cast<double>(bytes));
   }
@@ -375,17 +376,20 @@ private:
 } // namespace
 
 result<std::unique_ptr<client_transport>> start_client(client_config config, client_events events,
-                                                       prometheus::Registry &metrics) {
+                                                       prometheus::Registry& metrics) {
   const auto address = config.address;
+  if (!is_tcp_address(address))
+    return fail(errc::invalid_argument,
+                fmt::format("link: can't connect to '{}'; write it as tcp://HOST:PORT", address));
   if (!events.message)
     return fail(errc::invalid_argument, "link: a client needs to know where messages go");
   try {
     return std::make_unique<zmq_client>(std::move(config), std::move(events), metrics);
-  } catch (const zmq::error_t &e) {
+  } catch (const zmq::error_t& e) {
     return fail(
         errc::invalid_argument,
         fmt::format("link: can't connect to '{}' ({}); write it as tcp://HOST:PORT", address, e.what()));
-  } catch (const std::exception &e) {
+  } catch (const std::exception& e) {
     return fail(errc::io, fmt::format("link: can't start the client for {}: {}", address, e.what()));
   }
 }

@@ -6,7 +6,6 @@
 #include <fmt/ranges.h>
 
 #include <cstdlib>
-
 #include <sodium.h>
 
 namespace skerry::link {
@@ -22,7 +21,7 @@ curve_keypair make_keypair() {
   return out;
 }
 
-std::string to_hex(const curve_key &key) {
+std::string to_hex(const curve_key& key) {
   return fmt::format("{:02x}", fmt::join(key.bytes, ""));
 }
 

@@ -50,7 +50,7 @@ result<stream_key> read_key(wire::StreamKey::Reader from) {
 }
 
 // `left` is what remains of message_ranges_max.
-result<range_set> read_ranges(capnp::List<wire::Range>::Reader from, std::size_t &left) {
+result<range_set> read_ranges(capnp::List<wire::Range>::Reader from, std::size_t& left) {
   if (from.size() > left)
     return fail(errc::malformed,
                 fmt::format("link: a message names more than {} ranges", message_ranges_max));
@@ -72,7 +72,7 @@ result<range_set> read_ranges(capnp::List<wire::Range>::Reader from, std::size_t
 
 // Streams of a kind that this build does not know are left out: nothing of them was ever sent or asked for.
 result<std::vector<stream_held>> read_held(capnp::List<wire::StreamHeld>::Reader from,
-                                           std::size_t &ranges_left) {
+                                           std::size_t& ranges_left) {
   if (from.size() > message_streams_max)
     return over("streams", from.size(), message_streams_max);
   std::vector<stream_held> out;
@@ -149,7 +149,7 @@ result<body> read(wire::Welcome::Reader from) {
   return out;
 }
 
-result<body> read(wire::Batch::Reader from, const message_parts &parts) {
+result<body> read(wire::Batch::Reader from, const message_parts& parts) {
   if (parts.size() != 2)
     return fail(errc::malformed, fmt::format("link: a batch has {} parts, not 2", parts.size()));
   batch out;
@@ -182,19 +182,20 @@ result<body> read(wire::Need::Reader from) {
   return out;
 }
 
-// `left` is what remains of sets_bytes_max.
-result<series_set_ptr> read_set(bytes_view from, const set_hash &name, ZSTD_DCtx *context,
-                                std::size_t &left) {
+// What a compressed set says that it unfolds to.
+result<std::size_t> plain_bytes(bytes_view from, const set_hash& name) {
   const auto bytes = ZSTD_getFrameContentSize(from.data(), from.size());
   if (bytes == ZSTD_CONTENTSIZE_UNKNOWN || bytes == ZSTD_CONTENTSIZE_ERROR
       || ZSTD_findFrameCompressedSize(from.data(), from.size()) != from.size())
     return fail(errc::malformed, fmt::format("link: series set {} is not one zstd frame", to_string(name)));
-  if (bytes > set_bytes_max || bytes > left)
-    return fail(
-        errc::malformed,
-        fmt::format("link: series set {} has {} bytes, over the limit of {}, or {} for all of a message",
-                    to_string(name), bytes, set_bytes_max, sets_bytes_max));
-  left -= bytes;
+  if (bytes > set_bytes_max)
+    return fail(errc::malformed, fmt::format("link: series set {} has {} bytes, over the limit of {}",
+                                             to_string(name), bytes, set_bytes_max));
+  return static_cast<std::size_t>(bytes);
+}
+
+result<series_set_ptr> read_set(bytes_view from, const set_hash& name, std::size_t bytes,
+                                ZSTD_DCtx* context) {
   byte_buffer plain(bytes);
   const auto got = ZSTD_decompressDCtx(context, plain.data(), plain.size(), from.data(), from.size());
   if (ZSTD_isError(got) || got != bytes)
@@ -205,7 +206,7 @@ result<series_set_ptr> read_set(bytes_view from, const set_hash &name, ZSTD_DCtx
   return decode_series_set(shared_bytes::take(std::move(plain)));
 }
 
-result<body> read(wire::Sets::Reader from, const message_parts &parts) {
+result<body> read(wire::Sets::Reader from, const message_parts& parts) {
   sets out;
   out.edge = edge_id{from.getEdge()};
   BOOST_OUTCOME_TRY(names, read_hashes(from.getSets(), sets_found_max));
@@ -213,9 +214,17 @@ result<body> read(wire::Sets::Reader from, const message_parts &parts) {
     return fail(errc::malformed,
                 fmt::format("link: {} series sets are named and {} came", names.size(), parts.size() - 1));
   const std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> context{ZSTD_createDCtx(), &ZSTD_freeDCtx};
-  auto left = sets_bytes_max;
+  std::vector<std::size_t> sizes;
+  std::size_t total = 0; // of all, before the first is unfolded
   for (std::size_t i = 0; i < names.size(); ++i) {
-    BOOST_OUTCOME_TRY(set, read_set(parts[1 + i].view, names[i], context.get(), left));
+    BOOST_OUTCOME_TRY(bytes, plain_bytes(parts[1 + i].view, names[i]));
+    sizes.push_back(bytes);
+    total += bytes;
+  }
+  if (total > sets_bytes_max)
+    return over("bytes of series sets", total, sets_bytes_max);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    BOOST_OUTCOME_TRY(set, read_set(parts[1 + i].view, names[i], sizes[i], context.get()));
     out.found.push_back(std::move(set));
   }
   BOOST_OUTCOME_TRY(missing, read_hashes(from.getMissing(), need_sets_max));
@@ -274,7 +283,7 @@ result<body> read(wire::Origins::Reader from) {
   return out;
 }
 
-result<body> read(wire::Message::Reader from, const message_parts &parts) {
+result<body> read(wire::Message::Reader from, const message_parts& parts) {
   switch (from.which()) {
   case wire::Message::HELLO:
     return read(from.getHello());
@@ -312,12 +321,12 @@ result<body> read(wire::Message::Reader from, const message_parts &parts) {
 
 } // namespace
 
-result<message> decode(const message_parts &parts, std::size_t bytes_max) {
+result<message> decode(const message_parts& parts, std::size_t bytes_max) {
   if (parts.empty() || parts.size() > message_parts_max)
     return fail(errc::malformed, fmt::format("link: a message of {} parts; 1 to {} are allowed", parts.size(),
                                              message_parts_max));
   std::size_t bytes = 0;
-  for (const auto &part : parts)
+  for (const auto& part : parts)
     bytes += part.view.size();
   if (bytes > bytes_max)
     return fail(errc::malformed,

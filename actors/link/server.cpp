@@ -32,7 +32,7 @@ constexpr int log_lines_per_minute = 20;
 constexpr auto retry_after_failure = std::chrono::milliseconds{100};
 
 struct server_metrics {
-  explicit server_metrics(prometheus::Registry &registry)
+  explicit server_metrics(prometheus::Registry& registry)
       : messages_in(messages(registry, "in")),
         messages_out(messages(registry, "out")),
         bytes_in(bytes(registry, "in")),
@@ -67,59 +67,59 @@ struct server_metrics {
                      .Help("Client keys that were refused, by reason.")
                      .Register(registry)) {}
 
-  void refused(const std::string &reason) {
+  void refused(const std::string& reason) {
     const auto known = by_reason_.find(reason);
     if (known != by_reason_.end())
       return known->second->Increment();
     const auto label =
         by_reason_.size() < refusal_reasons_max && !reason.empty() ? reason : std::string{"other"};
-    auto &counter = refusals.Add({{"reason", label}});
+    auto& counter = refusals.Add({{"reason", label}});
     by_reason_.emplace(label, &counter);
     counter.Increment();
   }
 
-  prometheus::Counter &messages_in;
-  prometheus::Counter &messages_out;
-  prometheus::Counter &bytes_in;
-  prometheus::Counter &bytes_out;
-  prometheus::Counter &queue_full;
-  prometheus::Counter &unroutable;
-  prometheus::Counter &peer_full;
-  prometheus::Counter &oversized;
-  prometheus::Counter &no_user;
-  prometheus::Counter &callback_failed;
-  prometheus::Counter &succeeded;
-  prometheus::Counter &failed_protocol;
-  prometheus::Counter &failed_auth;
-  prometheus::Counter &failed_other;
-  prometheus::Counter &paced;
-  prometheus::Counter &accept_failed;
-  prometheus::Gauge &connections;
-  prometheus::Family<prometheus::Counter> &refusals;
+  prometheus::Counter& messages_in;
+  prometheus::Counter& messages_out;
+  prometheus::Counter& bytes_in;
+  prometheus::Counter& bytes_out;
+  prometheus::Counter& queue_full;
+  prometheus::Counter& unroutable;
+  prometheus::Counter& peer_full;
+  prometheus::Counter& oversized;
+  prometheus::Counter& no_user;
+  prometheus::Counter& callback_failed;
+  prometheus::Counter& succeeded;
+  prometheus::Counter& failed_protocol;
+  prometheus::Counter& failed_auth;
+  prometheus::Counter& failed_other;
+  prometheus::Counter& paced;
+  prometheus::Counter& accept_failed;
+  prometheus::Gauge& connections;
+  prometheus::Family<prometheus::Counter>& refusals;
 
 private:
-  static prometheus::Counter &counter(prometheus::Registry &registry, const char *name, const char *help,
-                                      const char *label, const char *value) {
+  static prometheus::Counter& counter(prometheus::Registry& registry, const char* name, const char* help,
+                                      const char* label, const char* value) {
     return prometheus::BuildCounter().Name(name).Help(help).Register(registry).Add({{label, value}});
   }
-  static prometheus::Counter &messages(prometheus::Registry &r, const char *direction) {
+  static prometheus::Counter& messages(prometheus::Registry& r, const char* direction) {
     return counter(r, "skerry_link_server_messages_total", "Messages of edges and to edges.", "direction",
                    direction);
   }
-  static prometheus::Counter &bytes(prometheus::Registry &r, const char *direction) {
+  static prometheus::Counter& bytes(prometheus::Registry& r, const char* direction) {
     return counter(r, "skerry_link_server_bytes_total", "Bytes at the TCP payload, estimated from messages.",
                    "direction", direction);
   }
-  static prometheus::Counter &dropped(prometheus::Registry &r, const char *reason) {
+  static prometheus::Counter& dropped(prometheus::Registry& r, const char* reason) {
     return counter(r, "skerry_link_server_dropped_total", "Messages that were dropped, by reason.", "reason",
                    reason);
   }
-  static prometheus::Counter &handshakes(prometheus::Registry &r, const char *outcome) {
+  static prometheus::Counter& handshakes(prometheus::Registry& r, const char* outcome) {
     return counter(r, "skerry_link_server_handshakes_total", "Handshakes on the link port, by outcome.",
                    "outcome", outcome);
   }
 
-  std::map<std::string, prometheus::Counter *> by_reason_;
+  std::map<std::string, prometheus::Counter*> by_reason_;
 };
 
 // Refills with time; starts full.
@@ -147,7 +147,7 @@ private:
 
 class zmq_server final : public server_transport {
 public:
-  zmq_server(server_config config, server_events events, prometheus::Registry &metrics)
+  zmq_server(server_config config, server_events events, prometheus::Registry& metrics)
       : config_(std::move(config)),
         events_(std::move(events)),
         metrics_(metrics),
@@ -157,7 +157,8 @@ public:
         router_(context_, zmq::socket_type::router),
         handshakes_(config_.handshakes_per_second_max, steady::now()),
         refusal_log_(log_lines_per_minute) {
-    set_common_options(router_, config_.keys, config_.message_bytes_max, config_.handshake_timeout);
+    set_common_options(router_, config_.keys, config_.bind, config_.message_bytes_max,
+                       config_.handshake_timeout);
     set_option(router_, ZMQ_CURVE_SERVER, 1);
     set_option(router_, ZMQ_ZAP_DOMAIN, std::string_view{zap_domain});
     set_option(router_, 93 /* ZMQ_ZAP_ENFORCE_DOMAIN: fail closed; a draft in the headers only */, 1);
@@ -181,7 +182,7 @@ public:
       thread_.join();
   }
 
-  bool try_send(const peer_id &to, message_parts parts) override {
+  bool try_send(const peer_id& to, message_parts parts) override {
     if (parts.empty() || !queue_.try_push({to, std::move(parts)})) {
       metrics_.queue_full.Increment();
       return false;
@@ -197,7 +198,7 @@ private:
     while (!stopping_.load(std::memory_order_acquire)) {
       try {
         turn();
-      } catch (const std::exception &e) {
+      } catch (const std::exception& e) {
         // Not known to happen; a link that ends silently would be worse than one that tries again.
         spdlog::error("link: the server on {} failed and goes on: {}", address_, e.what());
         std::this_thread::sleep_for(retry_after_failure);
@@ -306,7 +307,7 @@ private:
       if (!id.more() || !router_.recv(first, zmq::recv_flags::dontwait))
         continue;
       std::string user_id;
-      if (const auto *known = zmq_msg_gets(first.handle(), "User-Id"))
+      if (const auto* known = zmq_msg_gets(first.handle(), "User-Id"))
         user_id = known;
       std::uint64_t wire = 0;
       auto parts = receive_parts(router_, std::move(first), config_.message_bytes_max, wire);
@@ -322,7 +323,7 @@ private:
       metrics_.messages_in.Increment();
       try {
         events_.message(id.to_string(), std::move(user_id), std::move(*parts));
-      } catch (const std::exception &e) {
+      } catch (const std::exception& e) {
         metrics_.callback_failed.Increment();
         spdlog::error("link: a message could not be handed over: {}", e.what());
       }
@@ -339,7 +340,7 @@ private:
   }
 
   // Once the first frame is taken, ZeroMQ takes the others too.
-  void send(const outgoing &message) {
+  void send(const outgoing& message) {
     zmq::message_t id{message.to.data(), message.to.size()};
     // The C call, as an unroutable peer is no exception.
     if (zmq_msg_send(id.handle(), router_.handle(), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
@@ -382,13 +383,18 @@ private:
 } // namespace
 
 result<std::unique_ptr<server_transport>> start_server(server_config config, server_events events,
-                                                       prometheus::Registry &metrics) {
+                                                       prometheus::Registry& metrics) {
   const auto bind = config.bind;
+  if (!is_tcp_address(bind))
+    return fail(
+        errc::invalid_argument,
+        fmt::format("link: can't listen on '{}'; write it as tcp://ADDRESS:PORT, with * for every address",
+                    bind));
   if (!events.message || !events.admit)
     return fail(errc::invalid_argument, "link: a server needs to know where messages go and who may in");
   try {
     return std::make_unique<zmq_server>(std::move(config), std::move(events), metrics);
-  } catch (const zmq::error_t &e) {
+  } catch (const zmq::error_t& e) {
     switch (e.num()) {
     case EADDRINUSE:
       return fail(
@@ -405,7 +411,7 @@ result<std::unique_ptr<server_transport>> start_server(server_config config, ser
     default:
       return fail(errc::io, fmt::format("link: can't listen on {}: {}", bind, e.what()));
     }
-  } catch (const std::exception &e) {
+  } catch (const std::exception& e) {
     return fail(errc::io, fmt::format("link: can't start the server on {}: {}", bind, e.what()));
   }
 }

@@ -38,7 +38,7 @@ struct curve_keypair {
 struct admission {
   bool admitted = false;
   std::string user_id;
-  std::string reason; // of a refusal, for log and metrics: one of a few fixed words, "unknown", "revoked", …
+  std::string reason{}; // of a refusal, for log and metrics: one of a few fixed words, "unknown", "revoked", …
   bool retry = false; // of a refusal: only for now (a registry that can't be read); the client tries again
 };
 

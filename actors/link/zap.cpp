@@ -11,11 +11,11 @@ namespace {
 
 enum frame : std::size_t { version, request, domain, address, identity, mechanism, credentials, frame_count };
 
-std::string_view text_of(const zmq::message_t &message) {
-  return {static_cast<const char *>(message.data()), message.size()};
+std::string_view text_of(const zmq::message_t& message) {
+  return {static_cast<const char*>(message.data()), message.size()};
 }
 
-void reply(zmq::socket_t &socket, const zmq::message_t &id, std::string_view status, std::string_view text,
+void reply(zmq::socket_t& socket, const zmq::message_t& id, std::string_view status, std::string_view text,
            std::string_view user_id) {
   const auto put = [&](std::string_view part, zmq::send_flags flags) {
     (void)socket.send(zmq::buffer(part), flags | zmq::send_flags::dontwait);
@@ -30,15 +30,15 @@ void reply(zmq::socket_t &socket, const zmq::message_t &id, std::string_view sta
 
 } // namespace
 
-zmq::socket_t make_zap_socket(zmq::context_t &context) {
+zmq::socket_t make_zap_socket(zmq::context_t& context) {
   zmq::socket_t socket{context, zmq::socket_type::rep};
   set_option(socket, ZMQ_LINGER, 0);
   socket.bind(zap_endpoint);
   return socket;
 }
 
-zap_verdict answer_zap(zmq::socket_t &socket,
-                       const std::function<admission(const curve_key &, const std::string &)> &admit) {
+zap_verdict answer_zap(zmq::socket_t& socket,
+                       const std::function<admission(const curve_key&, const std::string&)>& admit) {
   std::vector<zmq::message_t> frames;
   for (bool more = true; more;) {
     zmq::message_t part;
@@ -62,7 +62,7 @@ zap_verdict answer_zap(zmq::socket_t &socket,
   admission said;
   try {
     said = admit(out.key, out.address);
-  } catch (const std::exception &) {
+  } catch (const std::exception&) {
     said = {.admitted = false, .user_id = {}, .reason = "failed", .retry = true};
   }
   if (said.admitted && (said.user_id.empty() || said.user_id.size() > user_id_bytes_max))

@@ -23,11 +23,11 @@ struct zap_verdict {
 };
 
 // Bound before the server's socket.
-[[nodiscard]] zmq::socket_t make_zap_socket(zmq::context_t &context);
+[[nodiscard]] zmq::socket_t make_zap_socket(zmq::context_t& context);
 
 // Answers one request, if there is one. `admit` may throw: that refuses for now.
 [[nodiscard]] zap_verdict
-answer_zap(zmq::socket_t &socket,
-           const std::function<admission(const curve_key &, const std::string &)> &admit);
+answer_zap(zmq::socket_t& socket,
+           const std::function<admission(const curve_key&, const std::string&)>& admit);
 
 } // namespace skerry::link::detail

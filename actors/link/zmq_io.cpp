@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <charconv>
 #include <sys/eventfd.h>
 #include <system_error>
 #include <unistd.h>
@@ -13,7 +14,7 @@ namespace skerry::link::detail {
 
 namespace {
 
-void set_raw(zmq::socket_t &socket, int option, const void *value, std::size_t bytes) {
+void set_raw(zmq::socket_t& socket, int option, const void* value, std::size_t bytes) {
   if (zmq_setsockopt(socket.handle(), option, value, bytes) != 0)
     throw zmq::error_t{};
 }
@@ -25,31 +26,55 @@ struct holder {
   std::atomic<bool> sent{false};
 };
 
-void release(void *, void *hint) {
-  auto *held = static_cast<holder *>(hint);
+void release(void*, void* hint) {
+  auto* held = static_cast<holder*>(hint);
   (void)held->sent.load(std::memory_order_acquire);
   delete held;
 }
 
 } // namespace
 
-void set_option(zmq::socket_t &socket, int option, int value) {
+void set_option(zmq::socket_t& socket, int option, int value) {
   set_raw(socket, option, &value, sizeof value);
 }
-void set_option(zmq::socket_t &socket, int option, std::int64_t value) {
+void set_option(zmq::socket_t& socket, int option, std::int64_t value) {
   set_raw(socket, option, &value, sizeof value);
 }
-void set_option(zmq::socket_t &socket, int option, const curve_key &key) {
+void set_option(zmq::socket_t& socket, int option, const curve_key& key) {
   set_raw(socket, option, key.bytes.data(), key.bytes.size());
 }
-void set_option(zmq::socket_t &socket, int option, std::string_view value) {
+void set_option(zmq::socket_t& socket, int option, std::string_view value) {
   set_raw(socket, option, value.data(), value.size());
 }
 
-void set_common_options(zmq::socket_t &socket, const curve_keypair &keys, std::size_t message_bytes_max,
-                        std::chrono::milliseconds handshake_timeout) {
+namespace {
+
+constexpr std::string_view scheme = "tcp://";
+
+// "10.0.0.1" and the like: an IPv6 socket would show it as [::ffff:10.0.0.1] everywhere.
+bool is_ipv4_literal(std::string_view address) noexcept {
+  const auto host = address.substr(scheme.size(), address.rfind(':') - scheme.size());
+  return host.find_first_not_of("0123456789.") == std::string_view::npos;
+}
+
+} // namespace
+
+bool is_tcp_address(std::string_view address) noexcept {
+  const auto colon = address.rfind(':');
+  if (!address.starts_with(scheme) || colon == std::string_view::npos || colon <= scheme.size())
+    return false;
+  const auto port = address.substr(colon + 1);
+  if (port == "*")
+    return true;
+  unsigned value = 0;
+  const auto [end, code] = std::from_chars(port.data(), port.data() + port.size(), value);
+  return code == std::errc{} && end == port.data() + port.size() && value <= 65535;
+}
+
+void set_common_options(zmq::socket_t& socket, const curve_keypair& keys, const std::string& address,
+                        std::size_t message_bytes_max, std::chrono::milliseconds handshake_timeout) {
   set_option(socket, ZMQ_LINGER, 0);
-  set_option(socket, ZMQ_IPV6, 1);
+  set_option(socket, ZMQ_IPV6, is_ipv4_literal(address) ? 0 : 1);
   set_option(socket, ZMQ_MAXMSGSIZE, static_cast<std::int64_t>(message_bytes_max + frame_slack_bytes));
   set_option(socket, ZMQ_HANDSHAKE_IVL, static_cast<int>(handshake_timeout.count()));
   set_option(socket, ZMQ_TCP_KEEPALIVE, 1);
@@ -60,14 +85,14 @@ void set_common_options(zmq::socket_t &socket, const curve_keypair &keys, std::s
   set_option(socket, ZMQ_CURVE_SECRETKEY, keys.secret_key);
 }
 
-zmq::message_t to_zmq(const shared_bytes &part) {
+zmq::message_t to_zmq(const shared_bytes& part) {
   if (part.view.size() < zero_copy_bytes_min || part.owner == nullptr)
     return zmq::message_t{part.view.data(), part.view.size()};
   auto held = std::make_unique<holder>();
   held->owner = part.owner;
   held->sent.store(true, std::memory_order_release);
   // ZeroMQ's interface takes a mutable pointer; it only reads what it sends.
-  zmq::message_t out{const_cast<std::byte *>(part.view.data()), part.view.size(), &release, held.get()};
+  zmq::message_t out{const_cast<std::byte*>(part.view.data()), part.view.size(), &release, held.get()};
   (void)held.release();
   return out;
 }
@@ -75,12 +100,12 @@ zmq::message_t to_zmq(const shared_bytes &part) {
 shared_bytes from_zmq(zmq::message_t part) {
   // The view is taken after the move: a short message lies inside the object.
   auto owner = std::make_shared<zmq::message_t>(std::move(part));
-  const bytes_view view{static_cast<const std::byte *>(owner->data()), owner->size()};
+  const bytes_view view{static_cast<const std::byte*>(owner->data()), owner->size()};
   return {std::move(owner), view};
 }
 
-std::optional<message_parts> receive_parts(zmq::socket_t &socket, zmq::message_t first, std::size_t bytes_max,
-                                           std::uint64_t &wire) {
+std::optional<message_parts> receive_parts(zmq::socket_t& socket, zmq::message_t first, std::size_t bytes_max,
+                                           std::uint64_t& wire) {
   message_parts parts;
   std::size_t bytes = 0;
   bool within = true;
@@ -113,7 +138,7 @@ std::string monitor_address() {
 
 } // namespace
 
-socket_monitor::socket_monitor(zmq::context_t &context, zmq::socket_t &socket, int events)
+socket_monitor::socket_monitor(zmq::context_t& context, zmq::socket_t& socket, int events)
     : watched_(socket), reader_(context, zmq::socket_type::pair) {
   const auto address = monitor_address();
   if (zmq_socket_monitor(socket.handle(), address.c_str(), events) != 0)
@@ -138,7 +163,7 @@ std::optional<socket_event> socket_monitor::next() {
     std::uint16_t kind = 0;
     std::int32_t value = 0;
     std::memcpy(&kind, part.data(), sizeof kind);
-    std::memcpy(&value, static_cast<const char *>(part.data()) + sizeof kind, sizeof value);
+    std::memcpy(&value, static_cast<const char*>(part.data()) + sizeof kind, sizeof value);
     out = {kind, value};
   }
   while (part.more()) { // the endpoint
@@ -174,7 +199,7 @@ void wakeup::clear() noexcept {
 }
 
 bool send_queue::try_push(outgoing message) {
-  for (const auto &part : message.parts)
+  for (const auto& part : message.parts)
     message.bytes += part.view.size();
   const std::lock_guard lock{mutex_};
   if (!open_ || waiting_.size() >= count_max_ || (!waiting_.empty() && bytes_ + message.bytes > bytes_max_))

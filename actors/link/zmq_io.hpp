@@ -31,22 +31,25 @@ inline constexpr std::size_t frame_slack_bytes = 64; // MAXMSGSIZE counts a fram
 }
 // Greeting (64), HELLO (202) and INITIATE from the client; greeting, WELCOME (170) and READY from the server.
 inline constexpr std::uint64_t handshake_client_bytes = 567;
-inline constexpr std::uint64_t handshake_server_bytes = 303;
+inline constexpr std::uint64_t handshake_server_bytes = 301;
 
-void set_option(zmq::socket_t &socket, int option, int value);
-void set_option(zmq::socket_t &socket, int option, std::int64_t value);
-void set_option(zmq::socket_t &socket, int option, const curve_key &key);
-void set_option(zmq::socket_t &socket, int option, std::string_view value);
-void set_common_options(zmq::socket_t &socket, const curve_keypair &keys, std::size_t message_bytes_max,
-                        std::chrono::milliseconds handshake_timeout);
+void set_option(zmq::socket_t& socket, int option, int value);
+void set_option(zmq::socket_t& socket, int option, std::int64_t value);
+void set_option(zmq::socket_t& socket, int option, const curve_key& key);
+void set_option(zmq::socket_t& socket, int option, std::string_view value);
+void set_common_options(zmq::socket_t& socket, const curve_keypair& keys, const std::string& address,
+                        std::size_t message_bytes_max, std::chrono::milliseconds handshake_timeout);
 
-[[nodiscard]] zmq::message_t to_zmq(const shared_bytes &part); // shares the owner where that pays
+// Whether this is tcp://HOST:PORT; ZeroMQ itself takes a port beyond 65535 and uses another one.
+[[nodiscard]] bool is_tcp_address(std::string_view address) noexcept;
+
+[[nodiscard]] zmq::message_t to_zmq(const shared_bytes& part); // shares the owner where that pays
 [[nodiscard]] shared_bytes from_zmq(zmq::message_t part);
 
 // The rest of a message whose first frame is `first`, within the bounds; nullopt: beyond them, read and
 // dropped.
-[[nodiscard]] std::optional<message_parts> receive_parts(zmq::socket_t &socket, zmq::message_t first,
-                                                         std::size_t bytes_max, std::uint64_t &wire);
+[[nodiscard]] std::optional<message_parts> receive_parts(zmq::socket_t& socket, zmq::message_t first,
+                                                         std::size_t bytes_max, std::uint64_t& wire);
 
 struct socket_event {
   int kind = 0; // ZMQ_EVENT_…
@@ -56,16 +59,16 @@ struct socket_event {
 // The socket's own report of its connections. Used and destroyed on the socket's thread, before the socket.
 class socket_monitor {
 public:
-  socket_monitor(zmq::context_t &context, zmq::socket_t &socket, int events);
+  socket_monitor(zmq::context_t& context, zmq::socket_t& socket, int events);
   ~socket_monitor();
-  socket_monitor(const socket_monitor &) = delete;
-  socket_monitor &operator=(const socket_monitor &) = delete;
+  socket_monitor(const socket_monitor&) = delete;
+  socket_monitor& operator=(const socket_monitor&) = delete;
 
   [[nodiscard]] std::optional<socket_event> next();
-  [[nodiscard]] zmq::socket_t &socket() noexcept { return reader_; }
+  [[nodiscard]] zmq::socket_t& socket() noexcept { return reader_; }
 
 private:
-  zmq::socket_t &watched_;
+  zmq::socket_t& watched_;
   zmq::socket_t reader_;
 };
 
@@ -74,8 +77,8 @@ class wakeup {
 public:
   wakeup();
   ~wakeup();
-  wakeup(const wakeup &) = delete;
-  wakeup &operator=(const wakeup &) = delete;
+  wakeup(const wakeup&) = delete;
+  wakeup& operator=(const wakeup&) = delete;
 
   void signal() noexcept; // any thread
   void clear() noexcept;

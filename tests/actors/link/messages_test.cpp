@@ -17,7 +17,7 @@ constexpr std::size_t kinds = std::variant_size_v<body>;
 constexpr std::size_t bytes_max = 32 << 20;
 
 template <class Fill>
-message_parts built(Fill &&fill) {
+message_parts built(Fill&& fill) {
   capnp::MallocMessageBuilder builder;
   fill(builder.initRoot<wire::Message>());
   byte_buffer out;
@@ -25,7 +25,7 @@ message_parts built(Fill &&fill) {
   return {shared_bytes::take(std::move(out))};
 }
 
-errc code_of(const message_parts &parts, std::size_t max = bytes_max) {
+errc code_of(const message_parts& parts, std::size_t max = bytes_max) {
   const auto read = decode(parts, max);
   REQUIRE(!read);
   return read.error().code;
@@ -97,7 +97,7 @@ TEST_CASE("sizes and counts beyond their bounds are refused") {
 
 TEST_CASE("ranges out of order are refused") {
   using pairs = std::vector<std::pair<sequence, sequence>>;
-  const auto with = [](const pairs &ranges) {
+  const auto with = [](const pairs& ranges) {
     return built([&](auto root) {
       auto list = root.initAck().initRanges(1);
       list[0].initKey().setStream(2);
