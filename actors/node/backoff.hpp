@@ -1,32 +1,44 @@
 #pragma once
 
-// Exponential back-off with full jitter: retries of many nodes spread out instead of arriving together.
+// Exponential back-off with jitter: after n failures in a row, a random time between half of and the whole of
+// min(first * 2^n, longest). The jitter keeps a fleet that lost its cloud from coming back in step.
+// Single-threaded.
 
 #include "actors/node/clock.hpp"
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 
 namespace skerry {
 
 class backoff {
 public:
-  backoff(std::chrono::nanoseconds min, std::chrono::nanoseconds max) noexcept
-    : min_(std::max(min, std::chrono::nanoseconds{1})), max_(std::max(max, min_)), ceiling_(min_) {}
+  // Preconditions: 0 < first <= longest.
+  backoff(std::chrono::nanoseconds first, std::chrono::nanoseconds longest, random_source& random)
+    : first_(first), longest_(longest), step_(first), random_(random) {}
 
-  // A delay in [min, ceiling]; the ceiling doubles with each call, up to max.
-  [[nodiscard]] std::chrono::nanoseconds next(random_source& random) noexcept {
-    const auto span = static_cast<std::uint64_t>((ceiling_ - min_).count()) + 1;
-    const auto delay = min_ + std::chrono::nanoseconds{static_cast<std::int64_t>(random.next() % span)};
-    ceiling_ = ceiling_ > max_ / 2 ? max_ : ceiling_ * 2;
-    return delay;
+  // How long to wait after one more failure.
+  [[nodiscard]] std::chrono::nanoseconds next() {
+    const auto whole = step_;
+    step_ = step_ > longest_ / 2 ? longest_ : step_ * 2;
+    ++failures_;
+    const auto half = whole.count() / 2;
+    const auto spread = static_cast<std::uint64_t>(whole.count() - half) + 1;
+    return std::chrono::nanoseconds{half + static_cast<std::int64_t>(random_.next() % spread)};
   }
-  void reset() noexcept { ceiling_ = min_; }
+  void reset() noexcept { // it worked
+    step_ = first_;
+    failures_ = 0;
+  }
+  [[nodiscard]] std::uint64_t failures() const noexcept { return failures_; }
 
 private:
-  std::chrono::nanoseconds min_;
-  std::chrono::nanoseconds max_;
-  std::chrono::nanoseconds ceiling_;
+  std::chrono::nanoseconds first_;
+  std::chrono::nanoseconds longest_;
+  std::chrono::nanoseconds step_;
+  std::uint64_t failures_ = 0;
+  random_source& random_;
 };
 
 } // namespace skerry
