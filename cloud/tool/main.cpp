@@ -184,7 +184,8 @@ void add_version(CLI::App &app, command_line &line) {
 }
 
 int parse_and_run(int argc, char **argv) {
-  CLI::App app{"skerry: the operator's tool of Skerry, monitoring for places that lose their network."};
+  CLI::App app{"skerry: the operator's tool of Skerry, monitoring for places that lose their network.",
+               "skerry"};
   command_line line;
   auto &global = line.global;
   app.footer(footer("  skerry invite --site harbour > token\n"
