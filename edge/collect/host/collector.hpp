@@ -1,0 +1,44 @@
+#pragma once
+
+// One collector, and the table of all. Inside this folder only.
+
+#include "actors/node/clock.hpp"
+#include "edge/collect/host/deadline_runner.hpp"
+#include "edge/collect/host/family_sink.hpp"
+#include "edge/collect/host/host_config.hpp"
+#include "edge/collect/host/stat_file.hpp"
+#include "schemas/error.hpp"
+
+#include <memory>
+#include <span>
+#include <string_view>
+
+namespace skerry::edge::host {
+
+// What collectors share. Outlives them, but a collector with `may_block` may only use config and clock: it
+// can outlive a collection.
+struct collector_context {
+  const host_config &config;
+  clock_source &clock;
+  stat_file &stat;         // /proc/stat, read once per collection
+  deadline_runner &runner; // for single calls that can hang
+};
+
+class collector {
+public:
+  virtual ~collector() = default;
+  // not_found: this host has nothing of the kind; reported as no success, but neither logged nor counted.
+  // Every other error is a failure. What was added before it stays.
+  [[nodiscard]] virtual result<void> collect(family_sink &sink) = 0;
+};
+
+struct collector_entry {
+  std::string_view name;
+  bool on_by_default;
+  bool may_block; // reads hardware that can hang: runs on the helper thread, against a deadline
+  std::unique_ptr<collector> (*make)(const collector_context &context);
+};
+
+[[nodiscard]] std::span<const collector_entry> collector_table() noexcept; // sorted by name
+
+} // namespace skerry::edge::host
