@@ -9,19 +9,24 @@
 #include "edge/collect/host/stat_file.hpp"
 #include "schemas/error.hpp"
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
+#include <sys/vfs.h>
 
 namespace skerry::edge::host {
 
-// What collectors share. Outlives them, but a collector with `may_block` may only use config and clock: it
-// can outlive a collection.
+// What collectors share. It outlives them, except those with `may_block`: these can outlive everything but
+// what they copy, and may copy from `config` only.
 struct collector_context {
+  using statfs_function = std::function<int(const char *path, struct statfs *to)>;
+
   const host_config &config;
   clock_source &clock;
-  stat_file &stat;         // /proc/stat, read once per collection
-  deadline_runner &runner; // for single calls that can hang
+  stat_file &stat;                   // /proc/stat, read once per collection
+  deadline_runner &runner;           // for single calls that can hang
+  statfs_function statfs = ::statfs; // a test's own may hang
 };
 
 class collector {

@@ -1,6 +1,7 @@
 #include "edge/collect/host/collectors.hpp"
 
 #include "edge/collect/host/collector.hpp"
+#include "edge/collect/host/detached_collector.hpp"
 
 #include <fmt/format.h>
 #include <prometheus/counter.h>
@@ -9,9 +10,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <chrono>
 #include <exception>
-#include <optional>
 #include <utility>
 
 namespace skerry::edge {
@@ -22,35 +21,16 @@ using host::collector;
 using host::collector_context;
 using host::collector_entry;
 using host::deadline_runner;
+using host::detached_collector;
 using host::family_sink;
 
 constexpr std::int64_t log_again_ns =
     std::int64_t{600} * 1'000'000'000; // the same trouble of the same collector
 
-result<void> collect_caught(collector &from, family_sink &sink) noexcept {
-  try {
-    return from.collect(sink);
-  } catch (const std::exception &e) {
-    return fail(errc::io, e.what());
-  } catch (...) {
-    return fail(errc::io, "an unknown exception");
-  }
-}
-
-// What a collector on the helper thread works with; owned by the job too, so that it may outlive us.
-struct detached_work {
-  std::unique_ptr<collector> from;
-  host_config config; // its own copies of what a context refers to
-  std::vector<collected_family> families;
-  std::optional<result<void>> outcome;
-  std::size_t dropped = 0;
-};
-
 struct slot {
   const collector_entry *entry = nullptr;
-  std::shared_ptr<collector> here;                  // runs on the calling thread …
-  std::shared_ptr<detached_work> there;             // … or on the helper
-  std::shared_ptr<deadline_runner::job> unfinished; // a call that was left behind
+  std::unique_ptr<collector> here;           // runs on the calling thread ...
+  std::unique_ptr<detached_collector> there; // ... or on the helper, where it may block
   prometheus::Counter *failures = nullptr;
   prometheus::Counter *dropped = nullptr;
   std::string last_error;
@@ -63,7 +43,6 @@ struct host_collectors::impl {
   impl(host_config c, clock_source &t, prometheus::Registry &registry);
 
   result<void> run(slot &s, family_sink &sink);
-  result<void> run_there(slot &s, family_sink &sink);
   void note(slot &s, const result<void> &outcome);
   void collect(std::vector<collected_family> &out);
 
@@ -107,13 +86,12 @@ host_collectors::impl::impl(host_config c, clock_source &t, prometheus::Registry
       continue;
     slot s;
     s.entry = &entry;
-    if (entry.may_block) {
-      s.there = std::make_shared<detached_work>();
-      s.there->config = config;
-      s.there->from = entry.make({s.there->config, clock, stat, runner});
-    } else {
+    if (entry.may_block)
+      s.there = std::make_unique<detached_collector>(config, [&](const host_config &own) {
+        return entry.make({own, clock, stat, runner});
+      });
+    else
       s.here = entry.make({config, clock, stat, runner});
-    }
     s.failures = &failures.Add({{"collector", std::string(entry.name)}});
     s.dropped = &dropped.Add({{"collector", std::string(entry.name)}});
     slots.push_back(std::move(s));
@@ -123,48 +101,17 @@ host_collectors::impl::impl(host_config c, clock_source &t, prometheus::Registry
 
 result<void> host_collectors::impl::run(slot &s, family_sink &sink) {
   sink.begin_collector(config.series_max);
-  const auto outcome = s.entry->may_block ? run_there(s, sink) : collect_caught(*s.here, sink);
-  const auto lost = sink.dropped();
-  if (lost > 0)
-    s.dropped->Increment(static_cast<double>(lost));
-  if (outcome && lost > 0)
-    return fail(errc::exhausted,
-                fmt::format("{} samples beyond series_max = {} were dropped; exclude devices or "
-                            "raise it",
-                            lost, config.series_max));
-  return outcome;
-}
-
-result<void> host_collectors::impl::run_there(slot &s, family_sink &sink) {
-  if (s.unfinished) {
-    if (!s.unfinished->finished.load())
-      return fail(errc::timeout, "an earlier call has still not returned; its driver or device hangs");
-    s.unfinished.reset();
-  }
-  auto job = std::make_shared<deadline_runner::job>();
-  job->work = [work = s.there, series_max = config.series_max] {
-    family_sink own(work->families);
-    own.begin();
-    own.begin_collector(series_max);
-    work->outcome = collect_caught(*work->from, own);
-    own.finish();
-    work->dropped = own.dropped();
-  };
-  switch (runner.run(job, config.time_max)) {
-  case deadline_runner::outcome::done:
-    break;
-  case deadline_runner::outcome::late:
-    s.unfinished = std::move(job);
-    return fail(errc::timeout,
-                fmt::format("no answer within {} ms; its driver or device hangs",
-                            std::chrono::duration_cast<std::chrono::milliseconds>(config.time_max).count()));
-  case deadline_runner::outcome::refused:
-    return fail(errc::exhausted, "too many calls into mounts or hardware hang already");
-  }
-  sink.append(s.there->families);
-  if (s.there->dropped > 0)
-    s.dropped->Increment(static_cast<double>(s.there->dropped));
-  return *s.there->outcome;
+  std::size_t lost = 0;
+  auto outcome = s.there ? s.there->collect(sink, runner, lost) : host::collect_caught(*s.here, sink);
+  lost += sink.dropped();
+  if (lost == 0)
+    return outcome;
+  s.dropped->Increment(static_cast<double>(lost));
+  if (!outcome)
+    return outcome;
+  return fail(errc::exhausted,
+              fmt::format("{} samples beyond series_max = {} were dropped; exclude devices or raise it", lost,
+                          config.series_max));
 }
 
 void host_collectors::impl::note(slot &s, const result<void> &outcome) {

@@ -41,7 +41,10 @@ void deadline_runner::serve(std::shared_ptr<helper> self) {
       return;
     auto current = std::exchange(self->next, nullptr);
     lock.unlock();
-    current->work();
+    try {
+      current->work();
+    } catch (...) { // what it was to say is missing, which its caller sees
+    }
     lock.lock();
     current->finished.store(true);
     self->busy = false;

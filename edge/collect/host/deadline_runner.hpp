@@ -21,7 +21,7 @@ inline constexpr std::size_t stuck_threads_max = 8;
 
 class deadline_runner {
 public:
-  // One call. `work` must not throw.
+  // One call. What `work` throws is swallowed: it should say what went wrong in what it owns.
   struct job {
     std::function<void()> work;
     std::atomic<bool> finished{false};

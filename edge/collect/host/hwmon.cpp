@@ -160,7 +160,7 @@ private:
       const auto metric = name_sensor(s.type, property, has_plain);
       sink.add(to.of(metric.name, metric.counter ? metric_type::counter : metric_type::gauge,
                      "A reading or setting of a hardware sensor, in base units."),
-               *number * metric.factor, labels);
+               *number * metric.factor / metric.divisor, labels);
     }
   }
 

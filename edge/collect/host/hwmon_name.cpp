@@ -13,7 +13,7 @@ constexpr std::string_view sensor_types[] = {
     "power",       "pwm", "temp", "update_interval", "vrm",
 };
 constexpr double milli = 0.001;
-constexpr double micro = 1'000'000.0; // divides: sysfs has millionths
+constexpr double millionths = 1'000'000.0;
 
 } // namespace
 
@@ -62,9 +62,10 @@ sensor_metric name_sensor(std::string_view type, std::string_view property, bool
     m.name.append("_").append(clean_name(property));
   }
   const auto is = [&](auto... any) { return ((property == any) || ...); };
-  const auto with = [&](std::string_view suffix, double factor) {
+  const auto with = [&](std::string_view suffix, double factor, double divisor = 1) {
     m.name += suffix;
     m.factor = factor;
+    m.divisor = divisor;
     return m;
   };
   if (is("fault", "alarm"))
@@ -79,16 +80,16 @@ sensor_metric name_sensor(std::string_view type, std::string_view property, bool
     return with("_amps", milli);
   if (type == "energy") {
     m.counter = true;
-    return with("_joule_total", 1 / micro);
+    return with("_joule_total", 1, millionths);
   }
   if (type == "power" && is("accuracy"))
-    return with("", 1 / micro);
+    return with("", 1, millionths);
   if (type == "power" && is("average_interval", "average_interval_min", "average_interval_max"))
     return with("_seconds", milli);
   if (type == "power")
-    return with("_watt", 1 / micro);
+    return with("_watt", 1, millionths);
   if (type == "humidity")
-    return with("", 1 / micro);
+    return with("", 1, millionths);
   if (type == "fan" && is("input", "min", "max", "target"))
     return with("_rpm", 1);
   return m;

@@ -24,7 +24,8 @@ struct sensor_file {
 // What a sensor's value is called and in which unit it comes.
 struct sensor_metric {
   std::string name;
-  double factor = 1; // from sysfs to base units
+  double factor = 1;  // from sysfs to base units: times factor, through divisor
+  double divisor = 1; // dividing by a million is exact where multiplying by a millionth is not
   bool counter = false;
 };
 // `has_plain`: the sensor also has a file without a property ("pwm1" beside "pwm1_input").

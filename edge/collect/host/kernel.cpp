@@ -14,7 +14,8 @@ public:
   explicit loadavg_collector(const collector_context &context) : file_(context.config.proc / "loadavg") {}
 
   result<void> collect(family_sink &sink) override {
-    BOOST_OUTCOME_TRY(rest, file_.read(buffer_));
+    BOOST_OUTCOME_TRY(content, file_.read(buffer_));
+    std::string_view rest = trim(content);
     constexpr std::pair<std::string_view, std::string_view> loads[] = {
         {"node_load1", "Tasks that run or wait, averaged over 1 minute."},
         {"node_load5", "Tasks that run or wait, averaged over 5 minutes."},
