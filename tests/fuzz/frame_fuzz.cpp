@@ -8,17 +8,17 @@ using namespace skerry;
 
 namespace {
 
-bool same_bits(const std::vector<double> &a, const std::vector<double> &b) {
+bool same_bits(const std::vector<double>& a, const std::vector<double>& b) {
   return a.size() == b.size()
          && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0);
 }
 
 } // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static value_encoder encoder;
   static value_decoder decoder;
-  const bytes_view in{reinterpret_cast<const std::byte *>(data), size};
+  const bytes_view in{reinterpret_cast<const std::byte*>(data), size};
   static frame got;
   (void)decode_frame_sections(in, got);
   if (decode_frame(in, decoder, got)) {
