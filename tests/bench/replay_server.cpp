@@ -2,9 +2,9 @@
 // /targets/<i>/metrics. Every request for a target is its next step. One thread; costs a few percent of a
 // core at 100,000 samples a second.
 //
-// Also: GET /counts (JSON: what was served so far), GET /-/healthy, and with --journal one line per scrape
-// served: target, step, time served in ns since 1970. `replay_values` computes the values of any of them
-// again.
+// Also: GET /counts (JSON: what was served so far), GET /-/silence and /-/speak (targets answer 503, or well
+// again; with ?target=<i> that one alone), GET /-/healthy, and with --journal one line per scrape served:
+// target, step, time served in ns since 1970. `replay_values` computes the values of any of them again.
 
 #include "tests/bench/replay_source.hpp"
 
@@ -31,6 +31,7 @@ constexpr std::size_t request_bytes_max = 16 << 10;
 struct target_state {
   replay_target source;
   std::uint64_t steps = 0; // handed out
+  bool silent = false;
 };
 
 struct service {
@@ -75,7 +76,11 @@ private:
     auto status = std::string_view{"200 OK"};
     auto type = std::string_view{"text/plain; version=0.0.4; charset=utf-8"};
     const auto query = path.find('?');
-    if (const auto i = target_of(path.substr(0, query)); i >= 0) {
+    if (const auto i = target_of(path.substr(0, query));
+        i >= 0 && all_.targets[static_cast<std::size_t>(i)].silent) {
+      status = "503 Service Unavailable";
+      body_ = "silent\n";
+    } else if (i >= 0) {
       target_ = i;
       auto& target = all_.targets[static_cast<std::size_t>(i)];
       step_ = target.steps++;
@@ -83,6 +88,8 @@ private:
     } else if (path == "/counts") {
       type = "application/json";
       counts();
+    } else if (path.starts_with("/-/silence") || path.starts_with("/-/speak")) {
+      silence(query == std::string_view::npos ? "" : path.substr(query), path.starts_with("/-/silence"));
     } else if (path == "/-/healthy") {
       body_ = "ok\n";
     } else {
@@ -141,6 +148,18 @@ private:
                    && static_cast<std::size_t>(i) < all_.targets.size()
                ? i
                : -1;
+  }
+
+  void silence(std::string_view query, bool silent) {
+    constexpr std::string_view prefix = "?target=";
+    std::size_t only = 0;
+    const bool one = query.starts_with(prefix);
+    if (one)
+      std::from_chars(query.data() + prefix.size(), query.data() + query.size(), only);
+    for (std::size_t i = 0; i < all_.targets.size(); ++i)
+      if (!one || i == only)
+        all_.targets[i].silent = silent;
+    body_ = "ok\n";
   }
 
   void counts() {
