@@ -25,8 +25,8 @@ std::string_view to_string(sender_phase phase) noexcept {
 
 sender::sender(sender_config config, clock_source& clock, random_source& random, sender_source& source,
                sender_sink& sink)
-  : config_(std::move(config)), clock_(clock), random_(random), source_(source), sink_(sink),
-    retry_(config_.retry_min, config_.retry_max) {
+  : config_(std::move(config)), clock_(clock), source_(source), sink_(sink),
+    retry_(config_.retry_min, config_.retry_max, random) {
   for (const auto& state : source_.streams())
     streams_[state.key].unacked = state.held;
 }
@@ -207,7 +207,7 @@ void sender::on_bye(const link::bye& bye) {
   if (first)
     spdlog::warn("uplink: {}", refusal_);
   reset_session(sender_phase::waiting);
-  retry_at_ns_ = clock_.monotonic_ns() + retry_.next(random_).count();
+  retry_at_ns_ = clock_.monotonic_ns() + retry_.next().count();
 }
 
 void sender::on_committed(const run& run) {

@@ -125,7 +125,6 @@ private:
 
   sender_config config_;
   clock_source& clock_;
-  random_source& random_;
   sender_source& source_;
   sender_sink& sink_;
   sender_phase phase_ = sender_phase::down;

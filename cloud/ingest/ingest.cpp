@@ -1,11 +1,10 @@
 #include "cloud/ingest/ingest.hpp"
 
-#include "actors/delivery/reception.hpp"
+#include "actors/delivery/reception_metrics.hpp"
 #include "actors/link/registry.hpp"
 #include "actors/node/mirrored_counters.hpp"
 
 #include <fmt/format.h>
-#include <prometheus/gauge.h>
 #include <spdlog/spdlog.h>
 
 #include <map>
@@ -49,62 +48,6 @@ std::optional<stream_key> parse_held_key(std::string_view text) {
   return key;
 }
 
-class ingest_metrics {
-public:
-  explicit ingest_metrics(prometheus::Registry& registry)
-    : received_(registry, "skerry_ingest_"), joins_(registry, "skerry_link_"),
-      connected_(prometheus::BuildGauge()
-                   .Name("skerry_ingest_edges_connected")
-                   .Help("Edges with an open session.")
-                   .Register(registry)
-                   .Add({})) {
-    using c = delivery::receiver_counters;
-    received_.add(&c::batches, "batches_total", "Batches received.");
-    received_.add(&c::records, "records_total", "Records received that were new here.");
-    received_.add(&c::bytes, "bytes_total", "Bytes of batches received.");
-    received_.add(&c::duplicate_records, "duplicate_records_total",
-                  "Records received that were held already, and trimmed.");
-    received_.add(&c::sessions, "sessions_total", "Sessions opened.");
-    received_.add(&c::malformed, "malformed_total", "Messages and batches that do not decode.");
-    received_.add(&c::forbidden, "forbidden_total", "Messages for what their key may not do.");
-    received_.add(&c::stale_messages, "stale_messages_total", "Messages of another session, dropped.");
-    const char* refused = "refused_sessions_total";
-    const char* refused_help = "Sessions refused, by reason.";
-    received_.add(&c::refused_duplicate, refused, refused_help, {{"reason", "duplicate"}});
-    received_.add(&c::refused_version, refused, refused_help, {{"reason", "version"}});
-    received_.add(&c::refused_revoked, refused, refused_help, {{"reason", "revoked"}});
-    received_.add(&c::restored_edges, "restored_edges_total", "Edges that came back from an older copy of their disk.");
-    received_.add(&c::custody_lost_records, "custody_lost_records_total",
-                  "Records that were acknowledged once and are not here: written to the ledger as lost.");
-    received_.add(&c::ranges_full, "ranges_full_total", "Batches not taken because a stream has too many holes.");
-    received_.add(&c::parked_full, "parked_full_total",
-                  "Batches not taken because too many wait for series sets.");
-    received_.add(&c::sets_received, "series_sets_total", "Series sets received.");
-    received_.add(&c::sets_lost_records, "series_sets_lost_records_total",
-                  "Records whose series set nobody has: written to the ledger as lost.");
-    received_.add(&c::store_failures, "store_failures_total", "Parts of batches that the store did not take.");
-    using j = delivery::reception_counters;
-    joins_.add(&j::joined, "joins_total", "Edges that joined.");
-    joins_.add(&j::joins_refused, "joins_refused_total", "Joins refused: token used, expired or revoked.");
-    joins_.add(&j::unauthorized, "unauthorized_messages_total", "Messages that a joining key may not send.");
-  }
-
-  void update(const delivery::receiver& from, const delivery::reception& joins,
-              const std::vector<delivery::edge_view>& edges) {
-    received_.update(from.counters());
-    joins_.update(joins.counters());
-    std::size_t connected = 0;
-    for (const auto& edge : edges)
-      connected += edge.connected ? 1 : 0;
-    connected_.Set(static_cast<double>(connected));
-  }
-
-private:
-  mirrored_counters<delivery::receiver_counters> received_;
-  mirrored_counters<delivery::reception_counters> joins_;
-  prometheus::Gauge& connected_;
-};
-
 // The totals of all shards; they count on their own threads.
 class shard_metrics {
 public:
@@ -135,7 +78,7 @@ struct ingest_state final : delivery::receiver_backend {
   ingest_config config;
   std::optional<delivery::receiver> receiver;
   std::optional<delivery::reception> reception;
-  std::optional<ingest_metrics> metrics;
+  std::optional<delivery::reception_metrics> metrics;
   std::optional<shard_metrics> of_shards;
   std::shared_ptr<shard_counters> counters = std::make_shared<shard_counters>();
   std::vector<shard_actor> shards{shard_count};
@@ -154,7 +97,7 @@ struct ingest_state final : delivery::receiver_backend {
     receiver.emplace(config.receiver, *config.clock, *config.random, *this);
     reception.emplace(*receiver, *config.registry, *config.clock, *config.random, config.message_bytes_max,
                       [this](const link::peer_id& to, link::message message) { send(to, std::move(message)); });
-    metrics.emplace(*config.metrics);
+    metrics.emplace(*config.metrics, "skerry_ingest_");
     of_shards.emplace(*config.metrics);
     const auto restored = config.store->scan_state(held_prefix, [this](std::string_view key, std::string_view value) {
       const auto name = parse_held_key(key);
