@@ -1,6 +1,7 @@
 #include "actors/node/clock.hpp"
 
 #include <cstring>
+
 #include <ctime>
 #include <sodium.h>
 

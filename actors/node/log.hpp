@@ -2,8 +2,8 @@
 
 // The log of a process: one line for each event on stderr, in logfmt, times in UTC with milliseconds:
 //   time=2024-05-01T12:00:00.123Z level=info msg="spool: opened 3 segments"
-// Quotes, backslashes, control characters and bytes that are no UTF-8 are escaped, so nothing that came from
-// outside can forge a line or upset a terminal.
+// Quotes, backslashes, control characters and bytes that are no UTF-8 are escaped, so nothing that came from outside
+// can forge a line or upset a terminal.
 
 #include "actors/node/clock.hpp"
 #include "schemas/error.hpp"
@@ -22,8 +22,7 @@ namespace skerry {
 // Longer messages are cut, and say so.
 inline constexpr std::size_t log_message_bytes_max = 8 << 10;
 
-// Makes stderr in this format the default logger. invalid_argument: no such level. Main thread, before others
-// log.
+// Makes stderr in this format the default logger. invalid_argument: no such level. Main thread, before others log.
 [[nodiscard]] result<void> start_logging(std::string_view level);
 // "debug", "info", "warn", "error", "off". Any thread, at any time: a reload changes the level.
 [[nodiscard]] result<void> set_log_level(std::string_view level);
@@ -31,8 +30,8 @@ inline constexpr std::size_t log_message_bytes_max = 8 << 10;
 [[nodiscard]] std::string logfmt_line(std::chrono::system_clock::time_point time,
                                       spdlog::level::level_enum level, std::string_view message);
 
-// For a message that an unlucky day would repeat by the thousand: lets one through every so often and counts
-// the rest. Thread-safe.
+// For a message that an unlucky day would repeat by the thousand: lets one through every so often and counts the
+// rest. Thread-safe.
 class rate_limited {
 public:
   explicit rate_limited(std::chrono::nanoseconds every, clock_source& clock = system_clock())

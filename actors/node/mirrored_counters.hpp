@@ -1,7 +1,7 @@
 #pragma once
 
-// Shows the totals that a plain class counts in a struct as Prometheus counters, so that logic needs no
-// metrics library. One thread.
+// Shows the totals that a plain class counts in a struct as Prometheus counters, so that logic needs no metrics
+// library. One thread.
 
 #include <prometheus/counter.h>
 #include <prometheus/registry.h>
@@ -19,12 +19,10 @@ public:
   using member = std::uint64_t Totals::*;
 
   mirrored_counters(prometheus::Registry& registry, std::string prefix)
-      : registry_(registry), prefix_(std::move(prefix)) {}
+    : registry_(registry), prefix_(std::move(prefix)) {}
 
-  void add(member total, const std::string& name, const std::string& help,
-           const prometheus::Labels& labels = {}) {
-    auto& counter =
-        prometheus::BuildCounter().Name(prefix_ + name).Help(help).Register(registry_).Add(labels);
+  void add(member total, const std::string& name, const std::string& help, const prometheus::Labels& labels = {}) {
+    auto& counter = prometheus::BuildCounter().Name(prefix_ + name).Help(help).Register(registry_).Add(labels);
     counters_.emplace_back(&counter, total);
   }
 
