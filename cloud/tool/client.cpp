@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <sys/stat.h>
@@ -18,6 +19,12 @@ namespace {
 
 constexpr std::size_t answer_bytes_max = std::size_t{1} << 30;
 constexpr long connect_timeout_ms = 5'000;
+
+// A proxy from the environment is for the world, not for this machine.
+bool is_this_machine(std::string_view url) noexcept {
+  const auto host = url.substr(std::min(url.find("//"), url.size()));
+  return host.starts_with("//127.") || host.starts_with("//localhost") || host.starts_with("//[::1]");
+}
 
 std::size_t keep(char *data, std::size_t size, std::size_t count, void *into) {
   auto &out = *static_cast<std::string *>(into);
@@ -95,10 +102,10 @@ result<std::pair<long, std::string>> api_client::exchange(std::string_view path,
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
   std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)> headers{nullptr, curl_slist_free_all};
-  if (!to.unix_socket.empty()) {
+  if (!to.unix_socket.empty())
     curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, to.unix_socket.c_str());
+  if (is_this_machine(to.url))
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
-  }
   if (!to.bearer_token.empty()) {
     const auto header = "Authorization: Bearer " + to.bearer_token;
     headers.reset(curl_slist_append(nullptr, header.c_str()));
