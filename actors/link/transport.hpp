@@ -33,11 +33,14 @@ struct curve_keypair {
 };
 [[nodiscard]] curve_keypair make_keypair();
 [[nodiscard]] std::string to_hex(const curve_key& key); // for public keys: logs and listings
+[[nodiscard]] result<curve_key> from_hex(std::string_view text); // malformed: not 64 hexadecimal digits
 
 // What the authenticator says of a client key. `user_id` names what the key may do: "edge:<16 hex>" or "join:<id>".
 struct admission {
   bool admitted = false;
   std::string user_id;
+  std::string reason{}; // of a refusal, for log and metrics: one of a few fixed words, "unknown", "revoked", …
+  bool retry = false; // of a refusal: only for now (a registry that can't be read); the client tries again
 };
 
 // Opaque name of one connection at the server; unique for the life of the process.
@@ -85,7 +88,8 @@ struct server_config {
   curve_keypair keys;
   std::size_t message_bytes_max = 32 << 20;
   std::size_t send_queue_max = 65'536;      // messages from us, over all peers
-  std::size_t handshakes_per_second_max = 2000;
+  std::size_t handshakes_per_second_max = 2000; // those beyond wait for their turn
+  std::chrono::milliseconds handshake_timeout{20'000}; // then a half-open connection is closed
 };
 struct client_config {
   std::string address; // "tcp://host:7481"
@@ -96,6 +100,7 @@ struct client_config {
   std::chrono::milliseconds reconnect_min{200};
   std::chrono::milliseconds reconnect_max{30'000};
   std::size_t socket_buffer_bytes = 64 << 10;
+  std::chrono::milliseconds handshake_timeout{20'000}; // from the first SYN to the end of the encrypted handshake
 };
 
 // conflict: the port is in use; invalid_argument: no such address; io.

@@ -10,9 +10,9 @@
 #include <cstdlib>
 #include <string_view>
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace skerry::promql;
-  const std::string_view text{reinterpret_cast<const char *>(data), size};
+  const std::string_view text{reinterpret_cast<const char*>(data), size};
   static test::memory_source source = [] {
     test::memory_source made;
     made.add({{"__name__", "up"}, {"a", "b"}}, {{0, 1}, {1'000, stale_marker()}, {2'000, -0.0}});

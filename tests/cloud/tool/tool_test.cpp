@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
+extern char** environ;
 
 using namespace skerry;
 using namespace skerry::cloud;
@@ -29,7 +29,7 @@ struct outcome {
   std::string err;
 };
 
-std::string read_file(const std::filesystem::path &file) {
+std::string read_file(const std::filesystem::path& file) {
   std::ostringstream text;
   text << std::ifstream{file}.rdbuf();
   return text.str();
@@ -37,13 +37,13 @@ std::string read_file(const std::filesystem::path &file) {
 
 class tool {
 public:
-  explicit tool(const test_cloud *cloud) : cloud_(cloud) {}
+  explicit tool(const test_cloud* cloud) : cloud_(cloud) {}
 
   // Starts `skerry ARGUMENTS`; stdout goes to a file with mode 0600.
   pid_t start(std::vector<std::string> arguments, mode_t mode = 0600) const {
     arguments.insert(arguments.begin(), SKERRY_TOOL);
-    std::vector<char *> argv;
-    for (auto &a : arguments)
+    std::vector<char*> argv;
+    for (auto& a : arguments)
       argv.push_back(a.data());
     argv.push_back(nullptr);
     posix_spawn_file_actions_t files;
@@ -80,12 +80,10 @@ public:
   test::temporary_directory directory;
 
 private:
-  const test_cloud *cloud_;
+  const test_cloud* cloud_;
 };
 
-bool has(const std::string &text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
+bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 } // namespace
 
@@ -260,7 +258,7 @@ TEST_CASE("usage") {
   CHECK(skerry.plain({"query", "up", "--time", "1", "--start", "1"}).code == 2);
   CHECK(skerry.plain({"status", "--for", "1s"}).code == 2);
   CHECK(skerry.plain({"sites", "-o", "xml"}).code == 2);
-  for (const auto *command : {"invite", "sites", "hosts", "query", "status", "check", "version"}) {
+  for (const auto* command : {"invite", "sites", "hosts", "query", "status", "check", "version"}) {
     const auto help = skerry.plain({command, "--help"});
     CHECK(help.code == 0);
     CHECK(has(help.out, "Examples:"));
@@ -271,10 +269,10 @@ TEST_CASE("usage") {
 TEST_CASE("check config hands the file to the node that it is for") {
   // Beside a copy of the tool stand two programs that say what they were asked.
   const tool skerry{nullptr};
-  const auto &here = skerry.directory.path();
+  const auto& here = skerry.directory.path();
   const auto copy = here / "skerry";
   std::filesystem::copy_file(SKERRY_TOOL, copy);
-  for (const auto *name : {"skerry-edge", "skerry-cloud"}) {
+  for (const auto* name : {"skerry-edge", "skerry-cloud"}) {
     std::ofstream{here / name} << "#!/bin/sh\necho \"$(basename \"$0\") $*\"\nexit "
                                << (name[7] == 'e' ? 0 : 1) << "\n";
     ::chmod((here / name).c_str(), 0755);
@@ -282,13 +280,13 @@ TEST_CASE("check config hands the file to the node that it is for") {
   std::ofstream{here / "a.yaml"} << "scrape_configs: []\n";
   std::ofstream{here / "b.yaml"} << "retention: 30d\n";
   std::ofstream{here / "c.yaml"} << "log: {}\n";
-  const auto run = [&](const std::string &arguments) {
+  const auto run = [&](const std::string& arguments) {
     const auto command = copy.string() + " check config " + arguments + " > " + skerry.out().string() + " 2> "
                          + skerry.err().string();
     const auto state = std::system(command.c_str());
     return outcome{WEXITSTATUS(state), read_file(skerry.out()), read_file(skerry.err())};
   };
-  const auto path = [&](const char *name) { return (here / name).string(); };
+  const auto path = [&](const char* name) { return (here / name).string(); };
   const auto edge = run(path("a.yaml"));
   CHECK(edge.code == 0);
   CHECK(edge.out == "skerry-edge run --check-config --config " + path("a.yaml") + "\n");

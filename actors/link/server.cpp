@@ -1,0 +1,419 @@
+// The server transport: one thread that owns a ZeroMQ context with a CURVE ROUTER, its ZAP handler and its
+// monitor.
+
+#include "actors/link/transport.hpp"
+#include "actors/link/zap.hpp"
+#include "actors/link/zmq_io.hpp"
+
+#include <fmt/format.h>
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/registry.h>
+#include <spdlog/spdlog.h>
+
+#include <cerrno>
+#include <map>
+#include <thread>
+
+namespace skerry::link {
+
+namespace {
+
+using namespace detail;
+using steady = std::chrono::steady_clock;
+
+constexpr int server_io_threads = 2;
+constexpr int listen_backlog = 1024;
+constexpr int peer_send_high_water = 1000;  // messages to one peer inside ZeroMQ; those beyond are dropped
+constexpr int peer_receive_high_water = 16; // messages from one peer that wait for our thread
+constexpr std::size_t queue_bytes_max = 256 << 20;
+constexpr std::size_t refusal_reasons_max = 16; // distinct label values
+constexpr int log_lines_per_minute = 20;
+constexpr auto retry_after_failure = std::chrono::milliseconds{100};
+
+struct server_metrics {
+  explicit server_metrics(prometheus::Registry& registry)
+      : messages_in(messages(registry, "in")),
+        messages_out(messages(registry, "out")),
+        bytes_in(bytes(registry, "in")),
+        bytes_out(bytes(registry, "out")),
+        queue_full(dropped(registry, "queue_full")),
+        unroutable(dropped(registry, "unroutable")),
+        peer_full(dropped(registry, "peer_full")),
+        oversized(dropped(registry, "oversized")),
+        no_user(dropped(registry, "no_user_id")),
+        callback_failed(dropped(registry, "callback_failed")),
+        succeeded(handshakes(registry, "succeeded")),
+        failed_protocol(handshakes(registry, "failed_protocol")),
+        failed_auth(handshakes(registry, "failed_auth")),
+        failed_other(handshakes(registry, "failed_other")),
+        paced(prometheus::BuildCounter()
+                  .Name("skerry_link_server_handshakes_paced_total")
+                  .Help("Times that handshakes had to wait because the limit per second was reached.")
+                  .Register(registry)
+                  .Add({})),
+        accept_failed(prometheus::BuildCounter()
+                          .Name("skerry_link_server_accept_failures_total")
+                          .Help("Connections that the operating system did not give us (file descriptors?).")
+                          .Register(registry)
+                          .Add({})),
+        connections(prometheus::BuildGauge()
+                        .Name("skerry_link_server_connections")
+                        .Help("TCP connections on the link port, whether or not their handshake is done.")
+                        .Register(registry)
+                        .Add({})),
+        refusals(prometheus::BuildCounter()
+                     .Name("skerry_link_server_refused_total")
+                     .Help("Client keys that were refused, by reason.")
+                     .Register(registry)) {}
+
+  void refused(const std::string& reason) {
+    const auto known = by_reason_.find(reason);
+    if (known != by_reason_.end())
+      return known->second->Increment();
+    const auto label =
+        by_reason_.size() < refusal_reasons_max && !reason.empty() ? reason : std::string{"other"};
+    auto& counter = refusals.Add({{"reason", label}});
+    by_reason_.emplace(label, &counter);
+    counter.Increment();
+  }
+
+  prometheus::Counter& messages_in;
+  prometheus::Counter& messages_out;
+  prometheus::Counter& bytes_in;
+  prometheus::Counter& bytes_out;
+  prometheus::Counter& queue_full;
+  prometheus::Counter& unroutable;
+  prometheus::Counter& peer_full;
+  prometheus::Counter& oversized;
+  prometheus::Counter& no_user;
+  prometheus::Counter& callback_failed;
+  prometheus::Counter& succeeded;
+  prometheus::Counter& failed_protocol;
+  prometheus::Counter& failed_auth;
+  prometheus::Counter& failed_other;
+  prometheus::Counter& paced;
+  prometheus::Counter& accept_failed;
+  prometheus::Gauge& connections;
+  prometheus::Family<prometheus::Counter>& refusals;
+
+private:
+  static prometheus::Counter& counter(prometheus::Registry& registry, const char* name, const char* help,
+                                      const char* label, const char* value) {
+    return prometheus::BuildCounter().Name(name).Help(help).Register(registry).Add({{label, value}});
+  }
+  static prometheus::Counter& messages(prometheus::Registry& r, const char* direction) {
+    return counter(r, "skerry_link_server_messages_total", "Messages of edges and to edges.", "direction",
+                   direction);
+  }
+  static prometheus::Counter& bytes(prometheus::Registry& r, const char* direction) {
+    return counter(r, "skerry_link_server_bytes_total", "Bytes at the TCP payload, estimated from messages.",
+                   "direction", direction);
+  }
+  static prometheus::Counter& dropped(prometheus::Registry& r, const char* reason) {
+    return counter(r, "skerry_link_server_dropped_total", "Messages that were dropped, by reason.", "reason",
+                   reason);
+  }
+  static prometheus::Counter& handshakes(prometheus::Registry& r, const char* outcome) {
+    return counter(r, "skerry_link_server_handshakes_total", "Handshakes on the link port, by outcome.",
+                   "outcome", outcome);
+  }
+
+  std::map<std::string, prometheus::Counter*> by_reason_;
+};
+
+// Refills with time; starts full.
+class token_bucket {
+public:
+  token_bucket(std::size_t per_second, steady::time_point now)
+      : rate_(static_cast<double>(std::max<std::size_t>(per_second, 1))), left_(rate_), at_(now) {}
+  [[nodiscard]] bool take(steady::time_point now) noexcept {
+    left_ = std::min(rate_, left_ + rate_ * std::chrono::duration<double>(now - at_).count());
+    at_ = now;
+    if (left_ < 1)
+      return false;
+    left_ -= 1;
+    return true;
+  }
+  [[nodiscard]] std::chrono::milliseconds until_next() const noexcept {
+    return std::chrono::milliseconds{static_cast<long>((1 - left_) / rate_ * 1000) + 1};
+  }
+
+private:
+  const double rate_;
+  double left_;
+  steady::time_point at_;
+};
+
+class zmq_server final : public server_transport {
+public:
+  zmq_server(server_config config, server_events events, prometheus::Registry& metrics)
+      : config_(std::move(config)),
+        events_(std::move(events)),
+        metrics_(metrics),
+        queue_(config_.send_queue_max, queue_bytes_max),
+        context_(server_io_threads),
+        zap_(make_zap_socket(context_)),
+        router_(context_, zmq::socket_type::router),
+        handshakes_(config_.handshakes_per_second_max, steady::now()),
+        refusal_log_(log_lines_per_minute) {
+    set_common_options(router_, config_.keys, config_.bind, config_.message_bytes_max,
+                       config_.handshake_timeout);
+    set_option(router_, ZMQ_CURVE_SERVER, 1);
+    set_option(router_, ZMQ_ZAP_DOMAIN, std::string_view{zap_domain});
+    set_option(router_, 93 /* ZMQ_ZAP_ENFORCE_DOMAIN: fail closed; a draft in the headers only */, 1);
+    set_option(router_, ZMQ_ROUTER_MANDATORY, 1);
+    set_option(router_, ZMQ_BACKLOG, listen_backlog);
+    set_option(router_, ZMQ_SNDHWM, peer_send_high_water);
+    set_option(router_, ZMQ_RCVHWM, peer_receive_high_water);
+    monitor_.emplace(context_, router_,
+                     ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_ACCEPT_FAILED | ZMQ_EVENT_DISCONNECTED
+                         | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH
+                         | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL);
+    router_.bind(config_.bind);
+    address_ = router_.get(zmq::sockopt::last_endpoint);
+    thread_ = std::thread{[this] { run(); }};
+  }
+
+  ~zmq_server() override {
+    stopping_.store(true, std::memory_order_release);
+    wakeup_.signal();
+    if (thread_.joinable())
+      thread_.join();
+  }
+
+  bool try_send(const peer_id& to, message_parts parts) override {
+    if (parts.empty() || !queue_.try_push({to, std::move(parts)})) {
+      metrics_.queue_full.Increment();
+      return false;
+    }
+    wakeup_.signal();
+    return true;
+  }
+
+  std::string address() const override { return address_; }
+
+private:
+  void run() {
+    while (!stopping_.load(std::memory_order_acquire)) {
+      try {
+        turn();
+      } catch (const std::exception& e) {
+        // Not known to happen; a link that ends silently would be worse than one that tries again.
+        spdlog::error("link: the server on {} failed and goes on: {}", address_, e.what());
+        std::this_thread::sleep_for(retry_after_failure);
+      }
+    }
+    monitor_.reset();
+    router_.close();
+    zap_.close();
+  }
+
+  void turn() {
+    const bool paced = zap_paced_;
+    std::array<zmq::pollitem_t, 4> items{{{nullptr, wakeup_.fd(), ZMQ_POLLIN, 0},
+                                          {monitor_->socket().handle(), 0, ZMQ_POLLIN, 0},
+                                          {router_.handle(), 0, ZMQ_POLLIN, 0},
+                                          {zap_.handle(), 0, ZMQ_POLLIN, 0}}};
+    const auto timeout = !queue_.empty() ? std::chrono::milliseconds{0}
+                         : paced         ? handshakes_.until_next()
+                                         : std::chrono::milliseconds{-1};
+    zmq::poll(items.data(), paced ? 3 : 4, timeout);
+    wakeup_.clear();
+    read_monitor();
+    answer_handshakes();
+    receive();
+    send();
+  }
+
+  void read_monitor() {
+    while (const auto event = monitor_->next()) {
+      switch (event->kind) {
+      case ZMQ_EVENT_ACCEPTED:
+        metrics_.connections.Increment();
+        break;
+      case ZMQ_EVENT_ACCEPT_FAILED:
+        metrics_.accept_failed.Increment();
+        if (accept_log_.allow(steady::now()))
+          spdlog::error("link: {} can't accept a connection: {}; raise the limit of open files", address_,
+                        std::strerror(event->value));
+        break;
+      case ZMQ_EVENT_DISCONNECTED:
+        metrics_.connections.Decrement();
+        break;
+      case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+        metrics_.succeeded.Increment();
+        metrics_.bytes_in.Increment(static_cast<double>(handshake_client_bytes));
+        metrics_.bytes_out.Increment(static_cast<double>(handshake_server_bytes));
+        break;
+      case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
+        metrics_.failed_auth.Increment();
+        break;
+      case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
+        metrics_.failed_protocol.Increment();
+        break;
+      case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+        metrics_.failed_other.Increment();
+        break;
+      default:
+        break;
+      }
+    }
+  }
+
+  // Handshakes beyond the limit stay in the socket's queue, one to a connection, until there is room.
+  void answer_handshakes() {
+    for (int i = 0; i < burst_max; ++i) {
+      const auto now = steady::now();
+      if (zmq::pollitem_t item{zap_.handle(), 0, ZMQ_POLLIN, 0};
+          zmq::poll(&item, 1, std::chrono::milliseconds{0}) == 0) {
+        zap_paced_ = false;
+        return;
+      }
+      if (!handshakes_.take(now)) {
+        if (!zap_paced_)
+          metrics_.paced.Increment();
+        zap_paced_ = true;
+        return;
+      }
+      zap_paced_ = false;
+      const auto verdict = answer_zap(zap_, events_.admit);
+      switch (verdict.what) {
+      case zap_verdict::kind::none:
+        return;
+      case zap_verdict::kind::admitted:
+        spdlog::debug("link: {} admitted from {}", verdict.user_id, verdict.address);
+        break;
+      case zap_verdict::kind::refused:
+      case zap_verdict::kind::deferred:
+        metrics_.refused(verdict.reason);
+        if (refusal_log_.allow(now))
+          spdlog::warn("link: key {} from {} refused: {}", to_hex(verdict.key), verdict.address,
+                       verdict.reason.empty() ? "no reason given" : verdict.reason);
+        break;
+      case zap_verdict::kind::malformed:
+        metrics_.refused("malformed");
+        break;
+      }
+    }
+  }
+
+  void receive() {
+    for (int i = 0; i < burst_max; ++i) {
+      zmq::message_t id;
+      if (!router_.recv(id, zmq::recv_flags::dontwait))
+        return;
+      zmq::message_t first;
+      if (!id.more() || !router_.recv(first, zmq::recv_flags::dontwait))
+        continue;
+      std::string user_id;
+      if (const auto* known = zmq_msg_gets(first.handle(), "User-Id"))
+        user_id = known;
+      std::uint64_t wire = 0;
+      auto parts = receive_parts(router_, std::move(first), config_.message_bytes_max, wire);
+      metrics_.bytes_in.Increment(static_cast<double>(wire));
+      if (!parts) {
+        metrics_.oversized.Increment();
+        continue;
+      }
+      if (user_id.empty()) { // without ZAP's word nobody speaks
+        metrics_.no_user.Increment();
+        continue;
+      }
+      metrics_.messages_in.Increment();
+      try {
+        events_.message(id.to_string(), std::move(user_id), std::move(*parts));
+      } catch (const std::exception& e) {
+        metrics_.callback_failed.Increment();
+        spdlog::error("link: a message could not be handed over: {}", e.what());
+      }
+    }
+  }
+
+  void send() {
+    for (int i = 0; i < burst_max; ++i) {
+      auto message = queue_.pop();
+      if (!message)
+        return;
+      send(*message);
+    }
+  }
+
+  // Once the first frame is taken, ZeroMQ takes the others too.
+  void send(const outgoing& message) {
+    zmq::message_t id{message.to.data(), message.to.size()};
+    // The C call, as an unroutable peer is no exception.
+    if (zmq_msg_send(id.handle(), router_.handle(), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
+      (errno == EAGAIN ? metrics_.peer_full : metrics_.unroutable).Increment();
+      return;
+    }
+    std::uint64_t wire = 0;
+    for (std::size_t i = 0; i < message.parts.size(); ++i) {
+      auto part = to_zmq(message.parts[i]);
+      const int more = i + 1 < message.parts.size() ? ZMQ_SNDMORE : 0;
+      wire += wire_bytes(part.size());
+      if (zmq_msg_send(part.handle(), router_.handle(), more | ZMQ_DONTWAIT) < 0) {
+        metrics_.unroutable.Increment();
+        return;
+      }
+    }
+    metrics_.messages_out.Increment();
+    metrics_.bytes_out.Increment(static_cast<double>(wire));
+  }
+
+  const server_config config_;
+  const server_events events_;
+  server_metrics metrics_;
+  send_queue queue_;
+  wakeup wakeup_;
+  std::atomic<bool> stopping_{false};
+  // Everything below belongs to the thread once it runs.
+  zmq::context_t context_;
+  zmq::socket_t zap_;
+  zmq::socket_t router_;
+  std::optional<socket_monitor> monitor_;
+  token_bucket handshakes_;
+  log_limiter refusal_log_;
+  log_limiter accept_log_{1};
+  bool zap_paced_ = false;
+  std::string address_;
+  std::thread thread_;
+};
+
+} // namespace
+
+result<std::unique_ptr<server_transport>> start_server(server_config config, server_events events,
+                                                       prometheus::Registry& metrics) {
+  const auto bind = config.bind;
+  if (!is_tcp_address(bind))
+    return fail(
+        errc::invalid_argument,
+        fmt::format("link: can't listen on '{}'; write it as tcp://ADDRESS:PORT, with * for every address",
+                    bind));
+  if (!events.message || !events.admit)
+    return fail(errc::invalid_argument, "link: a server needs to know where messages go and who may in");
+  try {
+    return std::make_unique<zmq_server>(std::move(config), std::move(events), metrics);
+  } catch (const zmq::error_t& e) {
+    switch (e.num()) {
+    case EADDRINUSE:
+      return fail(
+          errc::conflict,
+          fmt::format("link: {} is in use by another process; stop it, or set link.listen to another port",
+                      bind));
+    case EINVAL:
+    case EPROTONOSUPPORT:
+    case ENODEV:
+    case EADDRNOTAVAIL:
+      return fail(errc::invalid_argument, fmt::format("link: can't listen on '{}' ({}); write it as "
+                                                      "tcp://ADDRESS:PORT, with an address of this machine",
+                                                      bind, e.what()));
+    default:
+      return fail(errc::io, fmt::format("link: can't listen on {}: {}", bind, e.what()));
+    }
+  } catch (const std::exception& e) {
+    return fail(errc::io, fmt::format("link: can't start the server on {}: {}", bind, e.what()));
+  }
+}
+
+} // namespace skerry::link
