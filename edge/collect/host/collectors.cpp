@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <optional>
 #include <utility>
 
 namespace skerry::edge {
@@ -24,8 +25,7 @@ using host::deadline_runner;
 using host::detached_collector;
 using host::family_sink;
 
-constexpr std::int64_t log_again_ns =
-    std::int64_t{600} * 1'000'000'000; // the same trouble of the same collector
+constexpr std::int64_t log_again_ns = std::int64_t{600} * 1'000'000'000; // one collector's failures
 
 struct slot {
   const collector_entry *entry = nullptr;
@@ -33,8 +33,8 @@ struct slot {
   std::unique_ptr<detached_collector> there; // ... or on the helper, where it may block
   prometheus::Counter *failures = nullptr;
   prometheus::Counter *dropped = nullptr;
-  std::string last_error;
-  std::int64_t logged_at_ns = 0;
+  bool failing_aloud = false;                    // the present failure was logged
+  std::optional<std::int64_t> failure_logged_ns; // monotonic; when last
 };
 
 } // namespace
@@ -116,21 +116,19 @@ result<void> host_collectors::impl::run(slot &s, family_sink &sink) {
 
 void host_collectors::impl::note(slot &s, const result<void> &outcome) {
   if (outcome) {
-    if (!s.last_error.empty())
+    if (std::exchange(s.failing_aloud, false))
       spdlog::info("host collectors: {} works again", s.entry->name);
-    s.last_error.clear();
     return;
   }
   if (outcome.error().code == errc::not_found)
     return; // nothing of the kind here
   s.failures->Increment();
   const std::int64_t now = clock.monotonic_ns();
-  const bool first = s.last_error.empty();
-  s.last_error = outcome.error().message;
-  if (!first && now - s.logged_at_ns < log_again_ns)
+  if (s.failure_logged_ns && now - *s.failure_logged_ns < log_again_ns)
     return;
-  s.logged_at_ns = now;
-  spdlog::warn("host collectors: {}: {}", s.entry->name, s.last_error);
+  s.failure_logged_ns = now;
+  s.failing_aloud = true;
+  spdlog::warn("host collectors: {}: {}", s.entry->name, outcome.error().message);
 }
 
 void host_collectors::impl::collect(std::vector<collected_family> &out) {

@@ -2,8 +2,11 @@
 #include "tests/edge/collect/host/tree.hpp"
 
 #include <catch2/catch.hpp>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <sstream>
 
 using namespace skerry;
 using namespace skerry::edge;
@@ -75,6 +78,38 @@ TEST_CASE("a collector that fails is reported, counted, and costs no other", "[h
   CHECK(find(all, "node_filefd_allocated") == 12);
   CHECK(find(all, "node_filefd_maximum") == 100);
   CHECK(now.own("skerry_collect_host_failures_total", "filefd") == 1);
+}
+
+TEST_CASE("a collector that fails now and then is logged once in ten minutes", "[host]") {
+  std::ostringstream lines;
+  const auto before = spdlog::default_logger();
+  spdlog::set_default_logger(
+      std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_st>(lines)));
+  const auto count = [&](std::string_view what) {
+    const auto text = lines.str();
+    std::size_t n = 0;
+    for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + 1))
+      ++n;
+    return n;
+  };
+  {
+    tree files;
+    collecting now(files.config({"loadavg"}));
+    const auto flap = [&] {
+      for (int i = 0; i < 20; ++i) {
+        files.write("proc/loadavg", i % 2 == 0 ? "rubbish\n" : "1 2 3\n");
+        now();
+      }
+    };
+    flap();
+    CHECK(count("loadavg has not three numbers") == 1);
+    CHECK(count("works again") == 1);
+    CHECK(now.own("skerry_collect_host_failures_total", "loadavg") == 10);
+    now.clock.monotonic += std::int64_t{601} * 1'000'000'000;
+    flap();
+    CHECK(count("loadavg has not three numbers") == 2);
+  }
+  spdlog::set_default_logger(before);
 }
 
 TEST_CASE("hardware that is not there is no failure", "[host]") {

@@ -191,7 +191,7 @@ TEST_CASE("files full of rubbish fail their collector and nothing else", "[host]
   collecting now(files.config());
   const auto pick = [&](std::size_t below) { return static_cast<std::size_t>(random() % below); };
   const std::string_view nasty("\0\xff\n :-=.\"\\(9\t", 13);
-  for (int round = 0; round < 150; ++round) {
+  for (int round = 0; round < 60; ++round) {
     for (auto [name, text] : good) {
       for (std::size_t change = pick(4); change > 0 && !text.empty(); --change) {
         const auto at = pick(text.size());
