@@ -90,8 +90,9 @@ public:
     seen_.assign(last_page_ + 1, false);
     seen_[0] = seen_[1] = true;
     BOOST_OUTCOME_TRYV(walk_database(newest.main, ""));
-    for (const auto& [name, header] : named_)
+    for (const auto& [name, header] : named_) {
       BOOST_OUTCOME_TRYV(walk_database(header, name));
+    }
     return walk_free_list(newest.free_list, newest.transaction);
   }
 
@@ -266,12 +267,14 @@ private:
           return fail(errc::corrupt, fmt::format("page {} is not the large value that it should be", first));
         pages = header.pages();
       }
-      for (std::size_t i = 0; i < pages; ++i)
+      for (std::size_t i = 0; i < pages; ++i) {
         BOOST_OUTCOME_TRYV(take(first + i));
+      }
       counts_.overflow += pages;
-      if (!skip)
+      if (!skip) {
         BOOST_OUTCOME_TRYV(
           check_value(name, key, file_.subspan(first * page_bytes_ + sizeof(page_header), value_bytes)));
+      }
       return sizeof first;
     }
     if (data_at + value_bytes > page.size())

@@ -20,17 +20,17 @@ constexpr unsigned databases = 12;
 } // namespace
 
 bool partition_id::contains(std::int64_t time_ns) const noexcept {
-  return static_cast<__int128>(time_ns) >= static_cast<__int128>(start_s) * ns_per_s
-         && static_cast<__int128>(time_ns) < (static_cast<__int128>(start_s) + span_s) * ns_per_s;
+  return static_cast<wide>(time_ns) >= static_cast<wide>(start_s) * ns_per_s
+         && static_cast<wide>(time_ns) < (static_cast<wide>(start_s) + span_s) * ns_per_s;
 }
 
 bool partition_id::overlaps(std::int64_t from_ns, std::int64_t to_ns) const noexcept {
-  return static_cast<__int128>(to_ns) >= static_cast<__int128>(start_s) * ns_per_s
-         && static_cast<__int128>(from_ns) < (static_cast<__int128>(start_s) + span_s) * ns_per_s;
+  return static_cast<wide>(to_ns) >= static_cast<wide>(start_s) * ns_per_s
+         && static_cast<wide>(from_ns) < (static_cast<wide>(start_s) + span_s) * ns_per_s;
 }
 
 bool partition_id::ends_before(std::int64_t time_ns) const noexcept {
-  return (static_cast<__int128>(start_s) + span_s) * ns_per_s <= static_cast<__int128>(time_ns);
+  return (static_cast<wide>(start_s) + span_s) * ns_per_s <= static_cast<wide>(time_ns);
 }
 
 partition_id partition_of(std::int64_t time_ns, std::int64_t span_s) noexcept {
@@ -208,8 +208,9 @@ result<void> partition_reader::each_block(std::uint32_t source, std::int64_t fro
     at.samples = static_cast<std::uint32_t>(r.varint());
     if (r.failed())
       return fail(errc::corrupt, "a block's entry does not decode");
-    if (at.last_ns >= from_ns)
+    if (at.last_ns >= from_ns) {
       BOOST_OUTCOME_TRYV(each(at));
+    }
   }
 }
 
@@ -220,14 +221,14 @@ result<bytes_view> partition_reader::block(const block_place& at) const {
   return extent->subspan(at.offset, at.bytes);
 }
 
-result<std::optional<roaring::Roaring>> partition_reader::posting(std::string_view name, std::string_view value) const {
+result<std::optional<Roaring>> partition_reader::posting(std::string_view name, std::string_view value) const {
   const auto key = make_posting_key(name, value);
   BOOST_OUTCOME_TRY(stored, get(owner_->posting_, as_bytes(key.key)));
   if (!stored)
-    return std::optional<roaring::Roaring>{};
+    return std::optional<Roaring>{};
   BOOST_OUTCOME_TRY(content, read_posting(*stored));
   if (!content.exact && (content.name != name || content.value != value))
-    return std::optional<roaring::Roaring>{};
+    return std::optional<Roaring>{};
   BOOST_OUTCOME_TRY(bitmap, read_bitmap(content.bitmap));
   return std::optional{std::move(bitmap)};
 }
@@ -252,10 +253,10 @@ result<void> partition_reader::each_posting(std::string_view name,
   }
 }
 
-result<roaring::Roaring> partition_reader::match(std::span<const promql::matcher> matchers) const {
-  std::optional<roaring::Roaring> found;
-  std::vector<roaring::Roaring> without;
-  const auto keep = [&](roaring::Roaring&& these) {
+result<Roaring> partition_reader::match(std::span<const promql::matcher> matchers) const {
+  std::optional<Roaring> found;
+  std::vector<Roaring> without;
+  const auto keep = [&](Roaring&& these) {
     if (found)
       *found &= these;
     else
@@ -266,9 +267,9 @@ result<roaring::Roaring> partition_reader::match(std::span<const promql::matcher
     const bool absent_matches = m.matches("");
     if (m.op() == promql::match_op::equal && !absent_matches) {
       BOOST_OUTCOME_TRY(bitmap, posting(m.name(), m.value()));
-      keep(bitmap ? std::move(*bitmap) : roaring::Roaring{});
+      keep(bitmap ? std::move(*bitmap) : Roaring{});
     } else {
-      roaring::Roaring some;
+      Roaring some;
       BOOST_OUTCOME_TRYV(each_posting(m.name(), [&](const posting_view& p) -> result<void> {
         if (m.matches(p.value) != absent_matches) {
           BOOST_OUTCOME_TRY(bitmap, read_bitmap(p.bitmap));
@@ -286,7 +287,7 @@ result<roaring::Roaring> partition_reader::match(std::span<const promql::matcher
   }
   if (!found) {
     BOOST_OUTCOME_TRY(all, posting("", ""));
-    found = all ? std::move(*all) : roaring::Roaring{};
+    found = all ? std::move(*all) : Roaring{};
   }
   for (const auto& w : without)
     *found -= w;

@@ -81,7 +81,7 @@ struct posting_content {
   bytes_view bitmap;
 };
 [[nodiscard]] result<posting_content> read_posting(bytes_view content);
-[[nodiscard]] result<roaring::Roaring> read_bitmap(bytes_view bytes);
+[[nodiscard]] result<Roaring> read_bitmap(bytes_view bytes);
 
 inline constexpr std::string_view meta_format = "format";
 inline constexpr std::string_view meta_samples = "samples";

@@ -37,7 +37,7 @@ private:
     std::string name;
     std::string value;
     bool exact = true;
-    roaring::Roaring bitmap;
+    Roaring bitmap;
   };
   partition* into_;
   partition_reader reader_; // over the write transaction

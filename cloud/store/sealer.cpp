@@ -191,10 +191,10 @@ double resolve(double a, double b) noexcept {
 }
 
 partition_id partition_for(std::int64_t time_ns, std::int64_t span_s, std::int64_t now_ns) noexcept {
-  const auto age_s = (static_cast<__int128>(now_ns) - time_ns) / 1'000'000'000;
-  if (age_s < static_cast<__int128>(span_s) * hot_spans && age_s > -static_cast<__int128>(span_s) * hot_spans)
+  const auto age_s = (static_cast<wide>(now_ns) - time_ns) / 1'000'000'000;
+  if (age_s < static_cast<wide>(span_s) * hot_spans && age_s > -static_cast<wide>(span_s) * hot_spans)
     return partition_of(time_ns, span_s);
-  if (age_s < static_cast<__int128>(span_s) * warm_spans && age_s > 0)
+  if (age_s < static_cast<wide>(span_s) * warm_spans && age_s > 0)
     return partition_of(time_ns, span_s * archive_spans);
   return partition_of(time_ns, span_s * ancient_spans);
 }
@@ -253,8 +253,9 @@ result<void> seal_log(const log_env& log, partition_catalog& into, store_metrics
     hook("partition opened");
     BOOST_OUTCOME_TRY(writer, partition_writer::begin(*target, log.number()));
     sealing run{log, metrics};
-    for (const auto& each : part.sources)
+    for (const auto& each : part.sources) {
       BOOST_OUTCOME_TRYV(run.source(each, reader, writer));
+    }
     for (const auto& note : part.notes) {
       const auto entry = read_note(note, reader);
       if (!entry) {

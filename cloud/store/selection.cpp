@@ -284,8 +284,9 @@ result<void> selection::read_partition(const partition_hit& hit, table& t) {
       }
       auto& column = t.columns[columns[i]];
       for (std::size_t r = 0; r < times.size(); ++r)
-        if (times[r] >= from_ns_ && times[r] <= to_ns_ && (present[r / 64] >> (r % 64) & 1) != 0)
+        if (times[r] >= from_ns_ && times[r] <= to_ns_ && (present[r / 64] >> (r % 64) & 1) != 0) {
           BOOST_OUTCOME_TRYV(add(column, times[r], values[r]));
+        }
     }
     return ok();
   });
@@ -323,10 +324,12 @@ result<void> selection::select(const std::function<void(const promql::series_vie
     for (auto hit = at.partitions.rbegin(); hit != at.partitions.rend(); ++hit)
       if (auto read = read_partition(*hit, t); !read && !passable(read.error(), "partition"))
         return read;
-    for (const auto& hit : at.heads)
+    for (const auto& hit : at.heads) {
       BOOST_OUTCOME_TRYV(read_head(hit, key, t));
-    for (auto& c : t.columns)
+    }
+    for (auto& c : t.columns) {
       BOOST_OUTCOME_TRYV(emit(c, each));
+    }
   }
   return ok();
 }
