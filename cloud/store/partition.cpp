@@ -59,8 +59,8 @@ std::optional<partition_id> parse_partition_id(std::string_view name) {
   return id;
 }
 
-result<std::shared_ptr<partition>> partition::open(const std::filesystem::path& directory, const partition_id& id,
-                                                   bool check) {
+result<std::shared_ptr<partition>> partition::open(const std::filesystem::path& directory,
+                                                   const partition_id& id, bool check) {
   const auto file = directory / "data.mdb";
   if (check) {
     page_check_options options;
@@ -76,20 +76,18 @@ result<std::shared_ptr<partition>> partition::open(const std::filesystem::path& 
   p->id_ = id;
   BOOST_OUTCOME_TRY(env, lmdb_env::open(directory, std::max(map_bytes_min, ec ? 0 : size * 4), databases));
   p->env_ = std::move(env);
-  const std::pair<const char*, MDB_dbi*> all[] = {
-    {"meta", &p->meta_},     {"source", &p->source_}, {"source_key", &p->source_key_},
-    {"set", &p->set_},       {"block", &p->block_},   {"extent", &p->extent_},
-    {"posting", &p->posting_}, {"family", &p->family_}, {"ledger", &p->ledger_},
+  const lmdb_env::database_request all[] = {
+      {"meta", 0, &p->meta_},       {"source", 0, &p->source_}, {"source_key", 0, &p->source_key_},
+      {"set", 0, &p->set_},         {"block", 0, &p->block_},   {"extent", 0, &p->extent_},
+      {"posting", 0, &p->posting_}, {"family", 0, &p->family_}, {"ledger", 0, &p->ledger_},
   };
-  for (const auto& [name, db] : all) {
-    BOOST_OUTCOME_TRY(opened, p->env_->database(name));
-    *db = opened;
-  }
+  BOOST_OUTCOME_TRYV(p->env_->databases(all));
   BOOST_OUTCOME_TRY(reader, p->read());
   BOOST_OUTCOME_TRY(format, reader.get(p->meta_, as_bytes(meta_format)));
   if (format && (format->size() != 1 || static_cast<std::uint8_t>((*format)[0]) > partition_version))
-    return fail(errc::unsupported_version, fmt::format("partition {} is of a newer format than this build knows ({})",
-                                                       directory.string(), partition_version));
+    return fail(errc::unsupported_version,
+                fmt::format("partition {} is of a newer format than this build knows ({})",
+                            directory.string(), partition_version));
   return p;
 }
 
@@ -104,8 +102,8 @@ result<std::optional<bytes_view>> partition_reader::get(MDB_dbi db, bytes_view k
     return std::optional<bytes_view>{};
   const auto value = checked_value(key, *stored);
   if (!value)
-    return fail(errc::corrupt, fmt::format("a value of partition {} does not match its checksum",
-                                           to_string(owner_->id())));
+    return fail(errc::corrupt,
+                fmt::format("a value of partition {} does not match its checksum", to_string(owner_->id())));
   return value;
 }
 
@@ -221,7 +219,8 @@ result<bytes_view> partition_reader::block(const block_place& at) const {
   return extent->subspan(at.offset, at.bytes);
 }
 
-result<std::optional<Roaring>> partition_reader::posting(std::string_view name, std::string_view value) const {
+result<std::optional<Roaring>> partition_reader::posting(std::string_view name,
+                                                         std::string_view value) const {
   const auto key = make_posting_key(name, value);
   BOOST_OUTCOME_TRY(stored, get(owner_->posting_, as_bytes(key.key)));
   if (!stored)
@@ -233,8 +232,9 @@ result<std::optional<Roaring>> partition_reader::posting(std::string_view name, 
   return std::optional{std::move(bitmap)};
 }
 
-result<void> partition_reader::each_posting(std::string_view name,
-                                            const std::function<result<void>(const posting_view&)>& each) const {
+result<void>
+partition_reader::each_posting(std::string_view name,
+                               const std::function<result<void>(const posting_view&)>& each) const {
   const auto prefix = posting_prefix(name);
   BOOST_OUTCOME_TRY(cursor, lmdb_cursor::open(txn_, owner_->posting_));
   for (auto op = MDB_SET_RANGE;; op = MDB_NEXT) {

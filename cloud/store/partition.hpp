@@ -1,11 +1,12 @@
 #pragma once
 
-// One span of time, sealed: an environment `<partitions>/<start s>-<span s>/data.mdb` that decodes alone. It holds
-// series sets by content, sources (who sent which set), blocks of samples packed into extents, the label index
-// (label pair -> roaring bitmap of series), metadata of families, ledger entries and which logs went into it.
+// One span of time, sealed: an environment `<partitions>/<start s>-<span s>/data.mdb` that decodes alone. It
+// holds series sets by content, sources (who sent which set), blocks of samples packed into extents, the
+// label index (label pair -> roaring bitmap of series), metadata of families, ledger entries and which logs
+// went into it.
 //
-// A series is numbered source × 256 + position in its set. Every value carries a checksum that covers its key.
-// Databases and keys (numbers in big-endian order, so that they sort):
+// A series is numbered source × 256 + position in its set. Every value carries a checksum that covers its
+// key. Databases and keys (numbers in big-endian order, so that they sort):
 //   meta        "format", "samples"; "log" + id of a log that is sealed into this partition
 //   source      source u32                            -> who and which set
 //   source_key  edge u64, set hash, host id u64       -> source u32

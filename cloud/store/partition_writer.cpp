@@ -159,7 +159,8 @@ result<void> partition_writer::block(std::uint32_t source, std::span<const std::
   w.varint(encoded.size());
   w.varint(times_ns.size());
   w.varint(samples);
-  const auto key = key_builder{}.number(source).time(times_ns.front()).number(log_number_).number(next_part_++);
+  const auto key =
+      key_builder{}.number(source).time(times_ns.front()).number(log_number_).number(next_part_++);
   BOOST_OUTCOME_TRYV(put(into_->block_, key.view(), scratch_));
   extent_.insert(extent_.end(), encoded.begin(), encoded.end());
   samples_ += samples;

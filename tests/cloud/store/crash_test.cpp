@@ -1,5 +1,5 @@
-// A copy of the directory is taken at every step of sealing, as a crash there would leave it. Each must open, answer
-// everything, and seal again without counting anything twice.
+// A copy of the directory is taken at every step of sealing, as a crash there would leave it. Each must open,
+// answer everything, and seal again without counting anything twice.
 
 #include "store_fixture.hpp"
 

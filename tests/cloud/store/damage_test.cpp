@@ -1,5 +1,5 @@
-// Bits are flipped in every file of a store. Whatever is hit: it opens, it never dies, every sample that it still
-// tells is right, and what is missing is reported.
+// Bits are flipped in every file of a store. Whatever is hit: it opens, it never dies, every sample that it
+// still tells is right, and what is missing is reported.
 
 #include "store_fixture.hpp"
 
@@ -124,13 +124,15 @@ TEST_CASE("flipped bits in any file never kill, and what they cost is reported")
       ++reported;
       REQUIRE(s.metric("skerry_store_damaged_total") > 0);
     }
-    REQUIRE(append(*s.db, request_builder{edge_id{1}, "x", 1000}
-                            .values("new", make_set("a", 20), test_clock().wall_ns(), std::vector<double>(20, 1.0))
-                            .take()));
+    REQUIRE(append(*s.db,
+                   request_builder{edge_id{1}, "x", 1000}
+                       .values("new", make_set("a", 20), test_clock().wall_ns(), std::vector<double>(20, 1.0))
+                       .take()));
     s->flush();
     const auto after = select(*s.db, everything());
-    REQUIRE(std::any_of(after.begin(), after.end(),
-                        [](const auto& series) { return series.first.find("host=\"new\"") != std::string::npos; }));
+    REQUIRE(std::any_of(after.begin(), after.end(), [](const auto& series) {
+      return series.first.find("host=\"new\"") != std::string::npos;
+    }));
     s.db.reset();
     s = open_store(config);
     REQUIRE(select(*s.db, everything()) == after);

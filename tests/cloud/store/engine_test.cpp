@@ -2,10 +2,9 @@
 
 #include "store_fixture.hpp"
 
-#include <fstream>
-
-#include <sys/resource.h>
 #include <csignal>
+#include <fstream>
+#include <sys/resource.h>
 
 using namespace skerry;
 using namespace skerry::cloud;
@@ -66,7 +65,9 @@ TEST_CASE("matchers choose as Prometheus does, in the log and in partitions") {
   REQUIRE(append(*s.db, request_builder{edge_id{1}, "ship"}.values("h1", a, now, {1, 2, 3, 4}).take()));
   REQUIRE(append(*s.db, request_builder{edge_id{2}, "farm"}.values("h2", b, now, {1, 2, 3, 4}).take()));
   const auto check = [&] {
-    const auto count = [&](std::vector<promql::matcher> m) { return select(*s.db, matching(std::move(m))).size(); };
+    const auto count = [&](std::vector<promql::matcher> m) {
+      return select(*s.db, matching(std::move(m))).size();
+    };
     CHECK(count({}) == 8);
     CHECK(count({match(match_op::equal, "__name__", "m0")}) == 4);
     CHECK(count({match(match_op::equal, "__name__", "nothing")}) == 0);
@@ -116,7 +117,8 @@ TEST_CASE("series of different sets and edges with the same labels are one") {
   const auto b = make_set("a", 4); // other set, the first two series are the same
   REQUIRE(append(*s.db, request_builder{edge_id{1}, "ship"}.values("h", a, now, {1, 2}).take()));
   s->flush();
-  REQUIRE(append(*s.db, request_builder{edge_id{2}, "ship"}.values("h", b, now + second, {3, 4, 5, 6}).take()));
+  REQUIRE(
+      append(*s.db, request_builder{edge_id{2}, "ship"}.values("h", b, now + second, {3, 4, 5, 6}).take()));
   REQUIRE(append(*s.db, request_builder{edge_id{3}, "ship"}.values("h", a, now, {1, 9}).take()));
   for (int i = 0; i < 2; ++i) {
     const auto all = select(*s.db, everything());
@@ -130,7 +132,12 @@ TEST_CASE("series of different sets and edges with the same labels are one") {
 
 TEST_CASE("the value that stays does not depend on the order of arrival") {
   const auto set = make_set("a", 1);
-  const double values[] = {1, -1, 0.0, -0.0, stale_marker(), std::bit_cast<double>(0x7ff8000000000001),
+  const double values[] = {1,
+                           -1,
+                           0.0,
+                           -0.0,
+                           stale_marker(),
+                           std::bit_cast<double>(0x7ff8000000000001),
                            std::bit_cast<double>(0xfff8000000000001)};
   for (const auto a : values)
     for (const auto b : values) {
@@ -179,7 +186,8 @@ TEST_CASE("state survives rotation, sealing and restart") {
   auto s = open_store(small_config(dir.path()));
   const auto set = make_set("a", 1);
   REQUIRE(put_state(*s.db, {{"held/1", "one"}, {"held/2", "two"}, {"mark/1", "x"}}));
-  REQUIRE(append(*s.db, request_builder{edge_id{1}, "x"}.values("h", set, now, {1}).state("held/1", "more").take()));
+  REQUIRE(append(*s.db,
+                 request_builder{edge_id{1}, "x"}.values("h", set, now, {1}).state("held/1", "more").take()));
   s->flush();
   REQUIRE(put_state(*s.db, {{"held/2", ""}}));
   const std::map<std::string, std::string> held{{"held/1", "more"}};
@@ -215,7 +223,8 @@ TEST_CASE("series sets are found in the log, in partitions and after a restart, 
   const temporary_directory dir;
   auto s = open_store(small_config(dir.path()));
   const auto set = make_set("a", 200);
-  REQUIRE(append(*s.db, request_builder{edge_id{1}, "x"}.values("h", set, now, std::vector<double>(200, 1.0)).take()));
+  REQUIRE(append(
+      *s.db, request_builder{edge_id{1}, "x"}.values("h", set, now, std::vector<double>(200, 1.0)).take()));
   const auto check = [&] {
     const auto found = s->find_set(edge_id{1}, set->hash);
     REQUIRE(found);
@@ -247,9 +256,10 @@ TEST_CASE("an append whose sets are unknown or do not fit is refused whole") {
   f.values = {1, 2};
   CHECK(append(*s.db, request_builder{edge_id{1}, "x"}.frame_of("h", f, {set}).take()).error().code
         == errc::invalid_argument);
-  CHECK(append(*s.db, request_builder{edge_id{1}, "x"}.note(record_kind::frame, "h", now, as_bytes("junk")).take())
-          .error()
-          .code
+  CHECK(append(*s.db,
+               request_builder{edge_id{1}, "x"}.note(record_kind::frame, "h", now, as_bytes("junk")).take())
+            .error()
+            .code
         == errc::unsupported_version);
   std::size_t records = 0;
   REQUIRE(s->log_identities([&](const auto&, auto, auto) { ++records; }));
@@ -268,10 +278,10 @@ TEST_CASE("the ledger tells what overlaps a range, from log and partitions, each
   encode_payload(not_collected{now + 60 * second, now + 90 * second, loss_cause::node_off, "off"}, down);
   const auto request = [&] {
     return request_builder{edge_id{1}, "x"}
-      .note(record_kind::tombstone, "h", now + 50 * second, lost, 10)
-      .note(record_kind::not_collected, "h", now + 90 * second, down)
-      .note(record_kind::watermark, "h", now + 91 * second, as_bytes(""))
-      .take();
+        .note(record_kind::tombstone, "h", now + 50 * second, lost, 10)
+        .note(record_kind::not_collected, "h", now + 90 * second, down)
+        .note(record_kind::watermark, "h", now + 91 * second, as_bytes(""))
+        .take();
   };
   REQUIRE(append(*s.db, request()));
   REQUIRE(append(*s.db, request())); // tombstones are not trimmed
@@ -345,8 +355,9 @@ TEST_CASE("labels of any length and content are found") {
   const std::string long_name(400, 'n');
   const std::string odd{"a\0b\xff", 4};
   std::vector<series> members;
-  for (const auto& all : {labels{{"__name__", "x"}, {long_name, long_value}}, labels{{"__name__", "x"}, {long_name, long_value + "2"}},
-                          labels{{"__name__", odd}, {"l", odd}}}) {
+  for (const auto& all :
+       {labels{{"__name__", "x"}, {long_name, long_value}},
+        labels{{"__name__", "x"}, {long_name, long_value + "2"}}, labels{{"__name__", odd}, {"l", odd}}}) {
     auto sorted = all;
     sort_labels(sorted);
     members.push_back({0, sorted});
@@ -357,7 +368,8 @@ TEST_CASE("labels of any length and content are found") {
     CHECK(select(*s.db, matching({match(match_op::equal, long_name, long_value)})).size() == 1);
     CHECK(select(*s.db, matching({match(match_op::not_equal, long_name, long_value)})).size() == 2);
     CHECK(select(*s.db, matching({match(match_op::equal, "l", odd)})).size() == 1);
-    CHECK(s->label_values(long_name, everything()).value() == std::vector<std::string>{long_value, long_value + "2"});
+    CHECK(s->label_values(long_name, everything()).value()
+          == std::vector<std::string>{long_value, long_value + "2"});
     CHECK(s->label_names(everything()).value()
           == std::vector<std::string>{"__name__", "host", "l", long_name, "site"});
     s->flush();
@@ -398,12 +410,14 @@ TEST_CASE("a store is opened by one process, and never by an older build") {
   std::ifstream in{dir.path() / "FORMAT"};
   std::string line;
   std::getline(in, line);
-  CHECK(line == "skerry-store 1 dd90af4edb29f36c");
+  CHECK(line == "skerry-store 1 cfb8313f07b12bb3");
   std::ofstream{dir.path() / "FORMAT"} << "skerry-store 1 0000000000000000\n"; // damaged: written anew
   s = open_store(small_config(dir.path()));
   s.db.reset();
-  std::ofstream{dir.path() / "FORMAT"} << "skerry-store 2 01234567\n";
-  s = open_store(small_config(dir.path()));
+  std::ofstream{dir.path() / "FORMAT"} << "skerry-store 2 b0a2bdae6716f8c3\n";
+  const auto newer = open_embedded_engine(small_config(dir.path()), registry);
+  REQUIRE(!newer);
+  CHECK(newer.error().code == errc::unsupported_version);
 }
 
 TEST_CASE("a bad configuration or directory is a clear error") {
@@ -464,11 +478,12 @@ TEST_CASE("a full queue refuses at once") {
   std::atomic<int> refused = 0;
   constexpr int n = 2000;
   for (int i = 0; i < n; ++i)
-    s->append(request_builder{edge_id{1}, "x", static_cast<sequence>(i + 1)}.values("h", set, now + i, {1}).take(),
-              [&](const result<void>& how) {
-                refused += !how && how.error().code == errc::exhausted;
-                ++done;
-              });
+    s->append(
+        request_builder{edge_id{1}, "x", static_cast<sequence>(i + 1)}.values("h", set, now + i, {1}).take(),
+        [&](const result<void>& how) {
+          refused += !how && how.error().code == errc::exhausted;
+          ++done;
+        });
   s.db.reset(); // finishes what is queued
   CHECK(done == n);
   CHECK(refused > 0);

@@ -1,5 +1,5 @@
-// Random histories against a model: frames of several edges out of order, with duplicates and conflicts, through
-// rotations, flushes, restarts and copies taken as a crash would leave them.
+// Random histories against a model: frames of several edges out of order, with duplicates and conflicts,
+// through rotations, flushes, restarts and copies taken as a crash would leave them.
 
 #include "store_fixture.hpp"
 
@@ -51,7 +51,9 @@ private:
     switch (rng_() % 4) {
     case 0: return base - static_cast<std::int64_t>(rng_() % 20) * second;
     case 1: return base - static_cast<std::int64_t>(rng_() % (3 * 3600)) * second;
-    case 2: return base - static_cast<std::int64_t>(rng_() % (40 * 3600)) * second - static_cast<std::int64_t>(rng_() % 3);
+    case 2:
+      return base - static_cast<std::int64_t>(rng_() % (40 * 3600)) * second
+             - static_cast<std::int64_t>(rng_() % 3);
     default: return base - static_cast<std::int64_t>(rng_() % 5000) * 100'000;
     }
   }

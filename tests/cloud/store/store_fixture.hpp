@@ -7,6 +7,7 @@
 #include "schemas/model/frame.hpp"
 #include "schemas/model/payload.hpp"
 
+#include <catch2/catch.hpp>
 #include <prometheus/registry.h>
 #include <spdlog/spdlog.h>
 
@@ -16,9 +17,6 @@
 #include <map>
 #include <random>
 #include <set>
-
-#include <catch2/catch.hpp>
-
 #include <unistd.h>
 
 namespace skerry::cloud::test {
@@ -28,7 +26,10 @@ namespace fs = std::filesystem;
 class temporary_directory {
 public:
   temporary_directory() {
-    std::string name = (fs::temp_directory_path() / "skerry-store-XXXXXX").string();
+    // In memory where that goes: the tests sync thousands of times.
+    const fs::path memory{"/dev/shm"};
+    const bool usable = ::access(memory.c_str(), W_OK) == 0;
+    std::string name = ((usable ? memory : fs::temp_directory_path()) / "skerry-store-XXXXXX").string();
     REQUIRE(::mkdtemp(name.data()) != nullptr);
     path_ = name;
   }
@@ -133,7 +134,10 @@ inline series_set_ptr make_set(const std::string& job, std::size_t count, std::s
 class request_builder {
 public:
   request_builder(edge_id edge, std::string site, sequence first = 1, std::uint64_t boot = 1)
-    : key_{edge, {boot, {9, 9}}, stream_id::telemetry}, site_(std::move(site)), builder_(key_, first), next_(first) {}
+      : key_{edge, {boot, {9, 9}}, stream_id::telemetry},
+        site_(std::move(site)),
+        builder_(key_, first),
+        next_(first) {}
 
   request_builder& frame_of(std::string_view host, const frame& f, const std::vector<series_set_ptr>& sets) {
     byte_buffer payload;
@@ -225,7 +229,8 @@ inline std::uint64_t seed_from_environment(std::uint64_t otherwise) {
 // What a store must answer, by the rules and without its machinery.
 class model {
 public:
-  void add(std::string_view site, std::string_view host, const labels& of, std::int64_t time_ns, double value) {
+  void add(std::string_view site, std::string_view host, const labels& of, std::int64_t time_ns,
+           double value) {
     auto all = of;
     all.push_back({"site", std::string{site}});
     all.push_back({"host", std::string{host}});
