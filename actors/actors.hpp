@@ -22,7 +22,7 @@ namespace edge {
 struct collection;
 struct scrape_answer;
 struct target_assignment;
-struct edge_status;
+struct edge_config;
 } // namespace edge
 namespace delivery {
 struct delivery_job;
@@ -41,7 +41,7 @@ using collection_ptr = std::shared_ptr<edge::collection>;
 using runs_ptr = std::shared_ptr<const std::vector<run>>;
 using scrape_answer_ptr = std::shared_ptr<edge::scrape_answer>;
 using target_assignment_ptr = std::shared_ptr<const edge::target_assignment>;
-using edge_status_ptr = std::shared_ptr<const edge::edge_status>;
+using edge_settings_ptr = std::shared_ptr<const edge::edge_config>;
 using job_ptr = std::shared_ptr<delivery::delivery_job>;
 using shard_part_ptr = std::shared_ptr<cloud::shard_part>;
 
@@ -67,7 +67,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(skerry, first_custom_type_id)
   CAF_ADD_TYPE_ID(skerry, (skerry::runs_ptr))
   CAF_ADD_TYPE_ID(skerry, (skerry::scrape_answer_ptr))
   CAF_ADD_TYPE_ID(skerry, (skerry::target_assignment_ptr))
-  CAF_ADD_TYPE_ID(skerry, (skerry::edge_status_ptr))
+  CAF_ADD_TYPE_ID(skerry, (skerry::edge_settings_ptr))
   CAF_ADD_TYPE_ID(skerry, (skerry::job_ptr))
   CAF_ADD_TYPE_ID(skerry, (skerry::shard_part_ptr))
   CAF_ADD_TYPE_ID(skerry, (skerry::inbound_ptr))
@@ -91,7 +91,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::collection_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::runs_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::scrape_answer_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::target_assignment_ptr)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::edge_status_ptr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::edge_settings_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::job_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::shard_part_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::inbound_ptr)
@@ -108,6 +108,15 @@ using agent_actor = caf::typed_actor<
   // From now on these are its targets; those that are gone end with stale markers.
   caf::reacts_to<target_assignment_ptr>,
   // Collect nothing more and quit. A stop is no end of a series: no stale markers.
+  caf::reacts_to<stop_atom>>;
+
+// Knows the targets of this node and which agent has which; spawns agents and ends them.
+using roster_actor = caf::typed_actor<
+  // Files may have changed.
+  caf::reacts_to<tick_atom>,
+  // A new configuration.
+  caf::reacts_to<edge_settings_ptr>,
+  // End every agent and quit.
   caf::reacts_to<stop_atom>>;
 
 // Numbers what agents collect and commits it to the spool; keeps what edges further out send. Detached: it alone

@@ -83,7 +83,7 @@ public:
     config_.store.directory = config_.data / "store";
     BOOST_OUTCOME_TRY(store, open_embedded_engine(config_.store, metrics_.registry()));
     store_ = std::move(store);
-    BOOST_OUTCOME_TRY(keys, link::load_or_create_keys(config_.data / "link.key"));
+    BOOST_OUTCOME_TRY(keys, link::load_or_create_keypair(config_.data / "link.key"));
     keys_ = keys;
     BOOST_OUTCOME_TRY(registry, link::registry::open(config_.data / "registry"));
     registry_ = std::move(registry);
@@ -133,7 +133,7 @@ public:
                            inbound_message{std::move(from), std::move(user_id), std::move(parts)}));
     };
     events.admit = [this](const link::curve_key& key, const std::string&) {
-      return registry_->admit(key, system_clock().wall_ns());
+      return registry_->admit(key, system_clock().wall_ns() / 1'000'000'000);
     };
     BOOST_OUTCOME_TRY(transport, link::start_server(link_settings, std::move(events), metrics_.registry()));
     link_ = std::move(transport);
@@ -153,6 +153,7 @@ public:
     settings.on_revoked = [to = ingest_](edge_id edge) {
       caf::anon_send(to, revoked_atom_v, static_cast<std::uint64_t>(edge));
     };
+    settings.reload = config_.reload;
     operations_ = std::make_unique<operations>(std::move(settings), system_clock(), random_);
     api_context context;
     context.source = store_.get();

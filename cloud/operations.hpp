@@ -28,6 +28,7 @@ struct operations_settings {
   std::string advertise;    // "host:port" for tokens; empty: made from this machine's name and `link_address`
   std::string link_address; // as bound
   std::function<void(edge_id)> on_revoked;
+  std::function<result<void>()> reload;
 };
 
 class operations final : public node_operations {

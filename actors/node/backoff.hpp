@@ -16,7 +16,7 @@ class backoff {
 public:
   // Preconditions: 0 < first <= longest.
   backoff(std::chrono::nanoseconds first, std::chrono::nanoseconds longest, random_source& random)
-    : first_(first), longest_(longest), step_(first), random_(random) {}
+      : first_(first), longest_(longest), step_(first), random_(random) {}
 
   // How long to wait after one more failure.
   [[nodiscard]] std::chrono::nanoseconds next() {

@@ -1,6 +1,7 @@
 #include "cloud/api/handlers.hpp"
 #include "cloud/api/parameters.hpp"
 #include "cloud/api/routes.hpp"
+#include "cloud/api/site_name.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -204,15 +205,6 @@ std::string_view to_string(link_state state) noexcept {
     return "duplicate";
   }
   return "unknown";
-}
-
-bool is_site_name(std::string_view text) noexcept {
-  const auto letter_or_digit = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-  };
-  return !text.empty() && text.size() <= site_name_bytes_max && letter_or_digit(text.front())
-         && std::all_of(text.begin(), text.end(),
-                        [&](char c) { return letter_or_digit(c) || c == '.' || c == '_' || c == '-'; });
 }
 
 void add_node_routes(const context_ptr &context, std::vector<http::route> &into) {

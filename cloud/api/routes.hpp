@@ -12,12 +12,7 @@ namespace skerry::cloud {
 
 inline constexpr std::size_t invites_per_request_max = 1'000;
 inline constexpr std::chrono::hours invite_ttl_max{24 * 365};
-inline constexpr std::size_t site_name_bytes_max = 128;
 
 [[nodiscard]] std::vector<http::route> make_routes(api_context context);
-
-// Letters, digits, '.', '_' and '-', beginning with a letter or a digit: it becomes a label and part of file
-// names.
-[[nodiscard]] bool is_site_name(std::string_view text) noexcept;
 
 } // namespace skerry::cloud

@@ -114,12 +114,17 @@ struct ingest_state final : delivery::receiver_backend {
   }
 
   // receiver_backend
-  std::optional<std::string> site_of(edge_id edge) override { return config.registry->site_of(edge); }
+  std::optional<std::string> site_of(edge_id edge) override {
+    if (!config.registry->may_speak(edge, edge))
+      return std::nullopt;
+    auto site = config.registry->site_of(edge);
+    return site ? std::optional{std::move(site).value()} : std::nullopt;
+  }
   bool may_speak(edge_id user, edge_id origin) override { return config.registry->may_speak(user, origin); }
   bool register_origin(edge_id user, edge_id origin) override {
     if (config.registry->may_speak(user, origin))
       return true;
-    const auto done = config.registry->register_origin(user, origin);
+    const auto done = config.registry->register_origin(user, origin, config.clock->wall_ns() / 1'000'000'000);
     if (!done)
       spdlog::warn("ingest: edge {} may not speak for {}: {}", to_string(user), to_string(origin),
                    done.error().message);

@@ -36,10 +36,15 @@ struct downlink_state final : delivery::receiver_backend {
     }
   }
 
-  std::optional<std::string> site_of(edge_id edge) override { return config.registry->site_of(edge); }
+  std::optional<std::string> site_of(edge_id edge) override {
+    if (!config.registry->may_speak(edge, edge))
+      return std::nullopt;
+    auto site = config.registry->site_of(edge);
+    return site ? std::optional{std::move(site).value()} : std::nullopt;
+  }
   bool may_speak(edge_id user, edge_id origin) override { return config.registry->may_speak(user, origin); }
   bool register_origin(edge_id user, edge_id origin) override {
-    return config.registry->may_speak(user, origin) || config.registry->register_origin(user, origin).has_value();
+    return config.registry->may_speak(user, origin) || config.registry->register_origin(user, origin, config.clock->wall_ns() / 1'000'000'000).has_value();
   }
   series_set_ptr find_set(edge_id edge, const set_hash& hash) override {
     auto found = config.store->find_set(edge, hash);

@@ -1,7 +1,8 @@
 #pragma once
 
-// The values of one frame as bytes: exactly scaled decimals where a double is one, its bits where not, then zstd.
-// Bit-exact for every double: NaN payloads, infinities, -0. docs/formats.md has the layout and the codec ids.
+// The values of one frame as bytes: exactly scaled decimals where a double is one, its bits where not, then
+// zstd. Bit-exact for every double: NaN payloads, infinities, -0. docs/formats.md has the layout and the
+// codec ids.
 
 #include "schemas/bytes.hpp"
 
@@ -17,11 +18,11 @@ class value_encoder {
 public:
   value_encoder();
   ~value_encoder();
-  value_encoder(const value_encoder&) = delete;
-  value_encoder& operator=(const value_encoder&) = delete;
+  value_encoder(const value_encoder &) = delete;
+  value_encoder &operator=(const value_encoder &) = delete;
 
   // Appends codec id, lengths and data. Precondition: at most frame_values_max values.
-  void encode(std::span<const double> values, byte_buffer& out);
+  void encode(std::span<const double> values, byte_buffer &out);
 
 private:
   struct impl;
@@ -32,11 +33,11 @@ class value_decoder {
 public:
   value_decoder();
   ~value_decoder();
-  value_decoder(const value_decoder&) = delete;
-  value_decoder& operator=(const value_decoder&) = delete;
+  value_decoder(const value_decoder &) = delete;
+  value_decoder &operator=(const value_decoder &) = delete;
 
-  // Decodes exactly values.size() values and reads `from` to its end. malformed: any other count, damaged bytes.
-  // unsupported_version: an unknown codec id.
+  // Decodes exactly values.size() values and reads `from` to its end. malformed: any other count, damaged
+  // bytes. unsupported_version: an unknown codec id.
   [[nodiscard]] result<void> decode(bytes_view from, std::span<double> values);
 
 private:
@@ -51,7 +52,7 @@ struct decimal {
 };
 // False where `v` is no such decimal (NaN, infinities, -0, too many digits). `hint` is tried first: pass the
 // exponent of a neighbour.
-[[nodiscard]] bool to_decimal(double v, int hint, decimal& out) noexcept;
+[[nodiscard]] bool to_decimal(double v, int hint, decimal &out) noexcept;
 [[nodiscard]] double from_decimal(decimal d) noexcept;
 
 } // namespace skerry
