@@ -41,13 +41,13 @@ struct service {
   std::uint64_t samples = 0;
   std::uint64_t bytes = 0;
   std::uint64_t broken = 0; // the scraper went away before the end
-  std::FILE *journal = nullptr;
+  std::FILE* journal = nullptr;
 };
 
 class session : public std::enable_shared_from_this<session> {
 public:
   // `only`: the target of this port, or -1 where the path names it.
-  session(service &all, tcp::socket socket, int only)
+  session(service& all, tcp::socket socket, int only)
       : all_(all), socket_(std::move(socket)), delay_(socket_.get_executor()), only_(only) {
     boost::system::error_code ignored;
     socket_.set_option(tcp::no_delay{true}, ignored);
@@ -77,7 +77,7 @@ private:
     const auto query = path.find('?');
     if (const auto i = target_of(path.substr(0, query)); i >= 0) {
       target_ = i;
-      auto &target = all_.targets[static_cast<std::size_t>(i)];
+      auto& target = all_.targets[static_cast<std::size_t>(i)];
       step_ = target.steps++;
       target.source.render(step_, body_);
     } else if (path == "/counts") {
@@ -155,7 +155,7 @@ private:
     body_ += "]}\n";
   }
 
-  service &all_;
+  service& all_;
   tcp::socket socket_;
   asio::steady_timer delay_;
   int only_;
@@ -165,7 +165,7 @@ private:
   bool close_ = false;
 };
 
-void accept(service &all, tcp::acceptor &on, int only) {
+void accept(service& all, tcp::acceptor& on, int only) {
   on.async_accept([&all, &on, only](auto failed, tcp::socket socket) {
     if (failed == asio::error::operation_aborted)
       return;
@@ -177,7 +177,7 @@ void accept(service &all, tcp::acceptor &on, int only) {
 
 } // namespace
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   CLI::App app{"Serves recorded scrapes as many targets, each with its own labels and values"};
   std::vector<std::string> files;
   std::string host = "127.0.0.1", journal, ports_file;
@@ -254,7 +254,7 @@ int main(int argc, char **argv) {
     if (all.journal != nullptr)
       arm();
     io.run();
-  } catch (const std::exception &e) {
+  } catch (const std::exception& e) {
     std::cerr << "replay_server: " << e.what() << '\n';
     return 1;
   }
