@@ -234,6 +234,7 @@ collection scrape_target::process(fetch_response& response, std::int64_t time_ns
   if (page.lines_refused != 0)
     metrics_.lines_refused.Increment(static_cast<double>(page.lines_refused));
 
+  const bool refused_series = !resolver.error.empty();
   result.error = std::move(resolver.error);
   if (result.error.empty() && config_->sample_limit != 0 && page.kept > config_->sample_limit)
     result.error =
@@ -242,7 +243,7 @@ collection scrape_target::process(fetch_response& response, std::int64_t time_ns
     metrics_.failed_limit.Increment();
     assembler_.begin(); // nothing of this page is kept
     assembler_.mark_failed();
-    if (!resolver.error.empty())
+    if (refused_series)
       parser_.forget(); // or the refused series would be taken for dropped ones
     return report(std::move(result), time_ns, monotonic_ns);
   }
