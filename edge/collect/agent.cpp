@@ -185,6 +185,8 @@ struct agent_state {
   }
 };
 
+namespace {
+
 agent_actor::behavior_type agent(agent_actor::stateful_pointer<agent_state> self, agent_config config) {
   self->state.self = caf::actor_cast<agent_actor>(self);
   self->state.config = std::move(config);
@@ -218,6 +220,12 @@ agent_actor::behavior_type agent(agent_actor::stateful_pointer<agent_state> self
       self->quit();
     },
   };
+}
+
+} // namespace
+
+agent_actor spawn_agent(caf::actor_system& system, agent_config config) {
+  return system.spawn(agent, std::move(config));
 }
 
 } // namespace skerry::edge

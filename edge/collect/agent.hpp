@@ -43,9 +43,7 @@ struct agent_config {
   std::shared_ptr<local_collection> local; // null: targets only
 };
 
-struct agent_state;
-
 // Agents share scratch memory through their targets: all of a node run on one scheduler thread.
-[[nodiscard]] agent_actor::behavior_type agent(agent_actor::stateful_pointer<agent_state> self, agent_config config);
+[[nodiscard]] agent_actor spawn_agent(caf::actor_system& system, agent_config config);
 
 } // namespace skerry::edge

@@ -41,7 +41,7 @@ struct roster_state {
   agent_actor& agent_of(const std::string& host, std::shared_ptr<local_collection> local) {
     auto& found = agents[host];
     if (!found)
-      found = self->spawn(agent, agent_config{host, config.gateway, config.pages, config.clock, std::move(local)});
+      found = spawn_agent(self->system(), agent_config{host, config.gateway, config.pages, config.clock, std::move(local)});
     return found;
   }
 
@@ -82,6 +82,8 @@ struct roster_state {
   }
 };
 
+namespace {
+
 roster_actor::behavior_type roster(roster_actor::stateful_pointer<roster_state> self, roster_config config) {
   self->state.init(self, std::move(config));
   caf::delayed_anon_send(roster_actor{self}, tick_interval, tick_atom_v);
@@ -104,6 +106,12 @@ roster_actor::behavior_type roster(roster_actor::stateful_pointer<roster_state> 
       self->quit();
     },
   };
+}
+
+} // namespace
+
+roster_actor spawn_roster(caf::actor_system& system, roster_config config) {
+  return system.spawn(roster, std::move(config));
 }
 
 } // namespace skerry::edge
