@@ -49,12 +49,10 @@ struct roster_state {
     if (settings.collect_host && local_host.empty()) {
       auto collectors = host_collectors::make(settings.collectors, *config.clock, *config.metrics);
       if (collectors) {
-        auto local = std::make_shared<local_collection>();
-        local->collectors = std::move(collectors).value();
-        local->interval = settings.collect_interval;
-        local->job = settings.collect_job;
         local_host = settings.host;
-        agent_of(local_host, std::move(local));
+        agent_of(local_host, std::make_shared<local_collection>(local_collection{
+                               {std::move(collectors).value(), settings.collect_job, settings.host},
+                               settings.collect_interval}));
       } else {
         spdlog::error("collect: this machine's metrics are not collected: {}", collectors.error().message);
       }

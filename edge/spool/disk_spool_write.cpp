@@ -64,7 +64,7 @@ result<run> disk_spool::commit(stream_id stream, std::span<const pending_record>
         return fail(errc::invalid_argument, fmt::format("a tombstone at {} ends at {}", seq, stone.last));
       sequences = stone.last - seq + 1;
     }
-    builder.append(record.kind, record.time_ns, record.host, record.payload, sequences);
+    builder.append(record.kind, record.time_ns, record.host, record.payload, sequences, record.flags);
     whole.from_ns = std::min(whole.from_ns, record.time_ns);
     whole.to_ns = std::max(whole.to_ns, record.time_ns);
     for_each_set(record.kind, record.payload, name);
