@@ -6,6 +6,8 @@ function(skerry_library name)
   target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
 endfunction()
 
+add_custom_target(logic_tests) # what CI also builds and runs under sanitizers
+
 # skerry_test(NAME SOURCES … DEPS … [LABELS …]): one Catch2 program, one ctest entry.
 # Labels: "fast" (the default) runs in every `tests/run --fast`; "logic" also runs under sanitizers in CI.
 function(skerry_test name)
@@ -21,4 +23,7 @@ function(skerry_test name)
   target_precompile_headers(${name} REUSE_FROM skerry_test_main)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+  if("logic" IN_LIST ARG_LABELS)
+    add_dependencies(logic_tests ${name})
+  endif()
 endfunction()

@@ -22,6 +22,7 @@ endif()
 if(SKERRY_WERROR)
   target_compile_options(skerry_options INTERFACE -Werror)
 endif()
+target_compile_definitions(skerry_options INTERFACE SKERRY_VERSION="${PROJECT_VERSION}")
 target_include_directories(skerry_options INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
 
 if(SKERRY_SANITIZE)

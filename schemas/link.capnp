@@ -98,6 +98,7 @@ enum Lane {
 struct Batch {
   number @0 :UInt64;       # ascending within the session, from 1; for diagnosis
   lane @1 :Lane;
+  pendingRecords @2 :UInt64; # committed and not acknowledged, this batch included
 }
 
 enum AckLevel {

@@ -156,6 +156,7 @@ result<body> read(wire::Batch::Reader from, const message_parts& parts) {
   out.number = from.getNumber();
   const auto lane = static_cast<std::uint16_t>(from.getLane());
   out.lane = lane <= static_cast<std::uint16_t>(lane::alert) ? link::lane{lane} : lane::live;
+  out.pending_records = from.getPendingRecords();
   BOOST_OUTCOME_TRY(run, decode_run(parts[1]));
   out.run = std::move(run);
   return out;

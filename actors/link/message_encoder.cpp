@@ -126,6 +126,7 @@ struct encoder {
     auto m = to.initBatch();
     m.setNumber(from.number);
     m.setLane(static_cast<wire::Lane>(from.lane));
+    m.setPendingRecords(from.pending_records);
     parts.push_back(from.run.bytes);
   }
   void operator()(const ack& from) {

@@ -66,6 +66,7 @@ struct batch {
   std::uint64_t number = 0;
   link::lane lane = link::lane::live;
   skerry::run run; // part 2
+  std::uint64_t pending_records = 0; // committed below and not acknowledged, this batch included
 };
 
 struct ack {

@@ -33,6 +33,7 @@ struct curve_keypair {
 };
 [[nodiscard]] curve_keypair make_keypair();
 [[nodiscard]] std::string to_hex(const curve_key& key); // for public keys: logs and listings
+[[nodiscard]] result<curve_key> from_hex(std::string_view text); // malformed: not 64 hexadecimal digits
 
 // What the authenticator says of a client key. `user_id` names what the key may do: "edge:<16 hex>" or "join:<id>".
 struct admission {

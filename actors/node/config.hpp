@@ -2,8 +2,8 @@
 
 // Reading YAML configuration so that every mistake is reported with file, line and a suggestion, all at once.
 //
-// A section reads its keys into plain structs that hold the defaults already; `finish()` then refuses every key
-// that nobody asked for and names the nearest known one. Errors collect in the document, nothing throws.
+// A section reads its keys into plain structs that hold the defaults already; `finish()` then refuses every
+// key that nobody asked for and names the nearest known one. Errors collect in the document, nothing throws.
 // Single-threaded.
 
 #include "schemas/error.hpp"
@@ -35,8 +35,8 @@ public:
   bool read(std::string_view key, std::int64_t& into, std::int64_t min, std::int64_t max);
   bool read(std::string_view key, double& into, double min, double max);
   bool read(std::string_view key, std::vector<std::string>& into); // a list of scalars
-  bool read(std::string_view key, std::chrono::nanoseconds& into);  // "15s", "1h30m", Prometheus style
-  bool read_bytes(std::string_view key, std::uint64_t& into);       // "512MiB", "10GB", plain bytes
+  bool read(std::string_view key, std::chrono::nanoseconds& into); // "15s", "1h30m", Prometheus style
+  bool read_bytes(std::string_view key, std::uint64_t& into);      // "512MiB", "10GB", plain bytes
   // String to string, as `labels:` and `params:` have it; keys in their order.
   bool read(std::string_view key, std::vector<std::pair<std::string, std::string>>& into);
   bool read(std::string_view key, std::vector<std::pair<std::string, std::vector<std::string>>>& into);
@@ -57,22 +57,27 @@ public:
 private:
   friend class config_document;
   config_section(config_document& document, std::shared_ptr<YAML::Node> node, std::string path);
+  bool take(std::string_view key, bool null_is_absent,
+            const std::function<std::string(const YAML::Node&)>& take);
   config_document& document_;
   std::shared_ptr<YAML::Node> node_;
   std::string path_; // "scrape_configs[0].tls_config", for messages
   std::vector<std::string> known_;
+  std::vector<std::string> refused_; // reported already; never suggested
 };
 
 class config_document {
 public:
   // not_found / io: the file can't be read; malformed: not YAML, or not a mapping (with line).
   [[nodiscard]] static result<std::unique_ptr<config_document>> load(const std::filesystem::path& file);
-  [[nodiscard]] static result<std::unique_ptr<config_document>> parse(std::string_view text, std::string_view name);
+  [[nodiscard]] static result<std::unique_ptr<config_document>> parse(std::string_view text,
+                                                                      std::string_view name);
 
   [[nodiscard]] config_section& root() noexcept;
   // Each "file:line: what is wrong; what to do", in the order of lines.
   [[nodiscard]] const std::vector<std::string>& errors() const noexcept;
-  [[nodiscard]] const std::filesystem::path& file() const noexcept; // relative paths inside are relative to its folder
+  [[nodiscard]] const std::filesystem::path&
+  file() const noexcept; // relative paths inside are relative to its folder
   void add_error(int line, std::string what);
 
   config_document(const config_document&) = delete;
@@ -88,7 +93,8 @@ private:
 // "1h30m", "15s", "500ms", "1d", "2w", "1y", "0"; malformed otherwise. As Prometheus parses durations.
 [[nodiscard]] result<std::chrono::nanoseconds> parse_duration(std::string_view text);
 [[nodiscard]] std::string format_duration(std::chrono::nanoseconds value); // "1h30m"
-// "512MiB", "10GB", "1024"; malformed otherwise.
+// "512MiB", "10GB", "1024"; malformed otherwise. Units are powers of 1024 with or without the "i", as
+// Prometheus has it.
 [[nodiscard]] result<std::uint64_t> parse_bytes(std::string_view text);
 [[nodiscard]] std::string format_bytes(std::uint64_t bytes); // "1.5 MiB", for people
 // The candidate nearest by edit distance, or empty when none is near.

@@ -1,10 +1,12 @@
 #pragma once
 
-// The edge's on-disk buffer: runs of records and the series sets that they name, in LMDB segments of bounded size.
+// The edge's on-disk buffer: runs of records and the series sets that they name, in LMDB segments of bounded
+// size.
 //
 // Invariants (docs/delivery.md):
 //  1. What commit() returned is on stable storage.
-//  2. Every open() starts a new epoch: a number is never given twice, whatever happened to the disk in between.
+//  2. Every open() starts a new epoch: a number is never given twice, whatever happened to the disk in
+//  between.
 //  3. A segment holds every series set that its records name: it decodes alone.
 //  4. A segment whose every record is released is deleted as a file: its space goes back to the file system.
 //  5. A damaged segment never stops the node: what can be read is salvaged, what can't is reported.
@@ -44,16 +46,19 @@ struct spool_config {
 struct stream_state {
   stream_key key;
   range_set held;     // in the spool, not released
-  range_set released; // deleted after the receiver's ack; kept for every epoch that has records left, and the last few
-  sequence last = 0;  // the newest that was ever committed here
-  bool closed = false; // an older epoch of this edge: nothing will be added
+  range_set released; // deleted after the receiver's ack; kept for every epoch that has records left, and the
+                      // last few
+  // Damaged on disk and gone: named until released, or until adopt() brings a tombstone that stands for it.
+  range_set lost;
+  sequence last = 0;             // the newest that was ever committed here
+  bool closed = false;           // an older epoch of this edge: nothing will be added
   std::uint64_t last_digest = 0; // checksum field of record `last`; 0 when it is no longer held
 };
 
 // What open() found; logged, and told to the cloud as records by the caller.
 struct open_report {
-  bool clean = true;                 // the last close was orderly
-  std::int64_t last_commit_ns = 0;   // wall time of the newest commit before this opening; 0: none
+  bool clean = true;               // the last close was orderly
+  std::int64_t last_commit_ns = 0; // wall time of the newest commit before this opening; 0: none
   std::uint64_t previous_boot_counter = 0;
   std::uint64_t segments = 0;
   std::uint64_t records = 0;
@@ -76,38 +81,40 @@ struct spool_usage {
 
 class spool {
 public:
-  // conflict: another process has it open; unsupported_version: written by a newer format; io / exhausted: the
-  // directory can't be written or the disk is full. Each says what to do. Damage is not an error: see report().
-  [[nodiscard]] static result<std::unique_ptr<spool>> open(spool_config config, clock_source& clock,
-                                                           random_source& random, prometheus::Registry& metrics);
+  // conflict: another process has it open; unsupported_version: written by a newer format; io / exhausted:
+  // the directory can't be written or the disk is full. Each says what to do. Damage is not an error: see
+  // report().
+  [[nodiscard]] static result<std::unique_ptr<spool>>
+  open(spool_config config, clock_source &clock, random_source &random, prometheus::Registry &metrics);
   virtual ~spool() = default; // does not mark the spool as closed in order: call close()
 
-  [[nodiscard]] virtual const epoch_id& epoch() const noexcept = 0;
-  [[nodiscard]] virtual const open_report& report() const noexcept = 0;
+  [[nodiscard]] virtual const epoch_id &epoch() const noexcept = 0;
+  [[nodiscard]] virtual const open_report &report() const noexcept = 0;
 
-  // Numbers the records in this epoch's stream, and returns once they and their sets are synced. The run is what was
-  // stored. exhausted: a limit or the disk is full, nothing was stored; io: nothing was stored.
+  // Numbers the records in this epoch's stream, and returns once they and their sets are synced. The run is
+  // what was stored. exhausted: a limit or the disk is full, nothing was stored; io: nothing was stored.
   [[nodiscard]] virtual result<run> commit(stream_id stream, std::span<const pending_record> records,
                                            std::span<const series_set_ptr> sets) = 0;
 
-  // Keeps runs of edges further out, with the identity that they have; what is held or released already is trimmed.
-  // `sets` are those that the sender gave for `edge`. Synced on return.
+  // Keeps runs of edges further out, with the identity that they have; what is held or released already is
+  // trimmed. `sets` are those that the sender gave for `edge`. Synced on return.
   struct adopted_set {
     edge_id edge;
     series_set_ptr set;
   };
   [[nodiscard]] virtual result<void> adopt(std::span<const run> runs, std::span<const adopted_set> sets) = 0;
 
-  // The receiver has these: they need not be kept. Segments that became empty are deleted. A crash may forget a
-  // release of the last moments; then they are offered again and trimmed by the receiver.
-  virtual result<void> release(const stream_key& key, const range_set& ranges) = 0;
+  // The receiver has these: they need not be kept. Segments that became empty are deleted. A crash may forget
+  // a release of the last moments; then they are offered again and trimmed by the receiver.
+  virtual result<void> release(const stream_key &key, const range_set &ranges) = 0;
 
-  // The stored records of `key` from the first held one at or after `from`, cut at `bytes_max` (but at least one
-  // record) and at holes. Nothing held there: nullopt. corrupt: the segment was damaged since; it is set aside and
-  // salvaged, ask again.
-  [[nodiscard]] virtual result<std::optional<run>> read(const stream_key& key, sequence from,
+  // The stored records of `key` from the first held one at or after `from`, cut at `bytes_max` (but at least
+  // one record) and at holes. Nothing held there: nullopt. corrupt: the segment was damaged since; it is set
+  // aside and salvaged, ask again.
+  [[nodiscard]] virtual result<std::optional<run>> read(const stream_key &key, sequence from,
                                                         std::size_t bytes_max) const = 0;
-  [[nodiscard]] virtual result<std::optional<series_set_ptr>> find_set(edge_id edge, const set_hash& hash) const = 0;
+  [[nodiscard]] virtual result<std::optional<series_set_ptr>> find_set(edge_id edge,
+                                                                       const set_hash &hash) const = 0;
   [[nodiscard]] virtual std::vector<stream_state> streams() const = 0;
   [[nodiscard]] virtual spool_usage usage() const = 0;
 

@@ -1,7 +1,8 @@
 #pragma once
 
-// The values of one frame as bytes: exactly scaled decimals where a double is one, its bits where not, then zstd.
-// Bit-exact for every double: NaN payloads, infinities, -0. docs/formats.md has the layout and the codec ids.
+// The values of one frame as bytes: exactly scaled decimals where a double is one, its bits where not, then
+// zstd. Bit-exact for every double: NaN payloads, infinities, -0. docs/formats.md has the layout and the
+// codec ids.
 
 #include "schemas/bytes.hpp"
 
@@ -35,8 +36,8 @@ public:
   value_decoder(const value_decoder&) = delete;
   value_decoder& operator=(const value_decoder&) = delete;
 
-  // Decodes exactly values.size() values and reads `from` to its end. malformed: any other count, damaged bytes.
-  // unsupported_version: an unknown codec id.
+  // Decodes exactly values.size() values and reads `from` to its end. malformed: any other count, damaged
+  // bytes. unsupported_version: an unknown codec id.
   [[nodiscard]] result<void> decode(bytes_view from, std::span<double> values);
 
 private:

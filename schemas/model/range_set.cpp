@@ -50,6 +50,11 @@ void range_set::remove(sequence_range range) {
   }
 }
 
+void range_set::remove(const range_set& other) {
+  for (const auto& range : other.ranges_)
+    remove(range);
+}
+
 bool range_set::contains(sequence seq) const noexcept { return contains(sequence_range{seq, seq}); }
 
 bool range_set::contains(sequence_range range) const noexcept {
@@ -63,6 +68,18 @@ range_set range_set::missing_in(sequence_range within) const {
   for (auto it = find_range(ranges_, within.first); it != ranges_.end() && it->first <= within.last; ++it)
     out.remove(*it);
   return out;
+}
+
+range_set range_set::common_with(sequence_range within) const {
+  range_set out;
+  for (auto it = find_range(ranges_, within.first); it != ranges_.end() && it->first <= within.last; ++it)
+    out.ranges_.push_back({std::max(it->first, within.first), std::min(it->last, within.last)});
+  return out;
+}
+
+sequence range_set::next(sequence from) const noexcept {
+  const auto it = find_range(ranges_, from);
+  return it == ranges_.end() ? 0 : std::max(it->first, from);
 }
 
 sequence range_set::contiguous_through() const noexcept {

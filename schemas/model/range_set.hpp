@@ -23,9 +23,12 @@ public:
   void add(sequence_range range);
   void add(const range_set& other);
   void remove(sequence_range range);
+  void remove(const range_set& other);
   [[nodiscard]] bool contains(sequence seq) const noexcept;
   [[nodiscard]] bool contains(sequence_range range) const noexcept; // all of it
   [[nodiscard]] range_set missing_in(sequence_range within) const;  // `within` minus this
+  [[nodiscard]] range_set common_with(sequence_range within) const;
+  [[nodiscard]] sequence next(sequence from) const noexcept; // the first held one at or after `from`; 0: none
   // The end of the range that starts at 1; 0 where 1 is not held.
   [[nodiscard]] sequence contiguous_through() const noexcept;
   [[nodiscard]] sequence highest() const noexcept; // 0 when empty

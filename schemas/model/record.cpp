@@ -24,7 +24,7 @@ struct raw_record {
   std::uint64_t checksum = 0;
   std::uint64_t seq = 0;
   std::uint32_t tag = 0;
-  std::uint8_t flags = 0; // reserved: 1 will mean an encrypted payload
+  std::uint8_t flags = 0; // flag_… bits
   std::uint8_t stream = 0;
   std::uint8_t host_bytes = 0;
   std::uint8_t reserved = 0;
@@ -63,7 +63,7 @@ std::uint32_t run_checksum(const std::byte* at) noexcept {
 } // namespace
 
 void encode_record(record_kind kind, const stream_key& key, sequence seq, std::int64_t time_ns,
-                   std::string_view host, bytes_view payload, byte_buffer& out) {
+                   std::string_view host, bytes_view payload, byte_buffer& out, std::uint8_t flags) {
   assert(host.size() <= host_name_bytes_max);
   assert(record_header_bytes + host.size() + payload.size() <= record_bytes_max);
   raw_record raw;
@@ -71,6 +71,7 @@ void encode_record(record_kind kind, const stream_key& key, sequence seq, std::i
   raw.bytes = static_cast<std::uint32_t>(record_header_bytes + host.size() + payload.size());
   raw.seq = seq;
   raw.tag = epoch_tag(key.edge, key.epoch);
+  raw.flags = flags;
   raw.stream = static_cast<std::uint8_t>(key.stream);
   raw.host_bytes = static_cast<std::uint8_t>(host.size());
   raw.time_ns = time_ns;
@@ -100,6 +101,7 @@ result<record_view> decode_record(bytes_view in) {
     return fail(errc::corrupt, fmt::format("the checksum of record {} does not match", raw.seq));
   record_view view;
   view.kind = static_cast<record_kind>(raw.kind);
+  view.flags = raw.flags;
   view.seq = raw.seq;
   view.tag = raw.tag;
   view.time_ns = raw.time_ns;
@@ -117,9 +119,9 @@ run_builder::run_builder(const stream_key& key, sequence first, tenant_id tenant
 }
 
 sequence run_builder::append(record_kind kind, std::int64_t time_ns, std::string_view host, bytes_view payload,
-                             std::uint64_t sequences) {
+                             std::uint64_t sequences, std::uint8_t flags) {
   const auto seq = header_.first + header_.sequence_count;
-  encode_record(kind, header_.key, seq, time_ns, host, payload, buffer_);
+  encode_record(kind, header_.key, seq, time_ns, host, payload, buffer_, flags);
   header_.sequence_count += sequences;
   ++header_.record_count;
   return seq;

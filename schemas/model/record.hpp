@@ -33,9 +33,14 @@ inline constexpr std::size_t run_records_max = 1 << 16;
 inline constexpr std::uint8_t record_version = 1;
 inline constexpr std::uint8_t run_version = 1;
 
+// Bits of a record's flags byte.
+inline constexpr std::uint8_t flag_encrypted = 1; // reserved: the payload is sealed
+inline constexpr std::uint8_t flag_watermark = 2; // also a watermark of its host at its time: spares a record of its own
+
 // A decoded view of one record. `host` and `payload` point into the bytes that it was read from.
 struct record_view {
   record_kind kind = record_kind::frame; // may be a kind that this build does not know: skip its payload
+  std::uint8_t flags = 0;
   sequence seq = 0;
   std::uint32_t tag = 0;    // epoch_tag of its run
   std::int64_t time_ns = 0; // event time; the newest where it has several
@@ -50,11 +55,12 @@ struct pending_record {
   std::int64_t time_ns = 0;
   std::string host; // at most host_name_bytes_max
   byte_buffer payload;
+  std::uint8_t flags = 0;
 };
 
 // Appends one record to `out`.
 void encode_record(record_kind kind, const stream_key& key, sequence seq, std::int64_t time_ns,
-                   std::string_view host, bytes_view payload, byte_buffer& out);
+                   std::string_view host, bytes_view payload, byte_buffer& out, std::uint8_t flags = 0);
 
 // Reads the record at the start of `in` and checks lengths and checksum. malformed: does not hold a record;
 // corrupt: the checksum does not match; unsupported_version: a newer record version.
@@ -88,7 +94,7 @@ public:
 
   // Numbers and appends. `sequences` is how many the record stands for: 1, more for tombstones.
   sequence append(record_kind kind, std::int64_t time_ns, std::string_view host, bytes_view payload,
-                  std::uint64_t sequences = 1);
+                  std::uint64_t sequences = 1, std::uint8_t flags = 0);
   // Appends a record that has its number already. Precondition: it is the next one.
   void append(const record_view& record, std::uint64_t sequences = 1);
   [[nodiscard]] const run_header& header() const noexcept { return header_; }

@@ -1,0 +1,545 @@
+#include "actors/delivery/receiver.hpp"
+
+#include "schemas/model/frame.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+namespace skerry::delivery {
+
+namespace {
+
+constexpr std::size_t fresh_sets_max = 65'536;
+constexpr std::size_t sets_asked_max = 1024; // in one Need
+
+void drop(std::map<stream_key, range_set>& from, const stream_key& key, const range_set& ranges) {
+  const auto it = from.find(key);
+  if (it == from.end())
+    return;
+  it->second.remove(ranges);
+  if (it->second.empty())
+    from.erase(it);
+}
+
+} // namespace
+
+receiver::receiver(receiver_config config, clock_source& clock, random_source& random, receiver_backend& backend)
+  : config_(std::move(config)), clock_(clock), random_(random), backend_(backend) {}
+
+void receiver::restore_held(const stream_key& key, range_set held) {
+  auto& newest = newest_epochs_[key.edge];
+  if (newest.boot_counter <= key.epoch.boot_counter)
+    newest = key.epoch;
+  stored_[key] = held;
+  held_[key] = std::move(held);
+}
+
+const range_set* receiver::held(const stream_key& key) const {
+  const auto it = held_.find(key);
+  return it == held_.end() ? nullptr : &it->second;
+}
+
+range_set receiver::not_here(const stream_key& key, sequence_range range) const {
+  range_set missing;
+  missing.add(range);
+  for (const auto* all : {&stored_, &in_progress_})
+    if (const auto it = all->find(key); it != all->end())
+      missing.remove(it->second.common_with(range));
+  return missing;
+}
+
+void receiver::refuse(const link::peer_id& to, std::uint64_t session, link::bye_reason reason, std::string message) {
+  backend_.send(to, {session, link::bye{reason, std::move(message)}});
+}
+
+void receiver::on_message(const link::peer_id& from, edge_id user, result<link::message> message) {
+  const auto it = sessions_.find(static_cast<std::uint64_t>(user));
+  if (!message) {
+    ++counters_.malformed;
+    spdlog::warn("{}: a message of edge {} is refused: {}", config_.name, to_string(user), message.error().message);
+    refuse(from, 0, link::bye_reason::protocol_error, message.error().message);
+    if (it != sessions_.end() && it->second.peer == from)
+      it->second.number = 0;
+    return;
+  }
+  if (const auto* hello = std::get_if<link::hello>(&message.value().body)) {
+    on_hello(from, user, *hello);
+    return;
+  }
+  if (it == sessions_.end() || it->second.number == 0 || it->second.number != message.value().session
+      || it->second.peer != from) {
+    ++counters_.stale_messages;
+    if (it != sessions_.end() && it->second.number != 0 && it->second.peer != from) {
+      // Someone with this key still speaks in a session that another took over.
+      ++counters_.refused_duplicate;
+      it->second.view.duplicate = true;
+        spdlog::warn("{}: two live nodes use the key of edge {}: was its disk cloned? Let one of them join anew with a "
+                   "token of its own",
+                   config_.name, to_string(user));
+    }
+    if (!std::holds_alternative<link::bye>(message.value().body))
+      refuse(from, message.value().session, link::bye_reason::superseded, "this session has ended; say Hello again");
+    return;
+  }
+  auto& session = it->second;
+  session.heard_ns = clock_.monotonic_ns();
+  session.probe_ns = 0;
+  session.view.last_heard_wall_ns = clock_.wall_ns();
+  const auto& body = message.value().body;
+  if (const auto* batch = std::get_if<link::batch>(&body)) {
+    on_batch(session, user, *batch);
+  } else if (const auto* sets = std::get_if<link::sets>(&body)) {
+    on_sets(session, user, *sets);
+  } else if (const auto* ping = std::get_if<link::ping>(&body)) {
+    backend_.send(from, {session.number, link::pong{ping->wall_ns, ping->monotonic_ns}});
+  } else if (const auto* origins = std::get_if<link::origins>(&body)) {
+    for (const auto origin : origins->edges)
+      if (origin != user && !backend_.register_origin(user, origin))
+        ++counters_.forbidden;
+  } else if (std::holds_alternative<link::bye>(body)) {
+    session.number = 0;
+    session.view.connected = false;
+  }
+}
+
+void receiver::on_hello(const link::peer_id& from, edge_id user, const link::hello& hello) {
+  const auto site = backend_.site_of(user);
+  if (!site) {
+    ++counters_.refused_revoked;
+    refuse(from, 0, link::bye_reason::revoked, "the key of this edge was revoked: join again with a new token");
+    return;
+  }
+  if (hello.edge != user) {
+    ++counters_.forbidden;
+    refuse(from, 0, link::bye_reason::protocol_error,
+           fmt::format("this key belongs to edge {}, not to {}", to_string(user), to_string(hello.edge)));
+    return;
+  }
+  if (hello.protocol_min > link::protocol_version || hello.protocol < link::protocol_version_min) {
+    ++counters_.refused_version;
+    refuse(from, 0, link::bye_reason::version,
+           fmt::format("{} speaks protocol {} to {}, the edge {} to {}: upgrade the older one", config_.name,
+                       link::protocol_version_min, link::protocol_version, hello.protocol_min, hello.protocol));
+    return;
+  }
+  auto& session = sessions_[static_cast<std::uint64_t>(user)];
+  if (session.number != 0 && session.instance != hello.instance && !elder_yields(from, user, session, hello))
+    return;
+  const auto totals = session.view;
+  session = {};
+  session.view = totals;
+  session.peer = from;
+  session.instance = hello.instance;
+  session.current = hello.current;
+  do
+    session.number = random_.next();
+  while (session.number == 0);
+  note_restored(user, hello);
+  welcome(session, user, *site, hello);
+}
+
+bool receiver::elder_yields(const link::peer_id& from, edge_id user, session& elder, const link::hello& hello) {
+  // A restarted process knows the epoch that its predecessor wrote; a clone or a restored copy does not.
+  const bool successor = std::any_of(hello.streams.begin(), hello.streams.end(), [&](const auto& stream) {
+    return stream.key.edge == user && stream.key.epoch == elder.current && stream.closed;
+  });
+  if (successor) {
+    if (elder.peer != from)
+      refuse(elder.peer, elder.number, link::bye_reason::superseded, "a newer session of this edge took over");
+    return true;
+  }
+  const auto now = clock_.monotonic_ns();
+  if (elder.probe_ns != 0 && now - elder.probe_ns > config_.probe_window.count())
+    return true; // asked, and silent since: it is gone
+  if (elder.probe_ns == 0) {
+    elder.probe_ns = now;
+    backend_.send(elder.peer, {elder.number, link::ping{clock_.wall_ns(), now}});
+    if (elder.heard_ns + config_.probe_window.count() < now) {
+      refuse(from, 0, link::bye_reason::duplicate, "another session of this edge may still be alive: asking it");
+      return false;
+    }
+  }
+  ++counters_.refused_duplicate;
+  elder.view.duplicate = true;
+  spdlog::warn("{}: a second node with the key of edge {} was refused while the first is live: was its disk cloned? "
+               "Let it join anew with a token of its own",
+               config_.name, to_string(user));
+  refuse(from, 0, link::bye_reason::duplicate,
+         "another live node uses this edge's key: if this disk is a copy, join anew with a token of its own");
+  return false;
+}
+
+void receiver::note_restored(edge_id user, const link::hello& hello) {
+  std::string why;
+  for (const auto& stream : hello.streams) {
+    if (!stream.closed || stream.key.edge != user)
+      continue;
+    const auto it = stored_.find(stream.key);
+    if (it != stored_.end() && it->second.highest() > stream.last)
+      why = fmt::format("its epoch {} ends at {}, and {} is held here", to_string(stream.key.epoch), stream.last,
+                        it->second.highest());
+  }
+  auto& newest = newest_epochs_[user];
+  if (why.empty() && (hello.current.boot_counter < newest.boot_counter
+                      || (hello.current.boot_counter == newest.boot_counter && hello.current != newest)))
+    why = fmt::format("it opened epoch {} after {}", to_string(hello.current), to_string(newest));
+  newest = hello.current;
+  if (why.empty())
+    return;
+  ++counters_.restored_edges;
+  spdlog::warn("{}: edge {} came back from an older copy of its disk: {}; no number is reused, what it holds again is "
+               "trimmed",
+               config_.name, to_string(user), why);
+}
+
+void receiver::welcome(session& to, edge_id user, const std::string& site, const link::hello& hello) {
+  ++counters_.sessions;
+  to.heard_ns = clock_.monotonic_ns();
+  to.view.edge = user;
+  to.view.connected = true;
+  to.view.duplicate = false;
+  to.view.last_heard_wall_ns = clock_.wall_ns();
+  to.view.software = hello.software;
+  link::welcome welcome;
+  welcome.protocol = std::min(hello.protocol, link::protocol_version);
+  welcome.credit_bytes = config_.credit_bytes;
+  welcome.batch_bytes_max = static_cast<std::uint32_t>(config_.batch_bytes_max);
+  welcome.server_time_ns = clock_.wall_ns();
+  welcome.incarnation = config_.incarnation;
+  to.view.pending_records = 0;
+  std::vector<link::stream_held> lost;
+  for (const auto& stream : hello.streams) {
+    if (stream.key.edge != user && !backend_.register_origin(user, stream.key.edge)) {
+      ++counters_.forbidden;
+      continue;
+    }
+    link::stream_held durable{stream.key, {}};
+    if (const auto it = held_.find(stream.key); it != held_.end())
+      for (const auto& range : stream.held.ranges())
+        durable.ranges.add(it->second.common_with(range));
+    to.view.pending_records += stream.held.count() - durable.ranges.count();
+    if (!durable.ranges.empty())
+      welcome.durable.push_back(std::move(durable));
+    link::stream_held gone{stream.key, {}};
+    for (const auto& range : stream.released.ranges())
+      gone.ranges.add(not_here(stream.key, range));
+    if (!gone.ranges.empty())
+      lost.push_back(std::move(gone));
+  }
+  welcome.lost_custody = lost;
+  spdlog::info("{}: edge {} of site '{}' opened a session, {} records pending", config_.name, to_string(user), site,
+               to.view.pending_records);
+  backend_.send(to.peer, {to.number, std::move(welcome)});
+  for (const auto& gone : lost) {
+    counters_.custody_lost_records += gone.ranges.count();
+    spdlog::warn("{}: {} records of {} were acknowledged once and are not here: written as lost (custody lost at {}); "
+                 "was this node restored from an older copy?",
+                 config_.name, gone.ranges.count(), to_string(gone.key), config_.name);
+    store_loss(user, site, gone.key, gone.ranges, loss_cause::custody, {}, clock_.wall_ns());
+  }
+}
+
+void receiver::store_loss(edge_id user, const std::string& site, const stream_key& key, const range_set& ranges,
+                          loss_cause cause, std::string_view host, std::int64_t time_ns) {
+  for (const auto& range : ranges.ranges()) {
+    tombstone stone;
+    stone.last = range.last;
+    stone.to_ns = time_ns;
+    stone.from_ns = time_ns;
+    stone.cause = cause;
+    byte_buffer payload;
+    encode_payload(stone, payload);
+    run_builder builder{key, range.first};
+    builder.append(record_kind::tombstone, time_ns, host, payload, range.last - range.first + 1);
+    delivery_job job;
+    job.site = site;
+    job.from = std::move(builder).finish();
+    job.ranges.add(range);
+    if (auto records = decode_records(job.from))
+      job.records = std::move(records).value();
+    store(std::move(job), user, 0, range, 0);
+  }
+}
+
+void receiver::on_batch(session& from, edge_id user, const link::batch& batch) {
+  ++counters_.batches;
+  const auto bytes = batch.run.bytes.view.size();
+  counters_.bytes += bytes;
+  from.view.bytes += bytes;
+  from.view.pending_records = batch.pending_records;
+  if (bytes > config_.batch_bytes_max + record_bytes_max) {
+    ++counters_.malformed;
+    refuse(from.peer, from.number, link::bye_reason::protocol_error,
+           fmt::format("a batch of {} bytes is over the limit", bytes));
+    from.number = 0;
+    return;
+  }
+  take_run(from, user, batch.run);
+}
+
+series_set_ptr receiver::find_set(edge_id edge, const set_hash& hash) {
+  const auto it = fresh_sets_.find({edge, hash});
+  return it != fresh_sets_.end() ? it->second : backend_.find_set(edge, hash);
+}
+
+void receiver::take_run(session& from, edge_id user, const run& run) {
+  const auto& key = run.header.key;
+  const sequence_range range{run.header.first, run.header.last()};
+  const auto protocol_error = [&](std::string what) {
+    ++counters_.malformed;
+    spdlog::warn("{}: a batch of edge {} is refused: {}", config_.name, to_string(user), what);
+    refuse(from.peer, from.number, link::bye_reason::protocol_error, std::move(what));
+    from.number = 0;
+  };
+  const auto site = backend_.site_of(user);
+  if (!site || run.header.tenant != tenant_default || (key.edge != user && !backend_.may_speak(user, key.edge))) {
+    ++counters_.forbidden;
+    spdlog::warn("{}: edge {} may not speak for edge {}", config_.name, to_string(user), to_string(key.edge));
+    refuse(from.peer, from.number, site ? link::bye_reason::protocol_error : link::bye_reason::revoked,
+           "this key may not speak for the origin that a batch names");
+    from.number = 0;
+    return;
+  }
+  const auto missing = not_here(key, range);
+  if (missing.empty()) {
+    // Held already, or being stored (then that job's ack may go to an older session): answer for what is durable.
+    counters_.duplicate_records += run.header.record_count;
+    job_state done{user, from.number, key, {}, range, run.bytes.view.size(), {}};
+    if (const auto it = held_.find(key); it != held_.end() && it->second.contains(range))
+      acknowledge(done);
+    else if (!adopt_jobs(from, key))
+      settle(std::move(done)); // stored, but an earlier attempt to note it failed
+    return;
+  }
+  if (missing.count() != range.last - range.first + 1)
+    adopt_jobs(from, key);
+  if (const auto it = stored_.find(key);
+      it != stored_.end() && it->second.ranges().size() >= config_.ranges_max && range.first > it->second.highest() + 1) {
+    ++counters_.ranges_full;
+    return;
+  }
+  auto records = decode_records(run);
+  if (!records) {
+    protocol_error(records.error().message);
+    return;
+  }
+  delivery_job job;
+  job.site = *site;
+  std::vector<set_hash> lacking;
+  range_set undecodable;
+  std::int64_t undecodable_ns = 0;
+  frame sections;
+  for (const auto& record : records.value()) {
+    const auto sequences = sequences_of(record).value(); // decode_records read it
+    const sequence_range its{record.seq, record.seq + sequences - 1};
+    // A tombstone that overlaps what is held still says why the rest is missing; data beats it on reading.
+    if (missing.common_with(its).empty()) {
+      ++counters_.duplicate_records;
+      continue;
+    }
+    if (record.kind == record_kind::frame) {
+      if (const auto decoded = decode_frame_sections(record.payload, sections); !decoded) {
+        protocol_error(decoded.error().message);
+        return;
+      }
+      bool lost = false;
+      for (const auto& section : sections.sections) {
+        const auto name = std::pair{key.edge, section.set};
+        const auto fresh = fresh_sets_.find(name);
+        const auto set = fresh != fresh_sets_.end() ? fresh->second : backend_.find_set(key.edge, section.set);
+        if (fresh != fresh_sets_.end() && !set) {
+          lost = true;
+        } else if (!set) {
+          if (std::find(lacking.begin(), lacking.end(), section.set) == lacking.end())
+            lacking.push_back(section.set);
+        } else if (set->members.size() != section.series_count) {
+          protocol_error("a frame names a series set with another number of series");
+          return;
+        } else if (std::find(job.sets.begin(), job.sets.end(), set) == job.sets.end()) {
+          job.sets.push_back(set);
+        }
+      }
+      if (lost) {
+        undecodable.add(its);
+        undecodable_ns = record.time_ns;
+        continue;
+      }
+    }
+    job.ranges.add(its);
+    job.records.push_back(record);
+  }
+  if (!lacking.empty()) {
+    if (from.parked.size() >= config_.parked_batches_max) {
+      ++counters_.parked_full;
+      return;
+    }
+    link::need need{key.edge, {}};
+    for (const auto& hash : lacking) {
+      if (need.sets.size() < sets_asked_max
+          && std::find(from.asked.begin(), from.asked.end(), hash) == from.asked.end()) {
+        from.asked.push_back(hash);
+        need.sets.push_back(hash);
+      }
+    }
+    from.parked.push_back({run, std::move(lacking)});
+    if (!need.sets.empty())
+      backend_.send(from.peer, {from.number, std::move(need)});
+    return;
+  }
+  if (!undecodable.empty()) {
+    counters_.sets_lost_records += undecodable.count();
+    store_loss(user, *site, key, undecodable, loss_cause::corrupt, {}, undecodable_ns);
+  }
+  if (job.records.empty())
+    return;
+  counters_.records += job.records.size();
+  from.view.records += job.records.size();
+  job.from = run;
+  store(std::move(job), user, from.number, range, run.bytes.view.size());
+}
+
+bool receiver::adopt_jobs(const session& by, const stream_key& key) {
+  bool any = false;
+  for (auto* all : {&jobs_, &settling_})
+    for (auto& [ticket, job] : *all)
+      if (job.key == key) {
+        job.session = by.number;
+        any = true;
+      }
+  return any;
+}
+
+void receiver::settle(job_state job) {
+  const auto ticket = next_ticket_++;
+  const auto key = job.key;
+  job.ranges = stored_[key];
+  const auto all = job.ranges;
+  settling_[ticket] = std::move(job); // first: the backend may answer at once
+  backend_.keep_held(ticket, key, all);
+}
+
+void receiver::store(delivery_job job, edge_id user, std::uint64_t session, sequence_range answer,
+                     std::uint64_t bytes) {
+  job.ticket = next_ticket_++;
+  const auto& key = job.from.header.key;
+  in_progress_[key].add(job.ranges);
+  jobs_[job.ticket] = {user, session, key, job.ranges, answer, bytes, {}};
+  for (const auto& set : job.sets)
+    jobs_[job.ticket].sets.push_back(set->hash);
+  backend_.store(std::move(job));
+}
+
+void receiver::on_stored(std::uint64_t ticket, const std::string& failed) {
+  const auto it = jobs_.find(ticket);
+  if (it == jobs_.end())
+    return;
+  auto job = std::move(it->second);
+  jobs_.erase(it);
+  drop(in_progress_, job.key, job.ranges);
+  if (!failed.empty()) {
+    ++counters_.store_failures;
+    const auto session = sessions_.find(static_cast<std::uint64_t>(job.user));
+    if (session != sessions_.end() && session->second.number != 0) {
+      // The edge keeps it and comes back after a while; one refusal ends the session, so the rest is not tried.
+      refuse(session->second.peer, session->second.number, link::bye_reason::stopping,
+             fmt::format("{} cannot store now: {}", config_.name, failed));
+      session->second.number = 0;
+      session->second.view.connected = false;
+    }
+    return;
+  }
+  for (const auto& hash : job.sets)
+    fresh_sets_.erase({job.key.edge, hash}); // the store has them now
+  stored_[job.key].add(job.ranges);
+  settle(std::move(job));
+}
+
+void receiver::on_held_durable(std::uint64_t ticket, const std::string& failed) {
+  const auto it = settling_.find(ticket);
+  if (it == settling_.end())
+    return;
+  const auto job = std::move(it->second);
+  settling_.erase(it);
+  if (!failed.empty()) {
+    ++counters_.store_failures; // the records are stored; the next note that succeeds makes them held
+    return;
+  }
+  held_[job.key].add(job.ranges);
+  acknowledge(job);
+}
+
+void receiver::acknowledge(const job_state& done) {
+  const auto it = sessions_.find(static_cast<std::uint64_t>(done.user));
+  if (it == sessions_.end() || it->second.number == 0 || done.session != it->second.number)
+    return;
+  const auto held = held_.find(done.key);
+  if (held == held_.end())
+    return;
+  auto ranges = held->second.common_with(done.answer);
+  if (ranges.empty())
+    return;
+  link::ack ack;
+  ack.freed_bytes = done.bytes;
+  ack.ranges.push_back({done.key, std::move(ranges)});
+  backend_.send(it->second.peer, {it->second.number, std::move(ack)});
+}
+
+void receiver::on_sets(session& from, edge_id user, const link::sets& sets) {
+  if (sets.edge != user && !backend_.may_speak(user, sets.edge)) {
+    ++counters_.forbidden;
+    return;
+  }
+  const auto remember = [&](const set_hash& hash, series_set_ptr set) {
+    if (fresh_sets_.insert_or_assign({sets.edge, hash}, std::move(set)).second)
+      fresh_order_.emplace_back(sets.edge, hash);
+    std::erase(from.asked, hash);
+    if (fresh_order_.size() > fresh_sets_max) {
+      fresh_sets_.erase(fresh_order_.front());
+      fresh_order_.pop_front();
+    }
+  };
+  for (const auto& set : sets.found) {
+    ++counters_.sets_received;
+    remember(set->hash, set);
+  }
+  for (const auto& hash : sets.missing)
+    remember(hash, nullptr);
+  auto parked = std::move(from.parked);
+  from.parked.clear();
+  for (auto& batch : parked) {
+    if (from.number == 0)
+      return;
+    take_run(from, user, batch.from);
+  }
+}
+
+void receiver::on_revoked(edge_id user) {
+  const auto it = sessions_.find(static_cast<std::uint64_t>(user));
+  if (it == sessions_.end())
+    return;
+  if (it->second.number != 0)
+    refuse(it->second.peer, it->second.number, link::bye_reason::revoked, "the key of this edge was revoked");
+  it->second.number = 0;
+  it->second.view.connected = false;
+}
+
+void receiver::say_bye() {
+  for (auto& [user, session] : sessions_) {
+    if (session.number != 0)
+      refuse(session.peer, session.number, link::bye_reason::stopping, config_.name + " is stopping");
+    session.number = 0;
+    session.view.connected = false;
+  }
+}
+
+std::vector<edge_view> receiver::edges() const {
+  std::vector<edge_view> out;
+  out.reserve(sessions_.size());
+  for (const auto& [user, session] : sessions_)
+    out.push_back(session.view);
+  return out;
+}
+
+} // namespace skerry::delivery

@@ -1,0 +1,182 @@
+#pragma once
+
+// The receiving side of delivery, as a plain state machine: the cloud's ingest, or a gateway for edges further out.
+//
+// It opens sessions, checks that a key may speak for an origin, trims what it holds already, asks for series sets that
+// it lacks, hands the rest to its backend and acknowledges what the backend has on stable storage. What it holds is
+// one range set per stream; ranges collapse as sequences have no gaps. docs/delivery.md states the rules.
+// Not thread-safe; no I/O of its own.
+
+#include "actors/link/messages.hpp"
+#include "actors/node/clock.hpp"
+#include "schemas/model/payload.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace skerry::delivery {
+
+// Records of one run that are new here, with everything that storing them takes.
+struct delivery_job {
+  std::uint64_t ticket = 0; // names it in receiver::on_stored
+  std::string site;
+  run from;                         // the run that they came in; `records` are views into its bytes
+  range_set ranges;                 // what this job makes held, once stored
+  std::vector<record_view> records; // in ascending sequence
+  std::vector<series_set_ptr> sets; // that the frames among them name
+};
+
+class receiver_backend {
+public:
+  virtual ~receiver_backend() = default;
+  // The site that this edge's key stands for; nullopt: the key was revoked meanwhile.
+  [[nodiscard]] virtual std::optional<std::string> site_of(edge_id edge) = 0;
+  [[nodiscard]] virtual bool may_speak(edge_id user, edge_id origin) = 0;
+  // False: the origin belongs to another key.
+  [[nodiscard]] virtual bool register_origin(edge_id user, edge_id origin) = 0;
+  [[nodiscard]] virtual series_set_ptr find_set(edge_id edge, const set_hash& hash) = 0; // null: unknown
+  // Asynchronous: ends in receiver::on_stored. The backend keeps `ranges` with the records.
+  virtual void store(delivery_job job) = 0;
+  // What the whole stream holds now, to be made durable before on_held_durable(ticket) is called.
+  virtual void keep_held(std::uint64_t ticket, const stream_key& key, const range_set& held) = 0;
+  virtual void send(const link::peer_id& to, link::message message) = 0;
+};
+
+struct receiver_config {
+  link::nonce incarnation{}; // made once with the receiver's store
+  std::uint64_t credit_bytes = 4 << 20;
+  std::size_t batch_bytes_max = 1 << 20;
+  std::size_t ranges_max = 4096; // of one stream: beyond, only what fills holes is taken (`delivery.ranges_max`)
+  std::size_t parked_batches_max = 256; // of one session, waiting for series sets
+  std::chrono::nanoseconds probe_window = std::chrono::seconds{3}; // for the elder of two sessions of one key to answer
+  std::string name = "cloud"; // in messages to peers
+};
+
+struct receiver_counters {
+  std::uint64_t batches = 0;
+  std::uint64_t records = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t duplicate_records = 0;
+  std::uint64_t sessions = 0;
+  std::uint64_t malformed = 0;
+  std::uint64_t forbidden = 0;       // a record or message for what the key may not do
+  std::uint64_t stale_messages = 0;  // of another session
+  std::uint64_t refused_duplicate = 0; // two live nodes with one key
+  std::uint64_t refused_version = 0;
+  std::uint64_t refused_revoked = 0;
+  std::uint64_t restored_edges = 0;  // an edge came back from an older copy of its disk
+  std::uint64_t custody_lost_records = 0;
+  std::uint64_t ranges_full = 0; // batches not taken because of ranges_max
+  std::uint64_t parked_full = 0;
+  std::uint64_t sets_received = 0;
+  std::uint64_t sets_lost_records = 0; // records whose set nobody has
+  std::uint64_t store_failures = 0;
+};
+
+// What is known of a connected or once connected edge; for listings.
+struct edge_view {
+  edge_id edge = edge_id::none;
+  bool connected = false;
+  std::int64_t last_heard_wall_ns = 0;
+  std::uint64_t pending_records = 0; // as its last message said
+  std::uint64_t bytes = 0;           // of batches, since this process started
+  std::uint64_t records = 0;
+  std::string software;
+  bool duplicate = false; // another live node uses the same key
+};
+
+class receiver {
+public:
+  receiver(receiver_config config, clock_source& clock, random_source& random, receiver_backend& backend);
+
+  // Before the first message: what the store says is held.
+  void restore_held(const stream_key& key, range_set held);
+
+  // `user` is the edge that the connection's key stands for. `error` in place of a message: it did not decode.
+  void on_message(const link::peer_id& from, edge_id user, result<link::message> message);
+  // `failed` empty: stored durably.
+  void on_stored(std::uint64_t ticket, const std::string& failed);
+  void on_held_durable(std::uint64_t ticket, const std::string& failed);
+  // The key was revoked: its session ends now.
+  void on_revoked(edge_id user);
+  void say_bye(); // an orderly stop: every edge is told
+
+  [[nodiscard]] const receiver_counters& counters() const noexcept { return counters_; }
+  [[nodiscard]] std::vector<edge_view> edges() const;
+  [[nodiscard]] const range_set* held(const stream_key& key) const;
+  [[nodiscard]] const std::map<stream_key, range_set>& all_held() const noexcept { return held_; }
+
+private:
+  struct parked_batch {
+    run from;
+    std::vector<set_hash> lacking;
+  };
+  struct session {
+    std::uint64_t number = 0;
+    link::peer_id peer;
+    link::nonce instance{};
+    epoch_id current;
+    std::int64_t heard_ns = 0; // monotonic
+    std::int64_t probe_ns = 0; // asked whether it is alive; 0: not
+    std::deque<parked_batch> parked;
+    std::vector<set_hash> asked;
+    edge_view view;
+  };
+  struct job_state {
+    edge_id user = edge_id::none;
+    std::uint64_t session = 0; // to be acknowledged; 0: nobody waits
+    stream_key key;
+    range_set ranges;
+    sequence_range answer; // what the sender waits for
+    std::uint64_t bytes = 0;
+    std::vector<set_hash> sets;
+  };
+
+  void on_hello(const link::peer_id& from, edge_id user, const link::hello& hello);
+  bool elder_yields(const link::peer_id& from, edge_id user, session& elder, const link::hello& hello);
+  void welcome(session& to, edge_id user, const std::string& site, const link::hello& hello);
+  void note_restored(edge_id user, const link::hello& hello);
+  void on_batch(session& from, edge_id user, const link::batch& batch);
+  void take_run(session& from, edge_id user, const run& run);
+  void on_sets(session& from, edge_id user, const link::sets& sets);
+  // Jobs of this stream answer to this session from now on. False: there are none.
+  bool adopt_jobs(const session& by, const stream_key& key);
+  // Makes what is stored of the job's stream durably known as held, then acknowledges.
+  void settle(job_state job);
+  void store(delivery_job job, edge_id user, std::uint64_t session, sequence_range answer, std::uint64_t bytes);
+  // Writes a tombstone over each range, as if it had been sent.
+  void store_loss(edge_id user, const std::string& site, const stream_key& key, const range_set& ranges,
+                  loss_cause cause, std::string_view host, std::int64_t time_ns);
+  [[nodiscard]] range_set not_here(const stream_key& key, sequence_range range) const;
+  [[nodiscard]] series_set_ptr find_set(edge_id edge, const set_hash& hash);
+  void refuse(const link::peer_id& to, std::uint64_t session, link::bye_reason reason, std::string message);
+  void acknowledge(const job_state& done);
+
+  receiver_config config_;
+  clock_source& clock_;
+  random_source& random_;
+  receiver_backend& backend_;
+  std::map<stream_key, range_set> held_;        // durably known as held: what we answer for
+  std::map<stream_key, range_set> stored_;      // held_, and what is stored while `held` is being made durable
+  std::map<stream_key, range_set> in_progress_; // handed to the backend
+  std::map<edge_id, epoch_id> newest_epochs_;   // that each edge has shown
+  std::unordered_map<std::uint64_t, session> sessions_; // by user edge id
+  std::unordered_map<std::uint64_t, job_state> jobs_;    // by ticket: being stored
+  std::unordered_map<std::uint64_t, job_state> settling_; // by ticket: `held` is being made durable
+  std::uint64_t next_ticket_ = 1;
+  // Sets that arrived and may not be in the store yet, and (null) those that nobody has; the oldest go first.
+  using set_name = std::pair<edge_id, set_hash>;
+  std::map<set_name, series_set_ptr> fresh_sets_;
+  std::deque<set_name> fresh_order_;
+  receiver_counters counters_;
+};
+
+} // namespace skerry::delivery

@@ -1,0 +1,46 @@
+#pragma once
+
+// Tells apart who speaks on a receiving link by the User-Id that the key gave the connection: an edge (its messages go
+// to the receiver) or someone who joins (which may send nothing but Join). Not thread-safe.
+
+#include "actors/delivery/receiver.hpp"
+
+#include <functional>
+#include <string>
+
+namespace skerry::link {
+class registry;
+enum class invite_id : std::uint64_t;
+} // namespace skerry::link
+
+namespace skerry::delivery {
+
+struct reception_counters {
+  std::uint64_t joined = 0;
+  std::uint64_t joins_refused = 0;
+  std::uint64_t unauthorized = 0; // messages that a joining key may not send, or of an unknown user id
+};
+
+class reception {
+public:
+  using send_function = std::function<void(const link::peer_id& to, link::message message)>;
+
+  reception(receiver& to, link::registry& registry, clock_source& clock, random_source& random,
+            std::size_t message_bytes_max, send_function send);
+
+  void on_message(const link::peer_id& from, const std::string& user_id, const link::message_parts& parts);
+  [[nodiscard]] const reception_counters& counters() const noexcept { return counters_; }
+
+private:
+  void on_join(const link::peer_id& from, link::invite_id invite, const link::message_parts& parts);
+
+  receiver& to_;
+  link::registry& registry_;
+  clock_source& clock_;
+  random_source& random_;
+  std::size_t message_bytes_max_;
+  send_function send_;
+  reception_counters counters_;
+};
+
+} // namespace skerry::delivery

@@ -1,0 +1,54 @@
+#include "actors/delivery/reception_metrics.hpp"
+
+#include <prometheus/gauge.h>
+
+#include <algorithm>
+
+namespace skerry::delivery {
+
+reception_metrics::reception_metrics(prometheus::Registry& registry, const std::string& prefix)
+  : received_(registry, prefix), joins_(registry, prefix),
+    connected_(prometheus::BuildGauge()
+                 .Name(prefix + "edges_connected")
+                 .Help("Edges with an open session.")
+                 .Register(registry)
+                 .Add({})) {
+  using c = receiver_counters;
+  received_.add(&c::batches, "batches_total", "Batches received.");
+  received_.add(&c::records, "records_total", "Records received that were new here.");
+  received_.add(&c::bytes, "bytes_total", "Bytes of batches received.");
+  received_.add(&c::duplicate_records, "duplicate_records_total",
+                "Records received that were held already, and trimmed.");
+  received_.add(&c::sessions, "sessions_total", "Sessions opened.");
+  received_.add(&c::malformed, "malformed_total", "Messages and batches that do not decode.");
+  received_.add(&c::forbidden, "forbidden_total", "Messages for what their key may not do.");
+  received_.add(&c::stale_messages, "stale_messages_total", "Messages of another session, dropped.");
+  const char* refused = "refused_sessions_total";
+  const char* refused_help = "Sessions refused, by reason.";
+  received_.add(&c::refused_duplicate, refused, refused_help, {{"reason", "duplicate"}});
+  received_.add(&c::refused_version, refused, refused_help, {{"reason", "version"}});
+  received_.add(&c::refused_revoked, refused, refused_help, {{"reason", "revoked"}});
+  received_.add(&c::restored_edges, "restored_edges_total", "Edges that came back from an older copy of their disk.");
+  received_.add(&c::custody_lost_records, "custody_lost_records_total",
+                "Records that were acknowledged once and are not here: written to the ledger as lost.");
+  received_.add(&c::ranges_full, "ranges_full_total", "Batches not taken because a stream has too many holes.");
+  received_.add(&c::parked_full, "parked_full_total",
+                "Batches not taken because too many wait for series sets.");
+  received_.add(&c::sets_received, "series_sets_total", "Series sets received.");
+  received_.add(&c::sets_lost_records, "series_sets_lost_records_total",
+                "Records whose series set nobody has: written to the ledger as lost.");
+  received_.add(&c::store_failures, "store_failures_total", "Parts of batches that the store did not take.");
+  using j = reception_counters;
+  joins_.add(&j::joined, "joins_total", "Edges that joined.");
+  joins_.add(&j::joins_refused, "joins_refused_total", "Joins refused: token used, expired or revoked.");
+  joins_.add(&j::unauthorized, "unauthorized_messages_total", "Messages that a joining key may not send.");
+}
+
+void reception_metrics::update(const receiver& from, const reception& joins, const std::vector<edge_view>& edges) {
+  received_.update(from.counters());
+  joins_.update(joins.counters());
+  connected_.Set(static_cast<double>(
+    std::count_if(edges.begin(), edges.end(), [](const edge_view& edge) { return edge.connected; })));
+}
+
+} // namespace skerry::delivery

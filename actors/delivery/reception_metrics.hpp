@@ -1,0 +1,30 @@
+#pragma once
+
+// The counters of a receiving link, for /metrics; the same for the cloud's ingest and a gateway's downlink.
+
+#include "actors/delivery/reception.hpp"
+#include "actors/node/mirrored_counters.hpp"
+
+#include <string>
+#include <vector>
+
+namespace prometheus {
+class Gauge;
+}
+
+namespace skerry::delivery {
+
+class reception_metrics {
+public:
+  // `prefix` as in "skerry_ingest_".
+  reception_metrics(prometheus::Registry& registry, const std::string& prefix);
+
+  void update(const receiver& from, const reception& joins, const std::vector<edge_view>& edges);
+
+private:
+  mirrored_counters<receiver_counters> received_;
+  mirrored_counters<reception_counters> joins_;
+  prometheus::Gauge& connected_;
+};
+
+} // namespace skerry::delivery

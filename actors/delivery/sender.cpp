@@ -1,0 +1,334 @@
+#include "actors/delivery/sender.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+namespace skerry::delivery {
+
+namespace {
+
+constexpr std::size_t batches_per_pump_max = 64; // then the caller's thread gets a turn
+
+} // namespace
+
+std::string_view to_string(sender_phase phase) noexcept {
+  switch (phase) {
+  case sender_phase::down: return "down";
+  case sender_phase::greeting: return "greeting";
+  case sender_phase::live: return "live";
+  case sender_phase::waiting: return "waiting";
+  }
+  return "unknown";
+}
+
+sender::sender(sender_config config, clock_source& clock, random_source& random, sender_source& source,
+               sender_sink& sink)
+  : config_(std::move(config)), clock_(clock), source_(source), sink_(sink),
+    retry_(config_.retry_min, config_.retry_max, random) {
+  for (const auto& state : source_.streams())
+    streams_[state.key].unacked = state.held;
+}
+
+void sender::reset_session(sender_phase to) {
+  phase_ = to;
+  session_ = 0;
+  credit_bytes_ = 0;
+  in_flight_.clear();
+  in_flight_bytes_ = 0;
+  answer_due_since_ns_ = 0;
+}
+
+void sender::on_connected() {
+  reset_session(sender_phase::greeting);
+  say_hello();
+}
+
+void sender::on_disconnected() { reset_session(sender_phase::down); }
+
+void sender::say_hello() {
+  link::hello hello;
+  hello.edge = config_.edge;
+  hello.instance = config_.instance;
+  hello.wall_ns = clock_.wall_ns();
+  hello.monotonic_ns = clock_.monotonic_ns();
+  hello.software = config_.software;
+  hello.receiver = receiver_;
+  hello.current = config_.current;
+  hello.streams = source_.streams();
+  streams_.clear();
+  origins_.clear();
+  for (const auto& state : hello.streams) {
+    auto& stream = streams_[state.key];
+    stream.unacked = state.held;
+    if (state.key.edge != config_.edge && (origins_.empty() || origins_.back() != state.key.edge))
+      origins_.push_back(state.key.edge);
+  }
+  std::sort(origins_.begin(), origins_.end());
+  origins_.erase(std::unique(origins_.begin(), origins_.end()), origins_.end());
+  session_ = 0;
+  if (send(std::move(hello)))
+    answer_due_since_ns_ = clock_.monotonic_ns();
+  else
+    phase_ = sender_phase::down;
+}
+
+bool sender::send(link::body body) {
+  if (!sink_.send({session_, std::move(body)}))
+    return false;
+  last_sent_ns_ = clock_.monotonic_ns();
+  return true;
+}
+
+void sender::on_message(const link::message& message) {
+  const auto now = clock_.monotonic_ns();
+  if (phase_ == sender_phase::down)
+    return;
+  if (const auto* welcome = std::get_if<link::welcome>(&message.body); welcome && phase_ == sender_phase::greeting) {
+    last_heard_ns_ = now;
+    on_welcome(message, *welcome);
+    return;
+  }
+  if (const auto* bye = std::get_if<link::bye>(&message.body); bye && (message.session == 0 || message.session == session_)) {
+    on_bye(*bye);
+    return;
+  }
+  if (message.session != session_ || phase_ != sender_phase::live) {
+    ++counters_.stale_messages;
+    return;
+  }
+  last_heard_ns_ = now;
+  answer_due_since_ns_ = 0;
+  if (const auto* ack = std::get_if<link::ack>(&message.body))
+    on_ack(*ack);
+  else if (const auto* need = std::get_if<link::need>(&message.body))
+    on_need(*need);
+  else if (const auto* credit = std::get_if<link::credit>(&message.body))
+    credit_bytes_ = credit->bytes;
+  else if (const auto* ping = std::get_if<link::ping>(&message.body))
+    send(link::pong{ping->wall_ns, ping->monotonic_ns});
+  pump();
+}
+
+void sender::on_welcome(const link::message& message, const link::welcome& welcome) {
+  answer_due_since_ns_ = 0;
+  if (welcome.protocol < link::protocol_version_min || welcome.protocol > link::protocol_version) {
+    on_bye({link::bye_reason::version, fmt::format("the receiver answered with protocol {}", welcome.protocol)});
+    return;
+  }
+  session_ = message.session;
+  phase_ = sender_phase::live;
+  refusal_.clear();
+  retry_.reset();
+  credit_bytes_ = welcome.credit_bytes;
+  batch_bytes_max_ = welcome.batch_bytes_max == 0
+                       ? config_.batch_bytes_max
+                       : std::min<std::size_t>(config_.batch_bytes_max, welcome.batch_bytes_max);
+  batch_number_ = 0;
+  receiver_ = welcome.incarnation;
+  ++counters_.sessions;
+  for (const auto& lost : welcome.lost_custody) {
+    counters_.lost_custody_records += lost.ranges.count();
+    spdlog::warn("uplink: the receiver no longer has {} records of {} that it acknowledged; it has written them as "
+                 "lost (was it restored from an older copy?)",
+                 lost.ranges.count(), skerry::to_string(lost.key));
+  }
+  for (const auto& held : welcome.durable)
+    acked(held.key, held.ranges);
+  std::uint64_t pending = 0;
+  for (auto& [key, stream] : streams_) {
+    stream.unsent = stream.unacked;
+    stream.fresh_from = 0;
+    if (key.edge == config_.edge && key.epoch == config_.current) {
+      const auto newest = stream.unacked.highest();
+      stream.fresh_from = newest > config_.fresh_records ? newest - config_.fresh_records + 1 : 1;
+    }
+    pending += stream.unacked.count();
+  }
+  spdlog::info("uplink: session {} is up, {} records are pending", session_, pending);
+  if (!origins_.empty())
+    send(link::origins{origins_});
+  pump();
+}
+
+void sender::on_ack(const link::ack& ack) {
+  for (const auto& held : ack.ranges)
+    acked(held.key, held.ranges);
+  std::erase_if(in_flight_, [&](const flight& f) {
+    const auto it = streams_.find(f.key);
+    const bool done = it == streams_.end() || it->second.unacked.common_with(f.range).empty();
+    if (done)
+      in_flight_bytes_ -= f.bytes;
+    return done;
+  });
+  if (!in_flight_.empty())
+    answer_due_since_ns_ = clock_.monotonic_ns(); // the link answers: count from here
+}
+
+void sender::acked(const stream_key& key, const range_set& ranges) {
+  const auto it = streams_.find(key);
+  if (it == streams_.end())
+    return;
+  auto& stream = it->second;
+  range_set now;
+  for (const auto& range : ranges.ranges()) // only what we hold: a receiver may know of more than this disk
+    now.add(stream.unacked.common_with(range));
+  if (now.empty())
+    return;
+  stream.unacked.remove(now);
+  stream.unsent.remove(now);
+  counters_.acked_records += now.count();
+  source_.release(key, now);
+  if (stream.unacked.empty() && !(key.edge == config_.edge && key.epoch == config_.current))
+    streams_.erase(it);
+}
+
+void sender::on_need(const link::need& need) {
+  link::sets answer;
+  answer.edge = need.edge;
+  for (const auto& hash : need.sets) {
+    if (auto set = source_.find_set(need.edge, hash)) {
+      answer.found.push_back(std::move(set));
+    } else {
+      ++counters_.sets_missing;
+      answer.missing.push_back(hash);
+    }
+  }
+  if (!send(std::move(answer)))
+    sink_.reconnect(); // without its sets the receiver can do nothing with what is in flight
+}
+
+void sender::on_bye(const link::bye& bye) {
+  const bool first = refusal_ != bye.message || phase_ == sender_phase::live;
+  refusal_ = bye.message.empty() ? "the receiver closed the session" : bye.message;
+  if (bye.reason != link::bye_reason::stopping)
+    ++counters_.refusals;
+  if (first)
+    spdlog::warn("uplink: {}", refusal_);
+  reset_session(sender_phase::waiting);
+  retry_at_ns_ = clock_.monotonic_ns() + retry_.next().count();
+}
+
+void sender::on_committed(const run& run) {
+  const auto& key = run.header.key;
+  auto [it, fresh] = streams_.try_emplace(key);
+  auto& stream = it->second;
+  const sequence_range range{run.header.first, run.header.last()};
+  stream.unacked.add(range);
+  if (phase_ != sender_phase::live)
+    return;
+  if (fresh && key.edge != config_.edge
+      && !std::binary_search(origins_.begin(), origins_.end(), key.edge)) {
+    origins_.insert(std::upper_bound(origins_.begin(), origins_.end(), key.edge), key.edge);
+    send(link::origins{origins_});
+  }
+  stream.unsent.add(range);
+  const bool current = key.edge == config_.edge && key.epoch == config_.current;
+  if (current && stream.fresh_from == 0)
+    stream.fresh_from = range.first;
+  // What was just committed is at hand: if nothing fresh waits before it, it goes without being read again.
+  if (current && stream.unsent.next(stream.fresh_from) == range.first && run.bytes.view.size() <= batch_bytes_max_)
+    send_run(key, stream, run, key.stream == stream_id::alert ? link::lane::alert : link::lane::live);
+  pump();
+}
+
+bool sender::send_run(const stream_key& key, stream& from, const run& run, link::lane lane) {
+  const auto bytes = run.bytes.view.size();
+  if (in_flight_bytes_ + bytes > credit_bytes_ && !in_flight_.empty())
+    return false;
+  link::batch batch;
+  batch.number = batch_number_ + 1;
+  batch.lane = lane;
+  batch.run = run;
+  batch.pending_records = pending_records();
+  if (!send(std::move(batch)))
+    return false;
+  ++batch_number_;
+  const sequence_range range{run.header.first, run.header.last()};
+  from.unsent.remove(range);
+  const auto now = clock_.monotonic_ns();
+  if (answer_due_since_ns_ == 0)
+    answer_due_since_ns_ = now;
+  in_flight_.push_back({key, range, bytes, now});
+  in_flight_bytes_ += bytes;
+  ++counters_.batches;
+  counters_.bytes += bytes;
+  counters_.records += run.header.record_count;
+  return true;
+}
+
+bool sender::pump_stream(const stream_key& key, stream& from, bool fresh) {
+  sequence at = fresh ? from.fresh_from : 1;
+  for (std::size_t i = 0; i < batches_per_pump_max; ++i) {
+    if (in_flight_bytes_ >= credit_bytes_ && !in_flight_.empty())
+      return false;
+    at = from.unsent.next(at);
+    if (at == 0)
+      return true;
+    auto run = source_.read(key, at, batch_bytes_max_);
+    const auto found = run ? run->header.first : UINT64_MAX;
+    if (found > at) {
+      // The spool no longer has these (salvaged without them): nothing to wait for.
+      from.unsent.remove({at, found - 1});
+      from.unacked.remove({at, found - 1});
+      continue;
+    }
+    const auto lane = key.stream == stream_id::alert ? link::lane::alert
+                      : fresh                        ? link::lane::live
+                                                     : link::lane::backlog;
+    if (!send_run(key, from, *run, lane))
+      return false;
+    at = run->header.last() + 1;
+  }
+  return true;
+}
+
+void sender::pump() {
+  if (phase_ != sender_phase::live)
+    return;
+  for (const auto stream : {stream_id::alert, stream_id::telemetry})
+    for (auto& [key, state] : streams_)
+      if (key.stream == stream && state.fresh_from != 0 && !pump_stream(key, state, true))
+        return;
+  for (auto& [key, state] : streams_)
+    if (!state.unsent.empty() && !pump_stream(key, state, false))
+      return;
+}
+
+void sender::on_tick() {
+  const auto now = clock_.monotonic_ns();
+  if (phase_ == sender_phase::waiting && now >= retry_at_ns_) {
+    phase_ = sender_phase::greeting;
+    say_hello();
+    return;
+  }
+  if (phase_ != sender_phase::live && phase_ != sender_phase::greeting)
+    return;
+  if (answer_due_since_ns_ != 0 && now - answer_due_since_ns_ > config_.dead_after.count()) {
+    ++counters_.dead_links;
+    spdlog::warn("uplink: no answer for {} s; the link is built anew", config_.dead_after.count() / 1'000'000'000);
+    reset_session(sender_phase::down);
+    sink_.reconnect();
+    return;
+  }
+  if (phase_ == sender_phase::live && now - last_sent_ns_ > config_.ping_interval.count()
+      && send(link::ping{clock_.wall_ns(), now}) && answer_due_since_ns_ == 0)
+    answer_due_since_ns_ = now;
+  pump();
+}
+
+void sender::say_bye() {
+  if (phase_ == sender_phase::live)
+    send(link::bye{link::bye_reason::stopping, "the edge is stopping"});
+  reset_session(sender_phase::down);
+}
+
+std::uint64_t sender::pending_records() const noexcept {
+  std::uint64_t n = 0;
+  for (const auto& [key, stream] : streams_)
+    n += stream.unacked.count();
+  return n;
+}
+
+} // namespace skerry::delivery

@@ -1,0 +1,149 @@
+#pragma once
+
+// The sending side of delivery, as a plain state machine: an edge's uplink, or a gateway's.
+//
+// It says Hello with what the spool holds, takes from Welcome what need not be sent again, and then sends runs: fresh
+// ones first, then the backlog, never more unacknowledged bytes than the receiver's credit. An ack releases. Whatever
+// was in flight when a connection or a session ends is simply pending again; the receiver trims what it has.
+// docs/delivery.md states the rules. Not thread-safe; no I/O of its own.
+
+#include "actors/link/messages.hpp"
+#include "actors/node/backoff.hpp"
+#include "actors/node/clock.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace skerry::delivery {
+
+// Where runs come from: a spool. Errors are logged by the implementation; the sender goes on with what it gets.
+class sender_source {
+public:
+  virtual ~sender_source() = default;
+  [[nodiscard]] virtual std::vector<link::hello_stream> streams() = 0;
+  // From the first held record at or after `from`, contiguous, at most about `bytes_max`; nullopt: nothing there.
+  [[nodiscard]] virtual std::optional<run> read(const stream_key& key, sequence from, std::size_t bytes_max) = 0;
+  [[nodiscard]] virtual series_set_ptr find_set(edge_id edge, const set_hash& hash) = 0; // null: not here
+  // The receiver has them on stable storage.
+  virtual void release(const stream_key& key, const range_set& ranges) = 0;
+};
+
+// Where messages go. False: not taken, because the link is down or its queue is full.
+class sender_sink {
+public:
+  virtual ~sender_sink() = default;
+  virtual bool send(link::message message) = 0;
+  virtual void reconnect() = 0; // the link looks dead: tear it down and build it anew
+};
+
+struct sender_config {
+  edge_id edge = edge_id::none;
+  epoch_id current;                      // the epoch that is being written
+  link::nonce instance{};                // new with each process start
+  std::string software;
+  std::size_t batch_bytes_max = 256 << 10;
+  std::uint64_t fresh_records = 256;     // of the newest at a Welcome that go ahead of the backlog
+  std::chrono::nanoseconds dead_after = std::chrono::seconds{30}; // without an answer that is due
+  std::chrono::nanoseconds ping_interval = std::chrono::seconds{120}; // on a link with nothing to say
+  std::chrono::nanoseconds retry_min = std::chrono::milliseconds{500}; // after a refusal
+  std::chrono::nanoseconds retry_max = std::chrono::seconds{30};
+};
+
+enum class sender_phase : std::uint8_t {
+  down,    // no connection
+  greeting, // Hello is sent, no Welcome yet
+  live,    // a session: batches flow
+  waiting, // refused; Hello again after a while
+};
+[[nodiscard]] std::string_view to_string(sender_phase phase) noexcept;
+
+struct sender_counters {
+  std::uint64_t batches = 0;
+  std::uint64_t bytes = 0; // of runs
+  std::uint64_t records = 0;
+  std::uint64_t acked_records = 0;
+  std::uint64_t sessions = 0;
+  std::uint64_t refusals = 0;
+  std::uint64_t stale_messages = 0; // of another session
+  std::uint64_t dead_links = 0;
+  std::uint64_t sets_missing = 0; // asked for, and gone
+  std::uint64_t lost_custody_records = 0; // released here, and no longer at the receiver
+};
+
+class sender {
+public:
+  sender(sender_config config, clock_source& clock, random_source& random, sender_source& source, sender_sink& sink);
+
+  void on_connected();
+  void on_disconnected();
+  void on_message(const link::message& message);
+  // A run was committed (or adopted from further out) after the state that streams() returned at Hello.
+  void on_committed(const run& run);
+  // At least once a second, and whenever the sink may take more.
+  void on_tick();
+  void say_bye(); // an orderly stop
+
+  [[nodiscard]] sender_phase phase() const noexcept { return phase_; }
+  [[nodiscard]] const sender_counters& counters() const noexcept { return counters_; }
+  [[nodiscard]] std::uint64_t in_flight_bytes() const noexcept { return in_flight_bytes_; }
+  [[nodiscard]] std::uint64_t pending_records() const noexcept; // committed, not acknowledged
+  [[nodiscard]] const std::string& refusal() const noexcept { return refusal_; } // why `waiting`; empty: never
+  [[nodiscard]] std::int64_t last_heard_ns() const noexcept { return last_heard_ns_; } // monotonic; 0: never
+  // The edges whose streams are held, besides our own: what `origins` registers.
+  [[nodiscard]] const std::vector<edge_id>& origins() const noexcept { return origins_; }
+
+private:
+  struct stream {
+    range_set unacked; // committed, not acknowledged
+    range_set unsent;  // of those, not in flight
+    sequence fresh_from = 0; // unsent ones from here on are fresh; 0: the stream is backlog
+  };
+  struct flight {
+    stream_key key;
+    sequence_range range;
+    std::uint64_t bytes = 0;
+    std::int64_t sent_ns = 0;
+  };
+
+  void say_hello();
+  void reset_session(sender_phase to);
+  void on_welcome(const link::message& message, const link::welcome& welcome);
+  void on_ack(const link::ack& ack);
+  void on_need(const link::need& need);
+  void on_bye(const link::bye& bye);
+  void acked(const stream_key& key, const range_set& ranges);
+  void pump();
+  bool pump_stream(const stream_key& key, stream& from, bool fresh);
+  bool send_run(const stream_key& key, stream& from, const run& run, link::lane lane);
+  bool send(link::body body);
+
+  sender_config config_;
+  clock_source& clock_;
+  sender_source& source_;
+  sender_sink& sink_;
+  sender_phase phase_ = sender_phase::down;
+  std::uint64_t session_ = 0;
+  std::uint64_t credit_bytes_ = 0;
+  std::size_t batch_bytes_max_ = 0;
+  std::uint64_t batch_number_ = 0;
+  link::nonce receiver_{};
+  std::map<stream_key, stream> streams_; // backlog goes in this order: older epochs first
+  std::deque<flight> in_flight_;
+  std::uint64_t in_flight_bytes_ = 0;
+  std::vector<edge_id> origins_;
+  std::int64_t last_heard_ns_ = 0;
+  std::int64_t last_sent_ns_ = 0;
+  std::int64_t answer_due_since_ns_ = 0; // 0: no answer is due
+  std::int64_t retry_at_ns_ = 0;
+  backoff retry_;
+  std::string refusal_;
+  sender_counters counters_;
+};
+
+} // namespace skerry::delivery

@@ -1,0 +1,109 @@
+#include "actors/http/guard.hpp"
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <array>
+#include <sodium.h>
+
+namespace skerry::http {
+
+std::string lower(std::string_view text) {
+  std::string out{text};
+  for (auto& c : out)
+    if (c >= 'A' && c <= 'Z')
+      c = static_cast<char>(c - 'A' + 'a');
+  return out;
+}
+
+bool split_host_port(std::string_view text, host_and_port& into) {
+  if (text.starts_with('[')) {
+    const auto close = text.find(']');
+    if (close == std::string_view::npos)
+      return false;
+    into.host = lower(text.substr(1, close - 1));
+    text.remove_prefix(close + 1);
+    if (!text.empty() && !text.starts_with(':'))
+      return false;
+    into.port = text.empty() ? std::string_view{} : text.substr(1);
+  } else {
+    const auto colon = text.find(':');
+    if (colon != std::string_view::npos && text.find(':', colon + 1) != std::string_view::npos)
+      return false; // an IPv6 address needs brackets
+    into.host = lower(text.substr(0, colon));
+    into.port = colon == std::string_view::npos ? std::string_view{} : text.substr(colon + 1);
+  }
+  return std::all_of(into.port.begin(), into.port.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+bool is_loopback_literal(std::string_view address) {
+  const std::string text{address};
+  in_addr v4{};
+  if (inet_pton(AF_INET, text.c_str(), &v4) == 1)
+    return (ntohl(v4.s_addr) >> 24) == 127;
+  in6_addr v6{};
+  if (inet_pton(AF_INET6, text.c_str(), &v6) != 1)
+    return false;
+  return IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127);
+}
+
+guard::guard(const server_config& config)
+    : token_(config.bearer_token), remote_allowed_(config.allow_remote_unauthenticated) {
+  for (const auto& host : config.hosts_allowed) {
+    if (host == "*")
+      any_host_ = true;
+    host_and_port parts;
+    hosts_.push_back(split_host_port(host, parts) ? parts.host : lower(host));
+  }
+  if (host_and_port parts; split_host_port(config.listen, parts) && !parts.host.empty()
+                           && parts.host != "0.0.0.0" && parts.host != "::" && parts.host != "*")
+    hosts_.push_back(parts.host);
+}
+
+bool guard::host_allowed(std::string_view host, const peer& from) const {
+  host_and_port parts;
+  if (any_host_)
+    return true;
+  if (!split_host_port(host, parts) || parts.host.empty())
+    return false;
+  if (parts.host.ends_with('.')) // a fully qualified name
+    parts.host.pop_back();
+  return parts.host == "localhost" || is_loopback_literal(parts.host) || parts.host == from.local_address
+         || std::find(hosts_.begin(), hosts_.end(), parts.host) != hosts_.end();
+}
+
+verdict guard::check(const peer& from, bool http_1_1, std::string_view host, std::string_view origin,
+                     std::string_view authorization, bool changes_state) const {
+  if (from.unix_socket) {
+    if (!from.own_user)
+      return {403, principal::anonymous_loopback, "peer",
+              "only root and the user that runs this process may use "
+              "this socket\n"};
+    return {200, principal::operator_socket, {}, {}};
+  }
+  if (host.empty() && http_1_1)
+    return {400, principal::anonymous_remote, "host", "missing Host header\n"};
+  if (!host.empty() && !host_allowed(host, from))
+    return {403, principal::anonymous_remote, "host",
+            "this Host is not served here; add it to http.hosts_allowed if it should be\n"};
+  if (!origin.empty()) {
+    const auto scheme = origin.find("://");
+    if (scheme == std::string_view::npos || lower(origin.substr(scheme + 3)) != lower(host))
+      return {403, principal::anonymous_remote, "origin", "cross-origin requests are not served\n"};
+  }
+  auto who = from.loopback ? principal::anonymous_loopback : principal::anonymous_remote;
+  constexpr std::string_view scheme = "bearer ";
+  if (!token_.empty() && authorization.size() >= scheme.size()
+      && lower(authorization.substr(0, scheme.size())) == scheme) {
+    const auto given = authorization.substr(scheme.size());
+    if (given.size() != token_.size() || sodium_memcmp(given.data(), token_.data(), token_.size()) != 0)
+      return {401, who, "token", "the bearer token is not the one of this node\n"};
+    who = principal::bearer;
+  }
+  if (who == principal::anonymous_remote && !token_.empty() && !remote_allowed_)
+    return {401, who, "token", "a bearer token is needed from other machines\n"};
+  if (changes_state && who != principal::bearer)
+    return {403, who, "state", "this changes state: use the operator's Unix socket, or the bearer token\n"};
+  return {200, who, {}, {}};
+}
+
+} // namespace skerry::http

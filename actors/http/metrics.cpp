@@ -1,0 +1,49 @@
+#include "actors/http/metrics.hpp"
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+
+namespace skerry::http {
+
+namespace {
+
+const prometheus::Histogram::BucketBoundaries& duration_buckets() {
+  static const prometheus::Histogram::BucketBoundaries seconds{0.001, 0.005, 0.025, 0.1, 0.5, 2, 10, 60};
+  return seconds;
+}
+
+} // namespace
+
+server_metrics::server_metrics(prometheus::Registry& registry, const std::string& prefix)
+    : requests_(prometheus::BuildCounter()
+                    .Name(prefix + "_http_requests_total")
+                    .Help("HTTP requests answered, by route and status.")
+                    .Register(registry)),
+      durations_(prometheus::BuildHistogram()
+                     .Name(prefix + "_http_request_duration_seconds")
+                     .Help("Time from a request's header to its written answer, by route.")
+                     .Register(registry)),
+      refused_(prometheus::BuildCounter()
+                   .Name(prefix + "_http_refused_total")
+                   .Help("HTTP requests and connections refused, by reason.")
+                   .Register(registry)),
+      connections_(prometheus::BuildGauge()
+                       .Name(prefix + "_http_connections")
+                       .Help("Open HTTP connections.")
+                       .Register(registry)
+                       .Add({})) {}
+
+void server_metrics::answered(std::string_view path, unsigned code, double seconds) {
+  requests_.Add({{"path", std::string{path}}, {"code", std::to_string(code)}}).Increment();
+  durations_.Add({{"path", std::string{path}}}, duration_buckets()).Observe(seconds);
+}
+
+void server_metrics::refused(std::string_view reason) {
+  refused_.Add({{"reason", std::string{reason}}}).Increment();
+}
+
+void server_metrics::connections(std::size_t open) { connections_.Set(static_cast<double>(open)); }
+
+} // namespace skerry::http

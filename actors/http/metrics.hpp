@@ -1,0 +1,34 @@
+#pragma once
+
+// What the server counts. Thread-safe. Labels are bounded: routes as registered, codes, reasons from this
+// code.
+
+#include <string>
+#include <string_view>
+
+namespace prometheus {
+class Registry;
+template <class T>
+class Family;
+class Counter;
+class Gauge;
+class Histogram;
+} // namespace prometheus
+
+namespace skerry::http {
+
+class server_metrics {
+public:
+  server_metrics(prometheus::Registry& registry, const std::string& prefix);
+  void answered(std::string_view path, unsigned code, double seconds);
+  void refused(std::string_view reason);
+  void connections(std::size_t open);
+
+private:
+  prometheus::Family<prometheus::Counter>& requests_;
+  prometheus::Family<prometheus::Histogram>& durations_;
+  prometheus::Family<prometheus::Counter>& refused_;
+  prometheus::Gauge& connections_;
+};
+
+} // namespace skerry::http

@@ -1,0 +1,462 @@
+#include "actors/http/session.hpp"
+
+#include "actors/http/compress.hpp"
+#include "actors/http/listen.hpp"
+#include "actors/http/url.hpp"
+
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/write.hpp>
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <sys/socket.h>
+
+namespace skerry::http {
+
+namespace {
+
+namespace bhttp = beast::http;
+
+// The operator gets in even when every other connection is taken.
+constexpr std::size_t unix_connections_max = 64;
+// Room beside the header: reading a body goes through the same buffer.
+constexpr std::size_t buffer_extra = 16 << 10;
+// After a refusal, unread bytes are drained that far, so that the client sees the answer and not a reset.
+constexpr std::size_t leftovers_max = 4 << 20;
+constexpr std::chrono::milliseconds linger_time{2'000};
+
+std::string_view as_view(beast::string_view text) noexcept { return {text.data(), text.size()}; }
+
+bool has_control(std::string_view text) noexcept {
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x20 && c != '\t'; });
+}
+
+class session_responder final : public responder {
+public:
+  session_responder(std::weak_ptr<session> owner, std::uint64_t number, bool gzip_wanted,
+                    std::shared_ptr<std::atomic<bool>> gone)
+      : owner_(std::move(owner)), number_(number), gzip_wanted_(gzip_wanted), gone_(std::move(gone)) {}
+
+  ~session_responder() override {
+    if (!answered_)
+      send({500, "text/plain; charset=utf-8", "the request was dropped without an answer\n", {}});
+  }
+
+  void answer(response with) override {
+    if (!answered_.exchange(true))
+      send(std::move(with));
+  }
+
+  bool client_gone() const noexcept override { return gone_->load(std::memory_order_relaxed); }
+
+private:
+  // Compresses here, on the thread that answers: the server's own stays free for others.
+  void send(response with) {
+    const auto to = owner_.lock();
+    if (!to || client_gone())
+      gzip_wanted_ = false;
+    if (!to)
+      return;
+    const auto encoded = std::any_of(with.headers.begin(), with.headers.end(), [](const auto& header) {
+      return lower(header.first) == "content-encoding";
+    });
+    if (!encoded && with.body.size() > compress_bytes_min) {
+      if (gzip_wanted_ && gzip(with.body))
+        with.headers.emplace_back("Content-Encoding", "gzip");
+      with.headers.emplace_back("Vary", "Accept-Encoding");
+    }
+    to->answer(number_, std::move(with));
+  }
+
+  std::weak_ptr<session> owner_;
+  std::uint64_t number_;
+  bool gzip_wanted_;
+  std::shared_ptr<std::atomic<bool>> gone_;
+  std::atomic<bool> answered_{false};
+};
+
+} // namespace
+
+// --- shared state
+// ----------------------------------------------------------------------------------------------
+
+shared_state::shared_state(server_config with, std::vector<route> routes_, prometheus::Registry& registry)
+    : config(std::move(with)),
+      admission(config),
+      routes(std::move(routes_)),
+      metrics(registry, config.metric_prefix),
+      io(static_cast<int>(config.threads)) {}
+
+bool shared_state::add(const std::shared_ptr<session>& opened, bool unix_socket) {
+  const std::lock_guard lock{mutex_};
+  auto& count = unix_socket ? unix_sessions_ : tcp_sessions_;
+  if (stopping_ || count >= (unix_socket ? unix_connections_max : config.connections_max))
+    return false;
+  sessions_.insert(opened);
+  ++count;
+  metrics.connections(sessions_.size());
+  return true;
+}
+
+void shared_state::remove(const std::shared_ptr<session>& closed, bool unix_socket) {
+  const std::lock_guard lock{mutex_};
+  if (sessions_.erase(closed) == 0)
+    return;
+  --(unix_socket ? unix_sessions_ : tcp_sessions_);
+  metrics.connections(sessions_.size());
+}
+
+void shared_state::stop() {
+  std::vector<std::shared_ptr<session>> open;
+  {
+    const std::lock_guard lock{mutex_};
+    stopping_ = true;
+    open.assign(sessions_.begin(), sessions_.end());
+  }
+  for (const auto& one : open)
+    one->close_soon();
+}
+
+// --- session
+// ---------------------------------------------------------------------------------------------------
+
+session::session(std::shared_ptr<shared_state> shared, stream_socket socket)
+    : shared_(std::move(shared)),
+      strand_(asio::make_strand(shared_->io)),
+      socket_(std::move(socket)),
+      timer_(strand_),
+      peer_(inspect_peer(socket_.native_handle())),
+      gone_(std::make_shared<std::atomic<bool>>(false)) {}
+
+void session::start() {
+  asio::post(strand_, [self = shared_from_this()] { self->wait_for_request(); });
+}
+
+void session::close_soon() {
+  asio::post(strand_, [self = shared_from_this()] { self->close(); });
+}
+
+void session::answer(std::uint64_t request_number, response with) {
+  // Weakly: after the server stopped nothing takes this out of the queue again.
+  asio::post(strand_, [weak = weak_from_this(), request_number, with = std::move(with)]() mutable {
+    const auto self = weak.lock();
+    if (self && !self->closed_ && self->request_number_ == request_number)
+      self->write(std::move(with));
+  });
+}
+
+void session::turn_away(std::string_view message) {
+  const auto fd = socket_.native_handle();
+  // One short answer fits into the buffer of a fresh socket. What came already is read, or closing would
+  // reset.
+  (void)::send(fd, message.data(), message.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  ::shutdown(fd, SHUT_WR);
+  (void)::recv(fd, discarded_.data(), discarded_.size(), MSG_DONTWAIT);
+}
+
+// --- timer
+// -----------------------------------------------------------------------------------------------------
+
+void session::start_timer(waiting what, std::chrono::milliseconds limit) {
+  waiting_ = what;
+  const auto number = ++timer_number_;
+  timer_.expires_after(limit);
+  timer_.async_wait([self = shared_from_this(), number](error_code ec) {
+    if (!ec && !self->closed_ && self->timer_number_ == number)
+      self->on_timeout();
+  });
+}
+
+void session::stop_timer() {
+  waiting_ = waiting::nothing;
+  ++timer_number_;
+  timer_.cancel();
+}
+
+// Ends the operation under way; its handler then sees `timed_out_`.
+void session::on_timeout() {
+  timed_out_ = true;
+  error_code ignored;
+  if (waiting_ == waiting::writing)
+    shared_->metrics.refused("write_timeout");
+  if (waiting_ != waiting::reading)
+    return close();
+  // Cancelling alone could miss an operation that is between two of its reads.
+  socket_.shutdown(stream_socket::shutdown_receive, ignored);
+  socket_.cancel(ignored);
+  start_timer(waiting::writing, linger_time); // should nothing have been under way
+}
+
+// --- reading
+// ---------------------------------------------------------------------------------------------------
+
+void session::wait_for_request() {
+  if (closed_)
+    return;
+  request_number_ = 0;
+  timed_out_ = false;
+  parser_.reset();
+  response_.reset();
+  serializer_.reset();
+  request_ = {};
+  match_ = {};
+  if (buffer_.size() > 0)
+    return read_header();
+  // An idle connection holds no buffer.
+  buffer_ = beast::flat_buffer{shared_->config.header_bytes_max + buffer_extra};
+  start_timer(waiting::idle, std::exchange(first_request_, false)
+                                 ? std::min(shared_->config.request_timeout, shared_->config.idle_timeout)
+                                 : shared_->config.idle_timeout);
+  socket_.async_wait(stream_socket::wait_read,
+                     asio::bind_executor(strand_, [self = shared_from_this()](error_code ec) {
+                       if (self->closed_)
+                         return;
+                       if (ec)
+                         return self->close();
+                       self->read_header();
+                     }));
+}
+
+void session::read_header() {
+  start_timer(waiting::reading, shared_->config.request_timeout);
+  parser_.emplace();
+  parser_->header_limit(static_cast<std::uint32_t>(shared_->config.header_bytes_max));
+  parser_->body_limit(shared_->config.body_bytes_max);
+  bhttp::async_read_header(
+      socket_, buffer_, *parser_,
+      asio::bind_executor(strand_,
+                          [self = shared_from_this()](error_code ec, std::size_t) { self->on_header(ec); }));
+}
+
+void session::on_read_error(error_code ec) {
+  const auto got_something = buffer_.size() > 0 || (parser_ && parser_->got_some());
+  if (timed_out_ && got_something)
+    return refuse(
+        408, "request_timeout",
+        fmt::format("the request was not complete within {} ms\n", shared_->config.request_timeout.count()));
+  if (ec == bhttp::error::header_limit || ec == bhttp::error::buffer_overflow)
+    return refuse(431, "header_bytes_max",
+                  fmt::format("the header is larger than {} bytes\n", shared_->config.header_bytes_max));
+  if (ec == bhttp::error::body_limit)
+    return refuse(413, "body_bytes_max",
+                  fmt::format("the body is larger than {} bytes\n", shared_->config.body_bytes_max));
+  if (ec == bhttp::error::end_of_stream || ec == bhttp::error::partial_message)
+    return close();
+  if (ec.category() == bhttp::make_error_code(bhttp::error::bad_method).category())
+    return refuse(400, "malformed", fmt::format("not an HTTP/1.1 request: {}\n", ec.message()));
+  close(); // the connection broke
+}
+
+void session::on_header(error_code ec) {
+  if (closed_)
+    return;
+  request_started_ = std::chrono::steady_clock::now();
+  const auto& message = parser_->get();
+  version_ = message.version();
+  keep_alive_ = false;
+  head_ = message.method() == bhttp::verb::head;
+  if (ec || timed_out_)
+    return on_read_error(ec);
+  const auto target = split_target(as_view(message.target()));
+  if (!target)
+    return refuse(400, "malformed", target.error().message + "\n");
+  auto matched = shared_->routes.find(as_view(message.method_string()), target.value().path);
+  if (!matched)
+    return refuse(400, "malformed", matched.error().message + "\n");
+  match_ = std::move(matched).value();
+  const auto [at, end] = message.equal_range(bhttp::field::host);
+  if (at != end && std::next(at) != end)
+    return refuse(400, "malformed", "more than one Host header\n");
+
+  // A body that nobody will want is not read.
+  const auto has_body = !parser_->is_done();
+  const auto verdict = shared_->admission.check(
+      peer_, version_ >= 11, as_view(message[bhttp::field::host]), as_view(message[bhttp::field::origin]),
+      as_view(message[bhttp::field::authorization]), match_.found != nullptr && match_.found->changes_state);
+  keep_alive_ = message.keep_alive();
+  if (verdict.status != 200)
+    return refuse(verdict.status, verdict.reason, std::string{verdict.message}, !has_body);
+  if (match_.found == nullptr)
+    return match_.allow.empty() ? refuse(404, "not_found", "404 page not found\n", !has_body)
+                                : refuse(405, "method", "405 method not allowed\n", !has_body);
+
+  request_.who = verdict.who;
+  request_.method = std::string{as_view(message.method_string())};
+  request_.capture = match_.capture;
+  auto path = percent_decode(target.value().path, plus::literal);
+  request_.path = path ? std::move(path).value() : std::string{}; // the router decoded it already
+  if (const auto read = decode_parameters(target.value().query, request_.parameters); !read)
+    return refuse(400, "malformed", read.error().message + "\n", !has_body);
+  for (const auto& field : message)
+    request_.headers.emplace_back(lower(as_view(field.name_string())), std::string{as_view(field.value())});
+  if (!has_body)
+    return on_body({});
+  if (lower(as_view(message[bhttp::field::expect])) != "100-continue")
+    return read_body();
+  static constexpr std::string_view proceed = "HTTP/1.1 100 Continue\r\n\r\n";
+  asio::async_write(socket_, asio::buffer(proceed),
+                    asio::bind_executor(strand_, [self = shared_from_this()](error_code failed, std::size_t) {
+                      if (self->closed_)
+                        return;
+                      if (failed || self->timed_out_)
+                        return self->close();
+                      self->read_body();
+                    }));
+}
+
+void session::read_body() {
+  bhttp::async_read(socket_, buffer_, *parser_,
+                    asio::bind_executor(strand_, [self = shared_from_this()](error_code ec, std::size_t) {
+                      if (!self->closed_)
+                        self->on_body(ec);
+                    }));
+}
+
+void session::on_body(error_code ec) {
+  if (ec || timed_out_)
+    return on_read_error(ec);
+  stop_timer();
+  request_.body = std::move(parser_->get().body());
+  auto type = request_.header("content-type");
+  type = type.substr(0, type.find(';'));
+  while (type.ends_with(' '))
+    type.remove_suffix(1);
+  if (lower(type) == "application/x-www-form-urlencoded")
+    if (const auto read = decode_parameters(request_.body, request_.parameters); !read)
+      return refuse(400, "malformed", read.error().message + "\n", true);
+  run_handler();
+}
+
+// --- answering
+// -------------------------------------------------------------------------------------------------
+
+void session::run_handler() {
+  request_number_ = ++requests_;
+  watch_client();
+  auto to = std::make_shared<session_responder>(weak_from_this(), request_number_,
+                                                accepts_gzip(request_.header("accept-encoding")), gone_);
+  try {
+    match_.found->run(request_, to);
+  } catch (const std::exception& e) {
+    spdlog::error("http: the handler of {} failed: {}", match_.pattern, e.what());
+    to->answer({500, "text/plain; charset=utf-8", "internal error; the log of this node has more\n", {}});
+  } catch (...) {
+    to->answer({500, "text/plain; charset=utf-8", "internal error\n", {}});
+  }
+}
+
+// While a handler works the socket is readable when the client leaves, or when it sends the next request
+// early; only the first tells anything.
+void session::watch_client() {
+  socket_.async_wait(
+      stream_socket::wait_read,
+      asio::bind_executor(strand_, [self = shared_from_this(), number = request_number_](error_code ec) {
+        if (ec || self->closed_ || self->request_number_ != number)
+          return;
+        char byte = 0;
+        const auto count = ::recv(self->socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+        if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR))
+          self->gone_->store(true, std::memory_order_relaxed);
+      }));
+}
+
+void session::refuse(unsigned status, std::string_view reason, std::string message, bool keep) {
+  shared_->metrics.refused(reason);
+  if (!keep) {
+    keep_alive_ = false;
+    unread_ = true;
+  }
+  response out{status, "text/plain; charset=utf-8", std::move(message), {}};
+  if (status == 405)
+    out.headers.emplace_back("Allow", match_.allow);
+  if (status == 401)
+    out.headers.emplace_back("WWW-Authenticate", "Bearer");
+  write(std::move(out));
+}
+
+void session::write(response with) {
+  request_number_ = 0;
+  timed_out_ = false;
+  error_code ignored;
+  socket_.cancel(ignored); // the watch for a client that leaves
+  start_timer(waiting::writing, shared_->config.request_timeout);
+  auto& out = response_.emplace(static_cast<bhttp::status>(with.status), version_ == 10 ? 10u : 11u);
+  if (with.status < 200 || with.status > 599) {
+    spdlog::error("http: the handler of {} answered with status {}", match_.pattern, with.status);
+    out.result(500);
+  }
+  if (!with.content_type.empty() && !has_control(with.content_type))
+    out.set(bhttp::field::content_type, with.content_type);
+  out.set("X-Content-Type-Options", "nosniff");
+  for (const auto& [name, value] : with.headers)
+    if (!has_control(name) && !has_control(value))
+      out.insert(name, value);
+  out.keep_alive(keep_alive_);
+  const auto size = with.body.size();
+  if (!head_)
+    out.body() = std::move(with.body);
+  if (out.result_int() != 204 && out.result_int() != 304)
+    out.content_length(size);
+  serializer_.emplace(out);
+  const auto done = asio::bind_executor(
+      strand_, [self = shared_from_this()](error_code ec, std::size_t) { self->on_written(ec); });
+  if (head_)
+    bhttp::async_write_header(socket_, *serializer_, done);
+  else
+    bhttp::async_write(socket_, *serializer_, done);
+}
+
+void session::on_written(error_code ec) {
+  if (closed_)
+    return;
+  stop_timer();
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - request_started_;
+  shared_->metrics.answered(match_.pattern, response_->result_int(), took.count());
+  if (ec || gone_->load(std::memory_order_relaxed))
+    return close();
+  if (keep_alive_)
+    return wait_for_request();
+  if (unread_)
+    return linger();
+  close();
+}
+
+// Closing with bytes unread would reset the connection, and the client might never see why it was refused.
+void session::linger() {
+  error_code ignored;
+  socket_.shutdown(stream_socket::shutdown_send, ignored);
+  start_timer(waiting::nothing, linger_time);
+  leftovers_ = 0;
+  read_leftovers();
+}
+
+void session::read_leftovers() {
+  socket_.async_read_some(
+      asio::buffer(discarded_),
+      asio::bind_executor(strand_, [self = shared_from_this()](error_code ec, std::size_t count) {
+        if (self->closed_)
+          return;
+        self->leftovers_ += count;
+        if (ec || self->leftovers_ > leftovers_max)
+          return self->close();
+        self->read_leftovers();
+      }));
+}
+
+void session::close() {
+  if (std::exchange(closed_, true))
+    return;
+  gone_->store(true, std::memory_order_relaxed);
+  stop_timer();
+  error_code ignored;
+  socket_.close(ignored);
+  shared_->remove(shared_from_this(), peer_.unix_socket);
+}
+
+} // namespace skerry::http

@@ -1,0 +1,39 @@
+#include "actors/http/settings.hpp"
+
+#include "actors/node/files.hpp"
+#include "actors/node/settings.hpp"
+
+namespace skerry::http {
+
+namespace {
+
+constexpr std::size_t token_bytes_max = 4096;
+
+} // namespace
+
+void read_settings(config_section& from, server_config& to) {
+  from.read("listen", to.listen);
+  from.read("allow_remote_unauthenticated", to.allow_remote_unauthenticated);
+  from.read("hosts_allowed", to.hosts_allowed);
+  read_count(from, "threads", to.threads, 1, 64);
+  read_count(from, "connections_max", to.connections_max, 1, 100'000);
+  read_size(from, "body_bytes_max", to.body_bytes_max);
+  read_milliseconds(from, "request_timeout", to.request_timeout);
+  std::string file;
+  if (from.read("token_file", file)) {
+    auto text = read_file(file, token_bytes_max);
+    if (!text) {
+      from.complain("token_file", text.error().message);
+    } else {
+      to.bearer_token = std::move(text).value();
+      while (!to.bearer_token.empty() && (to.bearer_token.back() == '\n' || to.bearer_token.back() == '\r'))
+        to.bearer_token.pop_back();
+      if (to.bearer_token.empty())
+        from.complain("token_file", "the file is empty: put the token on its first line");
+    }
+  }
+  if (const auto valid = to.validate(); !valid)
+    from.complain("listen", valid.error().message);
+}
+
+} // namespace skerry::http

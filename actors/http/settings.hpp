@@ -1,0 +1,14 @@
+#pragma once
+
+// The `http:` section that every node's configuration has.
+
+#include "actors/http/server.hpp"
+#include "actors/node/config.hpp"
+
+namespace skerry::http {
+
+// Reads `listen`, `token_file`, `allow_remote_unauthenticated`, `hosts_allowed`, `threads`, `connections_max`,
+// `request_timeout` and `body_bytes_max` into `to`.
+void read_settings(config_section& from, server_config& to);
+
+} // namespace skerry::http

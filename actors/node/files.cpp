@@ -1,0 +1,108 @@
+#include "actors/node/files.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utility>
+
+namespace skerry {
+
+namespace {
+
+class descriptor {
+public:
+  explicit descriptor(int fd) noexcept : fd_(fd) {}
+  ~descriptor() {
+    if (fd_ >= 0)
+      ::close(fd_);
+  }
+  descriptor(const descriptor&) = delete;
+  descriptor& operator=(const descriptor&) = delete;
+  [[nodiscard]] int get() const noexcept { return fd_; }
+  [[nodiscard]] bool valid() const noexcept { return fd_ >= 0; }
+  // Some file systems report a failed write only here.
+  [[nodiscard]] bool close() noexcept { return ::close(std::exchange(fd_, -1)) == 0; }
+
+private:
+  int fd_;
+};
+
+bool write_all(int fd, std::string_view content) {
+  while (!content.empty()) {
+    const auto n = ::write(fd, content.data(), content.size());
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0)
+      return false;
+    content.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return true;
+}
+
+} // namespace
+
+error system_error(int code, std::string_view what, const std::filesystem::path& file) {
+  auto message = fmt::format("can't {} {}: {}", what, file.string(), std::strerror(code));
+  switch (code) {
+  case ENOENT: return {errc::not_found, std::move(message)};
+  case ENOSPC:
+  case EDQUOT: return {errc::exhausted, message + "; free some space on that disk"};
+  case EACCES:
+  case EPERM: return {errc::io, message + "; check who owns it and its mode"};
+  case EROFS: return {errc::io, message + "; it must be on a file system mounted for writing"};
+  default: return {errc::io, std::move(message)};
+  }
+}
+
+result<void> write_file_durably(const std::filesystem::path& file, std::string_view content, unsigned mode) {
+  auto beside = file;
+  beside += ".tmp";
+  ::unlink(beside.c_str()); // left by a crash, perhaps with another mode
+  const auto failed = [&](int code, std::string_view what) {
+    ::unlink(beside.c_str());
+    auto error = system_error(code, what, file);
+    if (error.code == errc::not_found)
+      error.code = errc::io; // the folder, not the file
+    return boost::outcome_v2::failure(std::move(error));
+  };
+  descriptor fd{::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)};
+  if (!fd.valid())
+    return failed(errno, "write");
+  if (::fchmod(fd.get(), mode) != 0 || !write_all(fd.get(), content) || ::fsync(fd.get()) != 0 || !fd.close())
+    return failed(errno, "write");
+  if (::rename(beside.c_str(), file.c_str()) != 0)
+    return failed(errno, "replace");
+  const auto folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path{"."};
+  descriptor parent{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (!parent.valid() || ::fsync(parent.get()) != 0)
+    return boost::outcome_v2::failure(system_error(errno, "sync the folder of", file));
+  return ok();
+}
+
+result<std::string> read_file(const std::filesystem::path& file, std::size_t bytes_max) {
+  // Not blocking: a FIFO must not hang the start of a node.
+  descriptor fd{::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  if (!fd.valid())
+    return boost::outcome_v2::failure(system_error(errno, "open", file));
+  std::string out;
+  std::array<char, 16 << 10> buffer;
+  for (;;) {
+    const auto n = ::read(fd.get(), buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0)
+      return boost::outcome_v2::failure(system_error(errno, "read", file));
+    if (n == 0)
+      return out;
+    out.append(buffer.data(), static_cast<std::size_t>(n));
+    if (out.size() > bytes_max)
+      return fail(errc::exhausted, fmt::format("{} is larger than {} bytes", file.string(), bytes_max));
+  }
+}
+
+} // namespace skerry

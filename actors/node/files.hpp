@@ -1,0 +1,26 @@
+#pragma once
+
+// Small files, written so that a crash leaves the old content or the new one, never a mixture. Any thread;
+// two writers of one path at a time are the caller's mistake.
+
+#include "schemas/error.hpp"
+
+#include <cstddef>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace skerry {
+
+// Writes beside the file, syncs, renames, syncs the folder. On success the content is on stable storage.
+// exhausted: the disk (or a quota) is full; io: refused otherwise. In both cases the old content stands.
+[[nodiscard]] result<void> write_file_durably(const std::filesystem::path& file, std::string_view content,
+                                              unsigned mode = 0600);
+
+// not_found; exhausted: longer than `bytes_max`; io.
+[[nodiscard]] result<std::string> read_file(const std::filesystem::path& file, std::size_t bytes_max);
+
+// What the operating system said, as an error: "can't <what> <file>: <why>"; a full disk says what to do.
+[[nodiscard]] error system_error(int code, std::string_view what, const std::filesystem::path& file);
+
+} // namespace skerry

@@ -1,0 +1,108 @@
+#pragma once
+
+// What the HTTP API needs from the rest of the cloud node: plain structs and one interface, which main wires.
+
+#include "actors/http/server.hpp"
+#include "actors/node/clock.hpp"
+#include "actors/promql/evaluator.hpp"
+#include "cloud/query/query_pool.hpp"
+#include "schemas/model/identity.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace skerry::cloud {
+
+enum class link_state : std::uint8_t {
+  connected,
+  unreachable, // was heard of, is not now
+  never,       // invited or joined, not heard of since
+  revoked,
+  duplicate, // a second node with the same key tries to connect
+};
+[[nodiscard]] std::string_view to_string(link_state state) noexcept;
+
+// Times are wall clock, nanoseconds since 1970; 0: never, or not known.
+struct site_status {
+  std::string site;
+  edge_id edge = edge_id::none;
+  link_state state = link_state::never;
+  std::int64_t last_heard_ns = 0;
+  std::uint64_t hosts = 0;
+  std::uint64_t series = 0;
+  std::uint64_t samples_total = 0;   // since this node started
+  double samples_per_second = 0;     // over the last seconds
+  std::uint64_t pending_records = 0; // in the edge's spool, as it last said
+  std::uint64_t pending_bytes = 0;
+  std::int64_t live_watermark_ns = 0;
+  std::int64_t complete_watermark_ns = 0;
+  std::string completeness; // a word or few for people: "complete", "pending since …", "unknown since …"
+  std::uint64_t bytes_on_link_today = 0;
+  std::vector<std::string> key_fingerprints;
+};
+
+struct host_status {
+  std::string site;
+  std::string host;
+  std::uint64_t series = 0;
+  std::int64_t last_sample_ns = 0;
+  std::int64_t live_watermark_ns = 0;
+  std::int64_t complete_watermark_ns = 0;
+};
+
+struct invite_request {
+  std::string site;
+  std::chrono::nanoseconds ttl = std::chrono::hours{24};
+  edge_id edge = edge_id::none; // an edge that joins again; none: a new one
+};
+
+struct invite {
+  std::string id;
+  std::string site;
+  std::string token; // given once, when made; empty in lists. A secret: never logged.
+  std::int64_t expires_ns = 0;
+  edge_id edge = edge_id::none;
+  bool used = false;
+};
+
+// Implemented by the node. Any thread may call; sites(), hosts() and ready() answer from memory, at once. The
+// others may wait for the disk.
+class node_operations {
+public:
+  virtual ~node_operations() = default;
+  [[nodiscard]] virtual std::vector<site_status> sites() = 0;
+  [[nodiscard]] virtual std::vector<host_status> hosts() = 0;
+  [[nodiscard]] virtual result<void> ready() = 0; // the message says what is missing
+  [[nodiscard]] virtual result<void> reload() = 0;
+  [[nodiscard]] virtual result<invite> make_invite(const invite_request& request) = 0;
+  [[nodiscard]] virtual result<std::vector<invite>> invites() = 0;
+  [[nodiscard]] virtual result<void> revoke(edge_id edge) = 0; // not_found: no such edge
+};
+
+struct build_info {
+  std::string version; // "0.1.0"
+  std::string revision;
+};
+
+struct query_limits {
+  std::chrono::milliseconds lookback{promql::lookback_ms_default};
+  std::chrono::milliseconds timeout{120'000};
+  std::uint64_t samples_max = promql::samples_max_default;
+  std::size_t series_max = 1'000'000; // in one answer of /series, /labels and label values
+};
+
+// Everything pointed to outlives the server that serves the routes.
+struct api_context {
+  promql::series_source* source = nullptr;
+  query_pool* queries = nullptr;
+  node_operations* node = nullptr;
+  clock_source* clock = &system_clock();
+  http::handler metrics; // serves /metrics; empty: no such route
+  build_info build;
+  query_limits limits;
+};
+
+} // namespace skerry::cloud

@@ -1,0 +1,179 @@
+#include "actors/promql/json.hpp"
+#include "actors/promql/lexer.hpp"
+#include "cloud/api/handlers.hpp"
+#include "cloud/api/parameters.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+namespace skerry::cloud {
+
+using promql::select_request;
+
+namespace {
+
+constexpr std::string_view cut_warning = "results truncated due to limit";
+
+// What to ask of the store, and how much of it to send.
+struct listing {
+  std::vector<select_request> requests;
+  std::uint64_t limit = 0; // 0: none was asked for
+};
+
+result<listing> read_listing(const http::request& request) {
+  BOOST_OUTCOME_TRY(requests, select_parameters(request));
+  BOOST_OUTCOME_TRY(limit, limit_parameter(request));
+  return listing{std::move(requests), limit.value_or(0)};
+}
+
+// Sends elements as a JSON list; over series_max it is an error, over the caller's limit a warning.
+template <class Elements, class Append>
+http::response send_list(const Elements& all, const listing& asked, const query_limits& limits,
+                         Append append) {
+  if (asked.limit == 0 && all.size() > limits.series_max)
+    return failure(
+        {api_errc::execution, fmt::format("the answer has {} elements; at most {} are sent. Narrow match[] "
+                                          "or the time range, or set limit",
+                                          all.size(), limits.series_max)});
+  auto body = begin_success() + "[";
+  std::uint64_t sent = 0;
+  for (const auto& element : all) {
+    if (asked.limit != 0 && sent == asked.limit)
+      return end_success(body + "]", {std::string{cut_warning}});
+    if (sent++ > 0)
+      body += ',';
+    append(body, element);
+  }
+  return end_success(body + "]");
+}
+
+// The union of what each request finds, sorted.
+using ask_strings = std::function<result<std::vector<std::string>>(const select_request&)>;
+
+void send_strings(const context_ptr& context, listing asked, http::responder_ptr to, ask_strings ask) {
+  run_on_pool(context, std::move(to), {}, [context, asked, ask](const query_ticket& ticket) {
+    std::set<std::string> all;
+    for (auto request : asked.requests) {
+      request.cancelled = &ticket.cancelled();
+      request.samples_max = context->limits.samples_max;
+      auto found = ask(request);
+      if (!found)
+        return query_failure(found.error(), ticket);
+      all.insert(std::make_move_iterator(found.value().begin()),
+                 std::make_move_iterator(found.value().end()));
+    }
+    return send_list(all, asked, context->limits,
+                     [](std::string& out, const std::string& text) { promql::append_string(out, text); });
+  });
+}
+
+void label_names(const context_ptr& context, const http::request& request, http::responder_ptr to) {
+  auto asked = read_listing(request);
+  if (!asked)
+    return to->answer(failure(to_api_error(asked.error())));
+  send_strings(context, std::move(asked.value()), std::move(to),
+               [context](const select_request& r) { return context->source->label_names(r); });
+}
+
+void label_values(const context_ptr& context, const http::request& request, http::responder_ptr to) {
+  const auto& name = request.capture;
+  if (!promql::is_label_name(name))
+    return to->answer(
+        failure({api_errc::bad_data, fmt::format("invalid label name: {}", promql::quote(name))}));
+  auto asked = read_listing(request);
+  if (!asked)
+    return to->answer(failure(to_api_error(asked.error())));
+  send_strings(context, std::move(asked.value()), std::move(to),
+               [context, name](const select_request& r) { return context->source->label_values(name, r); });
+}
+
+void series(const context_ptr& context, const http::request& request, http::responder_ptr to) {
+  if (request.all("match[]").empty())
+    return to->answer(failure({api_errc::bad_data, "no match[] parameter provided"}));
+  auto read = read_listing(request);
+  if (!read)
+    return to->answer(failure(to_api_error(read.error())));
+  run_on_pool(context, std::move(to), {},
+              [context, asked = std::move(read.value())](const query_ticket& ticket) {
+                std::set<labels> all;
+                const auto keep_max = std::max<std::uint64_t>(context->limits.series_max, asked.limit);
+                for (auto one : asked.requests) {
+                  one.cancelled = &ticket.cancelled();
+                  one.samples_max = context->limits.samples_max;
+                  const auto done = context->source->series(one, [&](const labels& found) {
+                    if (all.size() <= keep_max)
+                      all.insert(found);
+                  });
+                  if (!done)
+                    return query_failure(done.error(), ticket);
+                }
+                return send_list(all, asked, context->limits, promql::append_labels);
+              });
+}
+
+http::response metadata_answer(const std::vector<promql::family_metadata>& all, std::string_view metric,
+                               std::optional<std::uint64_t> limit) {
+  auto body = begin_success() + "{";
+  std::uint64_t families = 0;
+  for (std::size_t i = 0; i < all.size();) {
+    const auto& name = all[i].name;
+    std::size_t end = i;
+    while (end < all.size() && all[end].name == name)
+      ++end;
+    if (metric.empty() || name == metric) {
+      if (limit && families == *limit)
+        break;
+      if (families++ > 0)
+        body += ',';
+      promql::append_string(body, name);
+      for (std::size_t k = i; k < end; ++k) {
+        body += k == i ? R"(:[{"type":")" : R"(,{"type":")";
+        body += to_string(all[k].type);
+        body += R"(","help":)";
+        promql::append_string(body, all[k].help);
+        body += R"(,"unit":)";
+        promql::append_string(body, all[k].unit);
+        body += '}';
+      }
+      body += ']';
+    }
+    i = end;
+  }
+  return end_success(body + "}");
+}
+
+void metadata(const context_ptr& context, const http::request& request, http::responder_ptr to) {
+  const auto limit = limit_parameter(request);
+  if (!limit)
+    return to->answer(failure(to_api_error(limit.error())));
+  run_on_pool(context, std::move(to), {},
+              [context, limit = limit.value(),
+               metric = std::string{text_parameter(request, "metric")}](const query_ticket& ticket) {
+                const auto all = context->source->metadata();
+                if (!all)
+                  return query_failure(all.error(), ticket);
+                return metadata_answer(all.value(), metric, limit);
+              });
+}
+
+} // namespace
+
+void add_metadata_routes(const context_ptr& context, std::vector<http::route>& into) {
+  const auto add = [&](const char* method, const char* path, auto function) {
+    into.push_back({method, path,
+                    [context, function](const http::request& r, http::responder_ptr to) {
+                      function(context, r, std::move(to));
+                    },
+                    false});
+  };
+  for (const auto* method : {"GET", "POST"}) {
+    add(method, "/api/v1/series", series);
+    add(method, "/api/v1/labels", label_names);
+  }
+  add("GET", "/api/v1/label/{}/values", label_values);
+  add("GET", "/api/v1/metadata", metadata);
+}
+
+} // namespace skerry::cloud

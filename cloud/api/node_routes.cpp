@@ -1,0 +1,237 @@
+#include "cloud/api/handlers.hpp"
+#include "cloud/api/parameters.hpp"
+#include "cloud/api/routes.hpp"
+#include "cloud/api/site_name.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <charconv>
+
+namespace skerry::cloud {
+
+using json = nlohmann::ordered_json;
+
+namespace {
+
+// The Prometheus whose API this is: Grafana decides by it which requests to send.
+constexpr const char* prometheus_version = "2.42.0";
+
+std::string dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+// Seconds since 1970 with milliseconds, as everywhere in the API; null for never.
+json seconds(std::int64_t ns) {
+  if (ns == 0)
+    return nullptr;
+  constexpr std::int64_t ns_per_ms = 1'000'000;
+  return static_cast<double>(ns / ns_per_ms) / 1'000;
+}
+
+json to_json(const site_status& s) {
+  return {{"site", s.site},
+          {"edge", s.edge == edge_id::none ? json{} : json(to_string(s.edge))},
+          {"state", to_string(s.state)},
+          {"last_heard", seconds(s.last_heard_ns)},
+          {"hosts", s.hosts},
+          {"series", s.series},
+          {"samples_total", s.samples_total},
+          {"samples_per_second", s.samples_per_second},
+          {"pending_records", s.pending_records},
+          {"pending_bytes", s.pending_bytes},
+          {"live_watermark", seconds(s.live_watermark_ns)},
+          {"complete_watermark", seconds(s.complete_watermark_ns)},
+          {"completeness", s.completeness},
+          {"bytes_on_link_today", s.bytes_on_link_today},
+          {"key_fingerprints", s.key_fingerprints}};
+}
+
+json to_json(const host_status& h) {
+  return {{"site", h.site},
+          {"host", h.host},
+          {"series", h.series},
+          {"last_sample", seconds(h.last_sample_ns)},
+          {"live_watermark", seconds(h.live_watermark_ns)},
+          {"complete_watermark", seconds(h.complete_watermark_ns)}};
+}
+
+json to_json(const invite& i) {
+  json out{{"id", i.id},
+           {"site", i.site},
+           {"expires", seconds(i.expires_ns)},
+           {"edge", i.edge == edge_id::none ? json{} : json(to_string(i.edge))},
+           {"used", i.used}};
+  if (!i.token.empty())
+    out["token"] = i.token;
+  return out;
+}
+
+template <class T>
+std::string list_of(const std::vector<T>& all) {
+  json out = json::array();
+  for (const auto& one : all)
+    out.push_back(to_json(one));
+  return dump(out);
+}
+
+void sites(const context_ptr& context, const http::request& request, http::responder_ptr to) {
+  auto all = context->node->sites();
+  if (const auto only = text_parameter(request, "site"); !only.empty())
+    std::erase_if(all, [&](const site_status& s) { return s.site != only; });
+  to->answer(success(list_of(all)));
+}
+
+void hosts(const context_ptr& context, const http::request& request, http::responder_ptr to) {
+  auto all = context->node->hosts();
+  if (const auto only = text_parameter(request, "site"); !only.empty())
+    std::erase_if(all, [&](const host_status& h) { return h.site != only; });
+  to->answer(success(list_of(all)));
+}
+
+void buildinfo(const context_ptr& context, const http::request&, http::responder_ptr to) {
+  const json data{{"version", prometheus_version},
+                  {"revision", context->build.revision},
+                  {"branch", ""},
+                  {"buildUser", ""},
+                  {"buildDate", ""},
+                  {"goVersion", ""},
+                  {"application", "skerry"},
+                  {"skerryVersion", context->build.version}};
+  to->answer(success(dump(data)));
+}
+
+void ready(const context_ptr& context, const http::request&, http::responder_ptr to) {
+  const auto now = context->node->ready();
+  to->answer(now ? plain_text(200, "Skerry is Ready.\n")
+                 : plain_text(503, fmt::format("Skerry is not ready: {}\n", now.error().message)));
+}
+
+void reload(const context_ptr& context, const http::request&, http::responder_ptr to) {
+  run_on_pool(context, std::move(to), {}, [context](const query_ticket&) {
+    const auto done = context->node->reload();
+    return done ? plain_text(200, "")
+                : plain_text(500, fmt::format("failed to reload config: {}\n", done.error().message));
+  });
+}
+
+struct invite_order {
+  invite_request each;
+  std::uint64_t count = 1;
+};
+
+result<invite_order> read_invite(const http::request& request) {
+  invite_order order;
+  order.each.site = std::string{text_parameter(request, "site")};
+  if (!is_site_name(order.each.site))
+    return invalid_parameter(
+        "site", fmt::format("it must be 1 to {} letters, digits, '.', '_' or '-', beginning with "
+                            "a letter or a digit",
+                            site_name_bytes_max));
+  BOOST_OUTCOME_TRY(ttl, duration_parameter(request, "ttl", order.each.ttl));
+  if (ttl <= std::chrono::nanoseconds::zero() || ttl > invite_ttl_max)
+    return invalid_parameter("ttl", "it must be above 0 and at most a year");
+  order.each.ttl = ttl;
+  if (const auto edge = text_parameter(request, "edge"); !edge.empty()) {
+    const auto parsed = parse_edge_id(edge);
+    if (!parsed)
+      return invalid_parameter("edge", parsed.error().message);
+    order.each.edge = parsed.value();
+  }
+  if (const auto text = text_parameter(request, "count"); !text.empty()) {
+    const auto [stop, failed] = std::from_chars(text.data(), text.data() + text.size(), order.count);
+    if (failed != std::errc{} || stop != text.data() + text.size() || order.count == 0
+        || order.count > invites_per_request_max)
+      return invalid_parameter("count", fmt::format("it must be 1 to {}", invites_per_request_max));
+    if (order.count > 1 && order.each.edge != edge_id::none)
+      return invalid_parameter("count", "one edge needs one invite");
+  }
+  return order;
+}
+
+void make_invites(const context_ptr& context, const http::request& request, http::responder_ptr to) {
+  const auto order = read_invite(request);
+  if (!order)
+    return to->answer(failure(to_api_error(order.error())));
+  run_on_pool(context, std::move(to), {}, [context, order = order.value()](const query_ticket&) {
+    std::vector<invite> made;
+    for (std::uint64_t i = 0; i < order.count; ++i) {
+      auto one = context->node->make_invite(order.each);
+      if (!one)
+        return failure(to_api_error(one.error()));
+      made.push_back(std::move(one.value()));
+    }
+    return success(list_of(made));
+  });
+}
+
+void list_invites(const context_ptr& context, const http::request&, http::responder_ptr to) {
+  run_on_pool(context, std::move(to), {}, [context](const query_ticket&) {
+    auto all = context->node->invites();
+    if (!all)
+      return failure(to_api_error(all.error()));
+    for (auto& one : all.value())
+      one.token.clear(); // a token is shown once, when it is made
+    return success(list_of(all.value()));
+  });
+}
+
+void revoke(const context_ptr& context, const http::request& request, http::responder_ptr to) {
+  const auto edge = parse_edge_id(request.capture);
+  if (!edge)
+    return to->answer(failure({api_errc::bad_data, edge.error().message}));
+  run_on_pool(context, std::move(to), {}, [context, edge = edge.value()](const query_ticket&) {
+    const auto done = context->node->revoke(edge);
+    if (!done)
+      return failure(to_api_error(done.error()));
+    return success(dump(json{{"edge", to_string(edge)}, {"state", to_string(link_state::revoked)}}));
+  });
+}
+
+} // namespace
+
+std::string_view to_string(link_state state) noexcept {
+  switch (state) {
+  case link_state::connected: return "connected";
+  case link_state::unreachable: return "unreachable";
+  case link_state::never: return "never";
+  case link_state::revoked: return "revoked";
+  case link_state::duplicate: return "duplicate";
+  }
+  return "unknown";
+}
+
+void add_node_routes(const context_ptr& context, std::vector<http::route>& into) {
+  const auto add = [&](const char* method, const char* path, bool changes_state, auto function) {
+    into.push_back({method, path,
+                    [context, function](const http::request& r, http::responder_ptr to) {
+                      function(context, r, std::move(to));
+                    },
+                    changes_state});
+  };
+  add("GET", "/api/v1/sites", false, sites);
+  add("GET", "/api/v1/hosts", false, hosts);
+  add("GET", "/api/v1/status/buildinfo", false, buildinfo);
+  add("GET", "/-/healthy", false, [](const context_ptr&, const http::request&, http::responder_ptr to) {
+    to->answer(plain_text(200, "Skerry is Healthy.\n"));
+  });
+  add("GET", "/-/ready", false, ready);
+  add("POST", "/-/reload", true, reload);
+  add("PUT", "/-/reload", true, reload);
+  // Listing invites changes nothing, but who may join is the operator's business alone.
+  add("POST", "/api/v1/admin/invites", true, make_invites);
+  add("GET", "/api/v1/admin/invites", true, list_invites);
+  add("POST", "/api/v1/admin/edges/{}/revoke", true, revoke);
+}
+
+std::vector<http::route> make_routes(api_context given) {
+  const auto context = std::make_shared<const api_context>(std::move(given));
+  std::vector<http::route> all;
+  add_query_routes(context, all);
+  add_metadata_routes(context, all);
+  add_node_routes(context, all);
+  if (context->metrics)
+    all.push_back({"GET", "/metrics", context->metrics, false});
+  return all;
+}
+
+} // namespace skerry::cloud

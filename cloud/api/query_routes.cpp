@@ -1,0 +1,177 @@
+#include "actors/promql/evaluator.hpp"
+#include "actors/promql/json.hpp"
+#include "actors/promql/parser.hpp"
+#include "cloud/api/handlers.hpp"
+#include "cloud/api/parameters.hpp"
+
+#include <fmt/format.h>
+
+namespace skerry::cloud {
+
+using promql::expression_ptr;
+
+namespace {
+
+constexpr std::int64_t ns_per_ms = 1'000'000;
+
+struct instant_query {
+  std::shared_ptr<const promql::expression> tree;
+  std::int64_t time_ms = 0;
+  std::chrono::nanoseconds timeout{};
+  promql::evaluate_options options;
+};
+struct range_query {
+  std::shared_ptr<const promql::expression> tree;
+  promql::time_range range;
+  std::chrono::nanoseconds timeout{};
+  promql::evaluate_options options;
+};
+
+result<std::shared_ptr<const promql::expression>> query_parameter(const http::request& request) {
+  auto tree = promql::parse(text_parameter(request, "query"));
+  if (!tree)
+    return invalid_parameter("query", tree.error().message);
+  return std::shared_ptr<const promql::expression>{std::move(tree.value())};
+}
+
+result<std::chrono::nanoseconds> timeout_parameter(const http::request& request, const query_limits& limits) {
+  const std::chrono::nanoseconds most = limits.timeout;
+  BOOST_OUTCOME_TRY(given, duration_parameter(request, "timeout", most));
+  if (given <= std::chrono::nanoseconds::zero()) // over before it began
+    return std::chrono::nanoseconds{1};
+  return std::min(given, most);
+}
+
+result<promql::evaluate_options> options_from(const http::request& request, const query_limits& limits) {
+  promql::evaluate_options options;
+  options.lookback_ms = limits.lookback.count();
+  options.samples_max = limits.samples_max;
+  if (const auto text = text_parameter(request, "lookback_delta"); !text.empty()) {
+    const auto given = parse_duration_parameter(text);
+    if (!given)
+      return fail(errc::invalid_argument,
+                  fmt::format("error parsing lookback delta duration: {}", given.error().message));
+    if (given.value().count() >= ns_per_ms) // Prometheus takes zero for its default
+      options.lookback_ms = given.value().count() / ns_per_ms;
+  }
+  return options;
+}
+
+result<instant_query> read_instant(const http::request& request, const api_context& context) {
+  instant_query q;
+  BOOST_OUTCOME_TRY(time_ms, time_parameter(request, "time", context.clock->wall_ns() / ns_per_ms));
+  BOOST_OUTCOME_TRY(timeout, timeout_parameter(request, context.limits));
+  BOOST_OUTCOME_TRY(options, options_from(request, context.limits));
+  BOOST_OUTCOME_TRY(tree, query_parameter(request));
+  return instant_query{std::move(tree), time_ms, timeout, options};
+}
+
+// start and end have no default.
+result<std::int64_t> bound_parameter(const http::request& request, std::string_view name) {
+  auto parsed = parse_time_ms(text_parameter(request, name));
+  if (!parsed)
+    return invalid_parameter(name, parsed.error().message);
+  return parsed;
+}
+
+result<range_query> read_range(const http::request& request, const api_context& context) {
+  BOOST_OUTCOME_TRY(start_ms, bound_parameter(request, "start"));
+  BOOST_OUTCOME_TRY(end_ms, bound_parameter(request, "end"));
+  if (end_ms < start_ms)
+    return invalid_parameter("end", "end timestamp must not be before start time");
+  const auto step = parse_duration_parameter(text_parameter(request, "step"));
+  if (!step)
+    return invalid_parameter("step", step.error().message);
+  const auto step_ms = step.value().count() / ns_per_ms;
+  if (step_ms <= 0)
+    return invalid_parameter("step", "zero or negative query resolution step widths are not accepted. Try a "
+                                     "positive integer");
+  if ((end_ms - start_ms) / step_ms > promql::points_max)
+    return fail(errc::invalid_argument, "exceeded maximum resolution of 11,000 points per timeseries. Try "
+                                        "decreasing the query resolution (?step=XX)");
+  BOOST_OUTCOME_TRY(timeout, timeout_parameter(request, context.limits));
+  BOOST_OUTCOME_TRY(options, options_from(request, context.limits));
+  BOOST_OUTCOME_TRY(tree, query_parameter(request));
+  return range_query{std::move(tree), {start_ms, end_ms, step_ms}, timeout, options};
+}
+
+http::response answer(const result<promql::value>& outcome, const query_ticket& ticket) {
+  // Over its time is over its time, also when the answer came just after.
+  if (ticket.cancelled().load())
+    return query_failure(outcome ? error{errc::cancelled, {}} : outcome.error(), ticket);
+  if (!outcome)
+    return query_failure(outcome.error(), ticket);
+  auto body = begin_success();
+  promql::append_value(body, outcome.value());
+  return end_success(std::move(body));
+}
+
+void instant(const context_ptr& context, const http::request& request, http::responder_ptr to) {
+  auto query = read_instant(request, *context);
+  if (!query)
+    return to->answer(failure(to_api_error(query.error())));
+  const auto timeout = query.value().timeout;
+  run_on_pool(
+      context, std::move(to), timeout, [context, q = std::move(query.value())](const query_ticket& ticket) {
+        auto options = q.options;
+        options.cancelled = &ticket.cancelled();
+        return answer(promql::evaluate_instant(*q.tree, *context->source, q.time_ms, options), ticket);
+      });
+}
+
+void range(const context_ptr& context, const http::request& request, http::responder_ptr to) {
+  auto query = read_range(request, *context);
+  if (!query)
+    return to->answer(failure(to_api_error(query.error())));
+  const auto timeout = query.value().timeout;
+  run_on_pool(context, std::move(to), timeout,
+              [context, q = std::move(query.value())](const query_ticket& ticket) {
+                auto options = q.options;
+                options.cancelled = &ticket.cancelled();
+                auto outcome = promql::evaluate_range(*q.tree, *context->source, q.range, options);
+                if (!outcome)
+                  return answer(std::move(outcome.error()), ticket);
+                return answer(promql::value{std::move(outcome.value())}, ticket);
+              });
+}
+
+} // namespace
+
+http::response query_failure(const error& e, const query_ticket& ticket) {
+  switch (ticket.reason()) {
+  case stop_reason::timeout: return failure({api_errc::timeout, "query timed out in query execution"});
+  case stop_reason::client_gone:
+    return failure({api_errc::canceled, "query was canceled in query execution"});
+  case stop_reason::shutdown: return failure({api_errc::unavailable, "the node is stopping"});
+  case stop_reason::none: break;
+  }
+  return failure(to_api_error(e));
+}
+
+void run_on_pool(const context_ptr& context, http::responder_ptr to, std::chrono::nanoseconds timeout,
+                 std::function<http::response(const query_ticket&)> work) {
+  const auto accepted = context->queries->submit(
+      [to, work = std::move(work)](const query_ticket& ticket) {
+        if (ticket.cancelled().load())
+          return to->answer(query_failure({errc::cancelled, {}}, ticket));
+        to->answer(work(ticket));
+      },
+      timeout, [to] { return to->client_gone(); });
+  if (!accepted)
+    to->answer(failure({api_errc::unavailable, accepted.error().message}));
+}
+
+void add_query_routes(const context_ptr& context, std::vector<http::route>& into) {
+  for (const auto* method : {"GET", "POST"}) {
+    into.push_back(
+        {method, "/api/v1/query",
+         [context](const http::request& r, http::responder_ptr to) { instant(context, r, std::move(to)); },
+         false});
+    into.push_back(
+        {method, "/api/v1/query_range",
+         [context](const http::request& r, http::responder_ptr to) { range(context, r, std::move(to)); },
+         false});
+  }
+}
+
+} // namespace skerry::cloud

@@ -1,0 +1,78 @@
+#include "cloud/config.hpp"
+
+#include "actors/http/settings.hpp"
+#include "actors/node/config.hpp"
+#include "actors/node/log.hpp"
+#include "actors/node/settings.hpp"
+
+namespace skerry::cloud {
+
+namespace {
+
+void read_store(config_section& s, embedded_config& to) {
+  std::string retention;
+  if (s.read("retention", retention)) {
+    if (retention == "forever") {
+      to.retention = {};
+    } else if (auto parsed = parse_duration(retention)) {
+      to.retention = parsed.value();
+    } else {
+      s.complain("retention", parsed.error().message + ", or 'forever'");
+    }
+  }
+  read_size(s, "log_segment_bytes", to.log_segment_bytes);
+  read_size(s, "log_bytes_max", to.log_bytes_max);
+  s.read("log_age_max", to.log_age_max);
+  s.read("partition_span", to.partition_span);
+  read_count(s, "partitions_open_max", to.partitions_open_max, 1, 10'000);
+  read_size(s, "queue_bytes_max", to.queue_bytes_max);
+  to.directory = "unset"; // main puts it below `data`; validate() wants one
+  if (const auto valid = to.validate(); !valid)
+    s.complain("log_segment_bytes", valid.error().message);
+}
+
+} // namespace
+
+result<loaded_config> load_config(const std::filesystem::path& file) {
+  BOOST_OUTCOME_TRY(document, config_document::load(file));
+  loaded_config loaded;
+  auto& to = loaded.config;
+  auto& root = document->root();
+  std::string data;
+  if (root.read("data", data))
+    to.data = data;
+  root.read("name", to.name);
+  root.section("log", [&](config_section& s) {
+    if (s.read("level", to.log_level))
+      if (const auto valid = check_log_level(to.log_level); !valid)
+        s.complain("level", valid.error().message);
+  });
+  root.section("http", [&](config_section& s) { http::read_settings(s, to.http); });
+  root.section("link", [&](config_section& s) {
+    s.read("bind", to.link_bind);
+    s.read("advertise", to.link_advertise);
+    read_size(s, "message_bytes_max", to.link_message_bytes_max);
+  });
+  root.section("ingest", [&](config_section& s) {
+    read_size(s, "credit_bytes", to.receiver.credit_bytes);
+    read_size(s, "batch_bytes_max", to.receiver.batch_bytes_max);
+    s.read("future_max", to.future_max);
+  });
+  root.section("delivery", [&](config_section& s) { read_count(s, "ranges_max", to.receiver.ranges_max, 16, 65'536); });
+  root.section("store", [&](config_section& s) { read_store(s, to.store); });
+  root.section("query", [&](config_section& s) {
+    read_count(s, "threads", to.queries.threads, 1, 256);
+    read_count(s, "queue_max", to.queries.queue_max, 1, 100'000);
+    read_milliseconds(s, "timeout", to.queries.timeout_max);
+    to.limits.timeout = to.queries.timeout_max;
+    read_milliseconds(s, "lookback", to.limits.lookback);
+    read_count(s, "samples_max", to.limits.samples_max, 1, std::int64_t{1} << 40);
+    if (const auto valid = to.queries.validate(); !valid)
+      s.complain("threads", valid.error().message);
+  });
+  root.finish();
+  loaded.errors = document->errors();
+  return loaded;
+}
+
+} // namespace skerry::cloud

@@ -1,0 +1,44 @@
+#pragma once
+
+// Everything that a cloud node can be told, with its defaults. docs/configuration.md and deploy/cloud.example.yaml
+// show every key.
+
+#include "actors/delivery/receiver.hpp"
+#include "actors/http/server.hpp"
+#include "cloud/api/context.hpp"
+#include "cloud/query/query_pool.hpp"
+#include "cloud/store/engine.hpp"
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace skerry::cloud {
+
+struct cloud_config {
+  std::filesystem::path data = "/var/lib/skerry-cloud";
+  std::string name = "cloud"; // how this node is called in messages and in the ledger
+  std::string log_level = "info";
+  http::server_config http;
+  std::string link_bind = "tcp://*:7481";
+  std::string link_advertise; // what tokens carry; empty: this machine's host name with the bound port
+  std::size_t link_message_bytes_max = 32 << 20;
+  delivery::receiver_config receiver;
+  std::chrono::nanoseconds future_max = std::chrono::minutes{10};
+  embedded_config store;
+  query_pool_config queries;
+  query_limits limits;
+
+  std::function<result<void>()> reload; // set by main: reads the configuration again
+};
+
+struct loaded_config {
+  cloud_config config;
+  std::vector<std::string> errors; // each "file:line: what is wrong; what to do"
+};
+
+// not_found / io / malformed: the file itself cannot be read. Mistakes inside it are `errors`.
+[[nodiscard]] result<loaded_config> load_config(const std::filesystem::path& file);
+
+} // namespace skerry::cloud

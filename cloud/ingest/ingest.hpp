@@ -1,0 +1,57 @@
+#pragma once
+
+// The ingest actor: adapts delivery::receiver to the link server before it and the shards behind it.
+
+#include "actors/actors.hpp"
+#include "actors/delivery/receiver.hpp"
+#include "cloud/ingest/fleet.hpp"
+#include "cloud/ingest/shard.hpp"
+#include "cloud/store/engine.hpp"
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace skerry::link {
+class registry;
+}
+
+namespace skerry::cloud {
+
+// What the API shows of edges; written by ingest once a second, read from any thread.
+class edge_board {
+public:
+  void publish(std::vector<delivery::edge_view> edges) {
+    const std::lock_guard lock{mutex_};
+    edges_ = std::move(edges);
+  }
+  [[nodiscard]] std::vector<delivery::edge_view> edges() const {
+    const std::lock_guard lock{mutex_};
+    return edges_;
+  }
+
+private:
+  mutable std::mutex mutex_;
+  std::vector<delivery::edge_view> edges_;
+};
+
+struct ingest_config {
+  delivery::receiver_config receiver;
+  std::shared_ptr<engine> store;
+  std::shared_ptr<link::registry> registry;
+  std::shared_ptr<fleet> hosts;
+  std::shared_ptr<edge_board> board;
+  // Started by main; may be called from any thread, never blocks.
+  std::function<void(const link::peer_id& to, link::message message)> send;
+  clock_source* clock = nullptr;
+  random_source* random = nullptr;
+  prometheus::Registry* metrics = nullptr;
+  std::chrono::nanoseconds future_max = std::chrono::minutes{10};
+  std::size_t message_bytes_max = 32 << 20;
+};
+
+// Shards are spawned as their first host speaks, and stopped with this actor.
+[[nodiscard]] listener_actor spawn_ingest(caf::actor_system& system, ingest_config config);
+
+} // namespace skerry::cloud

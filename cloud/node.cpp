@@ -1,0 +1,206 @@
+#include "cloud/node.hpp"
+
+#include "actors/actors.hpp"
+#include "actors/http/server.hpp"
+#include "actors/link/keys.hpp"
+#include "actors/link/messages.hpp"
+#include "actors/link/registry.hpp"
+#include "actors/link/token.hpp"
+#include "actors/node/data_directory.hpp"
+#include "actors/node/metrics.hpp"
+#include "actors/node/version.hpp"
+#include "cloud/api/routes.hpp"
+#include "cloud/ingest/ingest.hpp"
+#include "cloud/operations.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <atomic>
+#include <optional>
+
+namespace skerry::cloud {
+
+namespace {
+
+// The cloud's side of CAF: two workers that block when idle instead of polling.
+struct actor_settings : caf::actor_system_config {
+  actor_settings() {
+    add_message_types<caf::id_block::skerry>();
+    set("scheduler.policy", caf::atom("sharing"));
+    set("scheduler.max-threads", std::size_t{2});
+  }
+};
+
+// Made once with the store and kept in it: an edge sees from it whether it talks to the same receiver as before.
+constexpr std::string_view incarnation_key = "incarnation";
+
+result<link::nonce> load_incarnation(engine& store, random_source& random) {
+  link::nonce found{};
+  bool any = false;
+  BOOST_OUTCOME_TRYV(store.scan_state(incarnation_key, [&](std::string_view key, std::string_view value) {
+    if (key == incarnation_key && value.size() == found.size()) {
+      std::memcpy(found.data(), value.data(), found.size());
+      any = true;
+    }
+  }));
+  if (any)
+    return found;
+  random.fill(found);
+  store.put_state({{std::string{incarnation_key},
+                    std::string{reinterpret_cast<const char*>(found.data()), found.size()}}},
+                  [](result<void> done) {
+                    if (!done)
+                      spdlog::error("store: the incarnation was not kept: {}", done.error().message);
+                  });
+  return found;
+}
+
+class running_node final : public node {
+public:
+  explicit running_node(cloud_config config)
+    : config_(std::move(config)), metrics_(version), random_(system_random()) {}
+
+  ~running_node() override {
+    spdlog::info("cloud: stopping");
+    http_.reset();
+    queries_.reset();
+    link_.reset();
+    if (ingest_) {
+      caf::anon_send(ingest_, stop_atom_v);
+      ingest_ = nullptr;
+    }
+    if (actors_)
+      actors_->await_all_actors_done();
+    actors_.reset();
+    store_.reset(); // the last: everything above hands work to it
+    spdlog::info("cloud: stopped");
+  }
+
+  result<void> open() {
+    BOOST_OUTCOME_TRY(directory, data_directory::open(config_.data, node_kind::cloud));
+    directory_.emplace(std::move(directory));
+    config_.store.directory = config_.data / "store";
+    BOOST_OUTCOME_TRY(store, open_embedded_engine(config_.store, metrics_.registry()));
+    store_ = std::move(store);
+    BOOST_OUTCOME_TRY(keys, link::load_or_create_keypair(config_.data / "link.key"));
+    keys_ = keys;
+    BOOST_OUTCOME_TRY(registry, link::registry::open(config_.data / "registry"));
+    registry_ = std::move(registry);
+    BOOST_OUTCOME_TRY(incarnation, load_incarnation(*store_, random_));
+    config_.receiver.incarnation = incarnation;
+    config_.receiver.name = config_.name;
+    BOOST_OUTCOME_TRYV(store_->scan_state("host/", [this](std::string_view key, std::string_view value) {
+      hosts_->restore(key, value);
+    }));
+    return ok();
+  }
+
+  result<void> start_link() {
+    ingest_config ingest_settings;
+    ingest_settings.receiver = config_.receiver;
+    ingest_settings.store = store_;
+    ingest_settings.registry = registry_;
+    ingest_settings.hosts = hosts_;
+    ingest_settings.board = board_;
+    ingest_settings.clock = &system_clock();
+    ingest_settings.random = &random_;
+    ingest_settings.metrics = &metrics_.registry();
+    ingest_settings.future_max = config_.future_max;
+    ingest_settings.message_bytes_max = config_.link_message_bytes_max;
+    ingest_settings.send = [this](const link::peer_id& to, link::message message) {
+      // A full queue or a peer that left: delivery makes up for every message that is lost.
+      if (auto* transport = link_ready_.load(std::memory_order_acquire))
+        static_cast<void>(transport->try_send(to, link::encode(message)));
+    };
+    actor_settings_.emplace();
+    actors_.emplace(*actor_settings_);
+    ingest_ = spawn_ingest(*actors_, std::move(ingest_settings));
+    ingest_->attach_functor([this](const caf::error& reason) {
+      if (reason && reason != caf::exit_reason::user_shutdown) {
+        spdlog::critical("ingest has ended: {}", actors_->render(reason));
+        failed_ = true;
+      }
+    });
+
+    link::server_config link_settings;
+    link_settings.bind = config_.link_bind;
+    link_settings.keys = keys_;
+    link_settings.message_bytes_max = config_.link_message_bytes_max;
+    link::server_events events;
+    events.message = [to = ingest_](link::peer_id from, std::string user_id, link::message_parts parts) {
+      caf::anon_send(to, std::make_shared<inbound_message>(
+                           inbound_message{std::move(from), std::move(user_id), std::move(parts)}));
+    };
+    events.admit = [this](const link::curve_key& key, const std::string&) {
+      return registry_->admit(key, system_clock().wall_ns() / 1'000'000'000);
+    };
+    BOOST_OUTCOME_TRY(transport, link::start_server(link_settings, std::move(events), metrics_.registry()));
+    link_ = std::move(transport);
+    link_ready_.store(link_.get(), std::memory_order_release);
+    return ok();
+  }
+
+  result<void> start_http() {
+    queries_ = std::make_unique<query_pool>(config_.queries, metrics_.registry());
+    operations_settings settings;
+    settings.registry = registry_;
+    settings.hosts = hosts_;
+    settings.board = board_;
+    settings.server_key = keys_.public_key;
+    settings.advertise = config_.link_advertise;
+    settings.link_address = link_->address();
+    settings.on_revoked = [to = ingest_](edge_id edge) {
+      caf::anon_send(to, revoked_atom_v, static_cast<std::uint64_t>(edge));
+    };
+    settings.reload = config_.reload;
+    operations_ = std::make_unique<operations>(std::move(settings), system_clock(), random_);
+    api_context context;
+    context.source = store_.get();
+    context.queries = queries_.get();
+    context.node = operations_.get();
+    context.metrics = metrics_.route().run;
+    context.build = {std::string{version}, {}};
+    context.limits = config_.limits;
+    config_.http.unix_socket = (config_.data / "operator.sock").string();
+    BOOST_OUTCOME_TRY(server, http::server::start(config_.http, make_routes(context), metrics_.registry()));
+    http_ = std::move(server);
+    return ok();
+  }
+
+  std::string http_address() const override { return http_->address(); }
+  std::string link_address() const override { return link_->address(); }
+  bool failed() const noexcept override { return failed_; }
+
+private:
+  cloud_config config_;
+  node_metrics metrics_;
+  random_source& random_;
+  std::optional<data_directory> directory_;
+  std::shared_ptr<engine> store_;
+  link::curve_keypair keys_;
+  std::shared_ptr<link::registry> registry_;
+  std::shared_ptr<fleet> hosts_ = std::make_shared<fleet>();
+  std::shared_ptr<edge_board> board_ = std::make_shared<edge_board>();
+  std::optional<actor_settings> actor_settings_;
+  std::optional<caf::actor_system> actors_;
+  listener_actor ingest_;
+  std::unique_ptr<link::server_transport> link_;
+  std::atomic<link::server_transport*> link_ready_ = nullptr;
+  std::unique_ptr<query_pool> queries_;
+  std::unique_ptr<operations> operations_;
+  std::unique_ptr<http::server> http_;
+  std::atomic<bool> failed_ = false;
+};
+
+} // namespace
+
+result<std::unique_ptr<node>> node::start(cloud_config config) {
+  auto made = std::make_unique<running_node>(std::move(config));
+  BOOST_OUTCOME_TRYV(made->open());
+  BOOST_OUTCOME_TRYV(made->start_link());
+  BOOST_OUTCOME_TRYV(made->start_http());
+  return std::unique_ptr<node>{std::move(made)};
+}
+
+} // namespace skerry::cloud

@@ -1,0 +1,22 @@
+#pragma once
+
+// A running cloud node: owns every part and connects them. Made, started and stopped by main.
+
+#include "cloud/config.hpp"
+
+#include <memory>
+
+namespace skerry::cloud {
+
+class node {
+public:
+  // Binds and opens everything, or says what is in the way. `reload` reads the configuration again.
+  [[nodiscard]] static result<std::unique_ptr<node>> start(cloud_config config);
+  virtual ~node() = default; // stops in order: HTTP, link, ingest, shards, store
+
+  [[nodiscard]] virtual std::string http_address() const = 0;
+  [[nodiscard]] virtual std::string link_address() const = 0;
+  [[nodiscard]] virtual bool failed() const noexcept = 0; // an actor that must live has ended
+};
+
+} // namespace skerry::cloud

@@ -1,0 +1,64 @@
+#pragma once
+
+// What the API tells of sites and hosts, and what operators may do: implements node_operations from the registry of
+// edges, the fleet's state and the board of sessions. Any thread.
+
+#include "actors/link/transport.hpp"
+#include "cloud/api/context.hpp"
+#include "cloud/ingest/fleet.hpp"
+#include "cloud/ingest/ingest.hpp"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+namespace skerry::link {
+class registry;
+}
+
+namespace skerry::cloud {
+
+struct operations_settings {
+  std::shared_ptr<link::registry> registry;
+  std::shared_ptr<fleet> hosts;
+  std::shared_ptr<edge_board> board;
+  link::curve_key server_key;
+  std::string advertise;    // "host:port" for tokens; empty: made from this machine's name and `link_address`
+  std::string link_address; // as bound
+  std::function<void(edge_id)> on_revoked;
+  std::function<result<void>()> reload;
+};
+
+class operations final : public node_operations {
+public:
+  operations(operations_settings settings, clock_source& clock, random_source& random);
+
+  std::vector<site_status> sites() override;
+  std::vector<host_status> hosts() override;
+  result<void> ready() override;
+  result<void> reload() override;
+  result<invite> make_invite(const invite_request& request) override;
+  result<std::vector<invite>> invites() override;
+  result<void> revoke(edge_id edge) override;
+
+private:
+  // Of one edge, to tell a rate and what crossed the link today.
+  struct meter {
+    std::int64_t at_ns = 0;
+    std::uint64_t samples = 0;
+    double samples_per_second = 0;
+    std::int64_t day = 0;
+    std::uint64_t bytes_before_today = 0;
+  };
+  [[nodiscard]] std::string token_address() const;
+
+  operations_settings settings_;
+  clock_source& clock_;
+  random_source& random_;
+  std::mutex mutex_;
+  std::map<edge_id, meter> meters_;
+};
+
+} // namespace skerry::cloud

@@ -1,0 +1,235 @@
+// Construction, end, and everything that reads.
+
+#include "cloud/store/embedded_engine.hpp"
+
+#include "cloud/store/selection.hpp"
+#include "schemas/model/payload.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+namespace skerry::cloud {
+
+namespace {
+
+constexpr std::size_t set_cache_bytes = 8 << 20;
+constexpr std::size_t set_partitions_max = 16; // searched for a set, newest first
+
+// Whether an entry says something about [from, to].
+bool concerns(const ledger_entry& e, std::int64_t from_ns, std::int64_t to_ns) {
+  if (e.kind == record_kind::tombstone) {
+    if (const auto stone = decode_tombstone(e.payload))
+      return stone.value().from_ns <= to_ns && std::max(stone.value().to_ns, e.time_ns) >= from_ns;
+  } else if (e.kind == record_kind::not_collected) {
+    if (const auto range = decode_not_collected(e.payload))
+      return range.value().from_ns <= to_ns && std::max(range.value().to_ns, e.time_ns) >= from_ns;
+  }
+  return e.time_ns >= from_ns && e.time_ns <= to_ns;
+}
+
+} // namespace
+
+embedded_engine::embedded_engine(embedded_config config, prometheus::Registry& metrics, embedded_hooks hooks,
+                                 directory_lock lock)
+    : config_(std::move(config)),
+      hooks_(std::move(hooks)),
+      lock_(std::move(lock)),
+      metrics_(metrics),
+      partitions_(config_.directory / "partitions", config_.directory / "damaged",
+                  config_.partitions_open_max, metrics_),
+      sets_(set_cache_bytes) {}
+
+embedded_engine::~embedded_engine() {
+  {
+    const std::lock_guard lock{queue_mutex_};
+    stop_writing_ = true;
+  }
+  queue_changed_.notify_all();
+  if (writer_.joinable())
+    writer_.join();
+  {
+    const std::lock_guard lock{logs_mutex_};
+    stop_sealing_ = true;
+  }
+  logs_changed_.notify_all();
+  if (sealer_.joinable())
+    sealer_.join();
+}
+
+embedded_engine::log_list embedded_engine::logs() const {
+  const std::lock_guard lock{logs_mutex_};
+  return logs_;
+}
+
+store_snapshot embedded_engine::snapshot(std::int64_t from_ns, std::int64_t to_ns) const {
+  // Logs first: one that is gone by now is in a partition that is listed by now.
+  store_snapshot s;
+  for (auto& log : logs())
+    s.logs.push_back(std::move(log));
+  s.partitions = partitions_.overlapping(from_ns, to_ns);
+  return s;
+}
+
+result<void>
+embedded_engine::scan_state(std::string_view prefix,
+                            const std::function<void(std::string_view, std::string_view)>& each) {
+  const std::shared_lock lock{state_mutex_};
+  for (auto it = state_.lower_bound(prefix); it != state_.end() && it->first.starts_with(prefix); ++it)
+    each(it->first, it->second);
+  return ok();
+}
+
+series_set_ptr embedded_engine::find_set(edge_id edge, const set_hash& hash) {
+  return find_stored_set({edge, hash});
+}
+
+series_set_ptr embedded_engine::find_stored_set(const set_key& key) {
+  if (auto cached = sets_.find(key))
+    return cached;
+  const auto keep = [&](series_set_ptr set) {
+    sets_.put(key, set);
+    return set;
+  };
+  auto all = logs();
+  for (auto log = all.rbegin(); log != all.rend(); ++log) {
+    auto found = (*log)->find_set(key);
+    if (!found)
+      spdlog::warn("store: series set {} in log {}: {}", to_string(key.hash), (*log)->number(),
+                   found.error().message);
+    else if (found.value())
+      return keep(std::move(found.value()));
+  }
+  auto ids = partitions_.overlapping(INT64_MIN, INT64_MAX);
+  if (ids.size() > set_partitions_max)
+    ids.resize(set_partitions_max);
+  for (const auto& id : ids) {
+    const auto p = partitions_.open(id);
+    if (!p)
+      continue;
+    const auto reader = p.value()->read();
+    if (!reader)
+      continue;
+    const auto holds = reader.value().holds_set(key.edge, key.hash);
+    if (!holds || !holds.value())
+      continue;
+    if (auto found = reader.value().set(key.hash); found && found.value())
+      return keep(std::move(found.value()));
+  }
+  return nullptr;
+}
+
+result<void> embedded_engine::ledger(std::int64_t from_ns, std::int64_t to_ns,
+                                     const std::function<void(const ledger_entry&)>& each) {
+  std::set<std::pair<record_identity, record_kind>> told;
+  const auto from = snapshot(from_ns, INT64_MAX); // an entry stands at the newest time that it is about
+  for (const auto& log : from.logs) {
+    const auto notes = log->with_index([&](const log_index& index) { return index.notes; });
+    BOOST_OUTCOME_TRY(reader, log->read());
+    for (const auto& note : notes) {
+      const auto entry = reader.entry(note.entry);
+      const auto record = reader.record({note.entry.chunk, note.record});
+      if (!entry || !record)
+        continue; // counted when the log was opened
+      const auto envelope = decode_envelope(entry.value().head);
+      if (!envelope)
+        continue;
+      ledger_entry e;
+      e.tenant = envelope.value().tenant;
+      e.site = envelope.value().site;
+      e.host = record.value().host;
+      e.origin = envelope.value().origin;
+      e.kind = record.value().kind;
+      e.seq = record.value().seq;
+      e.time_ns = record.value().time_ns;
+      e.payload.assign(record.value().payload.begin(), record.value().payload.end());
+      if (concerns(e, from_ns, to_ns) && told.emplace(record_identity{e.origin, e.seq}, e.kind).second)
+        each(e);
+    }
+  }
+  for (const auto& id : from.partitions) {
+    const auto p = partitions_.open(id);
+    if (!p)
+      continue; // counted when it was opened
+    BOOST_OUTCOME_TRY(reader, p.value()->read());
+    auto read = reader.ledger(from_ns, INT64_MAX, [&](const ledger_entry& e) {
+      if (concerns(e, from_ns, to_ns) && !told.contains({record_identity{e.origin, e.seq}, e.kind}))
+        each(e);
+    });
+    if (!read) {
+      metrics_.count_damaged("ledger");
+      spdlog::error("store: the ledger of partition {}: {}", to_string(id), read.error().message);
+    }
+  }
+  return ok();
+}
+
+result<void> embedded_engine::log_identities(
+    const std::function<void(const record_identity&, record_kind, std::string_view)>& each) {
+  for (const auto& log : logs()) {
+    BOOST_OUTCOME_TRY(reader, log->read());
+    BOOST_OUTCOME_TRYV(reader.each_chunk([&](std::uint64_t, bytes_view chunk) -> result<void> {
+      (void)for_each_entry(chunk, [&](const entry_view& entry, std::size_t) {
+        if (entry.kind != entry_kind::append)
+          return;
+        const auto from = decode_envelope(entry.head);
+        if (!from)
+          return;
+        (void)for_each_record(entry.body, [&](const record_view& record, std::size_t) {
+          each({from.value().origin, record.seq}, record.kind, record.host);
+        });
+      });
+      return ok();
+    }));
+  }
+  return ok();
+}
+
+engine_usage embedded_engine::usage() const {
+  engine_usage u;
+  u.log_bytes = total_log_bytes();
+  u.disk_bytes = disk_bytes(config_.directory);
+  u.partitions = partitions_.size();
+  u.samples = partitions_.samples();
+  std::set<std::pair<std::pair<std::string_view, std::string_view>, set_hash>> seen;
+  const auto all = logs();
+  all.back()->with_index([&](const log_index& index) {
+    for (const auto& source : index.sources())
+      for (const auto& set : source->sets)
+        if (seen.insert({{source->site, source->host}, set->hash()}).second)
+          u.series += set->count();
+  });
+  return u;
+}
+
+result<void> embedded_engine::select(const promql::select_request& request,
+                                     const std::function<void(const promql::series_view&)>& each) {
+  return selection{snapshot(INT64_MIN, INT64_MAX), partitions_, metrics_, request}.select(each);
+}
+
+result<void> embedded_engine::series(const promql::select_request& request,
+                                     const std::function<void(const labels&)>& each) {
+  return selection{snapshot(INT64_MIN, INT64_MAX), partitions_, metrics_, request}.series(each);
+}
+
+result<std::vector<std::string>> embedded_engine::label_names(const promql::select_request& request) {
+  return selection{snapshot(INT64_MIN, INT64_MAX), partitions_, metrics_, request}.label_names();
+}
+
+result<std::vector<std::string>> embedded_engine::label_values(std::string_view name,
+                                                               const promql::select_request& request) {
+  return selection{snapshot(INT64_MIN, INT64_MAX), partitions_, metrics_, request}.label_values(name);
+}
+
+result<std::vector<promql::family_metadata>> embedded_engine::metadata() {
+  // Of the newest partition and the logs: what older ones knew is told by those that go on.
+  promql::select_request everything;
+  everything.from_ms = INT64_MIN;
+  everything.to_ms = INT64_MAX;
+  auto from = snapshot(INT64_MIN, INT64_MAX);
+  if (from.partitions.size() > set_partitions_max)
+    from.partitions.resize(set_partitions_max);
+  return selection{std::move(from), partitions_, metrics_, everything}.metadata();
+}
+
+} // namespace skerry::cloud

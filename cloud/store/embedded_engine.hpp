@@ -1,0 +1,123 @@
+#pragma once
+
+// The embedded engine: a write-ahead log of LMDB environments, an index over it in memory, partitions by
+// time.
+//
+// Threads: one writer commits groups and rotates the log; one sealer turns closed logs into partitions and
+// applies retention; callers query. Lock order: queue, then logs; neither is held over I/O.
+
+#include "actors/node/clock.hpp"
+#include "cloud/store/directory.hpp"
+#include "cloud/store/engine.hpp"
+#include "cloud/store/log_env.hpp"
+#include "cloud/store/partitions.hpp"
+#include "cloud/store/set_cache.hpp"
+
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <set>
+#include <thread>
+
+namespace skerry::cloud {
+
+// What tests put in the place of the real thing.
+struct embedded_hooks {
+  clock_source* clock = &system_clock();
+  std::function<void(const char* step)> seal_step; // on the sealing thread, between its steps
+};
+
+[[nodiscard]] result<std::unique_ptr<engine>>
+open_embedded_engine(embedded_config config, prometheus::Registry& metrics, embedded_hooks hooks);
+
+class embedded_engine final : public engine {
+public:
+  embedded_engine(embedded_config config, prometheus::Registry& metrics, embedded_hooks hooks,
+                  directory_lock lock);
+  ~embedded_engine() override; // commits what is queued; does not seal
+  [[nodiscard]] result<void> start();
+
+  void append(append_request request, std::function<void(result<void>)> done) override;
+  void put_state(std::vector<state_update> updates, std::function<void(result<void>)> done) override;
+  result<void> scan_state(std::string_view prefix,
+                          const std::function<void(std::string_view, std::string_view)>& each) override;
+  series_set_ptr find_set(edge_id edge, const set_hash& hash) override;
+  result<void> ledger(std::int64_t from_ns, std::int64_t to_ns,
+                      const std::function<void(const ledger_entry&)>& each) override;
+  result<void> log_identities(
+      const std::function<void(const record_identity&, record_kind, std::string_view)>& each) override;
+  [[nodiscard]] engine_usage usage() const override;
+  void flush() override;
+
+  result<void> select(const promql::select_request& request,
+                      const std::function<void(const promql::series_view&)>& each) override;
+  result<void> series(const promql::select_request& request,
+                      const std::function<void(const labels&)>& each) override;
+  result<std::vector<std::string>> label_names(const promql::select_request& request) override;
+  result<std::vector<std::string>> label_values(std::string_view name,
+                                                const promql::select_request& request) override;
+  result<std::vector<promql::family_metadata>> metadata() override;
+
+private:
+  using callback = std::function<void(result<void>)>;
+  using log_list = std::vector<std::shared_ptr<log_env>>;
+  struct queued {
+    append_request request;
+    callback done;
+    std::size_t bytes = 0;
+    bool rotate = false;
+  };
+
+  // opening (embedded_open.cpp)
+  result<void> open_logs();
+  result<std::shared_ptr<log_env>> open_log(std::uint64_t number);
+
+  // writing (embedded_writer.cpp)
+  void enqueue(queued item, bool bounded);
+  void write_loop();
+  void write_group(std::vector<queued>& group);
+  result<void> rotate();
+  [[nodiscard]] std::vector<state_pair> all_state() const;
+  void apply_state(std::span<const state_pair> pairs);
+  [[nodiscard]] std::uint64_t total_log_bytes() const;
+  [[nodiscard]] bool current_is_old() const;
+
+  // sealing (embedded_sealer.cpp)
+  void seal_loop();
+  [[nodiscard]] std::shared_ptr<log_env> oldest_closed() const;
+  result<void> seal(const std::shared_ptr<log_env>& log);
+
+  // reading (embedded_engine.cpp)
+  [[nodiscard]] log_list logs() const;
+  [[nodiscard]] struct store_snapshot snapshot(std::int64_t from_ns, std::int64_t to_ns) const;
+  series_set_ptr find_stored_set(const set_key& key);
+
+  const embedded_config config_;
+  const embedded_hooks hooks_;
+  directory_lock lock_;
+  store_metrics metrics_;
+  partition_catalog partitions_;
+  set_registry registry_;
+  set_cache sets_;
+
+  mutable std::mutex logs_mutex_;
+  std::condition_variable logs_changed_;
+  log_list logs_; // ascending; the last is open for writing
+  std::uint64_t seal_failures_ = 0;
+  bool stop_sealing_ = false;
+
+  mutable std::shared_mutex state_mutex_;
+  std::map<std::string, std::string, std::less<>> state_;
+
+  std::mutex queue_mutex_;
+  std::condition_variable queue_changed_;
+  std::deque<queued> queue_;
+  std::size_t queue_bytes_ = 0;
+  bool stop_writing_ = false;
+
+  std::map<shard_id, std::uint64_t> fences_; // writer's
+  std::thread writer_;
+  std::thread sealer_;
+};
+
+} // namespace skerry::cloud

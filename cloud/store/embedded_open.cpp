@@ -1,0 +1,181 @@
+// Opening: lock, format, logs. Damaged logs are salvaged here.
+
+#include "cloud/store/embedded_engine.hpp"
+#include "cloud/store/page_check.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <charconv>
+
+namespace skerry::cloud {
+
+namespace {
+
+constexpr std::string_view salvage_suffix = ".salvage"; // a copy being made; started over after a crash
+constexpr std::string_view fence_prefix = "engine/fence/";
+
+std::optional<std::uint64_t> parse_number(std::string_view name) {
+  std::uint64_t n = 0;
+  const auto [end, ec] = std::from_chars(name.data(), name.data() + name.size(), n);
+  return ec == std::errc{} && end == name.data() + name.size() && !name.empty() ? std::optional{n}
+                                                                                : std::nullopt;
+}
+
+} // namespace
+
+std::filesystem::path log_directory(const embedded_config& config, std::uint64_t number) {
+  return config.directory / "log" / fmt::format("{:010}", number);
+}
+
+std::uint64_t log_map_bytes(const embedded_config& config) {
+  return config.log_segment_bytes * 2 + (std::uint64_t{1} << 30); // address space, not disk
+}
+
+result<void> embedded_config::validate() const {
+  const auto bad = [](std::string what) { return fail(errc::invalid_argument, std::move(what)); };
+  if (directory.empty())
+    return bad("the store needs a directory");
+  if (retention.count() < 0)
+    return bad("the retention must not be negative; 0 keeps everything");
+  if (partition_span < std::chrono::minutes{1} || partition_span > std::chrono::hours{24 * 366}
+      || partition_span.count() % 1'000'000'000 != 0)
+    return bad("a partition's span must be whole seconds between a minute and a year");
+  if (log_segment_bytes < (64 << 10) || log_bytes_max < log_segment_bytes * 2)
+    return bad("a log segment needs 64 KiB or more, and the whole log room for two");
+  if (log_age_max < std::chrono::seconds{1} || partitions_open_max == 0 || queue_requests_max == 0
+      || queue_bytes_max < (1 << 20))
+    return bad(
+        "the log's age, the partitions kept open and the queue must be positive (the queue 1 MiB or more)");
+  return ok();
+}
+
+result<std::unique_ptr<engine>> open_embedded_engine(embedded_config config, prometheus::Registry& metrics,
+                                                     embedded_hooks hooks) {
+  BOOST_OUTCOME_TRYV(config.validate());
+  BOOST_OUTCOME_TRY(lock, directory_lock::take(config.directory));
+  BOOST_OUTCOME_TRYV(check_format(config.directory));
+  auto made =
+      std::make_unique<embedded_engine>(std::move(config), metrics, std::move(hooks), std::move(lock));
+  BOOST_OUTCOME_TRYV(made->start());
+  return std::unique_ptr<engine>{std::move(made)};
+}
+
+result<std::unique_ptr<engine>> open_embedded_engine(embedded_config config, prometheus::Registry& metrics) {
+  return open_embedded_engine(std::move(config), metrics, embedded_hooks{});
+}
+
+result<void> embedded_engine::start() {
+  BOOST_OUTCOME_TRYV(partitions_.load());
+  BOOST_OUTCOME_TRYV(open_logs());
+  for (const auto& [key, value] : state_)
+    if (key.starts_with(fence_prefix))
+      if (const auto shard = parse_number(std::string_view{key}.substr(fence_prefix.size())))
+        if (const auto fence = parse_number(value)) {
+          auto& have = fences_[static_cast<shard_id>(*shard)];
+          have = std::max(have, *fence);
+        }
+  writer_ = std::thread{[this] { write_loop(); }};
+  sealer_ = std::thread{[this] { seal_loop(); }};
+  return ok();
+}
+
+result<void> embedded_engine::open_logs() {
+  const auto root = config_.directory / "log";
+  BOOST_OUTCOME_TRYV(make_directory(root));
+  BOOST_OUTCOME_TRY(names, list_directory(root));
+  std::set<std::uint64_t> numbers;
+  for (const auto& name : names) {
+    if (name.ends_with(deleted_suffix) || name.ends_with(salvage_suffix))
+      remove_directory(root / name);
+    else if (const auto number = parse_number(name))
+      numbers.insert(*number);
+    else
+      spdlog::warn("store: {} is no log and is left alone", (root / name).string());
+  }
+  // A log that was being salvaged when the process ended lies in damaged/ under its old name, its copy was
+  // removed above: taken up again.
+  bool usable = false;
+  for (const auto number : numbers) {
+    auto log = open_log(number);
+    if (!log)
+      return log.error();
+    if (!log.value()) {
+      usable = false;
+      continue;
+    }
+    // Nothing is added to a log in which damage was found.
+    usable = log.value()->damage().bytes == 0 && log.value()->bytes() < config_.log_segment_bytes;
+    logs_.push_back(std::move(log.value()));
+  }
+  if (!usable) {
+    if (numbers.empty() || logs_.empty() || logs_.back()->number() < *numbers.rbegin()) {
+      const auto number = numbers.empty() ? 1 : *numbers.rbegin() + 1;
+      BOOST_OUTCOME_TRY(log, log_env::create(log_directory(config_, number), number, log_map_bytes(config_)));
+      log_batch batch{*log, registry_};
+      batch.add_reset();
+      batch.add_state(all_state());
+      BOOST_OUTCOME_TRYV(batch.commit());
+      logs_.push_back(std::move(log));
+    } else {
+      BOOST_OUTCOME_TRYV(rotate());
+    }
+  }
+  metrics_.log_environments.Set(static_cast<double>(logs_.size()));
+  metrics_.log_bytes.Set(static_cast<double>(total_log_bytes()));
+  return ok();
+}
+
+// Null where nothing of it could be kept.
+result<std::shared_ptr<log_env>> embedded_engine::open_log(std::uint64_t number) {
+  const auto directory = log_directory(config_, number);
+  const auto map_bytes = log_map_bytes(config_);
+  std::error_code ec;
+  std::filesystem::remove(directory / "lock.mdb", ec); // left by a process that is gone: LOCK says so
+  log_replay replay;
+  replay.reset = [this] { state_.clear(); };
+  replay.state = [this](const state_pair& pair) { apply_state({&pair, 1}); };
+  replay.fence = [this](const envelope& from) {
+    auto& have = fences_[from.shard];
+    have = std::max(have, from.fence);
+  };
+  page_check_options options;
+  options.skip_large = ""; // chunks: their entries are checked as they are read
+  auto checked = check_pages(directory / "data.mdb", options);
+  if (!checked && checked.error().code != errc::corrupt)
+    return checked.error();
+  if (!checked) {
+    metrics_.count_damaged("log");
+    spdlog::error("store: {}; what can be read of it is copied", checked.error().message);
+    auto copy = directory;
+    copy += salvage_suffix;
+    const auto records = salvage_log(directory / "data.mdb", copy, map_bytes);
+    if (!records)
+      return records.error();
+    const auto kept = set_aside(directory, config_.directory / "damaged");
+    if (kept.empty())
+      return fail(errc::io, fmt::format("cannot move the damaged {} away", directory.string()));
+    std::filesystem::rename(copy, directory, ec);
+    if (ec)
+      return fail(errc::io, fmt::format("cannot rename {}: {}", copy.string(), ec.message()));
+    spdlog::warn("store: {} records of log {} are kept; the damaged file is {}", records.value(), number,
+                 kept.string());
+  }
+  auto log = log_env::open(directory, number, map_bytes, registry_, replay);
+  if (!log) {
+    if (log.error().code != errc::corrupt)
+      return log;
+    metrics_.count_damaged("log");
+    spdlog::error("store: {} cannot be read ({}) and is moved away", directory.string(), log.error().message);
+    set_aside(directory, config_.directory / "damaged");
+    return std::shared_ptr<log_env>{};
+  }
+  if (const auto damage = log.value()->damage(); damage.bytes != 0 || damage.records != 0) {
+    metrics_.count_damaged("record", static_cast<double>(std::max<std::uint64_t>(1, damage.records)));
+    spdlog::error("store: log {} has {} damaged bytes and {} records that cannot be used; the rest is kept",
+                  number, damage.bytes, damage.records);
+  }
+  return log;
+}
+
+} // namespace skerry::cloud

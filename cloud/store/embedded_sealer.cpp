@@ -1,0 +1,119 @@
+// The sealer's thread: closed logs become partitions; retention.
+
+#include "cloud/store/embedded_engine.hpp"
+#include "cloud/store/sealer.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace skerry::cloud {
+
+namespace {
+
+constexpr int sealer_niceness = 10;
+constexpr auto retention_check = std::chrono::minutes{1};
+constexpr auto retry_max = std::chrono::seconds{30};
+
+} // namespace
+
+std::shared_ptr<log_env> embedded_engine::oldest_closed() const {
+  const std::lock_guard lock{logs_mutex_};
+  return logs_.size() > 1 ? logs_.front() : nullptr;
+}
+
+void embedded_engine::seal_loop() {
+  // This thread alone gives way to the others.
+  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), sealer_niceness);
+  const auto stopping = [this] {
+    const std::lock_guard lock{logs_mutex_};
+    return stop_sealing_;
+  };
+  partitions_.scrub([&] { return stopping() || oldest_closed() != nullptr; });
+  auto retry = std::chrono::seconds{1};
+  while (!stopping()) {
+    if (const auto log = oldest_closed()) {
+      auto sealed = seal(log);
+      std::unique_lock lock{logs_mutex_};
+      if (sealed) {
+        retry = std::chrono::seconds{1};
+        continue;
+      }
+      ++seal_failures_;
+      logs_changed_.notify_all();
+      metrics_.seal_failures.Increment();
+      spdlog::error("store: sealing log {} failed, trying again in {} s: {}", log->number(), retry.count(),
+                    sealed.error().message);
+      logs_changed_.wait_for(lock, retry, [&] { return stop_sealing_; });
+      retry = std::min(retry * 2, std::chrono::seconds{retry_max});
+      continue;
+    }
+    if (config_.retention.count() > 0)
+      partitions_.expire(hooks_.clock->wall_ns() - config_.retention.count());
+    std::unique_lock lock{logs_mutex_};
+    logs_changed_.wait_for(lock, retention_check, [&] { return stop_sealing_ || logs_.size() > 1; });
+  }
+}
+
+result<void> embedded_engine::seal(const std::shared_ptr<log_env>& log) {
+  std::set<std::uint64_t> live;
+  for (const auto& each : logs())
+    live.insert(each->id());
+  seal_settings settings;
+  settings.partition_span_s =
+      std::chrono::duration_cast<std::chrono::seconds>(config_.partition_span).count();
+  settings.now_ns = hooks_.clock->wall_ns();
+  settings.retention_ns = config_.retention.count();
+  settings.hook = hooks_.seal_step;
+  BOOST_OUTCOME_TRYV(seal_log(*log, partitions_, metrics_, live, settings));
+  if (settings.hook)
+    settings.hook("log sealed");
+  // Its partitions answer for it from here on.
+  {
+    const std::lock_guard lock{logs_mutex_};
+    std::erase(logs_, log);
+    metrics_.log_environments.Set(static_cast<double>(logs_.size()));
+  }
+  remove_directory(log->directory());
+  if (settings.hook)
+    settings.hook("log deleted");
+  metrics_.log_bytes.Set(static_cast<double>(total_log_bytes()));
+  logs_changed_.notify_all();
+  return ok();
+}
+
+void embedded_engine::flush() {
+  std::uint64_t through = 0;
+  std::uint64_t failures = 0;
+  {
+    // Behind everything that is queued.
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool done = false;
+    queued marker;
+    marker.rotate = true;
+    marker.done = [&](const result<void>&) {
+      const std::lock_guard lock{mutex};
+      done = true;
+      changed.notify_all();
+    };
+    {
+      const std::lock_guard logs{logs_mutex_};
+      failures = seal_failures_;
+    }
+    enqueue(std::move(marker), false);
+    std::unique_lock lock{mutex};
+    changed.wait(lock, [&] { return done; });
+  }
+  std::unique_lock lock{logs_mutex_};
+  through = logs_.back()->number();
+  logs_changed_.wait(lock, [&] {
+    return stop_sealing_ || logs_.front()->number() >= through || seal_failures_ != failures;
+  });
+}
+
+} // namespace skerry::cloud

@@ -1,0 +1,270 @@
+// The writer's thread: group commits and rotation.
+
+#include "cloud/store/embedded_engine.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+namespace skerry::cloud {
+
+std::filesystem::path log_directory(const embedded_config& config, std::uint64_t number);
+std::uint64_t log_map_bytes(const embedded_config& config);
+
+namespace {
+
+constexpr std::size_t group_bytes_max = 8 << 20;
+constexpr std::size_t group_requests_max = 8192;
+constexpr std::size_t request_overhead_bytes = 256;
+constexpr std::size_t state_entry_bytes_max = 1 << 20; // of a snapshot, per entry
+constexpr auto idle_check = std::chrono::seconds{1};
+
+void finish(std::function<void(result<void>)>& done, const result<void>& how) {
+  if (done)
+    done(how);
+}
+
+} // namespace
+
+void embedded_engine::append(append_request request, callback done) {
+  std::size_t bytes = request_overhead_bytes;
+  for (const auto& r : request.records)
+    bytes += r.bytes.size();
+  for (const auto& s : request.state)
+    bytes += s.key.size() + s.value.size();
+  enqueue({std::move(request), std::move(done), bytes, false}, true);
+}
+
+void embedded_engine::put_state(std::vector<state_update> updates, callback done) {
+  append_request request;
+  request.state = std::move(updates);
+  request.fence = 0; // of no shard
+  append(std::move(request), std::move(done));
+}
+
+void embedded_engine::enqueue(queued item, bool bounded) {
+  result<void> refused = ok();
+  {
+    const std::lock_guard lock{queue_mutex_};
+    if (stop_writing_)
+      refused = fail(errc::unavailable, "the store is shutting down");
+    else if (bounded
+             && (queue_.size() >= config_.queue_requests_max
+                 || queue_bytes_ + item.bytes > config_.queue_bytes_max))
+      refused =
+          fail(errc::exhausted, fmt::format("the store's queue is full ({} requests, {} bytes); retry later",
+                                            queue_.size(), queue_bytes_));
+    else {
+      queue_bytes_ += item.bytes;
+      queue_.push_back(std::move(item));
+    }
+  }
+  if (!refused) {
+    metrics_.appends_refused.Increment();
+    finish(item.done, refused);
+    return;
+  }
+  queue_changed_.notify_one();
+}
+
+std::uint64_t embedded_engine::total_log_bytes() const {
+  const std::lock_guard lock{logs_mutex_};
+  std::uint64_t bytes = 0;
+  for (const auto& log : logs_)
+    bytes += log->bytes();
+  return bytes;
+}
+
+bool embedded_engine::current_is_old() const {
+  const std::lock_guard lock{logs_mutex_};
+  const auto& current = logs_.back();
+  return hooks_.clock->monotonic_ns() - current->created_ns() > config_.log_age_max.count()
+         && !current->empty();
+}
+
+void embedded_engine::write_loop() {
+  bool told_full = false;
+  for (;;) {
+    std::vector<queued> group;
+    bool rotate_after = false;
+    {
+      std::unique_lock lock{queue_mutex_};
+      queue_changed_.wait_for(lock, idle_check, [&] { return stop_writing_ || !queue_.empty(); });
+      if (queue_.empty() && stop_writing_)
+        return;
+      const bool full = total_log_bytes() >= config_.log_bytes_max;
+      if (full && !queue_.front().rotate && !queue_.empty()) {
+        if (!told_full)
+          spdlog::warn("store: the write-ahead log has reached {} bytes; appends wait until some is sealed",
+                       config_.log_bytes_max);
+        told_full = true;
+        if (stop_writing_) {
+          for (auto& item : queue_)
+            finish(item.done, fail(errc::unavailable, "the store is shutting down"));
+          queue_.clear();
+          return;
+        }
+        lock.unlock();
+        // Everything but what is being written goes to the sealer.
+        if (oldest_closed() == nullptr)
+          if (const auto rotated = rotate(); !rotated)
+            spdlog::error("store: {}", rotated.error().message);
+        std::unique_lock logs{logs_mutex_};
+        logs_changed_.wait_for(logs, std::chrono::milliseconds{100});
+        continue;
+      }
+      told_full = told_full && full;
+      std::size_t bytes = 0;
+      while (!queue_.empty() && group.size() < group_requests_max
+             && (group.empty() || bytes < group_bytes_max) && !rotate_after) {
+        bytes += queue_.front().bytes;
+        queue_bytes_ -= queue_.front().bytes;
+        rotate_after = queue_.front().rotate;
+        group.push_back(std::move(queue_.front()));
+        queue_.pop_front();
+      }
+      metrics_.queue_requests.Set(static_cast<double>(queue_.size()));
+      metrics_.queue_bytes.Set(static_cast<double>(queue_bytes_));
+    }
+    auto marker = rotate_after ? std::move(group.back()) : queued{};
+    if (rotate_after)
+      group.pop_back();
+    if (!group.empty())
+      write_group(group);
+    bool large = false;
+    {
+      const std::lock_guard lock{logs_mutex_};
+      large = logs_.back()->bytes() >= config_.log_segment_bytes;
+      rotate_after = rotate_after && !logs_.back()->empty();
+    }
+    result<void> rotated = ok();
+    if (large || rotate_after || current_is_old())
+      rotated = rotate();
+    if (!rotated)
+      spdlog::error("store: cannot begin a new log: {}", rotated.error().message);
+    finish(marker.done, rotated);
+  }
+}
+
+void embedded_engine::write_group(std::vector<queued>& group) {
+  std::shared_ptr<log_env> current;
+  log_list all = logs();
+  current = all.back();
+  log_batch batch{*current, registry_};
+  std::vector<result<void>> results;
+  results.reserve(group.size());
+  std::map<shard_id, std::uint64_t> fences;
+  std::uint64_t committed_bytes = 0;
+  for (auto& item : group) {
+    auto& request = item.request;
+    if (request.fence != 0) {
+      auto& fence = fences.try_emplace(request.shard, fences_[request.shard]).first->second;
+      if (request.fence < fence) {
+        results.push_back(
+            fail(errc::forbidden, fmt::format("shard {} is owned by epoch {}, the append is of {}",
+                                              request.shard, fence, request.fence)));
+        continue;
+      }
+      if (request.fence > std::max<std::uint64_t>(fence, 1))
+        request.state.push_back(
+            {fmt::format("engine/fence/{}", request.shard), std::to_string(request.fence)});
+      fence = request.fence;
+    }
+    // Held by any log: the same run may come again under another owner or after a lost answer.
+    std::vector<range_set> held;
+    for (const auto& log : all)
+      log->with_index([&](const log_index& index) {
+        if (const auto it = index.stored.find(request.origin); it != index.stored.end())
+          held.push_back(it->second);
+      });
+    const auto repeated = [&](const record_view& record) {
+      return std::any_of(held.begin(), held.end(),
+                         [&](const range_set& r) { return r.contains(record.seq); });
+    };
+    auto added = batch.add(request, repeated, [&](const set_hash& hash) {
+      return find_stored_set({request.origin.edge, hash});
+    });
+    if (added)
+      committed_bytes += item.bytes;
+    results.push_back(std::move(added));
+  }
+  const auto began = std::chrono::steady_clock::now();
+  auto committed = batch.commit();
+  metrics_.commit_seconds.Observe(
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
+  if (committed) {
+    metrics_.commits.Increment();
+    metrics_.appended_bytes.Increment(static_cast<double>(committed_bytes));
+    metrics_.repeated_records.Increment(static_cast<double>(batch.repeated()));
+    for (std::size_t i = 0; i < group.size(); ++i)
+      if (results[i]) {
+        std::vector<state_pair> pairs;
+        for (const auto& s : group[i].request.state)
+          pairs.emplace_back(s.key, s.value);
+        apply_state(pairs);
+      }
+    for (const auto& [shard, fence] : fences)
+      fences_[shard] = fence;
+  } else {
+    spdlog::error("store: a commit to log {} failed: {}", current->number(), committed.error().message);
+  }
+  metrics_.log_bytes.Set(static_cast<double>(total_log_bytes()));
+  for (std::size_t i = 0; i < group.size(); ++i) {
+    const auto& how = results[i] ? committed : results[i];
+    (how ? metrics_.appends : metrics_.appends_failed).Increment();
+    finish(group[i].done, how);
+    group[i].request = {}; // the bytes may go
+  }
+}
+
+std::vector<state_pair> embedded_engine::all_state() const {
+  // Changed by this thread alone: the views stay valid.
+  return {state_.begin(), state_.end()};
+}
+
+void embedded_engine::apply_state(std::span<const state_pair> pairs) {
+  const std::unique_lock lock{state_mutex_};
+  for (const auto& [key, value] : pairs) {
+    if (!value.empty())
+      state_.insert_or_assign(std::string{key}, std::string{value});
+    else if (const auto it = state_.find(key); it != state_.end())
+      state_.erase(it);
+  }
+}
+
+// The new log begins with all state, so that the ones before it can be deleted.
+result<void> embedded_engine::rotate() {
+  std::uint64_t number = 0;
+  {
+    const std::lock_guard lock{logs_mutex_};
+    number = logs_.back()->number() + 1;
+  }
+  const auto directory = log_directory(config_, number);
+  BOOST_OUTCOME_TRY(log, log_env::create(directory, number, log_map_bytes(config_)));
+  log_batch batch{*log, registry_};
+  batch.add_reset();
+  const auto state = all_state();
+  for (std::size_t from = 0; from < state.size();) {
+    std::size_t bytes = 0;
+    auto to = from;
+    while (to < state.size() && bytes < state_entry_bytes_max) {
+      bytes += state[to].first.size() + state[to].second.size();
+      ++to;
+    }
+    batch.add_state({state.data() + from, to - from});
+    from = to;
+  }
+  if (auto committed = batch.commit(); !committed) {
+    log.reset();
+    remove_directory(directory);
+    return committed;
+  }
+  const std::lock_guard lock{logs_mutex_};
+  logs_.push_back(std::move(log));
+  metrics_.log_environments.Set(static_cast<double>(logs_.size()));
+  logs_changed_.notify_all();
+  return ok();
+}
+
+} // namespace skerry::cloud

@@ -1,0 +1,424 @@
+#include "cloud/store/log_env.hpp"
+
+#include "actors/node/clock.hpp"
+#include "cloud/store/mapped_file.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+namespace skerry::cloud {
+
+namespace {
+
+bytes_view key_of(const std::uint64_t& chunk) noexcept { return std::as_bytes(std::span{&chunk, 1}); }
+
+bool is_note(record_kind kind) noexcept {
+  return kind != record_kind::frame && kind != record_kind::watermark;
+}
+
+// Records of a body, and where the index puts them.
+struct indexed {
+  log_index& index;
+  frame sections;
+
+  // False where the record cannot be used.
+  bool add(const envelope& from, const record_view& record, log_place entry, std::uint32_t offset) {
+    if (record.kind == record_kind::frame) {
+      if (!decode_frame_sections(record.payload, sections))
+        return false;
+      auto* source = index.source_of(from.tenant, from.site, record.host, from.origin.edge, sections);
+      if (source == nullptr)
+        return false;
+      index.add(*source, {sections.time_ns, {entry.chunk, offset}});
+    } else if (is_note(record.kind)) {
+      index.notes.push_back({record.time_ns, entry, offset});
+    }
+    if (record.kind != record_kind::tombstone)
+      index.stored[from.origin].add({record.seq, record.seq});
+    return true;
+  }
+};
+
+} // namespace
+
+compact_set_ptr set_registry::compact(const series_set& set) {
+  const std::lock_guard lock{mutex_};
+  auto& slot = sets_[set.hash];
+  auto have = slot.lock();
+  if (!have) {
+    have = std::make_shared<const compact_set>(table_, set);
+    slot = have;
+    if (sets_.size() > sweep_at_) {
+      std::erase_if(sets_, [](const auto& each) { return each.second.expired(); });
+      sweep_at_ = std::max<std::size_t>(1024, sets_.size() * 2);
+    }
+  }
+  return have;
+}
+
+compact_set_ptr set_registry::find(const set_hash& hash) const {
+  const std::lock_guard lock{mutex_};
+  const auto it = sets_.find(hash);
+  return it == sets_.end() ? nullptr : it->second.lock();
+}
+
+result<std::shared_ptr<log_env>> log_env::create(const std::filesystem::path& directory, std::uint64_t number,
+                                                 std::uint64_t map_bytes) {
+  std::shared_ptr<log_env> log{new log_env};
+  log->directory_ = directory;
+  log->number_ = number;
+  log->id_ = system_random().next();
+  log->created_ns_ = system_clock().monotonic_ns();
+  BOOST_OUTCOME_TRY(env, lmdb_env::open(directory, map_bytes, 0));
+  log->env_ = std::move(env);
+  const lmdb_env::database_request main_database{nullptr, MDB_INTEGERKEY, &log->db_};
+  BOOST_OUTCOME_TRYV(log->env_->databases({&main_database, 1}));
+  return log;
+}
+
+result<std::shared_ptr<log_env>> log_env::open(const std::filesystem::path& directory, std::uint64_t number,
+                                               std::uint64_t map_bytes, set_registry& sets,
+                                               const log_replay& replay) {
+  BOOST_OUTCOME_TRY(log, create(directory, number, map_bytes));
+  BOOST_OUTCOME_TRYV(log->scan(sets, replay));
+  return log;
+}
+
+result<void> log_env::scan(set_registry& sets, const log_replay& replay) {
+  BOOST_OUTCOME_TRY(reader, read());
+  indexed into{index_, {}};
+  bool newer = false;
+  auto scanned = reader.each_chunk([&](std::uint64_t key, bytes_view chunk) -> result<void> {
+    next_chunk_ = key + 1;
+    const auto chunk_key = static_cast<std::uint32_t>(key);
+    damage_.bytes += for_each_entry(chunk, [&](const entry_view& entry, std::size_t at) {
+      const log_place place{chunk_key, static_cast<std::uint32_t>(at)};
+      id_ = entry.log;
+      next_serial_ = std::max(next_serial_, entry.serial + 1);
+      switch (entry.kind) {
+      case entry_kind::append: {
+        const auto from = decode_envelope(entry.head);
+        if (!from) {
+          damage_.bytes += entry.bytes;
+          return;
+        }
+        if (replay.fence)
+          replay.fence(from.value());
+        const auto body_at = at + entry_header_bytes + entry.head.size();
+        damage_.bytes += for_each_record(entry.body, [&](const record_view& record, std::size_t offset) {
+          if (!into.add(from.value(), record, place, static_cast<std::uint32_t>(body_at + offset)))
+            ++damage_.records;
+        });
+        return;
+      }
+      case entry_kind::set: {
+        const auto head = decode_set_entry(entry.head);
+        if (!head)
+          return;
+        auto compact = sets.find(head.value().hash);
+        if (!compact) {
+          const auto set = unpack_set(head.value().hash, head.value().plain_bytes, head.value().packed);
+          if (!set) {
+            damage_.bytes += entry.bytes;
+            return;
+          }
+          compact = sets.compact(*set.value());
+        }
+        index_.sets.emplace(set_key{head.value().edge, head.value().hash},
+                            log_set{place, std::move(compact)});
+        return;
+      }
+      case entry_kind::reset:
+        if (replay.reset)
+          replay.reset();
+        return;
+      case entry_kind::state:
+        if (replay.state)
+          (void)decode_state(entry.head, replay.state);
+        return;
+      case entry_kind::start: return;
+      }
+      newer = true;
+    });
+    return ok();
+  });
+  if (!scanned)
+    return scanned;
+  if (newer)
+    spdlog::warn("store: log {} holds entries of a kind that this build does not know; they are left out",
+                 number_);
+  bytes_ = env_->used_bytes();
+  return ok();
+}
+
+bool log_env::empty() const {
+  const std::shared_lock lock{mutex_};
+  return index_.frames == 0 && index_.notes.empty();
+}
+
+result<log_reader> log_env::read() const {
+  BOOST_OUTCOME_TRY(txn, env_->read());
+  return log_reader{*this, std::move(txn), db_};
+}
+
+result<series_set_ptr> log_env::find_set(const set_key& key) const {
+  log_place at;
+  {
+    const std::shared_lock lock{mutex_};
+    const auto it = index_.sets.find(key);
+    if (it == index_.sets.end())
+      return series_set_ptr{};
+    at = it->second.entry;
+  }
+  BOOST_OUTCOME_TRY(reader, read());
+  BOOST_OUTCOME_TRY(entry, reader.entry(at));
+  BOOST_OUTCOME_TRY(head, decode_set_entry(entry.head));
+  return unpack_set(head.hash, head.plain_bytes, head.packed);
+}
+
+result<bytes_view> log_reader::chunk(std::uint32_t key) {
+  if (key == last_key_ && !last_.empty())
+    return last_;
+  const std::uint64_t wide = key;
+  BOOST_OUTCOME_TRY(found, txn_.get(db_, key_of(wide)));
+  if (!found)
+    return fail(errc::corrupt, fmt::format("chunk {} of log {} is gone", key, log_->number()));
+  last_key_ = key;
+  last_ = *found;
+  return last_;
+}
+
+result<record_view> log_reader::record(const log_place& at) {
+  BOOST_OUTCOME_TRY(bytes, chunk(at.chunk));
+  if (at.offset >= bytes.size())
+    return fail(errc::corrupt, "a record lies outside its chunk");
+  return decode_record(bytes.subspan(at.offset));
+}
+
+result<entry_view> log_reader::entry(const log_place& at) {
+  BOOST_OUTCOME_TRY(bytes, chunk(at.chunk));
+  if (at.offset >= bytes.size())
+    return fail(errc::corrupt, "an entry lies outside its chunk");
+  return decode_entry(bytes.subspan(at.offset));
+}
+
+result<void> log_reader::each_chunk(const std::function<result<void>(std::uint64_t, bytes_view)>& each) {
+  BOOST_OUTCOME_TRY(cursor, lmdb_cursor::open(txn_, db_));
+  for (auto op = MDB_FIRST;; op = MDB_NEXT) {
+    BOOST_OUTCOME_TRY(item, cursor.move(op));
+    if (!item)
+      return ok();
+    std::uint64_t key = 0;
+    if (item->key.size() == sizeof key)
+      std::memcpy(&key, item->key.data(), sizeof key);
+    BOOST_OUTCOME_TRYV(each(key, item->value));
+  }
+}
+
+void log_batch::add_piece(entry_kind kind, bytes_view head, std::size_t body_bytes) {
+  piece p;
+  p.scratch_at = scratch_.size();
+  encode_entry(kind, log_.id_, log_.next_serial_ + pieces_.size(), head, body_bytes, scratch_);
+  p.scratch_bytes = scratch_.size() - p.scratch_at;
+  p.body_bytes = body_bytes;
+  p.records_from = p.records_to = records_.size();
+  bytes_ += p.scratch_bytes + body_bytes;
+  pieces_.push_back(p);
+}
+
+result<void> log_batch::add(const append_request& request,
+                            const std::function<bool(const record_view&)>& repeated,
+                            const std::function<series_set_ptr(const set_hash&)>& find) {
+  // Everything that can be refused is looked at before anything is added. What is made on the way (sources
+  // without frames, sets) does no harm.
+  std::vector<std::pair<const record_view*, head_source*>> keep;
+  std::vector<std::int64_t> times;
+  std::vector<series_set_ptr> fresh;
+  std::unordered_map<set_key, log_set, set_key_hash> fresh_sets;
+  std::size_t body_bytes = 0;
+  for (const auto& record : request.records) {
+    if (record.bytes.size() < record_header_bytes)
+      return fail(errc::invalid_argument, "an append brings a record without its bytes");
+    if (record.kind != record_kind::tombstone && repeated && repeated(record)) {
+      ++repeated_;
+      continue;
+    }
+    head_source* source = nullptr;
+    std::int64_t time = record.time_ns;
+    if (record.kind == record_kind::frame) {
+      BOOST_OUTCOME_TRYV(decode_frame_sections(record.payload, frame_));
+      time = frame_.time_ns;
+      const auto edge = request.origin.edge;
+      for (const auto& section : frame_.sections) {
+        const set_key key{edge, section.set};
+        if (log_.index_.sets.contains(key) || pending_sets_.contains(key) || fresh_sets.contains(key))
+          continue;
+        const auto it = std::find_if(request.sets.begin(), request.sets.end(),
+                                     [&](const auto& s) { return s && s->hash == section.set; });
+        auto set = it != request.sets.end() ? *it : find ? find(section.set) : nullptr;
+        if (!set)
+          return fail(errc::invalid_argument,
+                      fmt::format("record {} of {} names series set {}, which the append does not bring",
+                                  record.seq, to_string(request.origin), to_string(section.set)));
+        fresh_sets.emplace(key, log_set{{}, sets_.compact(*set)});
+        fresh.push_back(std::move(set));
+      }
+      // Sources are made under the lock: queries walk them.
+      const std::unique_lock lock{log_.mutex_};
+      for (const auto& [key, set] : fresh_sets)
+        pending_sets_.try_emplace(key, set);
+      source = log_.index_.source_of(request.tenant, request.site, record.host, edge, frame_, &pending_sets_);
+      for (const auto& [key, set] : fresh_sets)
+        pending_sets_.erase(key);
+      if (source == nullptr)
+        return fail(errc::invalid_argument,
+                    fmt::format("record {} of {} does not fit the series sets that it names", record.seq,
+                                to_string(request.origin)));
+    }
+    keep.emplace_back(&record, source);
+    times.push_back(time);
+    body_bytes += record.bytes.size();
+  }
+  if (body_bytes > append_bytes_max)
+    return fail(errc::invalid_argument,
+                fmt::format("an append of {} bytes is over the limit of {}; send smaller runs", body_bytes,
+                            append_bytes_max));
+  for (const auto& set : fresh) {
+    head_.clear();
+    encode_set_entry(request.origin.edge, *set, head_);
+    auto& slot = fresh_sets.at({request.origin.edge, set->hash});
+    slot.entry.chunk = static_cast<std::uint32_t>(pieces_.size());
+    add_piece(entry_kind::set, head_, 0);
+  }
+  pending_sets_.merge(fresh_sets);
+  if (!keep.empty()) {
+    head_.clear();
+    encode_envelope(
+        {request.fence, request.tenant, request.shard, request.site, request.origin, request.ranges}, head_);
+    add_piece(entry_kind::append, head_, body_bytes);
+    auto& stored = stored_[request.origin];
+    auto offset = pieces_.back().scratch_bytes;
+    for (std::size_t i = 0; i < keep.size(); ++i) {
+      const auto& [record, source] = keep[i];
+      records_.push_back(record->bytes);
+      if (source != nullptr || is_note(record->kind))
+        frames_.push_back({source, pieces_.size() - 1, offset, times[i], source == nullptr});
+      if (record->kind != record_kind::tombstone)
+        stored.add({record->seq, record->seq});
+      offset += record->bytes.size();
+    }
+    pieces_.back().records_to = records_.size();
+  }
+  std::vector<state_pair> pairs;
+  for (const auto& s : request.state)
+    pairs.emplace_back(s.key, s.value);
+  add_state(pairs);
+  return ok();
+}
+
+void log_batch::add_state(std::span<const state_pair> pairs) {
+  if (pairs.empty())
+    return;
+  head_.clear();
+  encode_state(pairs, head_);
+  add_piece(entry_kind::state, head_, 0);
+}
+
+void log_batch::add_reset() { add_piece(entry_kind::reset, {}, 0); }
+
+result<void> log_batch::commit() {
+  if (pieces_.empty())
+    return ok();
+  BOOST_OUTCOME_TRY(txn, log_.env_->write());
+  auto chunk = log_.next_chunk_;
+  for (std::size_t from = 0; from < pieces_.size(); ++chunk) {
+    if (chunk > UINT32_MAX)
+      return fail(errc::exhausted, "a log environment has too many chunks");
+    std::size_t bytes = 0;
+    auto to = from;
+    for (; to < pieces_.size(); ++to) {
+      const auto more = pieces_[to].scratch_bytes + pieces_[to].body_bytes;
+      if (bytes != 0 && bytes + more > log_chunk_bytes)
+        break;
+      pieces_[to].place = {static_cast<std::uint32_t>(chunk), static_cast<std::uint32_t>(bytes)};
+      bytes += more;
+    }
+    BOOST_OUTCOME_TRY(room, txn.reserve(log_.db_, key_of(chunk), bytes, MDB_APPEND));
+    auto* at = room.data();
+    for (; from < to; ++from) {
+      const auto& p = pieces_[from];
+      at = std::copy_n(scratch_.data() + p.scratch_at, p.scratch_bytes, at);
+      for (auto r = p.records_from; r < p.records_to; ++r)
+        at = std::copy_n(records_[r].data(), records_[r].size(), at);
+    }
+  }
+  BOOST_OUTCOME_TRYV(txn.commit());
+
+  log_.next_chunk_ = chunk;
+  log_.next_serial_ += pieces_.size();
+  log_.bytes_ = log_.env_->used_bytes();
+  const std::unique_lock lock{log_.mutex_};
+  for (auto& [key, set] : pending_sets_) {
+    set.entry = pieces_[set.entry.chunk].place;
+    log_.index_.sets.emplace(key, std::move(set));
+  }
+  for (const auto& f : frames_) {
+    const auto place = pieces_[f.piece].place;
+    const auto record = static_cast<std::uint32_t>(place.offset + f.offset);
+    if (f.note)
+      log_.index_.notes.push_back({f.time_ns, place, record});
+    else
+      log_.index_.add(*f.source, {f.time_ns, {place.chunk, record}});
+  }
+  for (const auto& [key, ranges] : stored_)
+    log_.index_.stored[key].add(ranges);
+  return ok();
+}
+
+result<std::uint64_t> salvage_log(const std::filesystem::path& damaged_file,
+                                  const std::filesystem::path& directory, std::uint64_t map_bytes) {
+  BOOST_OUTCOME_TRY(file, mapped_file::open(damaged_file));
+  // Pages that LMDB copied may hold an entry twice, an old copy partly written over: the serial number says
+  // which are the same and in which order, and the copy with the most sound records is taken.
+  struct candidate {
+    std::size_t at = 0;
+    std::size_t bytes = 0;
+    std::uint64_t records = 0;
+  };
+  std::map<std::uint64_t, candidate> found;
+  std::uint64_t records = 0;
+  const auto look = [&](const entry_view& entry, std::size_t at) {
+    candidate c{at, entry.bytes, 0};
+    if (entry.kind == entry_kind::append)
+      (void)for_each_record(entry.body, [&](const record_view&, std::size_t) { ++c.records; });
+    const auto [it, fresh] = found.try_emplace(entry.serial, c);
+    if (!fresh && c.records > it->second.records)
+      it->second = c;
+  };
+  // An entry that is cut short by another one must not hide that: every place where one may start is tried.
+  for (std::size_t at = 0; at < file.bytes().size();) {
+    const auto entry = decode_entry(file.bytes().subspan(at));
+    if (entry)
+      look(entry.value(), at);
+    const auto next = as_text(file.bytes()).find("SkLe", at + 1);
+    at = next == std::string_view::npos ? file.bytes().size() : next;
+  }
+  for (const auto& [serial, c] : found)
+    records += c.records;
+  BOOST_OUTCOME_TRY(env, lmdb_env::open(directory, map_bytes, 0));
+  MDB_dbi db = 0;
+  const lmdb_env::database_request main_database{nullptr, MDB_INTEGERKEY, &db};
+  BOOST_OUTCOME_TRYV(env->databases({&main_database, 1}));
+  BOOST_OUTCOME_TRY(txn, env->write());
+  std::uint64_t key = 1;
+  for (const auto& [serial, c] : found) {
+    BOOST_OUTCOME_TRYV(txn.put(db, key_of(key), file.bytes().subspan(c.at, c.bytes), MDB_APPEND));
+    ++key;
+  }
+  BOOST_OUTCOME_TRYV(txn.commit());
+  return records;
+}
+
+} // namespace skerry::cloud

@@ -1,0 +1,173 @@
+#pragma once
+
+// One environment of the write-ahead log: `<log>/<number>/data.mdb`, chunks of entries under ascending
+// integer keys, and the index over them in memory. Written by one thread, read by any. It is deleted whole
+// once sealed.
+
+#include "cloud/store/engine.hpp"
+#include "cloud/store/lmdb.hpp"
+#include "cloud/store/log_index.hpp"
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <shared_mutex>
+
+namespace skerry::cloud {
+
+inline constexpr std::size_t log_chunk_bytes = 1 << 20; // a chunk is closed beyond; one entry may be larger
+inline constexpr std::size_t append_bytes_max = 64 << 20;
+
+// Makes compact sets, each content once over all logs. Thread-safe.
+class set_registry {
+public:
+  [[nodiscard]] compact_set_ptr compact(const series_set& set);
+  [[nodiscard]] compact_set_ptr find(const set_hash& hash) const;
+
+private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<symbol_table> table_ = std::make_shared<symbol_table>();
+  std::unordered_map<set_hash, std::weak_ptr<const compact_set>> sets_;
+  std::size_t sweep_at_ = 1024;
+};
+
+// What a log's scan gives to the engine.
+struct log_replay {
+  std::function<void()> reset;
+  std::function<void(const state_pair&)> state;
+  std::function<void(const envelope&)> fence;
+};
+
+struct log_damage {
+  std::uint64_t bytes = 0;
+  std::uint64_t records = 0; // that stand there and cannot be used
+};
+
+class log_reader;
+
+class log_env : public std::enable_shared_from_this<log_env> {
+public:
+  // A new, empty log. Its first batch makes it exist on disk.
+  [[nodiscard]] static result<std::shared_ptr<log_env>> create(const std::filesystem::path& directory,
+                                                               std::uint64_t number, std::uint64_t map_bytes);
+  // An existing log, whose pages were checked: reads all entries and builds the index.
+  [[nodiscard]] static result<std::shared_ptr<log_env>> open(const std::filesystem::path& directory,
+                                                             std::uint64_t number, std::uint64_t map_bytes,
+                                                             set_registry& sets, const log_replay& replay);
+
+  [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
+  [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
+  [[nodiscard]] const std::filesystem::path& directory() const noexcept { return directory_; }
+  [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
+  [[nodiscard]] bool empty() const; // no frames and no notes
+  [[nodiscard]] log_damage damage() const noexcept { return damage_; }
+  [[nodiscard]] std::int64_t created_ns() const noexcept { return created_ns_; }
+
+  [[nodiscard]] result<log_reader> read() const;
+  // Calls with the index under a shared lock: be short.
+  template <class Use>
+  auto with_index(Use&& use) const {
+    const std::shared_lock lock{mutex_};
+    return use(std::as_const(index_));
+  }
+  // Null where this log does not hold it.
+  [[nodiscard]] result<series_set_ptr> find_set(const set_key& key) const;
+
+private:
+  friend class log_batch;
+  log_env() = default;
+  result<void> scan(set_registry& sets, const log_replay& replay);
+
+  std::filesystem::path directory_;
+  std::uint64_t number_ = 0;
+  std::uint64_t id_ = 0;
+  std::uint64_t next_chunk_ = 1;  // writer's
+  std::uint64_t next_serial_ = 1; // writer's
+  std::int64_t created_ns_ = 0;
+  std::unique_ptr<lmdb_env> env_;
+  MDB_dbi db_ = 0;
+  std::atomic<std::uint64_t> bytes_{0};
+  log_damage damage_;
+  mutable std::shared_mutex mutex_;
+  log_index index_;
+};
+
+// A snapshot for reading; one thread. Views are valid while it lives.
+class log_reader {
+public:
+  log_reader(const log_env& log, lmdb_txn txn, MDB_dbi db) noexcept
+      : log_(&log), txn_(std::move(txn)), db_(db) {}
+  [[nodiscard]] result<bytes_view> chunk(std::uint32_t key);
+  [[nodiscard]] result<record_view> record(const log_place& at);
+  [[nodiscard]] result<entry_view> entry(const log_place& at);
+  [[nodiscard]] result<void>
+  each_chunk(const std::function<result<void>(std::uint64_t key, bytes_view)>& each);
+
+private:
+  const log_env* log_;
+  lmdb_txn txn_;
+  MDB_dbi db_;
+  std::uint32_t last_key_ = 0;
+  bytes_view last_;
+};
+
+// One group commit. Add what goes in, then commit; the requests stay valid until then. The writer's thread
+// only.
+class log_batch {
+public:
+  log_batch(log_env& log, set_registry& sets) : log_(log), sets_(sets) {}
+
+  // Everything of one request: its sets where this log lacks them, records that `repeated` does not know,
+  // state. invalid_argument or malformed: nothing was added. `find` gives a set that the request did not
+  // bring; may be null.
+  [[nodiscard]] result<void> add(const append_request& request,
+                                 const std::function<bool(const record_view&)>& repeated,
+                                 const std::function<series_set_ptr(const set_hash&)>& find);
+  void add_state(std::span<const state_pair> pairs);
+  void add_reset();
+  [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
+  [[nodiscard]] std::uint64_t repeated() const noexcept { return repeated_; }
+  // One synced transaction, then the index. On failure nothing is stored.
+  [[nodiscard]] result<void> commit();
+
+private:
+  struct piece {
+    std::size_t scratch_at = 0;
+    std::size_t scratch_bytes = 0;
+    std::size_t body_bytes = 0;
+    std::size_t records_from = 0; // in records_
+    std::size_t records_to = 0;
+    log_place place;
+  };
+  struct pending_frame {
+    head_source* source;
+    std::size_t piece;
+    std::size_t offset; // in the piece
+    std::int64_t time_ns;
+    bool note;
+  };
+  void add_piece(entry_kind kind, bytes_view head, std::size_t body_bytes);
+
+  log_env& log_;
+  set_registry& sets_;
+  byte_buffer scratch_;
+  byte_buffer head_;
+  frame frame_;
+  std::vector<piece> pieces_;
+  std::vector<bytes_view> records_;
+  std::vector<pending_frame> frames_;
+  std::unordered_map<set_key, log_set, set_key_hash>
+      pending_sets_; // place.chunk is the piece until the commit
+  std::map<stream_key, range_set> stored_;
+  std::size_t bytes_ = 0;
+  std::uint64_t repeated_ = 0;
+};
+
+// Finds the sound entries in a log whose pages are damaged and writes them into a new log of the same number
+// at `directory`. Returns how many records were found.
+[[nodiscard]] result<std::uint64_t> salvage_log(const std::filesystem::path& damaged_file,
+                                                const std::filesystem::path& directory,
+                                                std::uint64_t map_bytes);
+
+} // namespace skerry::cloud

@@ -1,0 +1,57 @@
+#include "cloud/store/log_index.hpp"
+
+#include <algorithm>
+#include <xxhash.h>
+
+namespace skerry::cloud {
+
+head_source* log_index::source_of(tenant_id tenant, std::string_view site, std::string_view host,
+                                  edge_id edge, const frame& sections,
+                                  const std::unordered_map<set_key, log_set, set_key_hash>* pending) {
+  auto hash = static_cast<std::uint64_t>(edge) + tenant;
+  hash = XXH3_64bits_withSeed(site.data(), site.size(), hash);
+  hash = XXH3_64bits_withSeed(host.data(), host.size(), hash);
+  for (const auto& section : sections.sections)
+    hash = XXH3_64bits_withSeed(section.set.bytes.data(), section.set.bytes.size(), hash);
+  const auto [from, to] = by_hash_.equal_range(hash);
+  for (auto it = from; it != to; ++it) {
+    auto& s = *it->second;
+    if (s.edge == edge && s.tenant == tenant && s.site == site && s.host == host
+        && std::equal(s.sets.begin(), s.sets.end(), sections.sections.begin(), sections.sections.end(),
+                      [](const auto& set, const auto& section) { return set->hash() == section.set; }))
+      return &s;
+  }
+  auto made = std::make_unique<head_source>();
+  for (const auto& section : sections.sections) {
+    const set_key key{edge, section.set};
+    const log_set* found = nullptr;
+    if (const auto it = sets.find(key); it != sets.end())
+      found = &it->second;
+    else if (pending != nullptr) {
+      if (const auto waiting = pending->find(key); waiting != pending->end())
+        found = &waiting->second;
+    }
+    if (found == nullptr || found->compact->count() != section.series_count)
+      return nullptr;
+    made->sets.push_back(found->compact);
+  }
+  made->tenant = tenant;
+  made->site = site;
+  made->host = host;
+  made->edge = edge;
+  by_hash_.emplace(hash, made.get());
+  sources_.push_back(std::move(made));
+  return sources_.back().get();
+}
+
+void log_index::add(head_source& to, const frame_ref& ref) {
+  to.ascending = to.ascending && (to.frames.empty() || ref.time_ns >= to.time_max);
+  to.time_min = std::min(to.time_min, ref.time_ns);
+  to.time_max = std::max(to.time_max, ref.time_ns);
+  to.frames.push_back(ref);
+  time_min = std::min(time_min, ref.time_ns);
+  time_max = std::max(time_max, ref.time_ns);
+  ++frames;
+}
+
+} // namespace skerry::cloud

@@ -1,0 +1,148 @@
+#pragma once
+
+// One span of time, sealed: an environment `<partitions>/<start s>-<span s>/data.mdb` that decodes alone. It
+// holds series sets by content, sources (who sent which set), blocks of samples packed into extents, the
+// label index (label pair -> roaring bitmap of series), metadata of families, ledger entries and which logs
+// went into it.
+//
+// A series is numbered source × 256 + position in its set. Every value carries a checksum that covers its
+// key. Databases and keys (numbers in big-endian order, so that they sort):
+//   meta        "format", "samples"; "log" + id of a log that is sealed into this partition
+//   source      source u32                            -> who and which set
+//   source_key  edge u64, set hash, host id u64       -> source u32
+//   set         set hash                              -> length, zstd of the encoded set
+//   block       source u32, first time, log u64, part u32 -> last time, extent, offset, length, rows, samples
+//   extent      log u64, extent u32                   -> blocks, one after the other
+//   posting     label name, 0, value                  -> bitmap; the empty pair stands for every series
+//   family      hash of the content                   -> a metric family
+//   ledger      time, hash of the identity            -> a ledger entry
+//
+// Read by any thread, each with its own reader; written by the sealing thread alone.
+
+#include "actors/promql/series_source.hpp"
+#include "cloud/store/engine.hpp"
+#include "cloud/store/lmdb.hpp"
+
+#include <roaring/roaring.hh>
+
+#include <atomic>
+#include <compare>
+#include <filesystem>
+#include <functional>
+#include <memory>
+
+namespace skerry::cloud {
+
+inline constexpr std::uint8_t partition_version = 1;
+
+__extension__ using wide = __int128; // seconds and nanoseconds side by side, without overflow
+
+// Which span of time: [start, start + span).
+struct partition_id {
+  std::int64_t start_s = 0;
+  std::int64_t span_s = 0;
+  auto operator<=>(const partition_id&) const = default;
+
+  [[nodiscard]] bool overlaps(std::int64_t from_ns, std::int64_t to_ns) const noexcept; // closed range
+  [[nodiscard]] bool contains(std::int64_t time_ns) const noexcept;
+  [[nodiscard]] bool ends_before(std::int64_t time_ns) const noexcept;
+};
+[[nodiscard]] partition_id partition_of(std::int64_t time_ns, std::int64_t span_s) noexcept;
+[[nodiscard]] std::string to_string(const partition_id& id);
+[[nodiscard]] std::optional<partition_id> parse_partition_id(std::string_view name);
+
+struct partition_source {
+  std::uint32_t number = 0;
+  tenant_id tenant = tenant_default;
+  edge_id edge = edge_id::none;
+  set_hash set;
+  std::string site;
+  std::string host;
+};
+
+struct block_place {
+  std::uint32_t source = 0;
+  std::int64_t first_ns = 0;
+  std::int64_t last_ns = 0;
+  std::uint64_t log = 0;
+  std::uint32_t part = 0;
+  std::uint32_t extent = 0;
+  std::uint32_t offset = 0;
+  std::uint32_t bytes = 0;
+  std::uint32_t rows = 0;
+  std::uint32_t samples = 0;
+};
+
+class partition;
+
+// A snapshot for reading; one thread; views are valid while it lives.
+class partition_reader {
+public:
+  // The series that match, in roaring's order.
+  [[nodiscard]] result<Roaring> match(std::span<const promql::matcher> matchers) const;
+  [[nodiscard]] result<partition_source> source(std::uint32_t number) const;
+  [[nodiscard]] result<void> each_source(const std::function<void(const partition_source&)>& each) const;
+  [[nodiscard]] result<std::optional<std::uint32_t>> find_source(const partition_source& like) const;
+  [[nodiscard]] result<series_set_ptr> set(const set_hash& hash) const; // null when absent
+  [[nodiscard]] result<bool> holds_set(edge_id edge, const set_hash& hash) const;
+  // Blocks of a source that may hold samples in [from, to].
+  [[nodiscard]] result<void> each_block(std::uint32_t source, std::int64_t from_ns, std::int64_t to_ns,
+                                        const std::function<result<void>(const block_place&)>& each) const;
+  [[nodiscard]] result<bytes_view> block(const block_place& at) const;
+  [[nodiscard]] result<void> each_label_name(const std::function<void(std::string_view)>& each) const;
+  [[nodiscard]] result<void> each_label_value(std::string_view name,
+                                              const std::function<void(std::string_view)>& each) const;
+  [[nodiscard]] result<void> each_family(const std::function<void(promql::family_metadata)>& each) const;
+  [[nodiscard]] result<void> ledger(std::int64_t from_ns, std::int64_t to_ns,
+                                    const std::function<void(const ledger_entry&)>& each) const;
+  [[nodiscard]] result<std::uint64_t> samples() const;
+  [[nodiscard]] result<std::uint32_t> source_count() const;
+  [[nodiscard]] result<bool> has_log(std::uint64_t log_id) const;
+
+private:
+  friend class partition;
+  friend class partition_writer;
+  partition_reader(const partition& owner, lmdb_txn txn) noexcept : owner_(&owner), txn_(std::move(txn)) {}
+  [[nodiscard]] result<std::optional<bytes_view>> get(MDB_dbi db, bytes_view key) const; // checksum checked
+  [[nodiscard]] result<std::optional<Roaring>> posting(std::string_view name, std::string_view value) const;
+  struct posting_view {
+    std::string_view value;
+    bytes_view bitmap;
+  };
+  [[nodiscard]] result<void> each_posting(std::string_view name,
+                                          const std::function<result<void>(const posting_view&)>& each) const;
+
+  const partition* owner_;
+  lmdb_txn txn_;
+};
+
+class partition {
+public:
+  // Opens or makes. With `check`, the file is walked first: corrupt.
+  [[nodiscard]] static result<std::shared_ptr<partition>> open(const std::filesystem::path& directory,
+                                                               const partition_id& id, bool check);
+
+  [[nodiscard]] const partition_id& id() const noexcept { return id_; }
+  [[nodiscard]] result<partition_reader> read() const;
+  [[nodiscard]] std::uint64_t bytes() const noexcept { return env_->used_bytes(); }
+  [[nodiscard]] bool nearly_full() const noexcept { return env_->used_bytes() > env_->map_bytes() / 2; }
+
+private:
+  friend class partition_reader;
+  friend class partition_writer;
+  partition() = default;
+
+  partition_id id_;
+  std::unique_ptr<lmdb_env> env_;
+  MDB_dbi meta_ = 0;
+  MDB_dbi source_ = 0;
+  MDB_dbi source_key_ = 0;
+  MDB_dbi set_ = 0;
+  MDB_dbi block_ = 0;
+  MDB_dbi extent_ = 0;
+  MDB_dbi posting_ = 0;
+  MDB_dbi family_ = 0;
+  MDB_dbi ledger_ = 0;
+};
+
+} // namespace skerry::cloud

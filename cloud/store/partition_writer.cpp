@@ -1,0 +1,221 @@
+#include "cloud/store/partition_writer.hpp"
+
+#include "cloud/store/partition_format.hpp"
+#include "cloud/store/symbols.hpp"
+
+namespace skerry::cloud {
+
+namespace {
+
+// Large values start on a page of their own: the more in one, the less is lost at its end.
+constexpr std::size_t extent_bytes = 256 << 10;
+constexpr std::size_t postings_pending_max = 50'000;
+
+} // namespace
+
+result<partition_writer> partition_writer::begin(partition& into, std::uint64_t log_number) {
+  BOOST_OUTCOME_TRY(txn, into.env_->write());
+  partition_writer w{into, partition_reader{into, std::move(txn)}, log_number};
+  BOOST_OUTCOME_TRY(count, w.reader_.source_count());
+  w.next_source_ = count;
+  return w;
+}
+
+result<void> partition_writer::put(MDB_dbi db, bytes_view key, bytes_view value) {
+  BOOST_OUTCOME_TRY(room, reader_.txn_.reserve(db, key, value_checksum_bytes + value.size()));
+  const auto checksum = value_checksum(key, value);
+  std::memcpy(room.data(), &checksum, sizeof checksum);
+  if (!value.empty())
+    std::memcpy(room.data() + sizeof checksum, value.data(), value.size());
+  return ok();
+}
+
+result<std::uint32_t> partition_writer::source(partition_source like,
+                                               const std::function<result<series_set_ptr>()>& content) {
+  BOOST_OUTCOME_TRY(known, reader_.find_source(like));
+  if (known)
+    return *known;
+  BOOST_OUTCOME_TRY(set, content());
+  if (!set)
+    return fail(errc::corrupt, "a series set is missing: " + to_string(like.set));
+  like.number = next_source_++;
+  const auto hash_key = std::as_bytes(std::span{set->hash.bytes});
+  BOOST_OUTCOME_TRY(have, reader_.get(into_->set_, hash_key));
+  byte_buffer value;
+  if (!have) {
+    byte_writer w{value};
+    w.varint(set->encoded.view.size());
+    pack_set(set->encoded.view, value);
+    BOOST_OUTCOME_TRYV(put(into_->set_, hash_key, value));
+    for (const auto& f : set->families) {
+      byte_buffer family;
+      byte_writer fw{family};
+      fw.fixed(static_cast<std::uint8_t>(f.type));
+      fw.text(f.name);
+      fw.text(f.help);
+      fw.text(f.unit);
+      const auto key = hash_set(family);
+      const auto key_bytes = std::as_bytes(std::span{key.bytes});
+      BOOST_OUTCOME_TRY(known_family, reader_.get(into_->family_, key_bytes));
+      if (!known_family) {
+        BOOST_OUTCOME_TRYV(put(into_->family_, key_bytes, family));
+      }
+    }
+  }
+  value.clear();
+  byte_writer w{value};
+  w.fixed(like.tenant);
+  w.fixed(static_cast<std::uint64_t>(like.edge));
+  w.fixed(like.set.bytes);
+  w.text(like.site);
+  w.text(like.host);
+  BOOST_OUTCOME_TRYV(put(into_->source_, key_builder{}.number(like.number).view(), value));
+  for (std::uint64_t probe = 0;; ++probe) {
+    const auto key = source_lookup_key(like, probe);
+    BOOST_OUTCOME_TRY(taken, reader_.get(into_->source_key_, key.view()));
+    if (taken)
+      continue;
+    BOOST_OUTCOME_TRYV(put(into_->source_key_, key.view(), std::as_bytes(std::span{&like.number, 1})));
+    break;
+  }
+  BOOST_OUTCOME_TRYV(index(like.number, *set, like.site, like.host));
+  return like.number;
+}
+
+result<void> partition_writer::index(std::uint32_t source, const series_set& set, std::string_view site,
+                                     std::string_view host) {
+  const auto first = source * static_cast<std::uint32_t>(set_series_max);
+  const auto add = [&](std::string_view name, std::string_view value, std::uint32_t id) {
+    auto key = make_posting_key(name, value);
+    auto& p = postings_[std::move(key.key)];
+    if (!key.exact && p.exact) {
+      p.exact = false;
+      p.name = name;
+      p.value = value;
+    }
+    p.bitmap.add(id);
+  };
+  for (std::uint32_t i = 0; i < set.members.size(); ++i) {
+    auto all = set.members[i].all;
+    add_place(all, site, host);
+    for (const auto& [name, value] : all)
+      add(name, value, first + i);
+    add("", "", first + i);
+  }
+  return postings_.size() > postings_pending_max ? flush_postings() : ok();
+}
+
+result<void> partition_writer::flush_postings() {
+  std::vector<const std::string*> keys; // in order: neighbouring pages are written together
+  keys.reserve(postings_.size());
+  for (const auto& [key, posting] : postings_)
+    keys.push_back(&key);
+  std::sort(keys.begin(), keys.end(), [](const auto* a, const auto* b) { return *a < *b; });
+  for (const auto* key : keys) {
+    auto& p = postings_.at(*key);
+    BOOST_OUTCOME_TRY(stored, reader_.get(into_->posting_, as_bytes(*key)));
+    if (stored) {
+      BOOST_OUTCOME_TRY(content, read_posting(*stored));
+      BOOST_OUTCOME_TRY(bitmap, read_bitmap(content.bitmap));
+      p.bitmap |= bitmap;
+    }
+    p.bitmap.runOptimize();
+    scratch_.clear();
+    byte_writer w{scratch_};
+    w.fixed(static_cast<std::uint8_t>(p.exact ? 1 : 0));
+    if (!p.exact) {
+      w.text(p.name);
+      w.text(p.value);
+    }
+    const auto at = scratch_.size();
+    scratch_.resize(at + p.bitmap.getSizeInBytes());
+    p.bitmap.write(reinterpret_cast<char*>(scratch_.data() + at));
+    BOOST_OUTCOME_TRYV(put(into_->posting_, as_bytes(*key), scratch_));
+  }
+  postings_.clear();
+  return ok();
+}
+
+result<void> partition_writer::flush_extent() {
+  if (extent_.empty())
+    return ok();
+  const auto key = key_builder{}.number(log_number_).number(next_extent_);
+  BOOST_OUTCOME_TRYV(reader_.txn_.put(into_->extent_, key.view(), extent_));
+  ++next_extent_;
+  extent_.clear();
+  return ok();
+}
+
+result<void> partition_writer::block(std::uint32_t source, std::span<const std::int64_t> times_ns,
+                                     std::size_t samples, bytes_view encoded) {
+  if (!extent_.empty() && extent_.size() + encoded.size() > extent_bytes) {
+    BOOST_OUTCOME_TRYV(flush_extent());
+  }
+  scratch_.clear();
+  byte_writer w{scratch_};
+  w.varint(static_cast<std::uint64_t>(times_ns.back()) - static_cast<std::uint64_t>(times_ns.front()));
+  w.varint(next_extent_);
+  w.varint(extent_.size());
+  w.varint(encoded.size());
+  w.varint(times_ns.size());
+  w.varint(samples);
+  const auto key =
+      key_builder{}.number(source).time(times_ns.front()).number(log_number_).number(next_part_++);
+  BOOST_OUTCOME_TRYV(put(into_->block_, key.view(), scratch_));
+  extent_.insert(extent_.end(), encoded.begin(), encoded.end());
+  samples_ += samples;
+  return ok();
+}
+
+result<void> partition_writer::ledger(const ledger_entry& entry) {
+  scratch_.clear();
+  byte_writer w{scratch_};
+  w.fixed(entry.tenant);
+  w.fixed(static_cast<std::uint8_t>(entry.kind));
+  w.varint(entry.seq);
+  w.fixed(static_cast<std::uint64_t>(entry.origin.edge));
+  w.varint(entry.origin.epoch.boot_counter);
+  w.fixed(entry.origin.epoch.random);
+  w.fixed(static_cast<std::uint8_t>(entry.origin.stream));
+  w.text(entry.site);
+  w.text(entry.host);
+  const auto identity = hash_set(scratch_); // the same record twice is one entry
+  w.bytes(entry.payload);
+  key_builder key;
+  key.time(entry.time_ns).bytes(std::as_bytes(std::span{identity.bytes}));
+  return put(into_->ledger_, key.view(), scratch_);
+}
+
+result<void> partition_writer::commit(std::uint64_t log_id, const std::set<std::uint64_t>& live_logs) {
+  BOOST_OUTCOME_TRYV(flush_extent());
+  BOOST_OUTCOME_TRYV(flush_postings());
+  BOOST_OUTCOME_TRY(samples, reader_.samples());
+  samples += samples_;
+  const auto format = static_cast<std::byte>(partition_version);
+  BOOST_OUTCOME_TRYV(put(into_->meta_, as_bytes(meta_format), {&format, 1}));
+  BOOST_OUTCOME_TRYV(put(into_->meta_, as_bytes(meta_samples), std::as_bytes(std::span{&samples, 1})));
+
+  std::vector<std::string> gone;
+  {
+    BOOST_OUTCOME_TRY(cursor, lmdb_cursor::open(reader_.txn_, into_->meta_));
+    for (auto op = MDB_FIRST;; op = MDB_NEXT) {
+      BOOST_OUTCOME_TRY(item, cursor.move(op));
+      if (!item)
+        break;
+      const auto key = as_text(item->key);
+      if (key.size() != meta_log_key(0).size() || !key.starts_with("log"))
+        continue;
+      std::uint64_t id;
+      std::memcpy(&id, key.data() + 3, sizeof id);
+      if (!live_logs.contains(id))
+        gone.emplace_back(key);
+    }
+  }
+  for (const auto& key : gone) {
+    BOOST_OUTCOME_TRYV(reader_.txn_.erase(into_->meta_, as_bytes(key)));
+  }
+  BOOST_OUTCOME_TRYV(put(into_->meta_, as_bytes(meta_log_key(log_id)), {}));
+  return reader_.txn_.commit();
+}
+
+} // namespace skerry::cloud

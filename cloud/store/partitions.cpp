@@ -1,0 +1,203 @@
+#include "cloud/store/partitions.hpp"
+
+#include "cloud/store/directory.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <thread>
+
+namespace skerry::cloud {
+
+partition_catalog::partition_catalog(std::filesystem::path root, std::filesystem::path damaged,
+                                     std::size_t open_max, store_metrics& metrics)
+    : root_(std::move(root)), damaged_(std::move(damaged)), open_max_(open_max), metrics_(metrics) {}
+
+result<void> partition_catalog::load() {
+  BOOST_OUTCOME_TRYV(make_directory(root_));
+  BOOST_OUTCOME_TRY(names, list_directory(root_));
+  const std::lock_guard lock{mutex_};
+  for (const auto& name : names) {
+    if (name.ends_with(deleted_suffix)) {
+      remove_directory(root_ / name);
+      continue;
+    }
+    const auto id = parse_partition_id(name);
+    if (!id) {
+      spdlog::warn("store: {} is no partition and is left alone", (root_ / name).string());
+      continue;
+    }
+    slots_.emplace(*id, std::make_shared<slot>());
+  }
+  metrics_.partitions.Set(static_cast<double>(slots_.size()));
+  return ok();
+}
+
+std::vector<partition_id> partition_catalog::overlapping(std::int64_t from_ns, std::int64_t to_ns) const {
+  std::vector<partition_id> found;
+  const std::lock_guard lock{mutex_};
+  for (auto it = slots_.rbegin(); it != slots_.rend(); ++it)
+    if (it->first.overlaps(from_ns, to_ns))
+      found.push_back(it->first);
+  return found;
+}
+
+result<std::shared_ptr<partition>> partition_catalog::open_slot(const partition_id& id, slot& in) {
+  const std::lock_guard opening{in.opening};
+  in.used_at = ++uses_;
+  if (in.gone)
+    return fail(errc::not_found, fmt::format("partition {} does not exist any more", to_string(id)));
+  if (in.open)
+    return in.open;
+  auto opened = partition::open(path_of(id), id, !in.checked);
+  if (!opened) {
+    if (opened.error().code != errc::corrupt)
+      return opened;
+    metrics_.count_damaged("partition");
+    spdlog::error("store: {}; it is moved to {} and its span is no longer answered from it",
+                  opened.error().message, damaged_.string());
+    set_aside(path_of(id), damaged_);
+    in.gone = true;
+    const std::lock_guard lock{mutex_};
+    if (const auto it = slots_.find(id); it != slots_.end() && it->second.get() == &in)
+      slots_.erase(it);
+    metrics_.partitions.Set(static_cast<double>(slots_.size()));
+    return opened;
+  }
+  in.checked = true;
+  in.open = opened.value();
+  if (const auto reader = in.open->read())
+    if (const auto samples = reader.value().samples())
+      in.samples = samples.value();
+  return in.open;
+}
+
+result<std::shared_ptr<partition>> partition_catalog::open(const partition_id& id) {
+  std::shared_ptr<slot> in;
+  {
+    const std::lock_guard lock{mutex_};
+    const auto it = slots_.find(id);
+    if (it == slots_.end())
+      return fail(errc::not_found, fmt::format("partition {} does not exist", to_string(id)));
+    in = it->second;
+  }
+  auto opened = open_slot(id, *in);
+  if (opened)
+    close_least_used();
+  return opened;
+}
+
+result<std::shared_ptr<partition>> partition_catalog::open_to_write(const partition_id& id) {
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    std::shared_ptr<slot> in;
+    {
+      const std::lock_guard lock{mutex_};
+      auto& have = slots_[id];
+      if (!have)
+        have = std::make_shared<slot>();
+      in = have;
+      metrics_.partitions.Set(static_cast<double>(slots_.size()));
+    }
+    auto opened = open_slot(id, *in);
+    if (!opened && (opened.error().code == errc::corrupt || opened.error().code == errc::not_found))
+      continue; // it was set aside: a new one takes its place
+    if (opened && opened.value()->nearly_full()) {
+      // Reopened with more room, once no query reads it.
+      opened.value().reset();
+      const std::lock_guard opening{in->opening};
+      for (int wait = 0; in->open && in->open.use_count() > 1; ++wait) {
+        if (wait == 500)
+          return fail(errc::unavailable,
+                      fmt::format("partition {} needs more room and is being read", to_string(id)));
+        std::this_thread::sleep_for(std::chrono::milliseconds{10});
+      }
+      in->open.reset();
+      BOOST_OUTCOME_TRY(again, partition::open(path_of(id), id, false));
+      in->open = again;
+      return again;
+    }
+    if (opened)
+      close_least_used();
+    return opened;
+  }
+  return fail(errc::corrupt,
+              fmt::format("partition {} is damaged again as soon as it is made", to_string(id)));
+}
+
+void partition_catalog::close_least_used() {
+  std::vector<std::shared_ptr<slot>> all;
+  {
+    const std::lock_guard lock{mutex_};
+    for (const auto& [id, each] : slots_)
+      all.push_back(each);
+  }
+  std::vector<std::pair<std::uint64_t, slot*>> open;
+  for (const auto& each : all) {
+    const std::unique_lock opening{each->opening, std::try_to_lock};
+    if (opening && each->open)
+      open.emplace_back(each->used_at, each.get());
+  }
+  if (open.size() <= open_max_)
+    return;
+  std::sort(open.begin(), open.end());
+  for (std::size_t i = 0; i < open.size() - open_max_; ++i) {
+    const std::unique_lock opening{open[i].second->opening, std::try_to_lock};
+    // Whoever reads it keeps it open: one environment must not be open twice.
+    if (opening && open[i].second->open && open[i].second->open.use_count() == 1)
+      open[i].second->open.reset();
+  }
+}
+
+void partition_catalog::scrub(const std::function<bool()>& stop) {
+  for (const auto& id : overlapping(INT64_MIN, INT64_MAX)) {
+    if (stop())
+      return;
+    (void)open(id);
+  }
+}
+
+void partition_catalog::expire(std::int64_t before_ns) {
+  std::vector<std::pair<partition_id, std::shared_ptr<slot>>> gone;
+  {
+    const std::lock_guard lock{mutex_};
+    for (auto it = slots_.begin(); it != slots_.end();) {
+      if (!it->first.ends_before(before_ns)) {
+        ++it;
+        continue;
+      }
+      gone.emplace_back(it->first, it->second);
+      it = slots_.erase(it);
+    }
+    metrics_.partitions.Set(static_cast<double>(slots_.size()));
+  }
+  for (const auto& [id, each] : gone) {
+    const std::lock_guard opening{each->opening};
+    each->gone = true;
+    each->open.reset(); // queries that read it keep the file
+    spdlog::info("store: partition {} is past retention and deleted", to_string(id));
+    remove_directory(path_of(id));
+    metrics_.partitions_expired.Increment();
+  }
+}
+
+void partition_catalog::note_samples(const partition_id& id, std::uint64_t samples) {
+  const std::lock_guard lock{mutex_};
+  if (const auto it = slots_.find(id); it != slots_.end())
+    it->second->samples = samples;
+}
+
+std::uint64_t partition_catalog::samples() const {
+  std::uint64_t n = 0;
+  const std::lock_guard lock{mutex_};
+  for (const auto& [id, each] : slots_)
+    n += each->samples;
+  return n;
+}
+
+std::size_t partition_catalog::size() const {
+  const std::lock_guard lock{mutex_};
+  return slots_.size();
+}
+
+} // namespace skerry::cloud

@@ -1,0 +1,60 @@
+#pragma once
+
+// All partitions of a store: opens them when they are needed, closes the least used beyond a bound, sets
+// damaged ones aside, deletes those past retention. Thread-safe.
+
+#include "cloud/store/partition.hpp"
+#include "cloud/store/store_metrics.hpp"
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace skerry::cloud {
+
+class partition_catalog {
+public:
+  partition_catalog(std::filesystem::path root, std::filesystem::path damaged, std::size_t open_max,
+                    store_metrics& metrics);
+
+  // Reads the names; opens nothing.
+  [[nodiscard]] result<void> load();
+  // Those that overlap [from, to], newest first.
+  [[nodiscard]] std::vector<partition_id> overlapping(std::int64_t from_ns, std::int64_t to_ns) const;
+  // not_found: there is none (any more). corrupt: it was set aside just now.
+  [[nodiscard]] result<std::shared_ptr<partition>> open(const partition_id& id);
+  // Makes it when it is absent, or a new one when the old one is damaged.
+  [[nodiscard]] result<std::shared_ptr<partition>> open_to_write(const partition_id& id);
+  // Opens every partition once, so that damage is found; stops when `stop` says so.
+  void scrub(const std::function<bool()>& stop);
+  // Deletes those that end before.
+  void expire(std::int64_t before_ns);
+  void note_samples(const partition_id& id, std::uint64_t samples);
+  [[nodiscard]] std::uint64_t samples() const; // as far as they were opened
+  [[nodiscard]] std::size_t size() const;
+
+private:
+  struct slot {
+    std::mutex opening;
+    std::shared_ptr<partition> open;
+    bool checked = false;
+    bool gone = false; // deleted or set aside: never open it again
+    std::atomic<std::uint64_t> used_at{0};
+    std::atomic<std::uint64_t> samples{0};
+  };
+  result<std::shared_ptr<partition>> open_slot(const partition_id& id, slot& in);
+  void close_least_used();
+  [[nodiscard]] std::filesystem::path path_of(const partition_id& id) const { return root_ / to_string(id); }
+
+  const std::filesystem::path root_;
+  const std::filesystem::path damaged_;
+  const std::size_t open_max_;
+  store_metrics& metrics_;
+  mutable std::mutex mutex_; // of the map; never held while a partition is opened
+  std::map<partition_id, std::shared_ptr<slot>> slots_;
+  std::atomic<std::uint64_t> uses_{0};
+};
+
+} // namespace skerry::cloud

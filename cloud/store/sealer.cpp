@@ -1,0 +1,282 @@
+#include "cloud/store/sealer.hpp"
+
+#include "cloud/store/partition_writer.hpp"
+#include "schemas/codec/block_codec.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <bit>
+
+namespace skerry::cloud {
+
+namespace {
+
+constexpr std::size_t rows_max = 480;
+constexpr std::size_t cells_max = 1 << 18; // of one source at a time: 2 MiB of values
+constexpr std::int64_t hot_spans = 8;      // younger than this many spans: fine partitions
+constexpr std::int64_t warm_spans = 64;    // younger: archive partitions of archive_spans
+constexpr std::int64_t archive_spans = 16;
+constexpr std::int64_t ancient_spans = 1024;
+
+// The same order as of the values, with -0 below +0 and NaNs by their bits at both ends.
+std::int64_t ordered(double v) noexcept {
+  const auto bits = std::bit_cast<std::int64_t>(v);
+  return bits ^ static_cast<std::int64_t>(static_cast<std::uint64_t>(bits >> 63) >> 1);
+}
+
+struct work {
+  const head_source* source;
+  std::vector<frame_ref> frames;
+};
+
+// Columns of one set over the rows at hand.
+struct matrix {
+  std::size_t columns = 0;
+  std::vector<double> values;
+  std::vector<std::uint64_t> present;
+};
+
+class sealing {
+public:
+  sealing(const log_env& log, store_metrics& metrics) : log_(log), metrics_(metrics) {}
+
+  result<void> source(const work& of, log_reader& reader, partition_writer& writer) {
+    auto frames = of.frames;
+    std::sort(frames.begin(), frames.end(), [](const frame_ref& a, const frame_ref& b) {
+      return std::tuple{a.time_ns, a.record.chunk, a.record.offset}
+             < std::tuple{b.time_ns, b.record.chunk, b.record.offset};
+    });
+    std::size_t width = 0;
+    for (const auto& set : of.source->sets)
+      width += set->count();
+    const auto rows = std::clamp<std::size_t>(cells_max / std::max<std::size_t>(width, 1), 1, rows_max);
+    std::vector<std::uint32_t> numbers;
+    for (const auto& set : of.source->sets) {
+      BOOST_OUTCOME_TRY(number, writer.source({0, of.source->tenant, of.source->edge, set->hash(),
+                                               of.source->site, of.source->host},
+                                              [&] {
+                                                return log_.find_set({of.source->edge, set->hash()});
+                                              }));
+      numbers.push_back(number);
+    }
+    for (auto it = frames.begin(); it != frames.end();) {
+      times_.clear();
+      auto end = it;
+      for (; end != frames.end(); ++end) {
+        if (!times_.empty() && times_.back() == end->time_ns)
+          continue;
+        if (times_.size() == rows)
+          break;
+        times_.push_back(end->time_ns);
+      }
+      BOOST_OUTCOME_TRYV(fill(*of.source, {it, end}, reader));
+      BOOST_OUTCOME_TRYV(write(numbers, writer));
+      it = end;
+    }
+    if (duplicates_ != 0)
+      metrics_.duplicates.Add({{"site", of.source->site}}).Increment(static_cast<double>(duplicates_));
+    if (conflicts_ != 0)
+      metrics_.conflicts.Add({{"site", of.source->site}}).Increment(static_cast<double>(conflicts_));
+    duplicates_ = conflicts_ = 0;
+    return ok();
+  }
+
+private:
+  result<void> fill(const head_source& source, std::span<const frame_ref> frames, log_reader& reader) {
+    const auto rows = times_.size();
+    const auto words = row_words(rows);
+    matrices_.resize(source.sets.size());
+    for (std::size_t s = 0; s < matrices_.size(); ++s) {
+      auto& m = matrices_[s];
+      m.columns = source.sets[s]->count();
+      m.values.assign(m.columns * rows, 0.0);
+      m.present.assign(m.columns * words, 0);
+    }
+    std::size_t row = 0;
+    for (const auto& ref : frames) {
+      while (times_[row] != ref.time_ns)
+        ++row;
+      const auto record = reader.record(ref.record);
+      if (!record || !decode_frame(record.value().payload, decoder_, frame_)
+          || frame_.sections.size() != matrices_.size()) {
+        metrics_.count_damaged("frame");
+        spdlog::warn("store: a frame of {} at {} in log {} does not decode and is left out", source.host,
+                     ref.time_ns, log_.number());
+        continue;
+      }
+      std::size_t next = 0;
+      for (std::size_t s = 0; s < matrices_.size(); ++s) {
+        auto& m = matrices_[s];
+        const auto& section = frame_.sections[s];
+        for (std::size_t c = 0; c < m.columns; ++c) {
+          if (!section.present.empty() && (section.present[c / 64] >> (c % 64) & 1) == 0)
+            continue;
+          auto& cell = m.values[c * rows + row];
+          auto& word = m.present[c * words + row / 64];
+          const auto bit = std::uint64_t{1} << (row % 64);
+          const auto value = frame_.values[next++];
+          if ((word & bit) == 0) {
+            word |= bit;
+            cell = value;
+          } else if (std::bit_cast<std::uint64_t>(cell) == std::bit_cast<std::uint64_t>(value)) {
+            ++duplicates_;
+          } else {
+            ++conflicts_;
+            cell = resolve(cell, value);
+          }
+        }
+      }
+    }
+    return ok();
+  }
+
+  result<void> write(std::span<const std::uint32_t> numbers, partition_writer& writer) {
+    for (std::size_t s = 0; s < matrices_.size(); ++s) {
+      const auto& m = matrices_[s];
+      std::size_t samples = 0;
+      for (const auto word : m.present)
+        samples += static_cast<std::size_t>(std::popcount(word));
+      if (samples == 0)
+        continue;
+      encoded_.clear();
+      const bool full = samples == m.columns * times_.size();
+      encoder_.encode({times_, m.columns, m.values, full ? std::span<const std::uint64_t>{} : m.present},
+                      encoded_);
+      BOOST_OUTCOME_TRYV(writer.block(numbers[s], times_, samples, encoded_));
+      samples_ += samples;
+      ++blocks_;
+    }
+    return ok();
+  }
+
+public:
+  std::uint64_t samples_ = 0;
+  std::uint64_t blocks_ = 0;
+
+private:
+  const log_env& log_;
+  store_metrics& metrics_;
+  value_decoder decoder_;
+  block_encoder encoder_;
+  frame frame_;
+  std::vector<std::int64_t> times_;
+  std::vector<matrix> matrices_;
+  byte_buffer encoded_;
+  std::uint64_t duplicates_ = 0;
+  std::uint64_t conflicts_ = 0;
+};
+
+result<ledger_entry> read_note(const note_ref& note, log_reader& reader) {
+  BOOST_OUTCOME_TRY(entry, reader.entry(note.entry));
+  BOOST_OUTCOME_TRY(from, decode_envelope(entry.head));
+  BOOST_OUTCOME_TRY(record, reader.record({note.entry.chunk, note.record}));
+  ledger_entry to;
+  to.tenant = from.tenant;
+  to.site = from.site;
+  to.host = record.host;
+  to.origin = from.origin;
+  to.kind = record.kind;
+  to.seq = record.seq;
+  to.time_ns = record.time_ns;
+  to.payload.assign(record.payload.begin(), record.payload.end());
+  return to;
+}
+
+} // namespace
+
+double resolve(double a, double b) noexcept {
+  if (is_stale(a) != is_stale(b))
+    return is_stale(a) ? b : a;
+  return ordered(a) >= ordered(b) ? a : b;
+}
+
+partition_id partition_for(std::int64_t time_ns, std::int64_t span_s, std::int64_t now_ns) noexcept {
+  const auto age_s = (static_cast<wide>(now_ns) - time_ns) / 1'000'000'000;
+  if (age_s < static_cast<wide>(span_s) * hot_spans && age_s > -static_cast<wide>(span_s) * hot_spans)
+    return partition_of(time_ns, span_s);
+  if (age_s < static_cast<wide>(span_s) * warm_spans && age_s > 0)
+    return partition_of(time_ns, span_s * archive_spans);
+  return partition_of(time_ns, span_s * ancient_spans);
+}
+
+result<void> seal_log(const log_env& log, partition_catalog& into, store_metrics& metrics,
+                      const std::set<std::uint64_t>& live_logs, const seal_settings& settings) {
+  const auto hook = [&](const char* step) {
+    if (settings.hook)
+      settings.hook(step);
+  };
+  struct share {
+    std::vector<work> sources;
+    std::vector<note_ref> notes;
+  };
+  std::map<partition_id, share> shares;
+  std::uint64_t expired = 0;
+  const auto oldest_ns = settings.retention_ns == 0 ? INT64_MIN : settings.now_ns - settings.retention_ns;
+  // The log is closed: nobody writes to its index any more.
+  log.with_index([&](const log_index& index) {
+    for (const auto& source : index.sources()) {
+      share* last = nullptr;
+      partition_id last_id;
+      for (const auto& ref : source->frames) {
+        if (last == nullptr || !last_id.contains(ref.time_ns)) {
+          const auto id = partition_for(ref.time_ns, settings.partition_span_s, settings.now_ns);
+          if (id.ends_before(oldest_ns)) {
+            for (const auto& set : source->sets)
+              expired += set->count();
+            continue;
+          }
+          last_id = id;
+          last = &shares[id];
+        }
+        if (last->sources.empty() || last->sources.back().source != source.get())
+          last->sources.push_back({source.get(), {}});
+        last->sources.back().frames.push_back(ref);
+      }
+    }
+    for (const auto& note : index.notes) {
+      const auto id = partition_for(note.time_ns, settings.partition_span_s, settings.now_ns);
+      if (!id.ends_before(oldest_ns))
+        shares[id].notes.push_back(note);
+    }
+  });
+  if (expired != 0)
+    metrics.expired_samples.Increment(static_cast<double>(expired));
+  BOOST_OUTCOME_TRY(reader, log.read());
+  for (const auto& [id, part] : shares) {
+    BOOST_OUTCOME_TRY(target, into.open_to_write(id));
+    {
+      BOOST_OUTCOME_TRY(look, target->read());
+      BOOST_OUTCOME_TRY(done, look.has_log(log.id()));
+      if (done)
+        continue;
+    }
+    hook("partition opened");
+    BOOST_OUTCOME_TRY(writer, partition_writer::begin(*target, log.number()));
+    sealing run{log, metrics};
+    for (const auto& each : part.sources) {
+      BOOST_OUTCOME_TRYV(run.source(each, reader, writer));
+    }
+    for (const auto& note : part.notes) {
+      const auto entry = read_note(note, reader);
+      if (!entry) {
+        metrics.count_damaged("record");
+        continue;
+      }
+      BOOST_OUTCOME_TRYV(writer.ledger(entry.value()));
+    }
+    hook("partition written");
+    BOOST_OUTCOME_TRYV(writer.commit(log.id(), live_logs));
+    hook("partition committed");
+    metrics.samples_sealed.Increment(static_cast<double>(run.samples_));
+    metrics.blocks.Increment(static_cast<double>(run.blocks_));
+    BOOST_OUTCOME_TRY(look, target->read());
+    BOOST_OUTCOME_TRY(samples, look.samples());
+    into.note_samples(id, samples);
+  }
+  metrics.logs_sealed.Increment();
+  return ok();
+}
+
+} // namespace skerry::cloud

@@ -1,0 +1,43 @@
+#pragma once
+
+// What the store counts about itself. Thread-safe.
+
+#include <prometheus/counter.h>
+#include <prometheus/family.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+
+#include <string>
+
+namespace skerry::cloud {
+
+struct store_metrics {
+  explicit store_metrics(prometheus::Registry& registry);
+
+  prometheus::Counter& appends;
+  prometheus::Counter& appends_failed;
+  prometheus::Counter& appends_refused; // queue full
+  prometheus::Counter& appended_bytes;
+  prometheus::Counter& repeated_records;
+  prometheus::Counter& commits;
+  prometheus::Histogram& commit_seconds;
+  prometheus::Gauge& queue_requests;
+  prometheus::Gauge& queue_bytes;
+  prometheus::Gauge& log_bytes;
+  prometheus::Gauge& log_environments;
+  prometheus::Counter& logs_sealed;
+  prometheus::Counter& seal_failures;
+  prometheus::Counter& samples_sealed;
+  prometheus::Counter& blocks;
+  prometheus::Counter& expired_samples;
+  prometheus::Gauge& partitions;
+  prometheus::Counter& partitions_expired;
+  prometheus::Family<prometheus::Counter>& damaged;    // {what}
+  prometheus::Family<prometheus::Counter>& duplicates; // {site}
+  prometheus::Family<prometheus::Counter>& conflicts;  // {site}
+
+  void count_damaged(const std::string& what, double n = 1) { damaged.Add({{"what", what}}).Increment(n); }
+};
+
+} // namespace skerry::cloud

@@ -1,0 +1,173 @@
+#include "cloud/store/symbols.hpp"
+
+#include <algorithm>
+
+namespace skerry::cloud {
+
+std::size_t symbol_table::size() const {
+  const std::shared_lock lock{mutex_};
+  return index_.size();
+}
+
+symbol symbol_table::intern(std::string_view text) {
+  if (const auto it = index_.find(text); it != index_.end()) {
+    ++slots_[it->second].uses;
+    return it->second;
+  }
+  symbol s;
+  if (free_.empty()) {
+    s = static_cast<symbol>(slots_.size());
+    slots_.emplace_back();
+  } else {
+    s = free_.back();
+    free_.pop_back();
+  }
+  slots_[s] = {std::string{text}, 1};
+  index_.emplace(slots_[s].text, s);
+  return s;
+}
+
+void symbol_table::release(symbol s) {
+  if (--slots_[s].uses != 0)
+    return;
+  index_.erase(slots_[s].text);
+  slots_[s].text = {};
+  free_.push_back(s);
+}
+
+compact_set::compact_set(std::shared_ptr<symbol_table> table, const series_set& from)
+    : table_(std::move(table)), hash_(from.hash) {
+  const std::unique_lock lock{table_->mutex_};
+  // Each string counts as used once by this set.
+  std::unordered_map<std::string_view, symbol> own;
+  const auto intern = [&](const std::string& text) {
+    const auto [it, fresh] = own.try_emplace(text, 0);
+    if (fresh) {
+      it->second = table_->intern(text);
+      used_.push_back(it->second);
+    }
+    return it->second;
+  };
+  families_.reserve(from.families.size());
+  for (const auto& f : from.families)
+    families_.push_back({intern(f.name), intern(f.help), intern(f.unit), f.type});
+  std::size_t pairs = 0;
+  for (const auto& member : from.members)
+    pairs += member.all.size();
+  pairs_.reserve(pairs);
+  ends_.reserve(from.members.size());
+  for (const auto& member : from.members) {
+    for (const auto& [name, value] : member.all)
+      pairs_.emplace_back(intern(name), intern(value));
+    ends_.push_back(static_cast<std::uint32_t>(pairs_.size()));
+  }
+  std::sort(used_.begin(), used_.end());
+  used_.shrink_to_fit();
+}
+
+compact_set::~compact_set() {
+  const std::unique_lock lock{table_->mutex_};
+  for (const auto s : used_)
+    table_->release(s);
+}
+
+labels compact_set::labels_of(std::size_t member, std::string_view site, std::string_view host) const {
+  labels all;
+  {
+    const std::shared_lock lock{table_->mutex_};
+    const auto begin = member == 0 ? 0 : ends_[member - 1];
+    all.reserve(ends_[member] - begin + 2);
+    for (auto i = begin; i < ends_[member]; ++i)
+      all.push_back({table_->text(pairs_[i].first), table_->text(pairs_[i].second)});
+  }
+  add_place(all, site, host);
+  return all;
+}
+
+void compact_set::each_name(const std::function<void(const std::string&)>& each) const {
+  const std::shared_lock lock{table_->mutex_};
+  std::vector<symbol> names;
+  for (const auto& [name, value] : pairs_)
+    names.push_back(name);
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  for (const auto name : names)
+    each(table_->text(name));
+}
+
+void compact_set::each_value(std::string_view name,
+                             const std::function<void(const std::string&)>& each) const {
+  const std::shared_lock lock{table_->mutex_};
+  const auto it = table_->index_.find(name);
+  if (it == table_->index_.end())
+    return;
+  for (const auto& [n, value] : pairs_)
+    if (n == it->second)
+      each(table_->text(value));
+}
+
+void compact_set::each_family(const std::function<void(const promql::family_metadata&)>& each) const {
+  const std::shared_lock lock{table_->mutex_};
+  for (const auto& f : families_)
+    each({table_->text(f.name), f.type, table_->text(f.help), table_->text(f.unit)});
+}
+
+std::vector<std::uint16_t> set_matcher::match(const compact_set& set) {
+  const std::shared_lock lock{set.table_->mutex_};
+  std::vector<std::uint16_t> members(set.count());
+  for (std::size_t i = 0; i < members.size(); ++i)
+    members[i] = static_cast<std::uint16_t>(i);
+  for (std::size_t m = 0; m < matchers_.size() && !members.empty(); ++m) {
+    const auto& matcher = matchers_[m];
+    const auto& index = set.table_->index_;
+    const bool absent_matches = matcher.matches("");
+    const auto name = index.find(matcher.name());
+    const bool has_name =
+        name != index.end() && std::binary_search(set.used_.begin(), set.used_.end(), name->second);
+    if (!has_name) {
+      if (!absent_matches)
+        members.clear();
+      continue;
+    }
+    if (matcher.op() == promql::match_op::equal && !absent_matches) {
+      const auto value = index.find(matcher.value());
+      if (value == index.end() || !std::binary_search(set.used_.begin(), set.used_.end(), value->second))
+        return {};
+    }
+    std::erase_if(members, [&](std::uint16_t i) {
+      for (auto p = i == 0 ? 0 : set.ends_[i - 1]; p < set.ends_[i]; ++p) {
+        if (set.pairs_[p].first != name->second)
+          continue;
+        const auto value = set.pairs_[p].second;
+        if (matcher.op() == promql::match_op::equal)
+          return set.table_->text(value) != matcher.value();
+        const auto [it, fresh] = memo_[m].try_emplace(value, false);
+        if (fresh)
+          it->second = matcher.matches(set.table_->text(value));
+        return !it->second;
+      }
+      return !absent_matches;
+    });
+  }
+  return members;
+}
+
+void add_place(labels& all, std::string_view site, std::string_view host) {
+  const auto put = [&](std::string_view name, std::string_view value) {
+    const auto it = std::lower_bound(all.begin(), all.end(), name,
+                                     [](const label& l, std::string_view n) { return l.name < n; });
+    const bool have = it != all.end() && it->name == name;
+    if (value.empty()) {
+      if (have)
+        all.erase(it);
+    } else if (have) {
+      it->value = value;
+    } else {
+      all.insert(it, {std::string{name}, std::string{value}});
+    }
+  };
+  put("host", host);
+  put("site", site);
+}
+
+} // namespace skerry::cloud

@@ -1,0 +1,95 @@
+#pragma once
+
+// Labels of the series in the write-ahead log, kept small: every string once, series as pairs of numbers.
+//
+// A table and its sets may be used from any thread. A string is freed with the last set that uses it.
+
+#include "actors/promql/series_source.hpp"
+#include "schemas/model/series.hpp"
+
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace skerry::cloud {
+
+using symbol = std::uint32_t;
+
+class symbol_table {
+public:
+  [[nodiscard]] std::size_t size() const;
+
+private:
+  friend class compact_set;
+  friend class set_matcher;
+  struct slot {
+    std::string text;
+    std::uint32_t uses = 0;
+  };
+  symbol intern(std::string_view text); // adds a use; the lock is held
+  void release(symbol s);               // the lock is held
+  [[nodiscard]] const std::string& text(symbol s) const { return slots_[s].text; }
+
+  mutable std::shared_mutex mutex_;
+  std::deque<slot> slots_;
+  std::vector<symbol> free_;
+  std::unordered_map<std::string_view, symbol> index_;
+};
+
+// A series set without its strings.
+class compact_set {
+public:
+  compact_set(std::shared_ptr<symbol_table> table, const series_set& from);
+  ~compact_set();
+  compact_set(const compact_set&) = delete;
+  compact_set& operator=(const compact_set&) = delete;
+
+  [[nodiscard]] const set_hash& hash() const noexcept { return hash_; }
+  [[nodiscard]] std::size_t count() const noexcept { return ends_.size(); }
+  // Labels of one member with `site` and `host` put in.
+  [[nodiscard]] labels labels_of(std::size_t member, std::string_view site, std::string_view host) const;
+  void each_name(const std::function<void(const std::string&)>& each) const;
+  void each_value(std::string_view name, const std::function<void(const std::string&)>& each) const;
+  void each_family(const std::function<void(const promql::family_metadata&)>& each) const;
+
+private:
+  friend class set_matcher;
+  struct family {
+    symbol name;
+    symbol help;
+    symbol unit;
+    metric_type type;
+  };
+  std::shared_ptr<symbol_table> table_;
+  set_hash hash_;
+  std::vector<symbol> used_; // ascending, unique
+  std::vector<family> families_;
+  std::vector<std::pair<symbol, symbol>> pairs_; // of all members, one after the other
+  std::vector<std::uint32_t> ends_;              // of each member in pairs_
+};
+using compact_set_ptr = std::shared_ptr<const compact_set>;
+
+// Matches sets against matchers, which must be about labels other than `site` and `host`. For one query, one
+// thread.
+class set_matcher {
+public:
+  explicit set_matcher(std::vector<promql::matcher> matchers)
+      : matchers_(std::move(matchers)), memo_(matchers_.size()) {}
+  // The members for which all matchers hold.
+  [[nodiscard]] std::vector<std::uint16_t> match(const compact_set& set);
+
+private:
+  std::vector<promql::matcher> matchers_;
+  std::vector<std::unordered_map<symbol, bool>>
+      memo_; // value -> matches; a symbol that a set uses is not reused
+};
+
+// Adds or replaces `site` and `host`.
+void add_place(labels& all, std::string_view site, std::string_view host);
+
+} // namespace skerry::cloud

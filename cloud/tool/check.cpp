@@ -1,0 +1,133 @@
+#include "cloud/tool/check.hpp"
+
+#include "cloud/tool/options.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fcntl.h>
+#include <fstream>
+#include <iterator>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char** environ;
+
+namespace skerry::cloud {
+
+namespace {
+
+constexpr std::size_t configuration_bytes_max = 16 << 20;
+constexpr int exec_failed = 127; // what posix_spawn's child ends with when there is nothing to run
+
+// Keys that only one of the two nodes has.
+constexpr std::array<std::string_view, 10> edge_keys{"scrape_configs", "spool", "uplink",  "collect",
+                                                     "collectors",     "host",  "gateway", "agent",
+                                                     "site",           "scrape"};
+constexpr std::array<std::string_view, 9> cloud_keys{"store",     "retention", "ingest", "query", "wal",
+                                                     "partition", "storage",   "api",    "fleet"};
+
+std::string_view top_level_key(std::string_view line) {
+  if (line.empty() || line.front() == ' ' || line.front() == '#' || line.front() == '-')
+    return {};
+  const auto colon = line.find(':');
+  if (colon == std::string_view::npos)
+    return {};
+  auto key = line.substr(0, colon);
+  if (key.size() > 2 && (key.front() == '"' || key.front() == '\'') && key.back() == key.front())
+    key = key.substr(1, key.size() - 2);
+  return key;
+}
+
+std::filesystem::path program_for(node_kind kind) {
+  const std::filesystem::path name = kind == node_kind::edge ? "skerry-edge" : "skerry-cloud";
+  std::error_code ignored;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", ignored);
+  const auto beside = self.parent_path() / name;
+  return ::access(beside.c_str(), X_OK) == 0 ? beside : name; // else whatever PATH has
+}
+
+int run_check(node_kind kind, const std::filesystem::path& file) {
+  const auto program = program_for(kind).string();
+  auto config = file.string();
+  std::array<std::string, 5> arguments{program, "run", "--check-config", "--config", config};
+  std::array<char*, 6> argv{};
+  std::transform(arguments.begin(), arguments.end(), argv.begin(), [](std::string& a) { return a.data(); });
+  pid_t child = 0;
+  std::fflush(nullptr);
+  const auto failed = ::posix_spawnp(&child, program.c_str(), nullptr, nullptr, argv.data(), environ);
+  int state = 0;
+  if (failed == 0)
+    while (::waitpid(child, &state, 0) < 0 && errno == EINTR) {
+    }
+  if (failed != 0 || (WIFEXITED(state) && WEXITSTATUS(state) == exec_failed)) {
+    fmt::print(stderr, "skerry: cannot run {}: {}; install it beside skerry or in PATH\n", program,
+               std::strerror(failed != 0 ? failed : ENOENT));
+    return exit_failure;
+  }
+  if (!WIFEXITED(state)) {
+    fmt::print(stderr, "skerry: {} ended by signal {} while it read {}\n", program, WTERMSIG(state), config);
+    return exit_failure;
+  }
+  return WEXITSTATUS(state) == 0 ? exit_ok : exit_failure;
+}
+
+} // namespace
+
+std::optional<node_kind> guess_kind(std::string_view configuration) {
+  std::size_t edge = 0;
+  std::size_t cloud = 0;
+  while (!configuration.empty()) {
+    const auto end = std::min(configuration.find('\n'), configuration.size());
+    const auto key = top_level_key(configuration.substr(0, end));
+    edge += static_cast<std::size_t>(std::count(edge_keys.begin(), edge_keys.end(), key));
+    cloud += static_cast<std::size_t>(std::count(cloud_keys.begin(), cloud_keys.end(), key));
+    configuration.remove_prefix(std::min(end + 1, configuration.size()));
+  }
+  if (edge == cloud)
+    return std::nullopt;
+  return edge > cloud ? node_kind::edge : node_kind::cloud;
+}
+
+int run_check_config(const check_options& options) {
+  int code = exit_ok;
+  for (const auto& file : options.files) {
+    auto kind = options.kind == "edge"    ? std::optional{node_kind::edge}
+                : options.kind == "cloud" ? std::optional{node_kind::cloud}
+                                          : std::nullopt;
+    if (!kind) {
+      std::ifstream in{file, std::ios::binary};
+      if (!in) {
+        fmt::print(stderr, "skerry: cannot read {}: does it exist, and may you read it?\n", file.string());
+        code = exit_failure;
+        continue;
+      }
+      std::string text(configuration_bytes_max, '\0');
+      in.read(text.data(), static_cast<std::streamsize>(text.size()));
+      text.resize(static_cast<std::size_t>(std::max<std::streamsize>(in.gcount(), 0)));
+      kind = guess_kind(text);
+    }
+    const auto name = file.filename().string(); // the keys say nothing: its name may
+    if (!kind && name.find("edge") != std::string::npos)
+      kind = node_kind::edge;
+    if (!kind && name.find("cloud") != std::string::npos)
+      kind = node_kind::cloud;
+    if (!kind) {
+      fmt::print(stderr,
+                 "skerry: {}: its keys don't tell whether it is for an edge or a cloud node; say so with "
+                 "--kind edge or --kind cloud\n",
+                 file.string());
+      code = exit_failure;
+      continue;
+    }
+    code = std::max(code, run_check(*kind, file));
+  }
+  return code;
+}
+
+} // namespace skerry::cloud

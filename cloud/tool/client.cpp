@@ -1,0 +1,179 @@
+#include "cloud/tool/client.hpp"
+
+#include <curl/curl.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <sys/stat.h>
+#include <system_error>
+#include <unistd.h>
+
+namespace skerry::cloud {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr std::size_t answer_bytes_max = std::size_t{1} << 30;
+constexpr long connect_timeout_ms = 5'000;
+
+// A proxy from the environment is for the world, not for this machine.
+bool is_this_machine(std::string_view url) noexcept {
+  const auto host = url.substr(std::min(url.find("//"), url.size()));
+  return host.starts_with("//127.") || host.starts_with("//localhost") || host.starts_with("//[::1]");
+}
+
+std::size_t keep(char* data, std::size_t size, std::size_t count, void* into) {
+  auto& out = *static_cast<std::string*>(into);
+  if (out.size() + size * count > answer_bytes_max)
+    return 0; // curl ends with a write error
+  out.append(data, size * count);
+  return size * count;
+}
+
+} // namespace
+
+struct api_client::impl {
+  endpoint to;
+  std::chrono::milliseconds timeout;
+  std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> curl{curl_easy_init(), curl_easy_cleanup};
+};
+
+std::string endpoint::name() const { return unix_socket.empty() ? url : unix_socket.string(); }
+
+api_client::api_client(endpoint to, std::chrono::milliseconds timeout) : impl_(std::make_unique<impl>()) {
+  impl_->to = std::move(to);
+  impl_->timeout = timeout;
+  while (impl_->to.url.ends_with('/'))
+    impl_->to.url.pop_back();
+}
+
+api_client::~api_client() = default;
+
+std::string api_client::encode(const form& parameters) const {
+  std::string out;
+  for (const auto& [name, value] : parameters) {
+    if (!out.empty())
+      out += '&';
+    for (const auto* part : {&name, &value}) {
+      const std::unique_ptr<char, decltype(&curl_free)> escaped{
+          curl_easy_escape(impl_->curl.get(), part->data(), static_cast<int>(part->size())), curl_free};
+      out += escaped ? escaped.get() : "";
+      if (part == &name)
+        out += '=';
+    }
+  }
+  return out;
+}
+
+result<std::pair<long, std::string>> api_client::exchange(std::string_view path, const form* body) {
+  auto* curl = impl_->curl.get();
+  if (!curl)
+    return fail(errc::io, "libcurl can't be set up");
+  const auto& to = impl_->to;
+  if (!to.unix_socket.empty() && ::access(to.unix_socket.c_str(), R_OK | W_OK) != 0) {
+    const auto why = errno;
+    if (why == EACCES || why == EPERM)
+      return fail(errc::forbidden,
+                  fmt::format("cannot open {}: {}; run as the user of skerry-cloud, or with sudo",
+                              to.unix_socket.string(), std::strerror(why)));
+    return fail(
+        errc::unavailable,
+        fmt::format(
+            "cannot reach {}: {}; is skerry-cloud running? Try `systemctl status skerry-cloud`, or name "
+            "its directory with --data or its socket with --socket",
+            to.unix_socket.string(), std::strerror(why)));
+  }
+  curl_easy_reset(curl);
+  const auto url = to.url + std::string{path};
+  std::string answer;
+  std::string posted = body ? encode(*body) : std::string{};
+  curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
+  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(impl_->timeout.count()));
+  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, connect_timeout_ms);
+  curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, ""); // whatever curl can undo
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep);
+  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
+  std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)> headers{nullptr, curl_slist_free_all};
+  if (!to.unix_socket.empty())
+    curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, to.unix_socket.c_str());
+  if (is_this_machine(to.url))
+    curl_easy_setopt(curl, CURLOPT_PROXY, "");
+  if (!to.bearer_token.empty()) {
+    const auto header = "Authorization: Bearer " + to.bearer_token;
+    headers.reset(curl_slist_append(nullptr, header.c_str()));
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
+  }
+  if (body) {
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, posted.c_str());
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(posted.size()));
+  }
+  const auto code = curl_easy_perform(curl);
+  switch (code) {
+  case CURLE_OK: break;
+  case CURLE_COULDNT_CONNECT:
+  case CURLE_COULDNT_RESOLVE_HOST:
+  case CURLE_COULDNT_RESOLVE_PROXY:
+  case CURLE_GOT_NOTHING:
+  case CURLE_RECV_ERROR:
+  case CURLE_SEND_ERROR:
+    return fail(errc::unavailable,
+                fmt::format("cannot reach {}: {}; is skerry-cloud running? Try `systemctl status "
+                            "skerry-cloud`, or name its address with --url",
+                            to.name(), curl_easy_strerror(code)));
+  case CURLE_OPERATION_TIMEDOUT:
+    return fail(errc::unavailable, fmt::format("{} gave no answer in {} s; try again, or ask for less",
+                                               to.name(), impl_->timeout.count() / 1'000));
+  default: return fail(errc::io, fmt::format("asking {} failed: {}", to.name(), curl_easy_strerror(code)));
+  }
+  long status = 0;
+  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+  return std::pair{status, std::move(answer)};
+}
+
+result<json> api_client::unwrap(result<std::pair<long, std::string>> answer) const {
+  if (!answer)
+    return answer.error();
+  const auto& [status, body] = answer.value();
+  auto parsed = json::parse(body, nullptr, false);
+  const bool envelope = parsed.is_object() && parsed.contains("status");
+  if (envelope && parsed["status"] == "success" && parsed.contains("data"))
+    return std::move(parsed["data"]);
+  std::string why = "no reason given";
+  if (envelope && parsed.contains("error") && parsed["error"].is_string())
+    why = parsed["error"].get<std::string>();
+  if (status == 401 || status == 403)
+    return fail(errc::forbidden,
+                fmt::format("{} refuses this (HTTP {}): {}; use the operator's socket or --token-file",
+                            impl_->to.name(), status, why));
+  if (envelope)
+    return fail(status == 503   ? errc::unavailable
+                : status == 404 ? errc::not_found
+                                : errc::invalid_argument,
+                why);
+  return fail(errc::malformed,
+              fmt::format("{} does not answer as Skerry does (HTTP {}); is it the right address?",
+                          impl_->to.name(), status));
+}
+
+result<json> api_client::get(std::string_view path, const form& parameters) {
+  auto target = std::string{path};
+  if (!parameters.empty())
+    target += '?' + encode(parameters);
+  return unwrap(exchange(target, nullptr));
+}
+
+result<json> api_client::post(std::string_view path, const form& parameters) {
+  return unwrap(exchange(path, &parameters));
+}
+
+result<std::pair<long, std::string>> api_client::get_text(std::string_view path) {
+  return exchange(path, nullptr);
+}
+
+} // namespace skerry::cloud

@@ -1,0 +1,155 @@
+#include "cloud/tool/fleet.hpp"
+
+#include "actors/node/config.hpp"
+#include "cloud/tool/format.hpp"
+#include "cloud/tool/options.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+
+namespace skerry::cloud {
+
+using nlohmann::json;
+
+namespace {
+
+std::string text(const json& from, const char* key) {
+  const auto at = from.find(key);
+  return at != from.end() && at->is_string() ? at->get<std::string>() : std::string{};
+}
+double number(const json& from, const char* key) {
+  const auto at = from.find(key);
+  return at != from.end() && at->is_number() ? at->get<double>() : 0;
+}
+std::string bytes(const json& from, const char* key) {
+  return format_bytes(static_cast<std::uint64_t>(std::clamp(number(from, key), 0.0, 1e18)));
+}
+std::string count(const json& from, const char* key) { return format_count(number(from, key)); }
+// Zero and null stand for never.
+std::string ago(const json& from, const char* key, double now) {
+  const auto at = number(from, key);
+  return at == 0 ? "never" : format_age(now - at) + " ago";
+}
+std::string or_dash(std::string value) { return value.empty() ? "-" : value; }
+
+std::string pending(const json& site) {
+  const auto records = number(site, "pending_records");
+  return records == 0 ? "0" : fmt::format("{} ({})", format_count(records), bytes(site, "pending_bytes"));
+}
+
+std::string keys(const json& site) {
+  std::string out;
+  const auto at = site.find("key_fingerprints");
+  if (at != site.end() && at->is_array())
+    for (const auto& key : *at)
+      if (key.is_string())
+        out += (out.empty() ? "" : " ") + key.get<std::string>();
+  return or_dash(out);
+}
+
+int print_list(const global_options& global, const char* path, const form& parameters,
+               table (*make)(const json&, double)) {
+  auto to = global.for_reading();
+  if (!to)
+    return report(to.error());
+  api_client client{std::move(to.value())};
+  const auto data = client.get(path, parameters);
+  if (!data)
+    return report(data.error());
+  if (global.json)
+    fmt::print("{}\n", data.value().dump(2, ' ', false, json::error_handler_t::replace));
+  else
+    fmt::print("{}", make(data.value(), wall_seconds()).render());
+  return exit_ok;
+}
+
+} // namespace
+
+double wall_seconds() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+table sites_table(const json& sites, double now) {
+  table out{{{"SITE"},
+             {"EDGE"},
+             {"LINK"},
+             {"LAST HEARD"},
+             {"HOSTS", align::right},
+             {"SERIES", align::right},
+             {"SAMPLES/S", align::right},
+             {"PENDING", align::right},
+             {"COMPLETENESS"},
+             {"KEYS"}}};
+  for (const auto& s : sites)
+    out.add({text(s, "site"), or_dash(text(s, "edge")), text(s, "state"), ago(s, "last_heard", now),
+             count(s, "hosts"), count(s, "series"), count(s, "samples_per_second"), pending(s),
+             or_dash(text(s, "completeness")), keys(s)});
+  return out;
+}
+
+table hosts_table(const json& hosts, double now) {
+  table out{{{"SITE"}, {"HOST"}, {"SERIES", align::right}, {"LAST SAMPLE"}, {"LIVE"}, {"COMPLETE"}}};
+  for (const auto& h : hosts)
+    out.add({text(h, "site"), text(h, "host"), count(h, "series"), ago(h, "last_sample", now),
+             ago(h, "live_watermark", now), ago(h, "complete_watermark", now)});
+  return out;
+}
+
+table status_table(const json& sites) {
+  table out{{{"SITE"},
+             {"HOSTS", align::right},
+             {"SERIES", align::right},
+             {"SAMPLES/S", align::right},
+             {"PENDING", align::right},
+             {"LINK"},
+             {"COMPLETENESS"},
+             {"LINK TODAY", align::right}}};
+  for (const auto& s : sites)
+    out.add({text(s, "site"), count(s, "hosts"), count(s, "series"), count(s, "samples_per_second"),
+             pending(s), text(s, "state"), or_dash(text(s, "completeness")),
+             bytes(s, "bytes_on_link_today")});
+  return out;
+}
+
+std::string status_lines(const json& sites, double now) {
+  std::string out;
+  for (const auto& s : sites)
+    out += printable(fmt::format(
+               "{} site={} hosts={} series={} samples_per_second={:.1f} pending_records={:.0f} "
+               "pending_bytes={:.0f} link={} completeness=\"{}\" bytes_on_link_today={:.0f}",
+               format_time(now), text(s, "site"), number(s, "hosts"), number(s, "series"),
+               number(s, "samples_per_second"), number(s, "pending_records"), number(s, "pending_bytes"),
+               text(s, "state"), text(s, "completeness"), number(s, "bytes_on_link_today")))
+           + '\n';
+  return out;
+}
+
+int run_sites(const global_options& global) { return print_list(global, "/api/v1/sites", {}, sites_table); }
+
+int run_hosts(const global_options& global, const std::string& site) {
+  return print_list(global, "/api/v1/hosts", site.empty() ? form{} : form{{"site", site}}, hosts_table);
+}
+
+int run_revoke(const global_options& global, const std::string& edge) {
+  auto to = global.for_changing();
+  if (!to)
+    return report(to.error());
+  api_client client{std::move(to.value())};
+  const auto done = client.post(fmt::format("/api/v1/admin/edges/{}/revoke", edge));
+  if (!done)
+    return report(done.error());
+  if (global.json)
+    fmt::print("{}\n", done.value().dump(2));
+  else
+    fmt::print(stderr,
+               "Edge {} is revoked: its session is closed and its keys open no new one. What it sent stays. "
+               "`skerry invite --site NAME --edge {}` lets it join again.\n",
+               edge, edge);
+  return exit_ok;
+}
+
+} // namespace skerry::cloud

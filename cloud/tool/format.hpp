@@ -1,0 +1,14 @@
+#pragma once
+
+// Numbers and times for people.
+
+#include <cstdint>
+#include <string>
+
+namespace skerry::cloud {
+
+[[nodiscard]] std::string format_count(double value);  // "507", "1.2 k", "3.4 M"
+[[nodiscard]] std::string format_time(double seconds); // "2026-11-20T05:22:00.000Z"
+[[nodiscard]] std::string format_age(double seconds);  // "3s", "2m 10s", "5h 3m", "4d 2h"
+
+} // namespace skerry::cloud

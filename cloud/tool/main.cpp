@@ -1,0 +1,243 @@
+// skerry: the operator's tool. Reads the command line; the commands themselves are beside it.
+
+#include "actors/node/config.hpp"
+#include "cloud/api/site_name.hpp"
+#include "cloud/tool/options.hpp"
+
+#include <CLI/CLI.hpp>
+#include <curl/curl.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <cstdio>
+
+using namespace skerry;
+using namespace skerry::cloud;
+
+namespace {
+
+constexpr const char* exit_codes =
+    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the cloud node can't be reached.\n";
+
+std::string footer(const char* examples) { return fmt::format("Examples:\n{}\n{}", examples, exit_codes); }
+
+std::string check_duration(const std::string& text) {
+  const auto parsed = parse_duration(text);
+  if (!parsed)
+    return fmt::format("\"{}\" is no duration; write 15s, 5m, 24h or 7d", text);
+  return parsed.value().count() > 0 ? "" : "a duration above 0 is wanted";
+}
+std::string check_site(const std::string& text) {
+  return is_site_name(text)
+             ? ""
+             : fmt::format(
+                 "\"{}\" can't be a site's name; use up to {} letters, digits, '.', '_' or '-', beginning "
+                 "with a letter or a digit",
+                 text, site_name_bytes_max);
+}
+std::string check_edge(const std::string& text) {
+  const auto hexadecimal = text.find_first_not_of("0123456789abcdefABCDEF") == std::string::npos;
+  return hexadecimal && text.size() == 16
+             ? ""
+             : fmt::format("\"{}\" is no edge id; `skerry sites` shows them", text);
+}
+
+// The chosen command, run after everything was read.
+struct command_line {
+  global_options global;
+  std::string output = "table";
+  invite_options invite;
+  std::string edge;
+  std::string site;
+  query_options query;
+  status_options status;
+  std::string interval = "1s";
+  std::string duration;
+  check_options check;
+  std::function<int()> run;
+};
+
+CLI::App* command(CLI::App& parent, const char* name, const char* what, const char* examples) {
+  auto* made = parent.add_subcommand(name, what);
+  made->footer(footer(examples));
+  return made;
+}
+
+void add_output(CLI::App* to, command_line& line) {
+  to->add_option("-o,--output", line.output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
+}
+
+void add_invite(CLI::App& app, command_line& line) {
+  auto* c = command(app, "invite", "Make a token that lets one edge node join",
+                    "  skerry invite --site harbour > token          # the token alone is on stdout\n"
+                    "  skerry invite --site harbour --edge 00c0ffee00c0ffee\n"
+                    "  skerry invite --from sites.csv --output json > invites.json\n");
+  auto* which = c->add_option_group("which");
+  which->add_option("--site", line.invite.site, "the site's name")->check(check_site);
+  which->add_option("--from", line.invite.from,
+                    "CSV file with one site a line in its first column; - is stdin");
+  which->require_option(1);
+  c->add_option("--ttl", line.invite.ttl, "how long the token is valid")
+      ->check(check_duration)
+      ->capture_default_str();
+  c->add_option("--edge", line.invite.edge, "an edge that joins again and keeps its id")
+      ->check(check_edge)
+      ->excludes("--from");
+  add_output(c, line);
+  c->callback([&line] { line.run = [&line] { return run_invite(line.global, line.invite); }; });
+}
+
+void add_sites(CLI::App& app, command_line& line) {
+  auto* c = command(app, "sites", "Show the sites and their links, or revoke an edge",
+                    "  skerry sites\n"
+                    "  skerry sites --output json\n"
+                    "  skerry sites revoke 00c0ffee00c0ffee\n");
+  add_output(c, line);
+  c->require_subcommand(0, 1);
+  auto* revoke = command(*c, "revoke", "Close an edge's session and refuse its keys from now on",
+                         "  skerry sites revoke 00c0ffee00c0ffee\n");
+  revoke->add_option("EDGE", line.edge, "the edge's id, as `skerry sites` shows it")
+      ->required()
+      ->check(check_edge);
+  add_output(revoke, line);
+  revoke->callback([&line] { line.run = [&line] { return run_revoke(line.global, line.edge); }; });
+  c->final_callback([&line] {
+    if (!line.run)
+      line.run = [&line] { return run_sites(line.global); };
+  });
+}
+
+void add_hosts(CLI::App& app, command_line& line) {
+  auto* c = command(app, "hosts", "Show the hosts and how current they are",
+                    "  skerry hosts\n"
+                    "  skerry hosts --site harbour --output json\n");
+  c->add_option("--site", line.site, "only this site")->check(check_site);
+  add_output(c, line);
+  c->callback([&line] { line.run = [&line] { return run_hosts(line.global, line.site); }; });
+}
+
+void add_query(CLI::App& app, command_line& line) {
+  auto* c = command(
+      app, "query", "Ask with PromQL",
+      "  skerry query node_load1\n"
+      "  skerry query 'up{site=\"harbour\"}' --time 2026-01-02T03:04:05Z\n"
+      "  skerry query node_load1 --start 2026-01-02T03:00:00Z --end 2026-01-02T04:00:00Z --step 1m\n");
+  auto& q = line.query;
+  c->add_option("EXPR", q.expression, "the expression")->required();
+  auto* time = c->add_option("--time", q.time, "RFC 3339 or Unix seconds; now when absent");
+  auto* start = c->add_option("--start", q.start, "begin of a range")->excludes(time);
+  c->add_option("--end", q.end, "end of the range; now when absent")->needs(start);
+  c->add_option("--step", q.step, "from point to point; 15s when absent")->needs(start);
+  c->add_option("--timeout", q.timeout, "give up after this time")->check(check_duration);
+  add_output(c, line);
+  c->callback([&line] { line.run = [&line] { return run_query(line.global, line.query); }; });
+}
+
+void add_status(CLI::App& app, command_line& line) {
+  auto* c = command(app, "status", "Show each site: hosts, series, samples/s, pending, link, completeness",
+                    "  skerry status\n"
+                    "  skerry status --watch                 # redraws until Ctrl-C\n"
+                    "  skerry status --watch --for 60s > log # one line a site and second\n");
+  auto* watch = c->add_flag("-w,--watch", line.status.watch, "keep on showing it");
+  c->add_option("--interval", line.interval, "between two looks")
+      ->needs(watch)
+      ->check(check_duration)
+      ->capture_default_str();
+  c->add_option("--for", line.duration, "stop after this time")->needs(watch)->check(check_duration);
+  add_output(c, line);
+  c->callback([&line] {
+    line.run = [&line] {
+      line.status.interval = parse_duration(line.interval).value();
+      if (!line.duration.empty())
+        line.status.duration = parse_duration(line.duration).value();
+      return run_status(line.global, line.status);
+    };
+  });
+}
+
+void add_check(CLI::App& app, command_line& line) {
+  auto* c = command(app, "check", "Check files before they are used",
+                    "  skerry check config edge.yaml cloud.yaml\n");
+  c->require_subcommand(1);
+  auto* config = command(*c, "config", "Check configuration files of edge and cloud nodes",
+                         "  skerry check config /etc/skerry/edge.yaml\n"
+                         "  skerry check config --kind cloud new.yaml\n");
+  config->add_option("FILE", line.check.files, "the files")->required();
+  config->add_option("--kind", line.check.kind, "edge, cloud, or auto: by what the file says")
+      ->check(CLI::IsMember({"auto", "edge", "cloud"}))
+      ->capture_default_str();
+  config->callback([&line] { line.run = [&line] { return run_check_config(line.check); }; });
+}
+
+void add_version(CLI::App& app, command_line& line) {
+  auto* c = command(app, "version", "Print the version", "  skerry version\n");
+  c->callback([&line] {
+    line.run = [] {
+      fmt::print("skerry {}\n", SKERRY_VERSION);
+      return static_cast<int>(exit_ok);
+    };
+  });
+}
+
+int parse_and_run(int argc, char** argv) {
+  CLI::App app{"skerry: the operator's tool of Skerry, monitoring for places that lose their network.",
+               "skerry"};
+  command_line line;
+  auto& global = line.global;
+  app.footer(footer("  skerry invite --site harbour > token\n"
+                    "  skerry status --watch\n"
+                    "  skerry query node_load1\n"));
+  app.require_subcommand(1);
+  app.fallthrough();
+  auto* url = app.add_option("--url", global.url, "the cloud node's HTTP address")
+                  ->envname("SKERRY_URL")
+                  ->capture_default_str();
+  app.add_option("--data", global.data, "the cloud node's data directory, where its operator's socket is")
+      ->envname("SKERRY_DATA")
+      ->capture_default_str();
+  auto* socket =
+      app.add_option("--socket", global.socket, "the operator's socket (default: operator.sock in --data)");
+  app.add_option("--token-file", global.token_file,
+                 "file with the cloud's bearer token, to change things through --url instead of the socket")
+      ->envname("SKERRY_TOKEN_FILE");
+  app.set_version_flag("--version", std::string{"skerry "} + SKERRY_VERSION);
+  add_invite(app, line);
+  add_sites(app, line);
+  add_hosts(app, line);
+  add_query(app, line);
+  add_status(app, line);
+  add_check(app, line);
+  add_version(app, line);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? exit_ok : exit_usage;
+  }
+  global.url_given = url->count() > 0;
+  global.socket_given = socket->count() > 0;
+  global.json = line.output == "json";
+  return line.run();
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  curl_global_init(CURL_GLOBAL_DEFAULT);
+  int code = exit_failure;
+  try {
+    code = parse_and_run(argc, argv);
+  } catch (const nlohmann::json::exception& e) {
+    code = report(
+        {errc::malformed, fmt::format("the answer has another form than this version knows ({}); are tool "
+                                      "and cloud node of one version?",
+                                      e.what())});
+  } catch (const std::exception& e) {
+    code = report({errc::io, e.what()});
+  }
+  curl_global_cleanup();
+  if (std::fflush(stdout) != 0 && code == exit_ok)
+    code = exit_failure; // a full disk behind stdout
+  return code;
+}

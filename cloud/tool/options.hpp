@@ -1,0 +1,64 @@
+#pragma once
+
+// What the command line says, as plain structs, and the commands that act on them. Each command returns an
+// exit code.
+
+#include "cloud/tool/client.hpp"
+
+#include <chrono>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace skerry::cloud {
+
+enum exit_code : int { exit_ok = 0, exit_failure = 1, exit_usage = 2, exit_unreachable = 3 };
+
+struct global_options {
+  std::string url = "http://127.0.0.1:7480";
+  bool url_given = false;
+  std::filesystem::path data = "/var/lib/skerry-cloud";
+  std::filesystem::path socket; // empty: operator.sock in `data`
+  bool socket_given = false;
+  std::filesystem::path token_file; // a bearer token, instead of the socket
+  bool json = false;                // --output json
+
+  // Reading goes to the URL, unless only a socket was named.
+  [[nodiscard]] result<endpoint> for_reading() const;
+  // Changing goes through the operator's socket, or with a token to the URL.
+  [[nodiscard]] result<endpoint> for_changing() const;
+};
+
+struct invite_options {
+  std::string site;
+  std::filesystem::path from; // a CSV file with one site a line
+  std::string ttl = "24h";
+  std::string edge;
+};
+struct query_options {
+  std::string expression;
+  std::string time, start, end, step;
+  std::string timeout;
+};
+struct status_options {
+  bool watch = false;
+  std::chrono::nanoseconds interval = std::chrono::seconds{1};
+  std::chrono::nanoseconds duration{0}; // 0: until Ctrl-C
+};
+struct check_options {
+  std::vector<std::filesystem::path> files;
+  std::string kind = "auto"; // edge, cloud
+};
+
+int run_invite(const global_options& global, const invite_options& options);
+int run_sites(const global_options& global);
+int run_revoke(const global_options& global, const std::string& edge);
+int run_hosts(const global_options& global, const std::string& site);
+int run_query(const global_options& global, const query_options& options);
+int run_status(const global_options& global, const status_options& options);
+int run_check_config(const check_options& options);
+
+// Says what failed on stderr and picks the exit code.
+int report(const error& e);
+
+} // namespace skerry::cloud

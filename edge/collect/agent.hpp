@@ -1,0 +1,49 @@
+#pragma once
+
+// The agent actor: runs the collectors of one host and scrapes its targets, each when it is due, and says when the host
+// is complete up to a time (watermarks).
+
+#include "actors/actors.hpp"
+#include "actors/node/clock.hpp"
+#include "edge/collect/host/collectors.hpp"
+#include "edge/collect/scrape/fetcher.hpp"
+#include "edge/collect/scrape/target_manager.hpp"
+#include "edge/collect/source.hpp"
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace skerry::edge {
+
+// What an agent is to scrape from now on.
+struct target_assignment {
+  std::vector<managed_target> targets;
+};
+
+// What the fetcher gave for one of an agent's targets.
+struct scrape_answer {
+  scrape_target_ptr target;
+  fetch_response response;
+};
+
+// The machine's own collectors, for the one agent that has them.
+struct local_collection {
+  std::unique_ptr<host_collectors> collectors;
+  std::chrono::nanoseconds interval = std::chrono::seconds{15};
+  std::string job = "node";
+};
+
+struct agent_config {
+  std::string host;
+  gateway_actor gateway;
+  fetcher* pages = nullptr; // outlives the agent
+  clock_source* clock = nullptr;
+  std::shared_ptr<local_collection> local; // null: targets only
+};
+
+// Agents share scratch memory through their targets: all of a node run on one scheduler thread.
+[[nodiscard]] agent_actor spawn_agent(caf::actor_system& system, agent_config config);
+
+} // namespace skerry::edge

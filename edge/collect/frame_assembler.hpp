@@ -1,0 +1,172 @@
+#pragma once
+
+// Turns the samples of one source into frames that name series sets.
+//
+// A source interns each series once and then reports by reference: `begin`, `add` for every sample, `finish`.
+// A series that was there last time and is not there this time gets one stale marker, then is absent by the
+// presence bits of its section. Series never seen before are appended as new sets; sets that exist are not
+// touched, so their hashes stay. Sample memory is one value and one generation a series: nothing is allocated
+// per sample.
+//
+// Labels are not kept: a series is known by 128 bits of a seeded hash of its labels, and a set by its encoded
+// bytes. The sets in a collection therefore hold `hash` and `encoded` only; `families` and `members` are
+// empty. Whoever needs them decodes (decode_series_set).
+//
+// One thread at a time; the assemblers of a thread may share one frame_scratch.
+
+#include "edge/collect/source.hpp"
+#include "schemas/codec/value_codec.hpp"
+#include "schemas/model/frame.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace skerry::edge {
+
+using series_ref = std::uint32_t;
+inline constexpr series_ref no_series = 0x00ff'ffff;
+inline constexpr std::size_t source_series_max = 1 << 20; // known at once, of one source
+
+// Rebuild when at least this share of the series was absent this often, in a row.
+inline constexpr std::uint32_t absent_finishes_max = 60;
+inline constexpr std::size_t absent_series_min = 64;
+inline constexpr std::size_t absent_series_min_failed =
+    1 << 14; // in rounds that failed: memory of a broken source
+// A target that changes its help texts all the time does not get a new set each time.
+inline constexpr std::uint8_t set_metadata_changes_max = 16;
+// Frames of one finish that exist because samples carried their own, distinct times.
+inline constexpr std::size_t stamped_times_max = 256;
+
+struct assembler_counters {
+  std::uint64_t duplicates = 0;      // samples: the series had one at this time already
+  std::uint64_t series_refused = 0;  // over source_series_max, or with labels over the bounds of a set
+  std::uint64_t samples_refused = 0; // over stamped_times_max
+  std::uint64_t stale_markers = 0;
+  std::uint64_t sets_made = 0;
+  std::uint64_t rebuilds = 0;
+};
+
+// What is needed only while a frame is made. A compression context is far larger than a source: share it.
+struct frame_scratch {
+  value_encoder encoder;
+  frame round;
+  byte_buffer bytes;
+};
+
+class frame_assembler {
+public:
+  explicit frame_assembler(std::shared_ptr<frame_scratch> scratch = nullptr);
+
+  // The reference of a series, known or new; `labels` sorted. Stays valid until `refs_epoch` changes, which
+  // only `finish` and `stale_all` may do. no_series: refused and counted.
+  series_ref intern(const metric_family& family, const labels& all);
+  // A family's type, help or unit may have changed: the sets that describe it are made anew at the next
+  // finish.
+  void redeclare(const metric_family& family);
+  [[nodiscard]] std::uint32_t refs_epoch() const noexcept { return refs_epoch_; }
+
+  void begin(); // forgets what was added since the last finish
+  // False: the series has a value in this round already; the first one stays, the other is counted.
+  bool add(series_ref ref, double value) noexcept {
+    if (seen_[ref] == generation_) [[unlikely]] {
+      ++counters_.duplicates;
+      return false;
+    }
+    values_[ref] = value;
+    mark(ref);
+    return true;
+  }
+  // Adds the value that the series had when it was last added.
+  bool add_again(series_ref ref) noexcept {
+    if (seen_[ref] == generation_) [[unlikely]] {
+      ++counters_.duplicates;
+      return false;
+    }
+    mark(ref);
+    return true;
+  }
+  // For a sample with a time of its own. It goes into a frame of that time and is never followed by a stale
+  // marker.
+  bool add_at(series_ref ref, double value, std::int64_t time_ns);
+  void add_families(const std::vector<collected_family>& all);
+
+  // The source failed in this round and only something about it is added: what is missing still counts as
+  // seen for `appeared`, and is not on its way to be forgotten.
+  void mark_failed() noexcept { failed_ = true; }
+  [[nodiscard]] std::size_t added() const noexcept { return added_ + stamped_.size(); } // since begin
+  // Of those added since begin, how many were not there in the last round that had samples.
+  [[nodiscard]] std::size_t appeared() const noexcept { return appeared_; }
+
+  // One frame of what was added, with stale markers for what ended, and one for each time that samples
+  // carried. `samples` counts values, stale markers among them. Nothing to say: no records.
+  [[nodiscard]] collection finish(std::int64_t time_ns, std::int64_t monotonic_ns, std::string_view host);
+  // The source failed or went away: stale markers for all that was there.
+  [[nodiscard]] collection stale_all(std::int64_t time_ns, std::int64_t monotonic_ns, std::string_view host);
+
+  [[nodiscard]] std::size_t series_count() const noexcept { return values_.size(); }
+  [[nodiscard]] std::size_t set_count() const noexcept { return sets_.size(); }
+  [[nodiscard]] const assembler_counters& counters() const noexcept { return counters_; }
+  [[nodiscard]] std::size_t memory_bytes() const noexcept; // held between rounds, about
+
+private:
+  struct series_key {
+    std::uint64_t low = 0;
+    std::uint64_t high = 0;
+    bool operator==(const series_key&) const = default;
+  };
+  // References [first, first + count) in the order of the set's members.
+  struct known_set {
+    series_set_ptr set;
+    series_ref first = 0;
+    std::uint16_t count = 0;
+    std::uint8_t metadata_changes = 0;
+    std::uint64_t live[set_series_max / 64] = {}; // had a value in the last frame
+  };
+  struct stamped_sample {
+    std::int64_t time_ns;
+    series_ref ref;
+    double value;
+  };
+
+  void mark(series_ref ref) noexcept {
+    appeared_ += seen_[ref] < last_generation_ ? 1 : 0;
+    seen_[ref] = generation_;
+    ++added_;
+  }
+  static series_key key_of(const labels& all);
+  [[nodiscard]] std::size_t slot_of(const series_key& key) const noexcept; // its place, or the free one
+  void grow_table();
+  std::uint32_t pending_family(const metric_family& family);
+  void seal_pending();
+  void make_sets(const std::vector<metric_family>& families, std::vector<series>& members, series_ref first);
+  void refresh_metadata();
+  void rebuild_if_sparse(std::size_t absent_min);
+  void emit_round(std::int64_t time_ns, std::int64_t monotonic_ns, std::string_view host, collection& out);
+  void emit_stamped(std::string_view host, collection& out);
+  void emit(frame& from, std::string_view host, collection& out);
+
+  std::shared_ptr<frame_scratch> scratch_;
+  std::vector<double> values_;
+  std::vector<std::uint32_t> seen_;         // the generation of the last add
+  std::vector<std::uint32_t> stamped_seen_; // and of the last add_at; empty where there was none
+  std::vector<series_key> keys_;
+  std::vector<series_ref> table_; // open addressing over keys_
+  std::vector<known_set> sets_;
+  std::vector<series> pending_; // the last references, not in a set yet
+  std::vector<metric_family> pending_families_;
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> families_; // hash of the name, of all; sorted
+  std::vector<metric_family> changed_families_;
+  std::vector<stamped_sample> stamped_;
+  std::uint32_t generation_ = 1;
+  std::uint32_t last_generation_ = 1; // of the last finish that had samples
+  std::uint32_t refs_epoch_ = 0;
+  std::size_t added_ = 0;
+  bool failed_ = false;
+  std::size_t appeared_ = 0;
+  assembler_counters counters_;
+};
+
+} // namespace skerry::edge

@@ -1,0 +1,117 @@
+#include "edge/collect/roster.hpp"
+
+#include "edge/config.hpp"
+
+#include <prometheus/gauge.h>
+#include <prometheus/registry.h>
+#include <spdlog/spdlog.h>
+
+#include <map>
+#include <optional>
+
+namespace skerry::edge {
+
+namespace {
+
+constexpr std::chrono::seconds tick_interval{1};
+
+} // namespace
+
+struct roster_state {
+  roster_actor::pointer self = nullptr;
+  roster_config config;
+  std::optional<scrape_metrics> metrics;
+  std::optional<target_manager> manager;
+  std::map<std::string, agent_actor> agents; // by host
+  std::string local_host;
+  prometheus::Gauge* targets = nullptr;
+
+  void init(roster_actor::pointer owner, roster_config c) {
+    self = owner;
+    config = std::move(c);
+    metrics.emplace(*config.metrics);
+    manager.emplace(config.seed, *metrics);
+    targets = &prometheus::BuildGauge()
+                 .Name("skerry_scrape_targets")
+                 .Help("Targets that are scraped.")
+                 .Register(*config.metrics)
+                 .Add({});
+  }
+
+  agent_actor& agent_of(const std::string& host, std::shared_ptr<local_collection> local) {
+    auto& found = agents[host];
+    if (!found)
+      found = spawn_agent(self->system(), agent_config{host, config.gateway, config.pages, config.clock, std::move(local)});
+    return found;
+  }
+
+  void apply(const edge_config& settings) {
+    if (settings.collect_host && local_host.empty()) {
+      auto collectors = host_collectors::make(settings.collectors, *config.clock, *config.metrics);
+      if (collectors) {
+        auto local = std::make_shared<local_collection>();
+        local->collectors = std::move(collectors).value();
+        local->interval = settings.collect_interval;
+        local->job = settings.collect_job;
+        local_host = settings.host;
+        agent_of(local_host, std::move(local));
+      } else {
+        spdlog::error("collect: this machine's metrics are not collected: {}", collectors.error().message);
+      }
+    }
+    manager->apply(settings.scrape);
+    assign();
+  }
+
+  // Every agent gets its list: what it no longer has ends there, with stale markers.
+  void assign() {
+    std::map<std::string, target_assignment> by_host;
+    for (const auto& [host, agent] : agents)
+      by_host[host];
+    for (const auto& managed : manager->targets())
+      by_host[managed.target->host()].targets.push_back(managed);
+    targets->Set(static_cast<double>(manager->targets().size()));
+    for (auto& [host, assignment] : by_host) {
+      const bool idle = assignment.targets.empty() && host != local_host;
+      caf::anon_send(agent_of(host, nullptr), std::make_shared<const target_assignment>(std::move(assignment)));
+      if (idle) {
+        caf::anon_send(agents[host], stop_atom_v);
+        agents.erase(host);
+      }
+    }
+  }
+};
+
+namespace {
+
+roster_actor::behavior_type roster(roster_actor::stateful_pointer<roster_state> self, roster_config config) {
+  self->state.init(self, std::move(config));
+  caf::delayed_anon_send(roster_actor{self}, tick_interval, tick_atom_v);
+  return {
+    [self](tick_atom) {
+      caf::delayed_anon_send(roster_actor{self}, tick_interval, tick_atom_v);
+      auto& state = self->state;
+      const auto before = state.manager->version();
+      state.manager->refresh(state.config.clock->monotonic_ns());
+      if (state.manager->version() != before)
+        state.assign();
+    },
+    [self](const edge_settings_ptr& settings) { self->state.apply(*settings); },
+    [self](stop_atom) {
+      auto& state = self->state;
+      for (auto& [host, agent] : state.agents)
+        caf::anon_send(agent, stop_atom_v);
+      state.agents.clear();
+      state.config.gateway = nullptr;
+      self->quit();
+    },
+  };
+}
+
+} // namespace
+
+roster_actor spawn_roster(caf::actor_system& system, roster_config config) {
+  return system.spawn(roster, std::move(config));
+}
+
+} // namespace skerry::edge

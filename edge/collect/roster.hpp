@@ -1,0 +1,25 @@
+#pragma once
+
+// The roster actor: which targets there are (scrape_configs, target files), and which agent, one a host, has them.
+
+#include "actors/actors.hpp"
+#include "edge/collect/agent.hpp"
+
+#include <memory>
+
+namespace skerry::edge {
+
+struct edge_config;
+
+struct roster_config {
+  gateway_actor gateway;
+  fetcher* pages = nullptr; // outlives the actor
+  clock_source* clock = nullptr;
+  prometheus::Registry* metrics = nullptr;
+  std::uint64_t seed = 0; // spreads due times; the same on every start, different between edges
+};
+
+// Collects nothing before it has been given its settings.
+[[nodiscard]] roster_actor spawn_roster(caf::actor_system& system, roster_config config);
+
+} // namespace skerry::edge

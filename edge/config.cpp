@@ -1,0 +1,106 @@
+#include "edge/config.hpp"
+
+#include "actors/http/settings.hpp"
+#include "actors/node/config.hpp"
+#include "actors/node/log.hpp"
+#include "actors/node/settings.hpp"
+
+#include <array>
+
+#include <unistd.h>
+
+namespace skerry::edge {
+
+namespace {
+
+void read_collect(config_section& s, edge_config& to) {
+  s.read("host_metrics", to.collect_host);
+  s.read("interval", to.collect_interval);
+  if (to.collect_interval < std::chrono::milliseconds{100})
+    s.complain("interval", "must be at least 100ms");
+  s.read("job", to.collect_job);
+  auto& c = to.collectors;
+  s.read("enabled", c.enabled);
+  s.read("disabled", c.disabled);
+  const auto path = [&](std::string_view key, std::filesystem::path& into) {
+    std::string text;
+    if (s.read(key, text))
+      into = text;
+  };
+  path("proc", c.proc);
+  path("sys", c.sys);
+  path("rootfs", c.rootfs);
+  path("udev", c.udev);
+  s.read("filesystem_mount_points_exclude", c.filesystem_mount_points_exclude);
+  s.read("filesystem_fs_types_exclude", c.filesystem_fs_types_exclude);
+  s.read("diskstats_device_exclude", c.diskstats_device_exclude);
+  s.read("netdev_device_exclude", c.netdev_device_exclude);
+  s.read("netclass_ignored_devices", c.netclass_ignored_devices);
+  s.read("netstat_fields", c.netstat_fields);
+  s.read("vmstat_fields", c.vmstat_fields);
+  read_count(s, "series_max", c.series_max, 1, 1'000'000);
+  read_count(s, "tasks_max", c.tasks_max, 1, 10'000'000);
+  s.read("time_max", c.time_max);
+  if (const auto valid = c.validate(); !valid)
+    s.complain(c.enabled.empty() ? "disabled" : "enabled", valid.error().message);
+}
+
+void read_spool(config_section& s, edge_config& to) {
+  read_size(s, "bytes_max", to.spool_bytes_max);
+  read_size(s, "segment_bytes", to.spool_segment_bytes);
+  read_size(s, "reserve_bytes", to.spool_reserve_bytes);
+  s.read("commit_interval", to.commit_interval);
+  if (to.commit_interval < std::chrono::milliseconds{1} || to.commit_interval > std::chrono::seconds{1})
+    s.complain("commit_interval", "must lie between 1ms and 1s: it is what a killed process loses at most");
+  std::string journal;
+  if (s.read("commit_journal", journal))
+    to.commit_journal = journal;
+}
+
+} // namespace
+
+edge_config default_config() {
+  edge_config config;
+  config.http.listen = "127.0.0.1:7490";
+  std::array<char, 256> name{};
+  if (::gethostname(name.data(), name.size() - 1) == 0)
+    config.host = name.data();
+  if (config.host.empty())
+    config.host = "localhost";
+  return config;
+}
+
+result<loaded_config> load_config(const std::filesystem::path& file) {
+  BOOST_OUTCOME_TRY(document, config_document::load(file));
+  loaded_config loaded{default_config(), {}};
+  auto& to = loaded.config;
+  auto& root = document->root();
+  std::string data;
+  if (root.read("data", data))
+    to.data = data;
+  root.read("host", to.host);
+  root.section("log", [&](config_section& s) {
+    if (s.read("level", to.log_level))
+      if (const auto valid = check_log_level(to.log_level); !valid)
+        s.complain("level", valid.error().message);
+  });
+  root.section("http", [&](config_section& s) { http::read_settings(s, to.http); });
+  root.section("collect", [&](config_section& s) { read_collect(s, to); });
+  read_scrape_settings(root, file.parent_path(), to.scrape);
+  root.section("spool", [&](config_section& s) { read_spool(s, to); });
+  root.section("uplink", [&](config_section& s) {
+    read_size(s, "batch_bytes_max", to.uplink_batch_bytes_max);
+    s.read("dead_after", to.uplink_dead_after);
+    s.read("ping_interval", to.uplink_ping_interval);
+  });
+  root.section("link", [&](config_section& s) {
+    s.read("bind", to.link_bind);
+    s.read("advertise", to.link_advertise);
+    read_size(s, "message_bytes_max", to.link_message_bytes_max);
+  });
+  root.finish();
+  loaded.errors = document->errors();
+  return loaded;
+}
+
+} // namespace skerry::edge

@@ -1,0 +1,58 @@
+#pragma once
+
+// Everything that an edge node can be told, with its defaults. docs/configuration.md and deploy/edge.example.yaml show
+// every key.
+
+#include "actors/http/server.hpp"
+#include "edge/collect/host/host_config.hpp"
+#include "edge/collect/scrape/scrape_config.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace skerry::edge {
+
+struct edge_config {
+  std::filesystem::path data = "/var/lib/skerry-edge";
+  std::string host; // of the local collectors; empty: the operating system's host name
+  std::string log_level = "info";
+  http::server_config http;
+
+  bool collect_host = true;
+  std::chrono::nanoseconds collect_interval = std::chrono::seconds{15};
+  std::string collect_job = "node";
+  host_config collectors;
+  scrape_settings scrape;
+
+  std::uint64_t spool_bytes_max = 0; // 0: the smaller of 10 GiB and 20 % of the disk
+  std::uint64_t spool_segment_bytes = 64 << 20;
+  std::uint64_t spool_reserve_bytes = 8 << 20;
+  std::chrono::nanoseconds commit_interval = std::chrono::milliseconds{100};
+  std::filesystem::path commit_journal; // a line for each commit, for tests; empty: none
+
+  std::size_t uplink_batch_bytes_max = 256 << 10;
+  std::chrono::nanoseconds uplink_dead_after = std::chrono::seconds{30};
+  std::chrono::nanoseconds uplink_ping_interval = std::chrono::seconds{120};
+  std::size_t link_message_bytes_max = 32 << 20;
+
+  // Edges further out: empty `link_bind` is off.
+  std::string link_bind;
+  std::string link_advertise;
+
+  std::function<result<void>()> reload; // set by main: reads the configuration again
+};
+
+struct loaded_config {
+  edge_config config;
+  std::vector<std::string> errors; // each "file:line: what is wrong; what to do"
+};
+
+// not_found / io / malformed: the file itself cannot be read. Mistakes inside it are `errors`.
+[[nodiscard]] result<loaded_config> load_config(const std::filesystem::path& file);
+[[nodiscard]] edge_config default_config();
+
+} // namespace skerry::edge

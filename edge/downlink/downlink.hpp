@@ -1,0 +1,39 @@
+#pragma once
+
+// A gateway's side towards edges further out: adapts delivery::receiver to the link server in front of it and the
+// gateway actor behind it, which keeps what arrives in this node's spool.
+
+#include "actors/actors.hpp"
+#include "actors/delivery/receiver.hpp"
+#include "edge/spool/spool.hpp"
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace prometheus {
+class Registry;
+}
+namespace skerry::link {
+class registry;
+}
+
+namespace skerry::edge {
+
+struct downlink_config {
+  delivery::receiver_config receiver;
+  std::shared_ptr<const spool> store;
+  std::shared_ptr<link::registry> registry;
+  gateway_actor gateway;
+  std::function<void(const link::peer_id& to, link::message message)> send; // any thread, never blocks
+  std::function<void(std::vector<delivery::edge_view>)> publish;            // called on each tick
+  clock_source* clock = nullptr;
+  random_source* random = nullptr;
+  prometheus::Registry* metrics = nullptr;
+  std::size_t message_bytes_max = 32 << 20;
+};
+
+[[nodiscard]] listener_actor spawn_downlink(caf::actor_system& system, downlink_config config);
+
+} // namespace skerry::edge

@@ -1,0 +1,35 @@
+#pragma once
+
+// The gateway actor: numbers what agents collect, commits it to the spool in groups, hands fresh runs to the uplink,
+// and keeps what edges further out send. The only writer of the spool; detached, as it blocks in fsync.
+
+#include "actors/actors.hpp"
+#include "actors/node/clock.hpp"
+#include "edge/spool/spool.hpp"
+
+#include <chrono>
+#include <memory>
+
+namespace prometheus {
+class Registry;
+}
+
+namespace skerry::edge {
+
+struct gateway_config {
+  std::shared_ptr<spool> store;     // opened; its writer thread is this actor's from now on
+  clock_source* clock = nullptr;
+  prometheus::Registry* metrics = nullptr;
+  std::chrono::milliseconds commit_interval{100}; // what is lost at most with a killed process; up to 1 s
+  std::uint64_t group_bytes_max = 4 << 20;        // committed at once when reached
+  std::uint64_t queue_bytes_max = 64 << 20;       // while the spool refuses; beyond, collections are dropped and noted
+  // A line for each commit, after it returned: "edge epoch stream first last". For tests; empty: none.
+  std::filesystem::path journal;
+
+  [[nodiscard]] result<void> validate() const;
+};
+
+// Sends every committed run to `uplink`.
+[[nodiscard]] gateway_actor spawn_gateway(caf::actor_system& system, gateway_config config, uplink_actor uplink);
+
+} // namespace skerry::edge

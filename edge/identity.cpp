@@ -1,0 +1,69 @@
+#include "edge/identity.hpp"
+
+#include "actors/node/files.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace skerry::edge {
+
+namespace {
+
+constexpr std::string_view file_name = "identity.json";
+constexpr std::size_t file_bytes_max = 64 << 10;
+constexpr int format_version = 1;
+
+} // namespace
+
+result<edge_identity> load_identity(const std::filesystem::path& data) {
+  const auto file = data / file_name;
+  auto text = read_file(file, file_bytes_max);
+  if (!text) {
+    if (text.error().code == errc::not_found)
+      return fail(errc::not_found,
+                  fmt::format("the edge in {} has not joined a cloud yet: make a token there with `skerry invite --site "
+                              "NAME`, then run `skerry-edge join --token-file FILE --data {}`",
+                              data.string(), data.string()));
+    return std::move(text).error();
+  }
+  const auto damaged = [&](std::string_view what) {
+    return fail(errc::malformed, fmt::format("{} is damaged ({}): restore it, or join again with a token made by `skerry "
+                                             "invite --edge ID`",
+                                             file.string(), what));
+  };
+  const auto json = nlohmann::json::parse(text.value(), nullptr, false);
+  if (!json.is_object() || !json.contains("format") || !json["format"].is_number_integer())
+    return damaged("not JSON with a format number");
+  if (json["format"].get<int>() > format_version)
+    return fail(errc::unsupported_version, fmt::format("{} was written by a newer version of Skerry: upgrade this one",
+                                                       file.string()));
+  const auto text_of = [&](const char* key) {
+    return json.contains(key) && json[key].is_string() ? json[key].get<std::string>() : std::string{};
+  };
+  edge_identity identity;
+  const auto edge = parse_edge_id(text_of("edge"));
+  const auto server_key = link::from_hex(text_of("server_key"));
+  if (!edge || !server_key)
+    return damaged("no edge id or no server key");
+  identity.edge = edge.value();
+  identity.server_key = server_key.value();
+  identity.site = text_of("site");
+  if (json.contains("addresses") && json["addresses"].is_array())
+    for (const auto& address : json["addresses"])
+      if (address.is_string())
+        identity.addresses.push_back(address.get<std::string>());
+  if (identity.addresses.empty())
+    return damaged("no address");
+  return identity;
+}
+
+result<void> save_identity(const std::filesystem::path& data, const edge_identity& identity) {
+  const nlohmann::json json{{"format", format_version},
+                            {"edge", to_string(identity.edge)},
+                            {"site", identity.site},
+                            {"server_key", link::to_hex(identity.server_key)},
+                            {"addresses", identity.addresses}};
+  return write_file_durably(data / file_name, json.dump(2) + "\n");
+}
+
+} // namespace skerry::edge

@@ -1,0 +1,25 @@
+#pragma once
+
+// Who this edge is, once it has joined: `identity.json` in its data directory. Its key pair is in `link.key`.
+
+#include "actors/link/transport.hpp"
+#include "schemas/model/identity.hpp"
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace skerry::edge {
+
+struct edge_identity {
+  edge_id edge = edge_id::none;
+  std::string site;
+  link::curve_key server_key; // of the receiver that it joined
+  std::vector<std::string> addresses; // "tcp://host:port", tried in order
+};
+
+// not_found: this data directory has not joined yet (the message says how); malformed: the file is damaged.
+[[nodiscard]] result<edge_identity> load_identity(const std::filesystem::path& data);
+[[nodiscard]] result<void> save_identity(const std::filesystem::path& data, const edge_identity& identity);
+
+} // namespace skerry::edge

@@ -1,0 +1,110 @@
+#include "edge/join.hpp"
+
+#include "actors/link/keys.hpp"
+#include "actors/link/messages.hpp"
+#include "actors/node/version.hpp"
+
+#include <fmt/format.h>
+#include <prometheus/registry.h>
+#include <spdlog/spdlog.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+
+namespace skerry::edge {
+
+namespace {
+
+constexpr std::size_t answer_bytes_max = 64 << 10;
+
+// What the link's thread tells the one that waits.
+struct conversation {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool connected = false;
+  bool refused = false;
+  std::optional<link::message> answer;
+};
+
+result<link::joined> ask(const std::string& address, const link::join_token& token, const link::curve_key& own,
+                         std::chrono::milliseconds timeout) {
+  conversation with;
+  link::client_config settings;
+  settings.address = address;
+  settings.server_key = token.server_key;
+  settings.keys = token.one_time;
+  link::client_events events;
+  events.message = [&with](link::message_parts parts) {
+    auto message = link::decode(parts, answer_bytes_max);
+    const std::lock_guard lock{with.mutex};
+    if (message)
+      with.answer = std::move(message).value();
+    with.changed.notify_all();
+  };
+  events.state = [&with](link::client_state now) {
+    const std::lock_guard lock{with.mutex};
+    with.connected = now == link::client_state::connected;
+    with.refused = now == link::client_state::refused;
+    with.changed.notify_all();
+  };
+  prometheus::Registry metrics;
+  BOOST_OUTCOME_TRY(transport, link::start_client(settings, std::move(events), metrics));
+
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  std::unique_lock lock{with.mutex};
+  bool asked = false;
+  const auto done = [&] { return with.refused || with.answer || (with.connected && !asked); };
+  while (with.changed.wait_until(lock, deadline, done)) {
+    if (with.refused)
+      return fail(errc::forbidden, fmt::format("{} does not accept this token: it was revoked, has expired, or was made "
+                                               "by another node. Ask for a new one",
+                                               address));
+    if (with.answer) {
+      if (const auto* joined = std::get_if<link::joined>(&with.answer->body))
+        return *joined;
+      if (const auto* bye = std::get_if<link::bye>(&with.answer->body))
+        return fail(errc::forbidden, fmt::format("{} refused: {}", address, bye->message));
+      with.answer.reset();
+      continue;
+    }
+    lock.unlock();
+    asked = transport->try_send(link::encode({0, link::join{own, fmt::format("skerry-edge {}", version)}}));
+    lock.lock();
+  }
+  return fail(errc::unavailable, fmt::format("{} did not answer within {} s: is it reachable from here, and is "
+                                             "skerry-cloud running there?",
+                                             address, timeout.count() / 1000));
+}
+
+} // namespace
+
+result<edge_identity> join(const std::filesystem::path& data, const link::join_token& token,
+                           std::chrono::milliseconds timeout) {
+  std::optional<edge_id> already;
+  if (const auto known = load_identity(data))
+    already = known.value().edge;
+  else if (known.error().code != errc::not_found)
+    return known.error();
+  BOOST_OUTCOME_TRY(keys, link::load_or_create_keypair(data / "link.key"));
+  std::optional<error> last;
+  for (const auto& address : token.addresses) {
+    auto joined = ask(address, token, keys.public_key, timeout);
+    if (!joined) {
+      spdlog::warn("join: {}", joined.error().message);
+      last = joined.error();
+      continue;
+    }
+    if (already && *already != joined.value().edge)
+      return fail(errc::conflict,
+                  fmt::format("{} belongs to edge {} already, and the token is for edge {}: ask for a token made with "
+                              "`skerry invite --edge {}`, or join with an empty data directory",
+                              data.string(), to_string(*already), to_string(joined.value().edge), to_string(*already)));
+    edge_identity identity{joined.value().edge, joined.value().site, token.server_key, token.addresses};
+    BOOST_OUTCOME_TRYV(save_identity(data, identity));
+    return identity;
+  }
+  return last ? *last : error{errc::invalid_argument, "the token names no address"};
+}
+
+} // namespace skerry::edge

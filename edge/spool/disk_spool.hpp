@@ -1,0 +1,161 @@
+#pragma once
+
+// The spool on disk behind spool.hpp. Private to this folder.
+//
+// Two mutexes. `writing_` is held by whatever changes files: commits, deletion, setting a damaged segment
+// aside. `table_` guards the tables in memory and is held briefly, never during input or output; it is taken
+// after `writing_`. Reading takes `table_` to find the segment and then reads its file without a lock: a
+// sealed file never changes, a deleted one lives on until its descriptor is closed, and for the active one
+// `commits` tells whether a commit came in between (even: none is under way).
+//
+// Deleting a segment: STATE is synced with the released ranges first, so a crash in between leaves a segment
+// that is known to be released, never a range of which nothing is known. A release that deletes nothing goes
+// into the transaction of the next commit; a crash before that forgets it, and the records are offered again.
+
+#include "edge/spool/metrics.hpp"
+#include "edge/spool/pieces.hpp"
+#include "edge/spool/salvage.hpp"
+#include "edge/spool/segment_writer.hpp"
+#include "edge/spool/spool.hpp"
+#include "edge/spool/state_file.hpp"
+
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <unordered_set>
+
+namespace skerry::edge {
+
+inline constexpr std::size_t small_commit_bytes = 64 << 10; // still stored when only the reserve is left
+inline constexpr std::size_t damaged_segments_kept = 4;
+inline constexpr std::size_t drained_epochs_kept = 4; // of each edge and stream, in streams()
+inline constexpr std::uint64_t segment_bytes_min = 1 << 20;
+inline constexpr std::uint64_t drained_active_divisor =
+    8; // a drained active segment is deleted from this part on
+inline constexpr std::size_t salvage_commit_bytes = 4 << 20;
+
+struct held_stream {
+  segment_stream stored;
+  range_set remaining; // not released
+};
+
+struct segment {
+  std::uint64_t number = 0;
+  std::filesystem::path directory;
+  bool active = false;
+  bool gone = false; // deleted or set aside
+  std::uint64_t bytes = 0;
+  std::map<stream_key, held_stream> streams;
+  std::atomic<std::uint64_t> commits{0}; // +1 when one begins, +1 when it ends
+};
+using segment_ptr = std::shared_ptr<segment>;
+
+struct stream_info {
+  range_set held;
+  range_set released;
+  range_set lost;
+  sequence last = 0;
+  std::uint64_t last_digest = 0;
+  bool release_unwritten = false;
+  sequence oldest_seq = 0; // `oldest_ns` belongs to this one
+  std::int64_t oldest_ns = 0;
+};
+
+struct set_name_hash {
+  std::size_t operator()(const set_name &name) const noexcept {
+    return std::hash<set_hash>{}(name.hash) ^ static_cast<std::size_t>(name.edge);
+  }
+};
+
+class disk_spool final : public spool {
+public:
+  disk_spool(spool_config config, clock_source &clock, random_source &random, prometheus::Registry &metrics);
+  ~disk_spool() override;
+  result<void> start();
+
+  const epoch_id &epoch() const noexcept override { return epoch_; }
+  const open_report &report() const noexcept override { return report_; }
+  result<run> commit(stream_id stream, std::span<const pending_record> records,
+                     std::span<const series_set_ptr> sets) override;
+  result<void> adopt(std::span<const run> runs, std::span<const adopted_set> sets) override;
+  result<void> release(const stream_key &key, const range_set &ranges) override;
+  result<std::optional<run>> read(const stream_key &key, sequence from, std::size_t bytes_max) const override;
+  result<std::optional<series_set_ptr>> find_set(edge_id edge, const set_hash &hash) const override;
+  std::vector<stream_state> streams() const override;
+  spool_usage usage() const override;
+  result<void> close() override;
+
+private:
+  using given_sets = std::map<set_name, series_set_ptr>;
+  struct prepared; // a transaction and the memory that it points to
+
+  // disk_spool_open.cpp
+  result<void> load_segments(std::vector<std::pair<segment_ptr, std::string>> &damaged);
+  void build_streams();
+  void verify_in_background();
+
+  // disk_spool_repair.cpp: under writing_, or while opening
+  result<void> set_aside(const segment_ptr &found, const std::string &what, open_report *report);
+  result<segment_ptr> rebuild(const salvaged &from, const std::map<stream_key, range_set> &keep,
+                              std::uint64_t &records);
+  void move_damaged(const segment_ptr &found);
+  void suspect(const segment_ptr &found, const std::string &what) const; // takes writing_, verifies again
+  void recount(const stream_key &key);                                   // under table_
+
+  // disk_spool_write.cpp: under writing_
+  result<void> store(std::vector<piece> pieces, std::vector<set_name> named, const given_sets &given,
+                     bool urgent);
+  result<void> store_once(const std::vector<piece> &pieces, const std::vector<set_name> &named,
+                          const given_sets &given, bool &limit);
+  void prepare(prepared &out, const std::vector<piece> &pieces, const std::vector<set_name> &named,
+               const given_sets &given);
+  result<void> open_active(std::uint64_t bytes);
+  void seal_active();
+  void apply(const prepared &done, const std::vector<piece> &pieces);
+  result<void> delete_drained();
+  result<void> store_state(bool clean);
+  void prune_streams(); // under table_
+  void give_up_reserve();
+  bool regain_reserve();
+  void update_gauges();                           // under table_
+  [[nodiscard]] std::uint64_t disk_bytes() const; // under table_
+
+  // disk_spool_read.cpp
+  [[nodiscard]] std::vector<segment_ptr> newest_first() const;                     // under table_
+  [[nodiscard]] std::optional<byte_buffer> stored_set(const set_name &name) const; // under writing_
+  result<std::optional<run>> read_once(const stream_key &key, sequence from, std::size_t bytes_max) const;
+  template <class Read>
+  auto read_segment(const segment_ptr &from, Read &&read) const
+      -> decltype(read(std::declval<const segment_reader &>()));
+
+  const spool_config config_;
+  clock_source &clock_;
+  random_source &random_;
+  mutable spool_metrics metrics_;
+  unique_fd lock_;
+  state_file state_file_;
+  epoch_id epoch_;
+  epoch_id previous_epoch_;
+  open_report report_;
+
+  mutable std::mutex writing_;
+  std::unique_ptr<segment_writer> writer_;
+  segment_ptr active_;
+  std::unordered_set<set_name, set_name_hash> active_sets_;
+  std::uint64_t next_segment_ = 1;
+  bool disk_full_ = false;
+  bool closed_ = false;
+  std::int64_t last_commit_ns_ = 0;
+
+  mutable std::mutex table_;
+  std::map<std::uint64_t, segment_ptr> segments_;
+  mutable std::map<stream_key, stream_info> streams_;
+  std::uint64_t damaged_bytes_ = 0;
+
+  std::atomic<bool> stopping_{false};
+  std::thread verifier_;
+};
+
+} // namespace skerry::edge

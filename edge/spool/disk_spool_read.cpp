@@ -1,0 +1,262 @@
+// Reading: the const methods, on any thread.
+
+#include "edge/spool/disk_spool.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace skerry::edge {
+
+namespace {
+constexpr int attempts_max = 4; // against commits that come in between, and segments that go
+}
+
+// Calls `read` until no commit came in between; in the end with commits held off. Only a failure or "nothing
+// there" can come from a page that was reused meanwhile: whatever was found carries a checksum and its own
+// name.
+template <class Read>
+auto disk_spool::read_segment(const segment_ptr &from, Read &&read) const
+    -> decltype(read(std::declval<const segment_reader &>())) {
+  using outcome = decltype(read(std::declval<const segment_reader &>()));
+  const auto once = [&]() -> outcome {
+    BOOST_OUTCOME_TRY(reader, segment_reader::open(from->directory));
+    return read(reader);
+  };
+  for (int i = 0; i < attempts_max; ++i) {
+    const auto before = from->commits.load();
+    auto out = once();
+    if ((out && out.value()) || (before % 2 == 0 && from->commits.load() == before))
+      return out;
+  }
+  const std::lock_guard writing{writing_};
+  return once();
+}
+
+std::vector<segment_ptr> disk_spool::newest_first() const {
+  std::vector<segment_ptr> out;
+  for (auto it = segments_.rbegin(); it != segments_.rend(); ++it)
+    out.push_back(it->second);
+  return out;
+}
+
+result<std::optional<run>> disk_spool::read(const stream_key &key, sequence from,
+                                            std::size_t bytes_max) const {
+  auto out = read_once(key, from, bytes_max);
+  // A segment that was deleted or rebuilt between finding and opening it: look again.
+  for (int i = 0; i < attempts_max && !out && out.error().code == errc::unavailable; ++i)
+    out = read_once(key, from, bytes_max);
+  if (out && out.value())
+    metrics_.records_read.Increment(out.value()->header.record_count);
+  return out;
+}
+
+result<std::optional<run>> disk_spool::read_once(const stream_key &key, sequence from,
+                                                 std::size_t bytes_max) const {
+  struct found_record {
+    record_view view;
+    std::uint64_t sequences = 1;
+  };
+  std::vector<run> sources;
+  std::vector<found_record> records;
+  std::size_t bytes = run_header_bytes;
+  sequence next = 0;
+  sequence end = 0;
+  bool full = false;
+  while (!full) {
+    segment_ptr where;
+    {
+      const std::lock_guard table{table_};
+      const auto it = streams_.find(key);
+      if (it == streams_.end())
+        break;
+      if (next == 0) {
+        for (const auto &range : it->second.held.ranges())
+          if (range.last >= from) {
+            next = std::max(range.first, from);
+            end = range.last;
+            break;
+          }
+        if (next == 0)
+          return std::optional<run>{};
+      }
+      for (const auto &[number, one] : segments_)
+        if (const auto here = one->streams.find(key);
+            here != one->streams.end() && here->second.remaining.contains(next)) {
+          where = one;
+          break;
+        }
+      if (!where) { // released meanwhile
+        if (records.empty())
+          return fail(errc::unavailable,
+                      fmt::format("{} of {} was released while it was read", next, to_string(key)));
+        break;
+      }
+    }
+    auto found =
+        read_segment(where, [&](const segment_reader &reader) { return reader.find_run(key, next); });
+    std::string wrong;
+    std::vector<record_view> views;
+    if (!found) {
+      wrong = found.error().message;
+    } else if (!found.value() || found.value()->header.first > next) {
+      wrong = fmt::format("record {} of {} is in the index and not there", next, to_string(key));
+    } else if (auto decoded = decode_records(*found.value()); !decoded) {
+      wrong = decoded.error().message;
+    } else {
+      views = std::move(decoded).value();
+    }
+    if (!wrong.empty()) {
+      if (!records.empty())
+        break; // what is sound first
+      bool gone = false;
+      {
+        const std::lock_guard table{table_};
+        gone = where->gone;
+      }
+      if (gone)
+        return fail(errc::unavailable, fmt::format("segment {} went while it was read", where->number));
+      suspect(where, wrong);
+      return fail(errc::corrupt,
+                  fmt::format("segment {} is damaged: {}; what is readable was saved, ask again",
+                              where->directory.string(), wrong));
+    }
+    sources.push_back(std::move(*found.value()));
+    for (const auto &view : views) {
+      const auto sequences = sequences_of(view).value(); // decode_records() checked it
+      const auto last = view.seq + sequences - 1;
+      if (last < next)
+        continue;
+      if (view.seq > end || (!records.empty() && bytes + view.bytes.size() > bytes_max)
+          || records.size() == run_records_max) {
+        full = true;
+        break;
+      }
+      records.push_back({view, sequences});
+      bytes += view.bytes.size();
+      next = last + 1;
+    }
+    full = full || next > end || bytes >= bytes_max;
+  }
+  if (records.empty())
+    return std::optional<run>{};
+  if (sources.size() == 1 && records.size() == sources.front().header.record_count)
+    return std::optional<run>{std::move(sources.front())};
+  run_builder builder{key, records.front().view.seq, sources.front().header.tenant};
+  for (const auto &[view, sequences] : records)
+    builder.append(view, sequences);
+  return std::optional<run>{std::move(builder).finish()};
+}
+
+std::optional<byte_buffer> disk_spool::stored_set(const set_name &name) const {
+  std::vector<segment_ptr> all;
+  {
+    const std::lock_guard table{table_};
+    all = newest_first();
+  }
+  for (const auto &one : all) {
+    const auto reader = segment_reader::open(one->directory);
+    if (!reader)
+      continue;
+    if (auto found = reader.value().find_set(name); found && found.value())
+      return std::move(*found.value());
+  }
+  return std::nullopt;
+}
+
+result<std::optional<series_set_ptr>> disk_spool::find_set(edge_id edge, const set_hash &hash) const {
+  const set_name name{edge, hash};
+  std::vector<segment_ptr> all;
+  {
+    const std::lock_guard table{table_};
+    all = newest_first();
+  }
+  std::optional<std::pair<segment_ptr, std::string>> wrong;
+  for (const auto &one : all) {
+    auto found = read_segment(one, [&](const segment_reader &reader) { return reader.find_set(name); });
+    if (found && !found.value())
+      continue;
+    if (found) {
+      const auto value = decode_set_value(*found.value());
+      auto expanded = value ? expand_set(value.value()) : result<shared_bytes>{value.error()};
+      auto set = expanded ? decode_series_set(std::move(expanded).value())
+                          : result<series_set_ptr>{expanded.error()};
+      if (set)
+        return std::optional<series_set_ptr>{std::move(set).value()};
+      wrong.emplace(one, set.error().message);
+      continue;
+    }
+    const std::lock_guard table{table_};
+    if (!one->gone)
+      wrong.emplace(one, found.error().message);
+  }
+  if (!wrong)
+    return std::optional<series_set_ptr>{};
+  suspect(wrong->first, wrong->second);
+  return fail(errc::corrupt, fmt::format("segment {} is damaged: {}; what is readable was saved, ask again",
+                                         wrong->first->directory.string(), wrong->second));
+}
+
+std::vector<stream_state> disk_spool::streams() const {
+  const std::lock_guard table{table_};
+  std::vector<stream_state> out;
+  out.reserve(streams_.size());
+  for (const auto &[key, info] : streams_) {
+    stream_state state;
+    state.key = key;
+    state.held = info.held;
+    state.released = info.released;
+    state.lost = info.lost;
+    state.last = info.last;
+    state.closed = !(key.edge == config_.edge && key.epoch == epoch_);
+    state.last_digest = info.held.contains(info.last) ? info.last_digest : 0;
+    out.push_back(std::move(state));
+  }
+  return out;
+}
+
+spool_usage disk_spool::usage() const {
+  spool_usage out;
+  std::vector<std::pair<stream_key, sequence>> to_look_up;
+  {
+    const std::lock_guard table{table_};
+    out.disk_bytes = disk_bytes();
+    out.segments = segments_.size();
+    for (const auto &[number, one] : segments_)
+      for (const auto &[key, stream] : one->streams) {
+        // Exact while nothing or everything of a segment's stream is released; in between by share.
+        const auto total = stream.stored.stored.count();
+        const auto left = stream.remaining.count();
+        const auto share = total == 0 ? 0.0 : static_cast<double>(left) / static_cast<double>(total);
+        out.records +=
+            left == total
+                ? stream.stored.records
+                : static_cast<std::uint64_t>(share * static_cast<double>(stream.stored.records) + 0.5);
+        out.bytes += static_cast<std::uint64_t>(share * static_cast<double>(stream.stored.bytes));
+      }
+    for (const auto &[key, info] : streams_)
+      if (!info.held.empty() && info.oldest_seq != info.held.ranges().front().first)
+        to_look_up.emplace_back(key, info.held.ranges().front().first);
+  }
+  for (const auto &[key, seq] : to_look_up) {
+    const auto found = read_once(key, seq, 1);
+    if (!found || !found.value())
+      continue;
+    const auto first = decode_record(found.value()->records());
+    if (!first)
+      continue;
+    const std::lock_guard table{table_};
+    if (const auto it = streams_.find(key); it != streams_.end()) {
+      it->second.oldest_seq = seq;
+      it->second.oldest_ns = first.value().time_ns;
+    }
+  }
+  const std::lock_guard table{table_};
+  for (const auto &[key, info] : streams_)
+    if (!info.held.empty() && info.oldest_seq == info.held.ranges().front().first
+        && (out.oldest_ns == 0 || info.oldest_ns < out.oldest_ns))
+      out.oldest_ns = info.oldest_ns;
+  return out;
+}
+
+} // namespace skerry::edge

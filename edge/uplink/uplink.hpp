@@ -1,0 +1,45 @@
+#pragma once
+
+// The uplink actor: adapts delivery::sender to the spool below it and the encrypted link above it.
+
+#include "actors/actors.hpp"
+#include "actors/delivery/sender.hpp"
+#include "edge/spool/spool.hpp"
+
+#include <functional>
+#include <memory>
+
+namespace prometheus {
+class Registry;
+}
+
+namespace skerry::edge {
+
+// Starts the link; its callbacks may come at once and from another thread. Tests put another transport here.
+using transport_factory
+  = std::function<result<std::unique_ptr<link::client_transport>>(link::client_events events)>;
+
+// What listings and /metrics show.
+struct uplink_status {
+  delivery::sender_phase phase = delivery::sender_phase::down;
+  std::string refusal; // why it is not live, in the receiver's words; empty: nothing was refused
+  std::uint64_t pending_records = 0;
+  std::uint64_t in_flight_bytes = 0;
+  std::uint64_t bytes_sent = 0; // at the TCP payload, since the start
+  std::uint64_t bytes_received = 0;
+};
+
+struct uplink_config {
+  delivery::sender_config sender;
+  std::shared_ptr<const spool> store;
+  transport_factory connect;
+  clock_source* clock = nullptr;
+  random_source* random = nullptr;
+  prometheus::Registry* metrics = nullptr;
+  std::function<void(const uplink_status&)> publish; // called on each tick; may be empty
+  std::size_t message_bytes_max = 32 << 20;
+};
+
+[[nodiscard]] uplink_actor spawn_uplink(caf::actor_system& system, uplink_config config);
+
+} // namespace skerry::edge

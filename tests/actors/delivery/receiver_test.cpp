@@ -1,0 +1,224 @@
+#include "tests/actors/delivery/world.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace skerry;
+using namespace skerry::delivery;
+using namespace skerry::delivery::test;
+
+namespace {
+
+struct fixture {
+  manual_clock clock;
+  seeded_random random{7};
+  memory_backend backend;
+  receiver under_test{{}, clock, random, backend};
+  const edge_id edge{1};
+  const stream_key key{edge, {1, {1}}, stream_id::telemetry};
+
+  link::hello hello_of(std::uint8_t instance) const {
+    link::hello hello;
+    hello.edge = edge;
+    hello.instance = {instance};
+    hello.current = key.epoch;
+    return hello;
+  }
+  template <class T>
+  const T* last_sent(const link::peer_id& to) const {
+    for (auto it = backend.outbox.rbegin(); it != backend.outbox.rend(); ++it)
+      if (it->first == to)
+        return std::get_if<T>(&it->second.body);
+    return nullptr;
+  }
+  std::uint64_t open(const link::peer_id& peer, std::uint8_t instance) {
+    under_test.on_message(peer, edge, link::message{0, hello_of(instance)});
+    for (auto it = backend.outbox.rbegin(); it != backend.outbox.rend(); ++it)
+      if (it->first == peer && std::holds_alternative<link::welcome>(it->second.body))
+        return it->second.session;
+    return 0;
+  }
+  run events(sequence first, int count, const stream_key& of) const {
+    run_builder builder{of, first};
+    for (int i = 0; i < count; ++i)
+      builder.append(record_kind::event, 1000, "host", as_bytes("x"));
+    return std::move(builder).finish();
+  }
+  void send(const link::peer_id& peer, std::uint64_t session, const run& r) {
+    link::batch batch;
+    batch.run = r;
+    under_test.on_message(peer, edge, link::message{session, batch});
+  }
+  void settle() {
+    while (!backend.queue.empty())
+      backend.complete_one(under_test, false);
+  }
+};
+
+} // namespace
+
+TEST_CASE("no ack before the store and the held ranges are durable") {
+  fixture f;
+  const auto session = f.open("a", 1);
+  REQUIRE(session != 0);
+  f.send("a", session, f.events(1, 3, f.key));
+  CHECK(f.last_sent<link::ack>("a") == nullptr);
+  f.backend.complete_one(f.under_test, false);
+  CHECK(f.last_sent<link::ack>("a") == nullptr);
+  f.backend.complete_one(f.under_test, false);
+  const auto* ack = f.last_sent<link::ack>("a");
+  REQUIRE(ack != nullptr);
+  CHECK(ack->ranges.at(0).ranges.contains(sequence_range{1, 3}));
+}
+
+TEST_CASE("a batch that arrives again is acknowledged and stored once, however it is cut") {
+  fixture f;
+  const auto session = f.open("a", 1);
+  f.send("a", session, f.events(1, 4, f.key));
+  f.settle();
+  f.send("a", session, f.events(1, 4, f.key));
+  f.send("a", session, f.events(3, 4, f.key));
+  f.settle();
+  CHECK(f.backend.stored.size() == 6);
+  for (const auto& [identity, times] : f.backend.stored)
+    CHECK(times == 1);
+  CHECK(f.under_test.counters().duplicate_records == 6);
+}
+
+TEST_CASE("messages of another session are dropped and counted") {
+  fixture f;
+  const auto session = f.open("a", 1);
+  f.send("a", session + 1, f.events(1, 1, f.key));
+  f.settle();
+  CHECK(f.backend.stored.empty());
+  CHECK(f.under_test.counters().stale_messages == 1);
+}
+
+TEST_CASE("a key may not speak for an origin that was not registered under it") {
+  fixture f;
+  const auto session = f.open("a", 1);
+  f.send("a", session, f.events(1, 1, {edge_id{99}, {1, {9}}, stream_id::telemetry}));
+  f.settle();
+  CHECK(f.backend.stored.empty());
+  CHECK(f.under_test.counters().forbidden == 1);
+  REQUIRE(f.last_sent<link::bye>("a") != nullptr);
+}
+
+TEST_CASE("of two live nodes with one key the second is refused") {
+  fixture f;
+  const auto session = f.open("a", 1);
+  CHECK(f.open("b", 2) == 0);
+  const auto* bye = f.last_sent<link::bye>("b");
+  REQUIRE(bye != nullptr);
+  CHECK(bye->reason == link::bye_reason::duplicate);
+  CHECK(f.under_test.counters().refused_duplicate == 1);
+  // The first answers the probe and goes on; the second stays out.
+  f.under_test.on_message("a", f.edge, link::message{session, link::pong{}});
+  f.clock.now += 10'000'000'000;
+  CHECK(f.open("b", 2) == 0);
+  f.send("a", session, f.events(1, 1, f.key));
+  f.settle();
+  CHECK(f.backend.stored.size() == 1);
+}
+
+TEST_CASE("a silent elder session yields after the probe window") {
+  fixture f;
+  f.open("a", 1);
+  f.clock.now += 60'000'000'000;
+  CHECK(f.open("b", 2) == 0);
+  f.clock.now += 4'000'000'000;
+  CHECK(f.open("b", 2) != 0);
+  CHECK(f.under_test.counters().refused_duplicate == 0);
+}
+
+TEST_CASE("a restarted process takes its predecessor's session over at once") {
+  fixture f;
+  f.open("a", 1);
+  auto hello = f.hello_of(2);
+  hello.current = {2, {2}};
+  hello.streams.push_back({f.key, {}, {}, 0, true, 0});
+  f.under_test.on_message("b", f.edge, link::message{0, hello});
+  CHECK(f.last_sent<link::welcome>("b") != nullptr);
+}
+
+TEST_CASE("an edge restored from an older copy is named") {
+  fixture f;
+  const auto session = f.open("a", 1);
+  f.send("a", session, f.events(1, 10, f.key));
+  f.settle();
+  f.under_test.on_message("a", f.edge, link::message{session, link::bye{}});
+  auto hello = f.hello_of(2);
+  hello.current = {2, {2}};
+  range_set held;
+  held.add({1, 5});
+  hello.streams.push_back({f.key, held, {}, 5, true, 0});
+  f.under_test.on_message("b", f.edge, link::message{0, hello});
+  CHECK(f.under_test.counters().restored_edges == 1);
+  const auto* welcome = f.last_sent<link::welcome>("b");
+  REQUIRE(welcome != nullptr);
+  CHECK(welcome->durable.at(0).ranges.contains(sequence_range{1, 5}));
+}
+
+TEST_CASE("what an edge released and the receiver no longer has is written as lost custody") {
+  fixture f;
+  auto hello = f.hello_of(1);
+  range_set released, held;
+  released.add({1, 5});
+  held.add({6, 8});
+  hello.streams.push_back({f.key, held, released, 8, false, 0});
+  f.under_test.on_message("a", f.edge, link::message{0, hello});
+  f.settle();
+  CHECK(f.under_test.counters().custody_lost_records == 5);
+  CHECK(f.backend.tombstones.contains(record_identity{f.key, 1}));
+  CHECK(f.under_test.held(f.key)->contains(sequence_range{1, 5}));
+  const link::welcome* welcome = nullptr;
+  for (const auto& [to, message] : f.backend.outbox)
+    if (const auto* w = std::get_if<link::welcome>(&message.body))
+      welcome = w;
+  REQUIRE(welcome != nullptr);
+  CHECK(welcome->lost_custody.size() == 1);
+}
+
+TEST_CASE("a frame waits until its series set has come") {
+  fixture f;
+  const auto session = f.open("a", 1);
+  const auto set = some_set(1);
+  frame fr;
+  fr.sections.push_back({set->hash, 1, {}});
+  fr.values = {1};
+  value_encoder encoder;
+  byte_buffer payload;
+  encode_frame(fr, encoder, payload);
+  run_builder builder{f.key, 1};
+  builder.append(record_kind::frame, 0, "host", payload);
+  f.send("a", session, std::move(builder).finish());
+  f.settle();
+  CHECK(f.backend.stored.empty());
+  const auto* need = f.last_sent<link::need>("a");
+  REQUIRE(need != nullptr);
+  CHECK(need->sets.at(0) == set->hash);
+
+  SECTION("and is stored then") {
+    f.under_test.on_message("a", f.edge, link::message{session, link::sets{f.edge, {set}, {}}});
+    f.settle();
+    CHECK(f.backend.stored.size() == 1);
+    CHECK(f.backend.tombstones.empty());
+  }
+  SECTION("or becomes a tombstone where nobody has the set") {
+    f.under_test.on_message("a", f.edge, link::message{session, link::sets{f.edge, {}, {set->hash}}});
+    f.settle();
+    CHECK(f.backend.tombstones.size() == 1);
+    CHECK(f.under_test.counters().sets_lost_records == 1);
+    CHECK(f.under_test.held(f.key)->contains(sequence{1}));
+  }
+}
+
+TEST_CASE("a revoked key's session ends at once and it is not let in again") {
+  fixture f;
+  const auto session = f.open("a", 1);
+  f.backend.revoked.insert(f.edge);
+  f.under_test.on_revoked(f.edge);
+  f.send("a", session, f.events(1, 1, f.key));
+  CHECK(f.backend.queue.empty());
+  CHECK(f.open("b", 2) == 0);
+  CHECK(f.under_test.counters().refused_revoked == 1);
+}

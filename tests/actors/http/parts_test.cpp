@@ -1,0 +1,196 @@
+#include "actors/http/compress.hpp"
+#include "actors/http/guard.hpp"
+#include "actors/http/listen.hpp"
+#include "actors/http/router.hpp"
+#include "actors/http/url.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <random>
+
+using namespace skerry;
+using namespace skerry::http;
+
+TEST_CASE("escapes are decoded, and bad ones refused", "[http]") {
+  CHECK(percent_decode("a%20b+c%2F", plus::literal).value() == "a b+c/");
+  CHECK(percent_decode("a%20b+c%2f", plus::is_space).value() == "a b c/");
+  CHECK(percent_decode("%00", plus::literal).value() == std::string(1, '\0'));
+  for (const auto* bad : {"%", "%2", "%zz", "a%1", "%-1", "100%"})
+    CHECK(percent_decode(bad, plus::literal).error().code == errc::malformed);
+}
+
+TEST_CASE("every byte survives escaping", "[http]") {
+  std::string all;
+  std::string escaped;
+  for (int i = 0; i < 256; ++i) {
+    all += static_cast<char>(i);
+    static constexpr std::string_view hex = "0123456789ABCDEF";
+    escaped += {'%', hex[i / 16], hex[i % 16]};
+  }
+  CHECK(percent_decode(escaped, plus::is_space).value() == all);
+}
+
+TEST_CASE("parameters keep their order and repetitions", "[http]") {
+  parameter_list list;
+  REQUIRE(decode_parameters("match[]=up%7B%7D&&match%5B%5D=a+b&empty=&bare&x=1=2", list));
+  CHECK(
+      list
+      == parameter_list{{"match[]", "up{}"}, {"match[]", "a b"}, {"empty", ""}, {"bare", ""}, {"x", "1=2"}});
+  CHECK(!decode_parameters("a=%", list));
+  parameter_list many;
+  std::string text;
+  for (std::size_t i = 0; i <= parameters_max; ++i)
+    text += "a&";
+  CHECK(!decode_parameters(text, many));
+  CHECK(many.size() == parameters_max);
+}
+
+TEST_CASE("request targets", "[http]") {
+  CHECK(split_target("/a/b?c=d?e").value().path == "/a/b");
+  CHECK(split_target("/a/b?c=d?e").value().query == "c=d?e");
+  CHECK(split_target("http://h:1/p?q").value().path == "/p");
+  CHECK(!split_target("*"));
+  CHECK(!split_target(""));
+  CHECK(!split_target("http://h"));
+}
+
+TEST_CASE("routes: exact, one segment captured, HEAD as GET, 404 and 405", "[http]") {
+  const router routes{{{"GET", "/api/v1/query", {}, false},
+                       {"POST", "/api/v1/query", {}, false},
+                       {"GET", "/api/v1/label/{}/values", {}, false},
+                       {"DELETE", "/thing/{}", {}, true}}};
+  const auto find = [&](std::string_view method, std::string_view path) {
+    return routes.find(method, path).value();
+  };
+  CHECK(find("GET", "/api/v1/query").found->method == "GET");
+  CHECK(find("HEAD", "/api/v1/query").found->method == "GET");
+  CHECK(find("POST", "/api%2Fv1/quer%79").found->method == "POST");
+  CHECK(find("PUT", "/api/v1/query").found == nullptr);
+  CHECK(find("PUT", "/api/v1/query").allow == "GET, HEAD, POST");
+  CHECK(find("GET", "/api/v1/query/").found == nullptr);
+  CHECK(find("GET", "/api/v1/query/").allow.empty());
+  CHECK(find("GET", "/nothing").pattern == "unknown");
+  CHECK(find("GET", "/api/v1/label/a%2Fb/values").capture == "a/b");
+  CHECK(find("GET", "/api/v1/label/a%2Fb/values").pattern == "/api/v1/label/{}/values");
+  CHECK(find("GET", "/api/v1/label/a/b/values").found == nullptr);
+  CHECK(find("GET", "/api/v1/label//values").found == nullptr);
+  CHECK(find("DELETE", "/thing/x").found->changes_state);
+  CHECK(!routes.find("GET", "/%"));
+}
+
+TEST_CASE("the guard: Host, Origin, token, state", "[http]") {
+  server_config config;
+  config.listen = "10.1.2.3:7480";
+  config.bearer_token = "correct-horse";
+  config.hosts_allowed = {"skerry.example", "Other.Example:80"};
+  const guard g{config};
+  peer near;
+  near.loopback = true;
+  near.local_address = "127.0.0.1";
+  peer far;
+  far.local_address = "10.9.9.9";
+  const auto status = [&](const peer& from, std::string_view host, std::string_view origin = "",
+                          std::string_view auth = "", bool state = false) {
+    return g.check(from, true, host, origin, auth, state).status;
+  };
+  for (const auto* host : {"localhost", "LOCALHOST:7480", "localhost.:1", "127.0.0.1:7480", "127.9.9.9",
+                           "[::1]:7480", "10.1.2.3", "skerry.example:9", "other.example"})
+    CHECK(status(near, host) == 200);
+  for (const auto* host : {"evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "[::1", "::1",
+                           "a:b", ":80", "10.9.9.9", "localhost@evil.example", " "})
+    CHECK(status(near, host) == 403);
+  CHECK(status(near, "") == 400);
+  CHECK(g.check(near, false, "", "", "", false).status == 200); // HTTP/1.0
+  CHECK(status(near, "localhost:1", "http://localhost:1") == 200);
+  CHECK(status(near, "localhost:1", "http://localhost:2") == 403);
+  CHECK(status(near, "localhost:1", "http://evil.example") == 403);
+  CHECK(status(near, "localhost:1", "null") == 403);
+  CHECK(status(far, "10.9.9.9:1") == 401);
+  CHECK(status(far, "10.9.9.9:1", "", "Bearer correct-horse") == 200);
+  CHECK(status(far, "10.9.9.9:1", "", "bearer correct-horse") == 200);
+  CHECK(status(far, "10.9.9.9:1", "", "Bearer correct-hors") == 401);
+  CHECK(status(far, "10.9.9.9:1", "", "Bearer correct-horsf") == 401);
+  CHECK(status(near, "localhost", "", "Bearer wrong") == 401);
+  CHECK(status(near, "localhost", "", "", true) == 403);
+  CHECK(status(near, "localhost", "", "Bearer correct-horse", true) == 200);
+  CHECK(g.check(near, true, "localhost", "", "Bearer correct-horse", false).who == principal::bearer);
+  CHECK(g.check(near, true, "localhost", "", "", false).who == principal::anonymous_loopback);
+  peer socket;
+  socket.unix_socket = true;
+  CHECK(status(socket, "anything") == 403);
+  socket.own_user = true;
+  CHECK(status(socket, "anything", "", "", true) == 200);
+  CHECK(g.check(socket, true, "x", "", "", true).who == principal::operator_socket);
+
+  config.hosts_allowed = {"*"};
+  config.bearer_token.clear();
+  config.allow_remote_unauthenticated = true;
+  const guard open{config};
+  CHECK(open.check(far, true, "evil.example", "", "", false).status == 200);
+  CHECK(open.check(far, true, "evil.example", "", "Bearer ", true).status == 403);
+  CHECK(open.check(far, true, "evil.example", "", "", false).who == principal::anonymous_remote);
+}
+
+TEST_CASE("a bind beyond loopback needs a token or a flag", "[http]") {
+  const auto valid = [](std::string listen, std::string token = "", bool flag = false) {
+    server_config config;
+    config.listen = std::move(listen);
+    config.bearer_token = std::move(token);
+    config.allow_remote_unauthenticated = flag;
+    return config.validate();
+  };
+  for (const auto* near : {"127.0.0.1:0", "127.1.2.3:80", "[::1]:7480", "localhost:7480"})
+    CHECK(valid(near));
+  for (const auto* far : {"0.0.0.0:80", "[::]:80", ":80", "*:80", "10.0.0.1:80", "example.org:80"}) {
+    INFO(far);
+    const auto refused = valid(far);
+    REQUIRE(!refused);
+    CHECK(refused.error().message.find("http.allow_remote_unauthenticated") != std::string::npos);
+    CHECK(valid(far, "token"));
+    CHECK(valid(far, "", true));
+  }
+  for (const auto* bad :
+       {"", "nothing", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "::1:80", "a:-1"})
+    CHECK(!valid(bad));
+  CHECK(!valid("127.0.0.1:0", "to ken"));
+}
+
+TEST_CASE("gzip is used where it is asked for and shortens", "[http]") {
+  CHECK(accepts_gzip("gzip"));
+  CHECK(accepts_gzip("deflate, GZIP;q=0.5 , br"));
+  CHECK(!accepts_gzip("gzip;q=0"));
+  CHECK(!accepts_gzip("gzip; q=0.0"));
+  CHECK(!accepts_gzip("deflate"));
+  CHECK(!accepts_gzip(""));
+  std::mt19937_64 random{7};
+  std::string noise;
+  for (int i = 0; i < 4096; ++i)
+    noise += static_cast<char>(random());
+  const auto before = noise;
+  CHECK(!gzip(noise));
+  CHECK(noise == before);
+}
+
+TEST_CASE("random request pieces never crash", "[http]") {
+  const char* from_environment = std::getenv("SKERRY_SEED");
+  const auto seed = from_environment != nullptr ? std::stoull(from_environment) : 4711ULL;
+  INFO("SKERRY_SEED=" << seed);
+  std::mt19937_64 random{seed};
+  server_config config;
+  config.bearer_token = "t";
+  const guard g{config};
+  const router routes{{{"GET", "/a/{}/b", {}, false}, {"GET", "/", {}, false}}};
+  static constexpr std::string_view alphabet = "%/:[]?#&=+a1.\0*bB \xff";
+  for (int i = 0; i < 20'000; ++i) {
+    std::string text;
+    for (auto n = random() % 24; n != 0; --n)
+      text += alphabet[random() % alphabet.size()];
+    parameter_list list;
+    (void)decode_parameters(text, list);
+    (void)split_target(text);
+    (void)routes.find("GET", text);
+    (void)parse_listen(text);
+    (void)accepts_gzip(text);
+    (void)g.check({}, true, text, text, text, true);
+  }
+}

@@ -1,0 +1,104 @@
+#include "actors/http/server.hpp"
+#include "actors/node/http_client.hpp"
+#include "tests/actors/node/temporary_folder.hpp"
+
+#include <catch2/catch.hpp>
+#include <prometheus/registry.h>
+
+#include <mutex>
+
+using namespace skerry;
+
+namespace {
+
+struct running {
+  explicit running(http::server_config config = {}) {
+    config.listen = "127.0.0.1:0";
+    auto echo = [](const http::request& from, http::responder_ptr to) {
+      std::string out = from.method;
+      for (const auto& [name, value] : from.parameters)
+        out += " " + name + "=" + value;
+      to->answer(
+          {201, "text/plain", out + " " + from.body + " " + std::to_string(static_cast<int>(from.who)), {}});
+    };
+    auto large = [](const http::request&, http::responder_ptr to) {
+      to->answer({200, "text/plain", std::string(1 << 20, 'x'), {}});
+    };
+    auto never = [this](const http::request&, http::responder_ptr to) {
+      const std::lock_guard lock{mutex};
+      waiting.push_back(std::move(to));
+    };
+    auto started = http::server::start(std::move(config),
+                                       {{"GET", "/echo", echo, false},
+                                        {"POST", "/echo", echo, true},
+                                        {"GET", "/large", large, false},
+                                        {"GET", "/never", never, false}},
+                                       registry);
+    if (!started)
+      FAIL(started.error().message);
+    it = std::move(started).value();
+  }
+  [[nodiscard]] outgoing_request to(std::string_view path) const {
+    outgoing_request out;
+    out.url = "http://" + it->address() + std::string{path};
+    return out;
+  }
+  std::mutex mutex;
+  std::vector<http::responder_ptr> waiting;
+  prometheus::Registry registry;
+  std::unique_ptr<http::server> it;
+};
+
+} // namespace
+
+TEST_CASE("the client asks over TCP and over the Unix socket", "[http client]") {
+  const test::temporary_folder folder;
+  http::server_config config;
+  config.unix_socket = (folder.path() / "socket").string();
+  config.bearer_token = "a-long-enough-token";
+  running server{config};
+  auto request = server.to("/echo?a=1");
+  request.parameters = {{"query", "rate(x[5m]) + 1&2"}};
+  auto answer = send_request(request);
+  REQUIRE(answer);
+  CHECK(answer.value().status == 201);
+  CHECK(answer.value().content_type == "text/plain");
+  CHECK(answer.value().body == "GET a=1 query=rate(x[5m]) + 1&2  0");
+  request.method = "POST";
+  CHECK(send_request(request).value().status == 403);
+  request.bearer_token = config.bearer_token;
+  CHECK(send_request(request).value().body
+        == "POST a=1 query=rate(x[5m]) + 1&2 query=rate%28x%5B5m%5D%29%20%2B%201%262 2");
+  request.bearer_token.clear();
+  request.unix_socket = config.unix_socket;
+  request.url = "http://localhost/echo";
+  request.parameters.clear();
+  request.body = "{}";
+  CHECK(send_request(request).value().body == "POST {} 3");
+}
+
+TEST_CASE("what goes wrong is told apart", "[http client]") {
+  running server;
+  auto large = server.to("/large");
+  CHECK(send_request(large).value().body.size() == 1 << 20);
+  large.body_bytes_max = 1'000;
+  CHECK(send_request(large).error().code == errc::exhausted);
+  auto never = server.to("/never");
+  never.timeout = std::chrono::milliseconds{50};
+  CHECK(send_request(never).error().code == errc::timeout);
+  outgoing_request request;
+  request.url = "file:///etc/passwd";
+  CHECK(send_request(request).error().code == errc::invalid_argument);
+  request.url = "http://127.0.0.1:1/";
+  const auto refused = send_request(request);
+  REQUIRE(!refused);
+  CHECK(refused.error().code == errc::unavailable);
+  CHECK(refused.error().message.find("127.0.0.1:1") != std::string::npos);
+  request.unix_socket = "/nonexistent/socket";
+  CHECK(send_request(request).error().code == errc::unavailable);
+  request = server.to("/echo");
+  request.headers = {{"X", "1\r\nY: 2"}};
+  CHECK(send_request(request).error().code == errc::invalid_argument);
+  const std::lock_guard lock{server.mutex};
+  server.waiting.clear();
+}

@@ -1,0 +1,100 @@
+#include "tests/cloud/api/test_cloud.hpp"
+
+using namespace skerry;
+using namespace skerry::cloud;
+using nlohmann::json;
+using skerry::cloud::test::test_cloud;
+
+namespace {
+
+json data_of(const http::test::reply& got) {
+  INFO(got.body);
+  REQUIRE(got.status == 200);
+  auto parsed = json::parse(got.body);
+  REQUIRE(parsed["status"] == "success");
+  return parsed["data"];
+}
+
+} // namespace
+
+TEST_CASE("sites and hosts") {
+  test_cloud cloud;
+  const auto sites = data_of(cloud.ask("/api/v1/sites"));
+  REQUIRE(sites.size() == 2);
+  CHECK(sites[0]["site"] == "harbour");
+  CHECK(sites[0]["edge"] == "00c0ffee00c0ffee");
+  CHECK(sites[0]["state"] == "connected");
+  CHECK(sites[0]["last_heard"] == test::now_s);
+  CHECK(sites[0]["samples_per_second"] == 33.8);
+  CHECK(sites[0]["key_fingerprints"][0] == "ab12");
+  CHECK(sites[1]["state"] == "never");
+  CHECK(sites[1]["last_heard"].is_null());
+  CHECK(sites[1]["pending_records"] == 12);
+  CHECK(data_of(cloud.ask("/api/v1/sites?site=island")).size() == 1);
+  const auto hosts = data_of(cloud.ask("/api/v1/hosts"));
+  REQUIRE(hosts.size() == 1);
+  CHECK(hosts[0]["host"] == "a");
+  CHECK(data_of(cloud.ask("/api/v1/hosts?site=island")).empty());
+}
+
+TEST_CASE("health, readiness, build, metrics, reload") {
+  test_cloud cloud;
+  CHECK(cloud.ask("/-/healthy").status == 200);
+  CHECK(cloud.ask("/-/ready").body == "Skerry is Ready.\n");
+  cloud.node.is_ready = false;
+  CHECK(cloud.ask("/-/ready").status == 503);
+  CHECK(cloud.ask("/-/ready").body == "Skerry is not ready: the log is being read\n");
+  const auto build = data_of(cloud.ask("/api/v1/status/buildinfo"));
+  CHECK(build["version"] == "2.42.0");
+  CHECK(build["skerryVersion"] == "0.1.0");
+  CHECK(cloud.ask("/metrics").body == "skerry_up 1\n");
+  CHECK(cloud.ask("/-/reload", "POST").status == 403);
+  CHECK(cloud.node.reloads == 0);
+  CHECK(cloud.ask("/-/reload", "POST", "", true).status == 200);
+  CHECK(cloud.ask("/-/reload", "PUT", "", true).status == 200);
+  CHECK(cloud.node.reloads == 2);
+  cloud.node.reload_works = false;
+  const auto failed = cloud.ask("/-/reload", "POST", "", true);
+  CHECK(failed.status == 500);
+  CHECK(failed.body == "failed to reload config: cloud.yaml:3: unknown key\n");
+}
+
+TEST_CASE("invites only through the operator's socket, tokens only once") {
+  test_cloud cloud;
+  CHECK(cloud.ask("/api/v1/admin/invites", "POST", "site=north").status == 403);
+  CHECK(cloud.ask("/api/v1/admin/invites").status == 403);
+  CHECK(cloud.node.made.empty());
+  const auto made = data_of(cloud.ask("/api/v1/admin/invites", "POST", "site=north&ttl=1h", true));
+  REQUIRE(made.size() == 1);
+  CHECK(made[0]["token"] == "skerry1.secret0");
+  CHECK(made[0]["expires"] == test::now_s + 3'600);
+  CHECK(made[0]["edge"].is_null());
+  const auto more = data_of(cloud.ask("/api/v1/admin/invites", "POST", "site=north&count=3", true));
+  CHECK(more.size() == 3);
+  CHECK(more[2]["token"] == "skerry1.secret3");
+  CHECK(data_of(cloud.ask("/api/v1/admin/invites", "POST", "site=n&edge=00c0ffee00c0ffee", true))[0]["edge"]
+        == "00c0ffee00c0ffee");
+  const auto list = cloud.ask("/api/v1/admin/invites", "GET", "", true);
+  CHECK(data_of(list).size() == 5);
+  CHECK(list.body.find("secret") == std::string::npos);
+  for (const auto* wrong :
+       {"", "site=", "site=a/b", "site=a&ttl=0", "site=a&ttl=x", "site=a&ttl=2y", "site=a&count=0",
+        "site=a&count=1001", "site=a&count=x", "site=a&edge=1", "site=a&count=2&edge=00c0ffee00c0ffee"}) {
+    INFO(wrong);
+    const auto got = cloud.ask("/api/v1/admin/invites", "POST", wrong, true);
+    CHECK(got.status == 400);
+    CHECK(json::parse(got.body)["errorType"] == "bad_data");
+  }
+  CHECK(cloud.node.made.size() == 5);
+}
+
+TEST_CASE("revoking an edge") {
+  test_cloud cloud;
+  const std::string path = "/api/v1/admin/edges/00c0ffee00c0ffee/revoke";
+  CHECK(cloud.ask(path, "POST").status == 403);
+  CHECK(data_of(cloud.ask("/api/v1/sites"))[0]["state"] == "connected");
+  CHECK(data_of(cloud.ask(path, "POST", "", true))["state"] == "revoked");
+  CHECK(data_of(cloud.ask("/api/v1/sites"))[0]["state"] == "revoked");
+  CHECK(cloud.ask("/api/v1/admin/edges/1234123412341234/revoke", "POST", "", true).status == 404);
+  CHECK(cloud.ask("/api/v1/admin/edges/zz/revoke", "POST", "", true).status == 400);
+}

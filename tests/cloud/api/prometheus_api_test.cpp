@@ -1,0 +1,187 @@
+#include "tests/cloud/api/test_cloud.hpp"
+
+#include <prometheus/text_serializer.h>
+
+#include <future>
+
+using namespace skerry;
+using namespace skerry::cloud;
+using nlohmann::json;
+using skerry::cloud::test::test_cloud;
+
+namespace {
+
+struct row {
+  std::string target;
+  int status;
+  std::string body; // what stands in it
+};
+
+std::string bad(std::string_view message) {
+  return R"({"status":"error","errorType":"bad_data","error":)" + json(message).dump() + "}";
+}
+
+} // namespace
+
+TEST_CASE("answers are Prometheus' byte for byte") {
+  test_cloud cloud;
+  const std::string up_a = R"({"__name__":"up","host":"a","job":"p","site":"s"})";
+  const std::string up_b = R"({"__name__":"up","host":"b","job":"p","site":"s"})";
+  const std::string points =
+      "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query "
+      "resolution (?step=XX)";
+  const std::vector<row> table{
+      {"query?query=up", 200,
+       R"({"status":"success","data":{"resultType":"vector","result":[{"metric":)" + up_a
+           + R"(,"value":[1700000000,"1"]},{"metric":)" + up_b + R"(,"value":[1700000000,"1"]}]}})"},
+      {"query?query=up&time=1699999990.5", 200,
+       R"({"status":"success","data":{"resultType":"vector","result":[{"metric":)" + up_a
+           + R"(,"value":[1699999990.500,"0"]},{"metric":)" + up_b + R"(,"value":[1699999990.500,"1"]}]}})"},
+      {"query?query=up&time=2023-11-14T22:13:19Z&lookback_delta=1s", 200,
+       R"({"status":"success","data":{"resultType":"vector","result":[]}})"},
+      {"query?query=up%7Bhost%3D%22a%22%7D%5B1m%5D", 200,
+       R"({"status":"success","data":{"resultType":"matrix","result":[{"metric":)" + up_a
+           + R"(,"values":[[1699999985,"0"],[1700000000,"1"]]}]}})"},
+      {"query?query=1e21&time=1.5", 200,
+       R"({"status":"success","data":{"resultType":"scalar","result":[1.5,"1000000000000000000000"]}})"},
+      {"query?query=%22x%22&time=1", 200,
+       R"({"status":"success","data":{"resultType":"string","result":[1,"x"]}})"},
+      {"query_range?query=up%7Bhost%3D%22a%22%7D&start=1699999980&end=1700000001&step=10", 200,
+       R"({"status":"success","data":{"resultType":"matrix","result":[{"metric":)" + up_a
+           + R"(,"values":[[1699999990,"0"],[1700000000,"1"]]}]}})"},
+      {"query", 400, bad("invalid parameter \"query\": 1:1: parse error: no expression found in input")},
+      {"query?query=up%7B", 400,
+       bad("invalid parameter \"query\": 1:4: parse error: unexpected end of input inside braces")},
+      {"query?query=up&time=x", 400,
+       bad("invalid parameter \"time\": Invalid time value for 'time': cannot parse \"x\" to a valid "
+           "timestamp")},
+      {"query?query=up&timeout=x", 400,
+       bad("invalid parameter \"timeout\": cannot parse \"x\" to a valid duration")},
+      {"query?query=up&lookback_delta=x", 400,
+       bad("error parsing lookback delta duration: cannot parse \"x\" to a valid duration")},
+      {"query_range?query=up", 400,
+       bad("invalid parameter \"start\": cannot parse \"\" to a valid timestamp")},
+      {"query_range?query=up&start=1&end=0&step=1", 400,
+       bad("invalid parameter \"end\": end timestamp must not be before start time")},
+      {"query_range?query=up&start=1&end=2&step=0", 400,
+       bad("invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try "
+           "a positive "
+           "integer")},
+      {"query_range?query=up&start=1&end=2&step=x", 400,
+       bad("invalid parameter \"step\": cannot parse \"x\" to a valid duration")},
+      {"query_range?query=up&start=1&end=11002&step=1", 400, bad(points)},
+      {"query_range?query=up&start=1&end=11001&step=1", 200,
+       R"({"status":"success","data":{"resultType":"matrix","result":[]}})"},
+      {"query_range?query=up%5B5m%5D&start=1&end=2&step=1", 400,
+       bad("invalid expression type \"range vector\" for range query, must be Scalar or instant Vector")},
+      {"series", 400, bad("no match[] parameter provided")},
+      {"series?match[]=up%7Bhost=%22a%22%7D", 200, R"({"status":"success","data":[)" + up_a + "]}"},
+      {"series?match[]=up&match[]=%7Bhost=%22b%22%7D", 200,
+       R"({"status":"success","data":[)" + up_a + "," + up_b + "]}"},
+      {"series?match[]=up&limit=1", 200,
+       R"({"status":"success","data":[)" + up_a + R"(],"warnings":["results truncated due to limit"]})"},
+      {"series?match[]=sum(up)", 400,
+       bad("invalid parameter \"match[]\": 1:4: parse error: unexpected \"(\"")},
+      {"series?match[]=up&start=x", 400,
+       bad("invalid parameter \"start\": Invalid time value for 'start': cannot parse \"x\" to a valid "
+           "timestamp")},
+      {"labels", 200, R"({"status":"success","data":["__name__","host","job","site"]})"},
+      {"labels?match[]=load", 200, R"({"status":"success","data":["__name__","host"]})"},
+      {"labels?start=1&end=2", 200, R"({"status":"success","data":[]})"},
+      {"label/host/values", 200, R"({"status":"success","data":["a","a\u003c\u001b[31m","b"]})"},
+      {"label/host/values?match[]=up", 200, R"({"status":"success","data":["a","b"]})"},
+      {"label/nope/values", 200, R"({"status":"success","data":[]})"},
+      {"label/a-b/values", 400, bad("invalid label name: \"a-b\"")},
+      {"metadata", 200,
+       R"({"status":"success","data":{"load":[{"type":"gauge","help":"Load \"average\".","unit":""}],)"
+       R"("up":[{"type":"gauge","help":"One.","unit":""},{"type":"unknown","help":"Two.","unit":"s"}]}})"},
+      {"metadata?metric=load", 200,
+       R"({"status":"success","data":{"load":[{"type":"gauge","help":"Load \"average\".","unit":""}]}})"},
+      {"metadata?limit=1", 200,
+       R"({"status":"success","data":{"load":[{"type":"gauge","help":"Load \"average\".","unit":""}]}})"},
+      {"metadata?metric=nope", 200, R"({"status":"success","data":{}})"},
+      {"metadata?limit=x", 400, bad("limit must be a number")},
+  };
+  for (const auto& r : table) {
+    INFO(r.target);
+    const auto got = cloud.ask("/api/v1/" + r.target);
+    CHECK(got.status == r.status);
+    CHECK(got.body == r.body);
+    CHECK(got.has("application/json"));
+  }
+}
+
+TEST_CASE("queries come as form bodies too") {
+  test_cloud cloud;
+  const auto got = cloud.ask("/api/v1/query", "POST", "query=up%7Bhost%3D%22b%22%7D&time=1700000000");
+  CHECK(got.status == 200);
+  CHECK(json::parse(got.body)["data"]["result"][0]["metric"]["host"] == "b");
+  CHECK(cloud.ask("/api/v1/query", "POST", "query=up&time=5").status == 200);
+  CHECK(cloud.ask("/api/v1/query", "DELETE").status == 405);
+  CHECK(cloud.ask("/api/v1/labels", "POST", "match[]=load").body
+        == R"({"status":"success","data":["__name__","host"]})");
+}
+
+TEST_CASE("bounds: samples, time, queue") {
+  query_limits limits;
+  limits.samples_max = 1;
+  {
+    test_cloud cloud{{}, limits};
+    const auto got = cloud.ask("/api/v1/query?query=up");
+    CHECK(got.status == 422);
+    CHECK(json::parse(got.body)["errorType"] == "execution");
+  }
+  query_pool_config one;
+  one.threads = 1;
+  one.queue_max = 0;
+  test_cloud cloud{one};
+  std::promise<void> started;
+  std::promise<void> release;
+  const auto released = release.get_future().share();
+  std::atomic<bool> first{true};
+  cloud.source.before_select = [&] {
+    if (first.exchange(false)) {
+      started.set_value();
+      released.wait();
+    }
+  };
+  auto slow = std::async(std::launch::async, [&] { return cloud.ask("/api/v1/query?query=up&timeout=1ms"); });
+  started.get_future().get();
+  const auto refused = cloud.ask("/api/v1/query?query=up");
+  CHECK(refused.status == 503);
+  CHECK(json::parse(refused.body)["errorType"] == "unavailable");
+  CHECK(refused.has("Retry-After"));
+  // Sites need no place in the queue.
+  CHECK(cloud.ask("/api/v1/sites").status == 200);
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds{10};
+  while (!cloud.source.last.cancelled->load() && std::chrono::steady_clock::now() < give_up)
+    std::this_thread::yield();
+  release.set_value();
+  const auto late = slow.get();
+  CHECK(late.status == 503);
+  CHECK(late.body
+        == R"({"status":"error","errorType":"timeout","error":"query timed out in query execution"})");
+}
+
+TEST_CASE("a query whose client went away is stopped") {
+  query_pool_config quick;
+  quick.client_check_interval = std::chrono::milliseconds{1};
+  test_cloud cloud{quick};
+  std::promise<void> started;
+  std::promise<bool> stopped;
+  std::atomic<bool> first{true};
+  cloud.source.before_select = [&] {
+    if (!first.exchange(false))
+      return;
+    started.set_value();
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds{10};
+    while (!cloud.source.last.cancelled->load() && std::chrono::steady_clock::now() < give_up)
+      std::this_thread::yield();
+    stopped.set_value(cloud.source.last.cancelled->load());
+  };
+  http::test::client client{cloud.server->address()};
+  REQUIRE(client.send("GET /api/v1/query?query=up HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+  started.get_future().get();
+  client.close();
+  CHECK(stopped.get_future().get());
+}

@@ -1,0 +1,14 @@
+"""What end-to-end tests and benchmarks share: processes, waiting, HTTP, a faulty TCP relay, seeds, the replay load.
+
+Standard library only. A test puts tests/e2e on sys.path and imports `from lib import ...`.
+"""
+
+from .web import get, get_json, metric, metrics, post
+from .process import Process, Workspace, disk_bytes, free_port, run_command
+from .relay import Relay
+from .replay import Replay
+from .seed import seeded
+from .wait import Timeout, wait_until
+
+__all__ = ["Process", "Relay", "Replay", "Timeout", "Workspace", "disk_bytes", "free_port", "get", "get_json",
+           "metric", "metrics", "post", "run_command", "seeded", "wait_until"]
