@@ -88,6 +88,7 @@ int run(const options& from) {
   spdlog::info("cloud: API at http://{}, link for edges at {}", running.http_address(), running.link_address());
   notify_supervisor("READY=1");
   while (!running.failed()) {
+    running.on_tick();
     const auto asked = wait_for_signal(std::chrono::seconds{1});
     if (asked == signal_request::stop)
       break;

@@ -170,6 +170,7 @@ public:
 
   std::string http_address() const override { return http_->address(); }
   std::string link_address() const override { return link_->address(); }
+  void on_tick() override { operations_->on_tick(); }
   bool failed() const noexcept override { return failed_; }
 
 private:
