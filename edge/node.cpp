@@ -207,6 +207,9 @@ public:
     if (downlink_link_) {
       context.registry = registry_;
       context.server_key = keys_.public_key;
+      context.on_revoked = [to = downlink_](edge_id edge) {
+        caf::anon_send(to, revoked_atom_v, static_cast<std::uint64_t>(edge));
+      };
       context.advertise = advertised(config_, downlink_link_->address());
     }
     auto routes = make_status_routes(std::move(context));
