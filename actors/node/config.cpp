@@ -29,9 +29,7 @@ constexpr int depth_max = 64;
 constexpr std::size_t errors_max = 1'000;
 constexpr std::size_t shown_max = 48; // characters of a value that a message repeats
 
-int line_of(const YAML::Mark& mark) noexcept {
-  return mark.is_null() ? 0 : mark.line + 1;
-}
+int line_of(const YAML::Mark& mark) noexcept { return mark.is_null() ? 0 : mark.line + 1; }
 
 std::string shown(std::string_view value) {
   std::string out{value.substr(0, shown_max)};
@@ -43,14 +41,10 @@ std::string shown(std::string_view value) {
 
 std::string_view kind_of(const YAML::Node& node) {
   switch (node.Type()) {
-  case YAML::NodeType::Map:
-    return "a mapping";
-  case YAML::NodeType::Sequence:
-    return "a list";
-  case YAML::NodeType::Scalar:
-    return "a single value";
-  default:
-    return "nothing";
+  case YAML::NodeType::Map: return "a mapping";
+  case YAML::NodeType::Sequence: return "a list";
+  case YAML::NodeType::Scalar: return "a single value";
+  default: return "nothing";
   }
 }
 
@@ -112,8 +106,8 @@ public:
   void OnMapEnd() override {}
 };
 
-// Where something follows the first document, or 0. YAML::Load ignores what follows; YAML::LoadAll never returns
-// from some inputs (a stray ',').
+// Where something follows the first document, or 0. YAML::Load ignores what follows; YAML::LoadAll never
+// returns from some inputs (a stray ',').
 int second_document_line(const std::string& text) {
   std::istringstream in{text};
   YAML::Parser parser{in};
@@ -191,12 +185,8 @@ struct config_document::impl {
 config_document::config_document() : impl_(std::make_unique<impl>()) {}
 config_document::~config_document() = default;
 
-const std::vector<std::string>& config_document::errors() const noexcept {
-  return impl_->errors;
-}
-const std::filesystem::path& config_document::file() const noexcept {
-  return impl_->file;
-}
+const std::vector<std::string>& config_document::errors() const noexcept { return impl_->errors; }
+const std::filesystem::path& config_document::file() const noexcept { return impl_->file; }
 
 void config_document::add_error(int line, std::string what) {
   if (impl_->errors.size() >= errors_max)
@@ -207,9 +197,7 @@ void config_document::add_error(int line, std::string what) {
                        fmt::format("{}:{}: {}", impl_->file.string(), line, what));
 }
 
-config_section& config_document::root() noexcept {
-  return *impl_->section;
-}
+config_section& config_document::root() noexcept { return *impl_->section; }
 
 result<std::unique_ptr<config_document>> config_document::load(const std::filesystem::path& file) {
   const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
@@ -498,9 +486,7 @@ void config_section::complain(std::string_view key, std::string_view what) {
                       path.empty() ? std::string{what} : fmt::format("{}: {}", path, what));
 }
 
-bool config_section::has(std::string_view key) const {
-  return find(*node_, key).has_value();
-}
+bool config_section::has(std::string_view key) const { return find(*node_, key).has_value(); }
 
 int config_section::line(std::string_view key) const {
   const auto found = find(*node_, key);
@@ -552,9 +538,7 @@ constexpr std::array<duration_unit, 7> duration_units{{
     {"ms", 1'000'000, false},
 }};
 
-bool is_digit(char c) noexcept {
-  return c >= '0' && c <= '9';
-}
+bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
 } // namespace
 

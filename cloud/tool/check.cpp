@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
+extern char** environ;
 
 namespace skerry::cloud {
 
@@ -52,12 +52,12 @@ std::filesystem::path program_for(node_kind kind) {
   return ::access(beside.c_str(), X_OK) == 0 ? beside : name; // else whatever PATH has
 }
 
-int run_check(node_kind kind, const std::filesystem::path &file) {
+int run_check(node_kind kind, const std::filesystem::path& file) {
   const auto program = program_for(kind).string();
   auto config = file.string();
   std::array<std::string, 5> arguments{program, "run", "--check-config", "--config", config};
-  std::array<char *, 6> argv{};
-  std::transform(arguments.begin(), arguments.end(), argv.begin(), [](std::string &a) { return a.data(); });
+  std::array<char*, 6> argv{};
+  std::transform(arguments.begin(), arguments.end(), argv.begin(), [](std::string& a) { return a.data(); });
   pid_t child = 0;
   std::fflush(nullptr);
   const auto failed = ::posix_spawnp(&child, program.c_str(), nullptr, nullptr, argv.data(), environ);
@@ -94,9 +94,9 @@ std::optional<node_kind> guess_kind(std::string_view configuration) {
   return edge > cloud ? node_kind::edge : node_kind::cloud;
 }
 
-int run_check_config(const check_options &options) {
+int run_check_config(const check_options& options) {
   int code = exit_ok;
-  for (const auto &file : options.files) {
+  for (const auto& file : options.files) {
     auto kind = options.kind == "edge"    ? std::optional{node_kind::edge}
                 : options.kind == "cloud" ? std::optional{node_kind::cloud}
                                           : std::nullopt;

@@ -32,7 +32,7 @@ class series_resolver {
 public:
   virtual ~series_resolver() = default;
   // `exposed` as the page has them: sorted, empty values included. no_series: dropped.
-  virtual series_ref resolve(const metric_family &family, labels &exposed) = 0;
+  virtual series_ref resolve(const metric_family& family, labels& exposed) = 0;
 };
 
 struct page_report {
@@ -71,12 +71,13 @@ public:
 
   // Adds the samples of `page` to `into`, between its begin() and finish(). On return `page` holds the memory
   // of the page before, for reuse.
-  page_report parse(std::string &page, exposition_format format, frame_assembler &into,
-                    series_resolver &resolver);
+  page_report parse(std::string& page, exposition_format format, frame_assembler& into,
+                    series_resolver& resolver);
 
   // The next page is parsed without memory: needed when references changed or the resolver would answer
   // otherwise.
   void forget();
+  void honor_timestamps(bool honor) noexcept { honor_timestamps_ = honor; } // forget() as well
   [[nodiscard]] std::size_t memory_bytes() const noexcept;
 
 private:
