@@ -125,6 +125,30 @@ TEST_CASE("a set that claims more than its bounds is refused") {
         == errc::malformed); // bytes left over
 }
 
+TEST_CASE("a small set that would grow to gigabytes is refused") {
+  byte_buffer bytes;
+  byte_writer w{bytes};
+  w.fixed(std::uint8_t{1});
+  w.varint(labels_max + 1);
+  for (std::size_t i = 0; i < labels_max; ++i)
+    w.text(fmt::format("n{:03}", i));
+  w.text(std::string(label_value_bytes_max, 'x'));
+  w.varint(1);
+  for (int i = 0; i < 4; ++i)
+    w.fixed(std::uint8_t{0});
+  w.varint(set_series_max);
+  for (std::size_t m = 0; m < set_series_max; ++m) {
+    w.varint(0);
+    w.varint(labels_max);
+    for (std::size_t i = 0; i < labels_max; ++i) {
+      w.varint(i);
+      w.varint(labels_max);
+    }
+  }
+  CHECK(bytes.size() < 400'000);
+  CHECK(decode_series_set(shared_bytes::take(std::move(bytes))).error().code == errc::malformed);
+}
+
 TEST_CASE("labels are sorted, empty ones dropped, the last of equal names wins") {
   labels all{{"b", "1"}, {"a", "x"}, {"c", ""}, {"b", "2"}, {"__name__", "m"}};
   sort_labels(all);
