@@ -94,7 +94,7 @@ void embedded_engine::write_loop() {
       if (queue_.empty() && stop_writing_)
         return;
       const bool full = total_log_bytes() >= config_.log_bytes_max;
-      if (full && !queue_.front().rotate && !queue_.empty()) {
+      if (full && !queue_.empty() && !queue_.front().rotate) {
         if (!told_full)
           spdlog::warn("store: the write-ahead log has reached {} bytes; appends wait until some is sealed",
                        config_.log_bytes_max);
