@@ -134,5 +134,5 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : exit_usage;
   }
-  return *run_command ? run(given) : verify(given);
+  return *run_command ? ::run(given) : verify(given);
 }

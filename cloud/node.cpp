@@ -115,7 +115,7 @@ public:
     };
     actor_settings_.emplace();
     actors_.emplace(*actor_settings_);
-    ingest_ = actors_->spawn(ingest, std::move(ingest_settings));
+    ingest_ = spawn_ingest(*actors_, std::move(ingest_settings));
     ingest_->attach_functor([this](const caf::error& reason) {
       if (reason && reason != caf::exit_reason::user_shutdown) {
         spdlog::critical("ingest has ended: {}", actors_->render(reason));

@@ -157,6 +157,8 @@ struct gateway_state {
   }
 };
 
+namespace {
+
 gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<gateway_state> self, gateway_config config,
                                      uplink_actor uplink) {
   self->state.init(std::move(config), std::move(uplink));
@@ -207,6 +209,12 @@ gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<gateway_sta
       self->quit();
     },
   };
+}
+
+} // namespace
+
+gateway_actor spawn_gateway(caf::actor_system& system, gateway_config config, uplink_actor uplink) {
+  return system.spawn<caf::detached>(gateway, std::move(config), std::move(uplink));
 }
 
 } // namespace skerry::edge

@@ -29,10 +29,7 @@ struct gateway_config {
   [[nodiscard]] result<void> validate() const;
 };
 
-struct gateway_state;
-
 // Sends every committed run to `uplink`.
-[[nodiscard]] gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<gateway_state> self,
-                                                   gateway_config config, uplink_actor uplink);
+[[nodiscard]] gateway_actor spawn_gateway(caf::actor_system& system, gateway_config config, uplink_actor uplink);
 
 } // namespace skerry::edge

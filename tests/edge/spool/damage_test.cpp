@@ -17,12 +17,12 @@ namespace {
 
 constexpr std::uint64_t page = 4096;
 
-std::string slurp(const fs::path &path) {
+std::string slurp(const fs::path& path) {
   std::ifstream in{path, std::ios::binary};
   return {std::istreambuf_iterator<char>{in}, {}};
 }
 
-void spill(const fs::path &path, const std::string &content) {
+void spill(const fs::path& path, const std::string& content) {
   std::ofstream{path, std::ios::binary | std::ios::trunc} << content;
 }
 
@@ -32,7 +32,7 @@ struct filled {
   std::vector<series_set_ptr> sets;
 };
 
-filled fill(world &w, const fs::path &directory, bool clean) {
+filled fill(world& w, const fs::path& directory, bool clean) {
   filled out;
   for (int epoch = 0; epoch < 2; ++epoch) {
     const auto s = w.open(small_config(directory));
@@ -62,15 +62,15 @@ struct harm {
   std::set<std::uint64_t> pages; // that were touched
 };
 
-harm do_harm(world &w, const fs::path &directory) {
+harm do_harm(world& w, const fs::path& directory) {
   std::vector<fs::path> files;
-  for (const auto &entry : fs::recursive_directory_iterator{directory})
+  for (const auto& entry : fs::recursive_directory_iterator{directory})
     if (entry.is_regular_file() && entry.file_size() > 0 && entry.path().filename() != "RESERVE")
       files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   // Mostly the segments, as most bytes are there.
   std::vector<fs::path> segments;
-  for (const auto &file : files)
+  for (const auto& file : files)
     if (file.filename() == "data.mdb")
       segments.push_back(file);
   harm out;
@@ -125,7 +125,7 @@ harm do_harm(world &w, const fs::path &directory) {
 }
 
 // Records none of whose bytes, wherever they stand in the file, lie in a page that was touched.
-bool untouched(const std::string &before, const std::string &record, const std::set<std::uint64_t> &pages) {
+bool untouched(const std::string& before, const std::string& record, const std::set<std::uint64_t>& pages) {
   for (auto at = before.find(record); at != std::string::npos; at = before.find(record, at + 1)) {
     bool clear = true;
     for (auto p = at / page; p <= (at + record.size() - 1) / page; ++p)
@@ -143,7 +143,7 @@ void round_of_damage(std::uint64_t seed) {
   const bool clean = w.random.below(2) == 0;
   const auto held = fill(w, dir.path(), clean);
   std::map<fs::path, std::string> before;
-  for (const auto &entry : fs::recursive_directory_iterator{dir.path() / "segments"})
+  for (const auto& entry : fs::recursive_directory_iterator{dir.path() / "segments"})
     if (entry.is_regular_file())
       before[entry.path()] = slurp(entry.path());
   const auto harmed = do_harm(w, dir.path());
@@ -152,10 +152,10 @@ void round_of_damage(std::uint64_t seed) {
   const auto s = w.open(small_config(dir.path()));
   CHECK(s->epoch().boot_counter == 3);
   std::uint64_t missing = 0;
-  for (const auto &[key, records] : held.records) {
+  for (const auto& [key, records] : held.records) {
     const auto found = read_all(*s, key);
     const auto state = state_of(*s, key);
-    for (const auto &[seq, bytes] : records) {
+    for (const auto& [seq, bytes] : records) {
       const auto it = found.find(seq);
       if (it != found.end()) {
         CHECK(it->second == bytes);
@@ -173,13 +173,13 @@ void round_of_damage(std::uint64_t seed) {
         CHECK((state->lost.contains(seq) || seq > state->last));
       }
     }
-    for (const auto &[seq, bytes] : found)
+    for (const auto& [seq, bytes] : found)
       CHECK(records.contains(seq));
   }
   if (missing != 0)
     CHECK(w.metric("skerry_spool_segments_damaged_total") + static_cast<double>(s->report().damaged.size())
           > 0);
-  for (const auto &set : held.sets) {
+  for (const auto& set : held.sets) {
     const auto found = s->find_set(test_edge, set->hash);
     if (found && found.value())
       CHECK(found.value().value()->hash == set->hash);
@@ -188,13 +188,13 @@ void round_of_damage(std::uint64_t seed) {
   }
   // It goes on: commits, drains, closes, opens again with the same content.
   REQUIRE(s->commit(stream_id::telemetry, event_records(w.random, 3, 100), {}));
-  for (const auto &state : s->streams()) {
+  for (const auto& state : s->streams()) {
     CHECK(read_all(*s, state.key).size() >= (state.held.empty() ? 0u : 1u));
     auto all = state.held;
     all.add(state.lost);
     REQUIRE(s->release(state.key, all));
   }
-  for (const auto &state : s->streams()) {
+  for (const auto& state : s->streams()) {
     CHECK(state.held.empty());
     CHECK(state.lost.empty());
   }
@@ -208,7 +208,7 @@ TEST_CASE("damage anywhere costs at most the records that it hit") {
     round_of_damage(seed_of(1));
     return;
   }
-  const char *rounds = std::getenv("SKERRY_ROUNDS");
+  const char* rounds = std::getenv("SKERRY_ROUNDS");
   for (std::uint64_t seed = 1; seed <= (rounds == nullptr ? 150 : std::strtoull(rounds, nullptr, 10)); ++seed)
     round_of_damage(seed);
 }
@@ -223,7 +223,7 @@ TEST_CASE("damage while the spool is open is found by reading, and repaired") {
     expect_run(expected, s->commit(stream_id::telemetry, event_records(w.random, 10, 5000), {}).value());
   REQUIRE(s->usage().segments >= 2);
   const auto victim = expected.find(w.random.below(expected.size() / 3) + 1);
-  for (const auto &entry : fs::recursive_directory_iterator{dir.path() / "segments"}) {
+  for (const auto& entry : fs::recursive_directory_iterator{dir.path() / "segments"}) {
     if (!entry.is_regular_file())
       continue;
     auto content = slurp(entry.path());

@@ -30,62 +30,47 @@ public:
 
   void step() {
     switch (w_.random.below(24)) {
-    case 0:
-      restart(true);
-      break;
-    case 1:
-      restart(false);
-      break;
-    case 2:
-      snapshot();
-      break;
-    case 3:
-      put_back();
-      break;
+    case 0: restart(true); break;
+    case 1: restart(false); break;
+    case 2: snapshot(); break;
+    case 3: put_back(); break;
     case 4:
     case 5:
-    case 6:
-      adopt();
-      break;
+    case 6: adopt(); break;
     case 7:
     case 8:
     case 9:
-    case 10:
-      release();
-      break;
-    case 11:
-      check_all();
-      break;
-    default:
-      commit();
+    case 10: release(); break;
+    case 11: check_all(); break;
+    default: commit();
     }
   }
 
   void check_all() {
     std::set<stream_key> seen;
-    for (const auto &state : s_->streams()) {
+    for (const auto& state : s_->streams()) {
       seen.insert(state.key);
       const auto it = model_.streams.find(state.key);
       REQUIRE(it != model_.streams.end());
-      const auto &expected = it->second;
+      const auto& expected = it->second;
       INFO(to_string(state.key));
       CHECK(state.lost.empty());
       CHECK(state.last == expected.last);
       range_set held;
-      for (const auto &[seq, bytes] : expected.records)
+      for (const auto& [seq, bytes] : expected.records)
         if (!expected.released.contains(seq))
           held.add({seq, seq});
       CHECK(state.held == held);
       const auto found = read_all(*s_, state.key, 1 + w_.random.below(100'000));
       CHECK(found.size() == held.count());
-      for (const auto &[seq, bytes] : found)
+      for (const auto& [seq, bytes] : found)
         CHECK(expected.records.at(seq) == bytes);
-      for (const auto &range : state.released.ranges())
+      for (const auto& range : state.released.ranges())
         CHECK(expected.released.contains(range));
     }
-    for (const auto &[key, expected] : model_.streams)
+    for (const auto& [key, expected] : model_.streams)
       if (!seen.contains(key))
-        for (const auto &[seq, bytes] : expected.records)
+        for (const auto& [seq, bytes] : expected.records)
           CHECK(expected.released.contains(seq)); // only what is drained is forgotten
     CHECK(s_->usage().disk_bytes <= config_.bytes_max);
   }
@@ -96,7 +81,7 @@ private:
     const auto made =
         s_->commit(stream, event_records(w_.random, 1 + w_.random.below(30), w_.random.below(8000)), {});
     REQUIRE(made);
-    auto &m = model_.streams[made.value().header.key];
+    auto& m = model_.streams[made.value().header.key];
     CHECK(made.value().header.first == m.last + 1);
     expect_run(m.records, made.value());
     m.last = made.value().header.last();
@@ -104,7 +89,7 @@ private:
 
   void adopt() {
     const stream_key key{edge_id{1 + w_.random.below(3)}, {w_.random.below(2), {}}, stream_id::telemetry};
-    auto &m = model_.streams[key];
+    auto& m = model_.streams[key];
     std::vector<run> runs;
     for (std::uint64_t i = 0; i <= w_.random.below(3); ++i) {
       run_builder b{key, 1 + w_.random.below(200)};
@@ -116,10 +101,10 @@ private:
       runs.push_back(std::move(b).finish());
     }
     REQUIRE(s_->adopt(runs, {}));
-    for (const auto &one : runs) {
+    for (const auto& one : runs) {
       std::map<sequence, std::string> all;
       expect_run(all, one);
-      for (auto &[seq, bytes] : all)
+      for (auto& [seq, bytes] : all)
         if (!m.released.contains(seq)) {
           m.records.try_emplace(seq, bytes);
           m.last = std::max(m.last, seq);
@@ -131,8 +116,8 @@ private:
     const auto states = s_->streams();
     if (states.empty())
       return;
-    const auto &state = states[w_.random.below(states.size())];
-    auto &m = model_.streams[state.key];
+    const auto& state = states[w_.random.below(states.size())];
+    auto& m = model_.streams[state.key];
     if (m.last == 0)
       return;
     const auto first = w_.random.below(3) == 0 ? 1 + w_.random.below(m.last) : 1;
@@ -153,16 +138,16 @@ private:
 
   // A kill may forget releases, never invent them; what is forgotten is offered again.
   void forget_releases(bool orderly) {
-    for (const auto &state : s_->streams()) {
-      auto &m = model_.streams[state.key];
+    for (const auto& state : s_->streams()) {
+      auto& m = model_.streams[state.key];
       auto forgotten = m.released;
-      for (const auto &range : state.released.ranges()) {
+      for (const auto& range : state.released.ranges()) {
         CHECK(m.released.contains(range));
         forgotten.remove(range);
       }
       if (orderly)
         CHECK(forgotten.empty());
-      for (const auto &range : forgotten.ranges())
+      for (const auto& range : forgotten.ranges())
         m.released.remove(range);
     }
   }
@@ -203,7 +188,7 @@ private:
 } // namespace
 
 TEST_CASE("the spool behaves as its model") {
-  const char *rounds = std::getenv("SKERRY_ROUNDS");
+  const char* rounds = std::getenv("SKERRY_ROUNDS");
   const auto from = seed_of(1);
   const auto count = std::getenv("SKERRY_SEED") != nullptr ? 1
                      : rounds != nullptr                   ? std::strtoull(rounds, nullptr, 10)

@@ -23,7 +23,7 @@ struct told {
   std::uint64_t last = 0;
 };
 
-[[noreturn]] void commit_for_ever(const fs::path &directory, std::uint64_t seed, int to) {
+[[noreturn]] void commit_for_ever(const fs::path& directory, std::uint64_t seed, int to) {
   world w{seed};
   auto s = w.try_open(small_config(directory));
   if (!s)
@@ -33,7 +33,7 @@ struct told {
         stream_id::telemetry, event_records(w.random, 1 + w.random.below(20), w.random.below(3000)), {});
     if (!made)
       ::_exit(4);
-    const auto &header = made.value().header;
+    const auto& header = made.value().header;
     const told message{header.key.epoch.boot_counter, header.key.epoch.random, header.first, header.last()};
     if (::write(to, &message, sizeof message) != sizeof message)
       ::_exit(5);
@@ -85,7 +85,7 @@ TEST_CASE("what was acknowledged survives kill -9 in the middle of commits") {
   CHECK(s->report().damaged.empty());
   CHECK(s->epoch().boot_counter == 16);
   CHECK(acknowledged.size() == 15);
-  for (const auto &[key, last] : acknowledged) {
+  for (const auto& [key, last] : acknowledged) {
     const auto found = read_all(*s, key);
     CHECK(found.size() >= last);
     CHECK(found.begin()->first == 1);
@@ -181,7 +181,7 @@ TEST_CASE("a full disk: large commits are refused, small ones, release and delet
     return;
   }
   struct unmount {
-    const fs::path &path;
+    const fs::path& path;
     ~unmount() { ::umount2(path.c_str(), MNT_DETACH); }
   } const at_end{dir.path()};
   world w;
@@ -230,7 +230,7 @@ TEST_CASE("a disk with no byte left when the spool opens") {
     return;
   }
   struct unmount {
-    const fs::path &path;
+    const fs::path& path;
     ~unmount() { ::umount2(path.c_str(), MNT_DETACH); }
   } const at_end{dir.path()};
   world w;

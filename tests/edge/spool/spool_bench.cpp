@@ -38,20 +38,20 @@ std::string resident() {
   return out;
 }
 
-std::vector<pending_record> records(std::size_t count, std::size_t bytes, std::mt19937_64 &random) {
+std::vector<pending_record> records(std::size_t count, std::size_t bytes, std::mt19937_64& random) {
   std::vector<pending_record> out(count);
-  for (auto &record : out) {
+  for (auto& record : out) {
     record.kind = record_kind::event;
     record.time_ns = 1;
     record.host = "host-0001";
     record.payload.resize(bytes - record_header_bytes - record.host.size());
-    for (auto &byte : record.payload)
+    for (auto& byte : record.payload)
       byte = static_cast<std::byte>(random());
   }
   return out;
 }
 
-std::unique_ptr<spool> open_at(const fs::path &directory, std::uint64_t segment_bytes = 64 << 20) {
+std::unique_ptr<spool> open_at(const fs::path& directory, std::uint64_t segment_bytes = 64 << 20) {
   spool_config config;
   config.directory = directory;
   config.edge = edge_id{1};
@@ -66,7 +66,7 @@ std::unique_ptr<spool> open_at(const fs::path &directory, std::uint64_t segment_
   return std::move(out).value();
 }
 
-void measure_commits(const fs::path &directory, std::size_t count, std::size_t bytes, std::size_t commits) {
+void measure_commits(const fs::path& directory, std::size_t count, std::size_t bytes, std::size_t commits) {
   std::mt19937_64 random{1};
   const auto given = records(count, bytes, random);
   const auto s = open_at(directory);
@@ -86,7 +86,7 @@ void measure_commits(const fs::path &directory, std::size_t count, std::size_t b
              cpu_used / total / 507 * 1e9, static_cast<double>(s->usage().disk_bytes) / total);
 }
 
-void time_open(std::string_view how, const fs::path &directory) {
+void time_open(std::string_view how, const fs::path& directory) {
   const auto wall = wall_seconds();
   const auto cpu = cpu_seconds();
   const auto s = open_at(directory);
@@ -99,7 +99,7 @@ void time_open(std::string_view how, const fs::path &directory) {
 
 } // namespace
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   spdlog::set_level(spdlog::level::warn);
   auto pattern = (fs::path{argc > 1 ? argv[1] : "/var/tmp"} / "skerry-spool-bench-XXXXXX").string();
   if (::mkdtemp(pattern.data()) == nullptr)
@@ -127,7 +127,7 @@ int main(int argc, char **argv) {
     const auto wall = wall_seconds();
     const auto cpu = cpu_seconds();
     std::uint64_t bytes = 0;
-    for (const auto &state : states) {
+    for (const auto& state : states) {
       sequence next = 1;
       for (;;) {
         const auto got = s->read(state.key, next, 256 << 10);

@@ -108,6 +108,12 @@ TEST_CASE("a tombstone cannot reach past its run or before itself") {
   CHECK(decode_records(std::move(before).finish()).error().code == errc::malformed);
 }
 
+TEST_CASE("the last number there is cannot be used: what follows it could not be named") {
+  run_builder builder{key, UINT64_MAX};
+  builder.append(record_kind::event, 0, "", {});
+  CHECK(decode_run(std::move(builder).finish().bytes).error().code == errc::malformed);
+}
+
 TEST_CASE("records of any size come back") {
   const auto seed = pick_seed();
   INFO("SKERRY_SEED=" << seed);
