@@ -10,6 +10,7 @@
 #include "cloud/store/engine.hpp"
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,8 @@ struct cloud_config {
   embedded_config store;
   query_pool_config queries;
   query_limits limits;
+
+  std::function<result<void>()> reload; // set by main: reads the configuration again
 };
 
 struct loaded_config {

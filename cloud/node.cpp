@@ -83,7 +83,7 @@ public:
     config_.store.directory = config_.data / "store";
     BOOST_OUTCOME_TRY(store, open_embedded_engine(config_.store, metrics_.registry()));
     store_ = std::move(store);
-    BOOST_OUTCOME_TRY(keys, link::load_or_create_keys(config_.data / "link.key"));
+    BOOST_OUTCOME_TRY(keys, link::load_or_create_keypair(config_.data / "link.key"));
     keys_ = keys;
     BOOST_OUTCOME_TRY(registry, link::registry::open(config_.data / "registry"));
     registry_ = std::move(registry);
@@ -115,7 +115,7 @@ public:
     };
     actor_settings_.emplace();
     actors_.emplace(*actor_settings_);
-    ingest_ = actors_->spawn(ingest, std::move(ingest_settings));
+    ingest_ = spawn_ingest(*actors_, std::move(ingest_settings));
     ingest_->attach_functor([this](const caf::error& reason) {
       if (reason && reason != caf::exit_reason::user_shutdown) {
         spdlog::critical("ingest has ended: {}", actors_->render(reason));
@@ -133,7 +133,7 @@ public:
                            inbound_message{std::move(from), std::move(user_id), std::move(parts)}));
     };
     events.admit = [this](const link::curve_key& key, const std::string&) {
-      return registry_->admit(key, system_clock().wall_ns());
+      return registry_->admit(key, system_clock().wall_ns() / 1'000'000'000);
     };
     BOOST_OUTCOME_TRY(transport, link::start_server(link_settings, std::move(events), metrics_.registry()));
     link_ = std::move(transport);
@@ -153,6 +153,7 @@ public:
     settings.on_revoked = [to = ingest_](edge_id edge) {
       caf::anon_send(to, revoked_atom_v, static_cast<std::uint64_t>(edge));
     };
+    settings.reload = config_.reload;
     operations_ = std::make_unique<operations>(std::move(settings), system_clock(), random_);
     api_context context;
     context.source = store_.get();
@@ -169,6 +170,7 @@ public:
 
   std::string http_address() const override { return http_->address(); }
   std::string link_address() const override { return link_->address(); }
+  void on_tick() override { operations_->on_tick(); }
   bool failed() const noexcept override { return failed_; }
 
 private:

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,8 @@ struct edge_config {
   // Edges further out: empty `link_bind` is off.
   std::string link_bind;
   std::string link_advertise;
+
+  std::function<result<void>()> reload; // set by main: reads the configuration again
 };
 
 struct loaded_config {

@@ -6,33 +6,22 @@
 
 namespace skerry::delivery {
 
-namespace {
-
-constexpr std::string_view edge_prefix = "edge:";
-constexpr std::string_view join_prefix = "join:";
-
-} // namespace
-
 reception::reception(receiver& to, link::registry& registry, clock_source& clock, random_source& random,
                      std::size_t message_bytes_max, send_function send)
   : to_(to), registry_(registry), clock_(clock), random_(random), message_bytes_max_(message_bytes_max),
     send_(std::move(send)) {}
 
 void reception::on_message(const link::peer_id& from, const std::string& user_id, const link::message_parts& parts) {
-  const std::string_view user{user_id};
-  if (user.starts_with(edge_prefix)) {
-    if (const auto edge = parse_edge_id(user.substr(edge_prefix.size()))) {
-      to_.on_message(from, edge.value(), link::decode(parts, message_bytes_max_));
-      return;
-    }
-  } else if (user.starts_with(join_prefix)) {
-    on_join(from, std::string{user.substr(join_prefix.size())}, parts);
-    return;
-  }
-  ++counters_.unauthorized;
+  const auto user = link::parse_user_id(user_id);
+  if (!user)
+    ++counters_.unauthorized;
+  else if (user.value().what == link::link_user::kind::edge)
+    to_.on_message(from, user.value().edge, link::decode(parts, message_bytes_max_));
+  else
+    on_join(from, user.value().invite, parts);
 }
 
-void reception::on_join(const link::peer_id& from, const std::string& invite, const link::message_parts& parts) {
+void reception::on_join(const link::peer_id& from, link::invite_id invite, const link::message_parts& parts) {
   const auto message = link::decode(parts, message_bytes_max_);
   const auto* join = message ? std::get_if<link::join>(&message.value().body) : nullptr;
   if (join == nullptr) {
@@ -40,7 +29,7 @@ void reception::on_join(const link::peer_id& from, const std::string& invite, co
     spdlog::warn("link: a key that may only join sent something else: dropped");
     return;
   }
-  auto joined = registry_.complete_join(invite, join->public_key, clock_.wall_ns(), random_);
+  auto joined = registry_.complete_join(invite, join->public_key, clock_.wall_ns() / 1'000'000'000, random_);
   if (!joined) {
     ++counters_.joins_refused;
     spdlog::warn("link: a join was refused: {}", joined.error().message);

@@ -10,7 +10,8 @@
 
 namespace skerry::link {
 class registry;
-}
+enum class invite_id : std::uint64_t;
+} // namespace skerry::link
 
 namespace skerry::delivery {
 
@@ -31,7 +32,7 @@ public:
   [[nodiscard]] const reception_counters& counters() const noexcept { return counters_; }
 
 private:
-  void on_join(const link::peer_id& from, const std::string& invite, const link::message_parts& parts);
+  void on_join(const link::peer_id& from, link::invite_id invite, const link::message_parts& parts);
 
   receiver& to_;
   link::registry& registry_;

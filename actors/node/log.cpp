@@ -105,6 +105,11 @@ std::string logfmt_line(std::chrono::system_clock::time_point time, spdlog::leve
   return out;
 }
 
+result<void> check_log_level(std::string_view level) {
+  BOOST_OUTCOME_TRYV(parse_level(level));
+  return ok();
+}
+
 result<void> start_logging(std::string_view level) {
   BOOST_OUTCOME_TRY(parsed, parse_level(level));
   try {

@@ -27,6 +27,9 @@ inline constexpr std::size_t log_message_bytes_max = 8 << 10;
 // "debug", "info", "warn", "error", "off". Any thread, at any time: a reload changes the level.
 [[nodiscard]] result<void> set_log_level(std::string_view level);
 
+// invalid_argument: no such level; the message lists them.
+[[nodiscard]] result<void> check_log_level(std::string_view level);
+
 [[nodiscard]] std::string logfmt_line(std::chrono::system_clock::time_point time,
                                       spdlog::level::level_enum level, std::string_view message);
 

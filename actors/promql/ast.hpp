@@ -42,6 +42,6 @@ struct expression {
 };
 
 // What it evaluates to in an instant query.
-[[nodiscard]] value_type type_of(const expression &e) noexcept;
+[[nodiscard]] value_type type_of(const expression& e) noexcept;
 
 } // namespace skerry::promql

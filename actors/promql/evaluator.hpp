@@ -21,7 +21,7 @@ inline constexpr std::uint64_t samples_max_default = 50'000'000;
 struct evaluate_options {
   std::int64_t lookback_ms = lookback_ms_default;
   std::uint64_t samples_max = samples_max_default;
-  const std::atomic<bool> *cancelled = nullptr; // polled between series
+  const std::atomic<bool>* cancelled = nullptr; // polled between series
 };
 
 struct time_range {
@@ -32,9 +32,9 @@ struct time_range {
 
 // A vector selector takes the newest sample in [t - lookback, t], none where that is a stale marker (closed
 // at both ends, as in Prometheus before 3.0); a range selector those in [t - range, t] without stale markers.
-[[nodiscard]] result<value> evaluate_instant(const expression &e, series_source &source, std::int64_t time_ms,
-                                             const evaluate_options &options);
-[[nodiscard]] result<matrix_value> evaluate_range(const expression &e, series_source &source,
-                                                  const time_range &range, const evaluate_options &options);
+[[nodiscard]] result<value> evaluate_instant(const expression& e, series_source& source, std::int64_t time_ms,
+                                             const evaluate_options& options);
+[[nodiscard]] result<matrix_value> evaluate_range(const expression& e, series_source& source,
+                                                  const time_range& range, const evaluate_options& options);
 
 } // namespace skerry::promql

@@ -12,13 +12,13 @@ constexpr double exact_integers_below = 9007199254740992.0; // 2^53
 constexpr std::size_t digits_max = 32;                      // of a double in its shortest form, with exponent
 
 template <class T>
-void append_integer(std::string &out, T value) {
+void append_integer(std::string& out, T value) {
   std::array<char, 24> buffer;
   const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
   out.append(buffer.data(), end);
 }
 
-bool append_special(std::string &out, double value) {
+bool append_special(std::string& out, double value) {
   if (std::isnan(value))
     out += "NaN";
   else if (std::isinf(value))
@@ -32,7 +32,7 @@ bool append_special(std::string &out, double value) {
   return true;
 }
 
-std::string_view shortest(std::array<char, digits_max> &buffer, double value) {
+std::string_view shortest(std::array<char, digits_max>& buffer, double value) {
   const auto end =
       std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::scientific).ptr;
   return {buffer.data(), static_cast<std::size_t>(end - buffer.data())};
@@ -40,7 +40,7 @@ std::string_view shortest(std::array<char, digits_max> &buffer, double value) {
 
 // Lays the shortest digits out without an exponent. to_chars' own fixed form won't do: from 2^53 on it prints
 // the exact integer instead of the shortest digits followed by zeros.
-void append_fixed(std::string &out, double value) {
+void append_fixed(std::string& out, double value) {
   std::array<char, digits_max> buffer;
   auto text = shortest(buffer, value); // [-]d[.ddd]e[+-]dd
   if (text.front() == '-') {
@@ -95,7 +95,7 @@ std::size_t utf8_length(std::string_view text, std::size_t at) noexcept {
   return 0;
 }
 
-void append_escape(std::string &out, unsigned code) {
+void append_escape(std::string& out, unsigned code) {
   constexpr std::string_view hex = "0123456789abcdef";
   out += "\\u";
   for (int shift = 12; shift >= 0; shift -= 4)
@@ -111,30 +111,30 @@ constexpr std::array<bool, 256> plain_characters = [] {
 }();
 
 struct value_writer {
-  std::string &out;
+  std::string& out;
 
-  void pair(const point &p) const {
+  void pair(const point& p) const {
     out += '[';
     append_time(out, p.time_ms);
     out += ",\"";
     append_number(out, p.value);
     out += "\"]";
   }
-  void operator()(const scalar_value &s) const {
+  void operator()(const scalar_value& s) const {
     out += '[';
     append_time_short(out, s.at.time_ms);
     out += ",\"";
     append_number_plain(out, s.at.value);
     out += "\"]";
   }
-  void operator()(const string_value &s) const {
+  void operator()(const string_value& s) const {
     out += '[';
     append_time_short(out, s.time_ms);
     out += ',';
     append_string(out, s.text);
     out += ']';
   }
-  void operator()(const vector_value &all) const {
+  void operator()(const vector_value& all) const {
     out += '[';
     for (std::size_t i = 0; i < all.size(); ++i) {
       out += i == 0 ? R"({"metric":)" : R"(,{"metric":)";
@@ -145,7 +145,7 @@ struct value_writer {
     }
     out += ']';
   }
-  void operator()(const matrix_value &all) const {
+  void operator()(const matrix_value& all) const {
     out += '[';
     for (std::size_t i = 0; i < all.size(); ++i) {
       out += i == 0 ? R"({"metric":)" : R"(,{"metric":)";
@@ -162,9 +162,18 @@ struct value_writer {
   }
 };
 
+template <class Alternative>
+void append_result(std::string& out, value_type type, const Alternative& of) {
+  out += R"({"resultType":")";
+  out += to_string(type);
+  out += R"(","result":)";
+  value_writer{out}(of);
+  out += '}';
+}
+
 } // namespace
 
-void append_number(std::string &out, double value) {
+void append_number(std::string& out, double value) {
   if (append_special(out, value))
     return;
   const auto size = std::abs(value);
@@ -174,12 +183,12 @@ void append_number(std::string &out, double value) {
   out += shortest(buffer, value);
 }
 
-void append_number_plain(std::string &out, double value) {
+void append_number_plain(std::string& out, double value) {
   if (!append_special(out, value))
     append_fixed(out, value);
 }
 
-void append_time(std::string &out, std::int64_t time_ms) {
+void append_time(std::string& out, std::int64_t time_ms) {
   auto size = static_cast<std::uint64_t>(time_ms);
   if (time_ms < 0) {
     out += '-';
@@ -194,14 +203,14 @@ void append_time(std::string &out, std::int64_t time_ms) {
     out += static_cast<char>('0' + fraction / unit % 10);
 }
 
-void append_time_short(std::string &out, std::int64_t time_ms) {
+void append_time_short(std::string& out, std::int64_t time_ms) {
   append_time(out, time_ms);
   if (time_ms % 1000 != 0)
     while (out.back() == '0')
       out.pop_back();
 }
 
-void append_string(std::string &out, std::string_view text) {
+void append_string(std::string& out, std::string_view text) {
   out += '"';
   std::size_t done = 0;
   std::size_t at = 0;
@@ -232,33 +241,22 @@ void append_string(std::string &out, std::string_view text) {
     }
     flush(1);
     switch (c) {
-    case '"':
-      out += "\\\"";
-      break;
-    case '\\':
-      out += "\\\\";
-      break;
-    case '\n':
-      out += "\\n";
-      break;
-    case '\r':
-      out += "\\r";
-      break;
-    case '\t':
-      out += "\\t";
-      break;
-    default:
-      append_escape(out, c);
+    case '"': out += "\\\""; break;
+    case '\\': out += "\\\\"; break;
+    case '\n': out += "\\n"; break;
+    case '\r': out += "\\r"; break;
+    case '\t': out += "\\t"; break;
+    default: append_escape(out, c);
     }
   }
   out.append(text, done, at - done);
   out += '"';
 }
 
-void append_labels(std::string &out, const labels &all) {
+void append_labels(std::string& out, const labels& all) {
   out += '{';
   bool first = true;
-  for (const auto &[name, value] : all) {
+  for (const auto& [name, value] : all) {
     if (!first)
       out += ',';
     first = false;
@@ -269,12 +267,10 @@ void append_labels(std::string &out, const labels &all) {
   out += '}';
 }
 
-void append_value(std::string &out, const value &v) {
-  out += R"({"resultType":")";
-  out += to_string(type_of(v));
-  out += R"(","result":)";
-  std::visit(value_writer{out}, v);
-  out += '}';
+void append_value(std::string& out, const value& v) {
+  std::visit([&](const auto& alternative) { append_result(out, type_of(v), alternative); }, v);
 }
+
+void append_value(std::string& out, const matrix_value& v) { append_result(out, value_type::matrix, v); }
 
 } // namespace skerry::promql

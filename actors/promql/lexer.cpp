@@ -11,24 +11,14 @@ namespace {
 
 constexpr char32_t rune_invalid = 0xFFFFFFFF;
 
-bool is_digit(char c) noexcept {
-  return c >= '0' && c <= '9';
-}
-bool is_alpha(char c) noexcept {
-  return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-bool is_alphanumeric(char c) noexcept {
-  return is_alpha(c) || is_digit(c);
-}
-bool is_space(char c) noexcept {
-  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-bool is_hex(char c) noexcept {
-  return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
+bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
+bool is_alpha(char c) noexcept { return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+bool is_alphanumeric(char c) noexcept { return is_alpha(c) || is_digit(c); }
+bool is_space(char c) noexcept { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+bool is_hex(char c) noexcept { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
 
 // The code point at `at`, and how many bytes it takes (1 when it is not UTF-8).
-char32_t decode(std::string_view text, std::size_t at, std::size_t &length) noexcept {
+char32_t decode(std::string_view text, std::size_t at, std::size_t& length) noexcept {
   const auto byte = [&](std::size_t i) {
     return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0U;
   };
@@ -60,7 +50,7 @@ std::string lower(std::string_view text) {
 }
 
 template <std::size_t N>
-bool contains(const std::array<std::string_view, N> &all, std::string_view word) noexcept {
+bool contains(const std::array<std::string_view, N>& all, std::string_view word) noexcept {
   return std::find(all.begin(), all.end(), word) != all.end();
 }
 
@@ -141,17 +131,11 @@ private:
       return emit(token_kind::identifier);
     }
     switch (c) {
-    case ',':
-      ++at_;
-      return emit(token_kind::comma);
+    case ',': ++at_; return emit(token_kind::comma);
     case '"':
-    case '\'':
-      return string(c);
-    case '`':
-      return raw_string();
-    case '=':
-      ++at_;
-      return emit(accept("~") ? token_kind::match_regex : token_kind::assign);
+    case '\'': return string(c);
+    case '`': return raw_string();
+    case '=': ++at_; return emit(accept("~") ? token_kind::match_regex : token_kind::assign);
     case '!':
       ++at_;
       if (accept("~"))
@@ -159,14 +143,12 @@ private:
       if (accept("="))
         return emit(token_kind::match_not_equal);
       return fail(fmt::format("unexpected character after '!' inside braces: {}", quoted_next()));
-    case '{':
-      return fail("unexpected left brace '{'");
+    case '{': return fail("unexpected left brace '{'");
     case '}':
       ++at_;
       in_braces_ = false;
       return emit(token_kind::right_brace);
-    default:
-      return fail(fmt::format("unexpected character inside braces: {}", quoted_next()));
+    default: return fail(fmt::format("unexpected character inside braces: {}", quoted_next()));
     }
   }
 
@@ -188,17 +170,13 @@ private:
     if (is_alpha(c) || c == ':')
       return word_or_colon(c);
     switch (c) {
-    case ',':
-      ++at_;
-      return emit(token_kind::comma);
+    case ',': ++at_; return emit(token_kind::comma);
     case '*':
     case '/':
     case '%':
     case '+':
     case '-':
-    case '^':
-      ++at_;
-      return emit(token_kind::op);
+    case '^': ++at_; return emit(token_kind::op);
     case '=':
       ++at_;
       if (accept("="))
@@ -217,10 +195,8 @@ private:
       accept("=");
       return emit(token_kind::op);
     case '"':
-    case '\'':
-      return string(c);
-    case '`':
-      return raw_string();
+    case '\'': return string(c);
+    case '`': return raw_string();
     case '(':
       ++at_;
       ++parens_;
@@ -235,19 +211,15 @@ private:
       ++at_;
       in_braces_ = true;
       return emit(token_kind::left_brace);
-    case '[':
-      return left_bracket();
+    case '[': return left_bracket();
     case ']':
       if (!in_brackets_)
         return fail("unexpected right bracket ']'");
       ++at_;
       in_brackets_ = false;
       return emit(token_kind::right_bracket);
-    case '@':
-      ++at_;
-      return emit(token_kind::at);
-    default:
-      return fail(fmt::format("unexpected character: {}", quoted_next()));
+    case '@': ++at_; return emit(token_kind::at);
+    default: return fail(fmt::format("unexpected character: {}", quoted_next()));
     }
   }
 
@@ -427,34 +399,25 @@ private:
 
 } // namespace
 
-std::vector<token> lex(std::string_view query) {
-  return lexer{query}.run();
-}
+std::vector<token> lex(std::string_view query) { return lexer{query}.run(); }
 
 bool is_label_name(std::string_view text) noexcept {
   return !text.empty() && is_alpha(text[0]) && std::all_of(text.begin(), text.end(), is_alphanumeric);
 }
 
-std::string quote_character(std::string_view text, std::size_t &at) {
+std::string quote_character(std::string_view text, std::size_t& at) {
   std::size_t length = 1;
   const auto rune = decode(text, at, length);
   const auto shown = text.substr(at, length);
   at += length;
   switch (rune) {
-  case '\n':
-    return R"('\n')";
-  case '\r':
-    return R"('\r')";
-  case '\t':
-    return R"('\t')";
-  case '\'':
-    return R"('\'')";
-  case '\\':
-    return R"('\\')";
-  case rune_invalid:
-    return "'\xEF\xBF\xBD'";
-  default:
-    break;
+  case '\n': return R"('\n')";
+  case '\r': return R"('\r')";
+  case '\t': return R"('\t')";
+  case '\'': return R"('\'')";
+  case '\\': return R"('\\')";
+  case rune_invalid: return "'\xEF\xBF\xBD'";
+  default: break;
   }
   if (rune < 0x20 || rune == 0x7F)
     return fmt::format(R"('\x{:02x}')", static_cast<std::uint32_t>(rune));
@@ -467,21 +430,11 @@ std::string quote(std::string_view text) {
     std::size_t length = 1;
     const auto rune = decode(text, at, length);
     switch (rune) {
-    case '"':
-      out += "\\\"";
-      break;
-    case '\\':
-      out += "\\\\";
-      break;
-    case '\n':
-      out += "\\n";
-      break;
-    case '\r':
-      out += "\\r";
-      break;
-    case '\t':
-      out += "\\t";
-      break;
+    case '"': out += "\\\""; break;
+    case '\\': out += "\\\\"; break;
+    case '\n': out += "\\n"; break;
+    case '\r': out += "\\r"; break;
+    case '\t': out += "\\t"; break;
     default:
       if (rune == rune_invalid || rune < 0x20 || rune == 0x7F)
         out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[at]));
@@ -493,16 +446,12 @@ std::string quote(std::string_view text) {
   return out + '"';
 }
 
-std::string describe(const token &t) {
+std::string describe(const token& t) {
   switch (t.kind) {
-  case token_kind::end:
-    return "end of input";
-  case token_kind::error:
-    return t.message;
-  case token_kind::identifier:
-    return fmt::format("identifier {}", quote(t.text));
-  case token_kind::metric_identifier:
-    return fmt::format("metric identifier {}", quote(t.text));
+  case token_kind::end: return "end of input";
+  case token_kind::error: return t.message;
+  case token_kind::identifier: return fmt::format("identifier {}", quote(t.text));
+  case token_kind::metric_identifier: return fmt::format("metric identifier {}", quote(t.text));
   case token_kind::string:
   case token_kind::number:
   case token_kind::duration: {
@@ -512,14 +461,10 @@ std::string describe(const token &t) {
     const auto shown = t.text.size() > 10 ? quote(t.text.substr(0, 10)) + "..." : quote(t.text);
     return fmt::format("{} {}", what, shown);
   }
-  case token_kind::op:
-    return fmt::format("<op:{}>", t.text);
-  case token_kind::aggregate:
-    return fmt::format("<aggr:{}>", t.text);
-  case token_kind::keyword:
-    return fmt::format("<{}>", t.text);
-  default:
-    return quote(t.text);
+  case token_kind::op: return fmt::format("<op:{}>", t.text);
+  case token_kind::aggregate: return fmt::format("<aggr:{}>", t.text);
+  case token_kind::keyword: return fmt::format("<{}>", t.text);
+  default: return quote(t.text);
   }
 }
 

@@ -19,7 +19,7 @@ struct position_range {
   std::size_t begin = 0;
   std::size_t end = 0;
 
-  bool operator==(const position_range &) const = default;
+  bool operator==(const position_range&) const = default;
 };
 
 enum class token_kind : std::uint8_t {
@@ -58,11 +58,11 @@ struct token {
 [[nodiscard]] std::vector<token> lex(std::string_view query);
 
 // A token as messages name it: `identifier "bar"`, `"("`, `<op:+>`, `end of input`.
-[[nodiscard]] std::string describe(const token &t);
+[[nodiscard]] std::string describe(const token& t);
 
 [[nodiscard]] bool is_label_name(std::string_view text) noexcept; // [a-zA-Z_][a-zA-Z0-9_]*
 // One character as Go prints it with %q: 'q', '\n', 'é'. `at` is moved behind it.
-[[nodiscard]] std::string quote_character(std::string_view text, std::size_t &at);
+[[nodiscard]] std::string quote_character(std::string_view text, std::size_t& at);
 // Text as Go prints it with %q.
 [[nodiscard]] std::string quote(std::string_view text);
 

@@ -24,7 +24,7 @@ std::string at_position(std::string_view query, std::size_t at, std::string_view
   return fmt::format("{}:{}: parse error: {}", line, column, what);
 }
 
-void append_utf8(std::string &out, char32_t rune) {
+void append_utf8(std::string& out, char32_t rune) {
   if (rune < 0x80) {
     out += static_cast<char>(rune);
   } else if (rune < 0x800) {
@@ -62,36 +62,16 @@ std::string unquote(std::string_view text) {
       return value;
     };
     switch (c) {
-    case 'a':
-      out += '\a', ++i;
-      break;
-    case 'b':
-      out += '\b', ++i;
-      break;
-    case 'f':
-      out += '\f', ++i;
-      break;
-    case 'n':
-      out += '\n', ++i;
-      break;
-    case 'r':
-      out += '\r', ++i;
-      break;
-    case 't':
-      out += '\t', ++i;
-      break;
-    case 'v':
-      out += '\v', ++i;
-      break;
-    case 'x':
-      out += static_cast<char>(number(i + 1, 2, 16));
-      break;
-    case 'u':
-      append_utf8(out, number(i + 1, 4, 16));
-      break;
-    case 'U':
-      append_utf8(out, number(i + 1, 8, 16));
-      break;
+    case 'a': out += '\a', ++i; break;
+    case 'b': out += '\b', ++i; break;
+    case 'f': out += '\f', ++i; break;
+    case 'n': out += '\n', ++i; break;
+    case 'r': out += '\r', ++i; break;
+    case 't': out += '\t', ++i; break;
+    case 'v': out += '\v', ++i; break;
+    case 'x': out += static_cast<char>(number(i + 1, 2, 16)); break;
+    case 'u': append_utf8(out, number(i + 1, 4, 16)); break;
+    case 'U': append_utf8(out, number(i + 1, 8, 16)); break;
     default:
       if (c >= '0' && c <= '7')
         out += static_cast<char>(number(i, 3, 8));
@@ -105,13 +85,13 @@ std::string unquote(std::string_view text) {
 // As Go reads it: an integer with a base prefix ("0x1F", "017") when it is one, else a floating point number.
 std::optional<double> parse_number(std::string_view text) {
   std::string copy{text};
-  for (auto &c : copy)
+  for (auto& c : copy)
     c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
   if (copy == "inf")
     return std::numeric_limits<double>::infinity();
   if (copy == "nan")
     return std::numeric_limits<double>::quiet_NaN();
-  char *end = nullptr;
+  char* end = nullptr;
   errno = 0;
   const auto integer = std::strtoll(copy.c_str(), &end, 0);
   if (end == copy.c_str() + copy.size() && errno == 0)
@@ -145,7 +125,7 @@ public:
   }
 
   result<std::vector<matcher>> run_selector() {
-    const auto &first = next();
+    const auto& first = next();
     if (first.kind == token_kind::end)
       return complain(0, "no expression found in input");
     if (!starts_selector(first))
@@ -159,10 +139,10 @@ public:
 private:
   using failure = decltype(fail(errc::invalid_argument, std::string{}));
 
-  [[nodiscard]] const token &next(std::size_t ahead = 0) const noexcept {
+  [[nodiscard]] const token& next(std::size_t ahead = 0) const noexcept {
     return tokens_[std::min(index_ + ahead, tokens_.size() - 1)];
   }
-  const token &take() noexcept { return tokens_[index_ + 1 < tokens_.size() ? index_++ : index_]; }
+  const token& take() noexcept { return tokens_[index_ + 1 < tokens_.size() ? index_++ : index_]; }
 
   [[nodiscard]] failure complain(std::size_t at, std::string_view what) const {
     return fail(errc::invalid_argument, at_position(query_, at, what));
@@ -174,7 +154,7 @@ private:
                                     construct));
   }
   [[nodiscard]] failure unexpected(std::string_view context = {}, std::string_view expected = {}) const {
-    const auto &t = next();
+    const auto& t = next();
     if (t.kind == token_kind::error)
       return complain(t.at.begin, t.message);
     std::string what = "unexpected " + describe(t);
@@ -191,19 +171,15 @@ private:
   }
 
   // A keyword that stands where a metric name can is one, as in Prometheus; `bool` and `inf` never are.
-  [[nodiscard]] static bool starts_selector(const token &t) noexcept {
+  [[nodiscard]] static bool starts_selector(const token& t) noexcept {
     switch (t.kind) {
     case token_kind::identifier:
     case token_kind::metric_identifier:
     case token_kind::aggregate:
-    case token_kind::left_brace:
-      return true;
-    case token_kind::keyword:
-      return t.text != "bool" && t.text != "group_left" && t.text != "group_right";
-    case token_kind::op:
-      return t.text[0] >= 'A'; // and, or, unless, atan2
-    default:
-      return false;
+    case token_kind::left_brace: return true;
+    case token_kind::keyword: return t.text != "bool" && t.text != "group_left" && t.text != "group_right";
+    case token_kind::op: return t.text[0] >= 'A'; // and, or, unless, atan2
+    default: return false;
     }
   }
 
@@ -212,7 +188,7 @@ private:
     BOOST_OUTCOME_TRY(tree, primary(depth));
     bool offset_given = false;
     for (;;) {
-      const auto &t = next();
+      const auto& t = next();
       if (t.kind == token_kind::left_bracket) {
         BOOST_OUTCOME_TRYV(range(tree, offset_given));
       } else if (t.kind == token_kind::keyword && (t.text == "offset" || t.text == "OFFSET")) {
@@ -227,26 +203,23 @@ private:
   }
 
   result<expression> primary(std::size_t depth) {
-    const auto &t = next();
+    const auto& t = next();
     switch (t.kind) {
-    case token_kind::number:
-      return number(t.at.begin, 1);
+    case token_kind::number: return number(t.at.begin, 1);
     case token_kind::string: {
       take();
       return expression{t.at, string_literal{unquote(t.text)}};
     }
-    case token_kind::left_paren:
-      return parentheses(depth);
+    case token_kind::left_paren: return parentheses(depth);
     case token_kind::op:
       if (t.text == "+" || t.text == "-")
         return signed_number(t);
       break;
-    default:
-      break;
+    default: break;
     }
     if (!starts_selector(t))
       return unexpected();
-    const auto &after = next(1);
+    const auto& after = next(1);
     const bool grouping =
         after.kind == token_kind::keyword && (after.text == "by" || after.text == "without");
     if (t.kind == token_kind::aggregate && (after.kind == token_kind::left_paren || grouping))
@@ -259,14 +232,14 @@ private:
   }
 
   result<expression> number(std::size_t begin, double sign) {
-    const auto &t = take();
+    const auto& t = take();
     const auto value = parse_number(t.text);
     if (!value)
       return complain(t.at.begin, fmt::format("error parsing number: {}: invalid syntax", quote(t.text)));
     return expression{{begin, t.at.end}, number_literal{sign * *value}};
   }
 
-  result<expression> signed_number(const token &sign) {
+  result<expression> signed_number(const token& sign) {
     if (next(1).kind != token_kind::number)
       return not_yet(sign.at.begin, fmt::format("the unary operator \"{}\"", sign.text));
     take();
@@ -292,42 +265,34 @@ private:
       BOOST_OUTCOME_TRYV(matchers(made));
     }
     if (!made.name.empty()) {
-      for (const auto &m : made.matchers)
+      for (const auto& m : made.matchers)
         if (m.name() == label_name)
           return complain(begin, fmt::format("metric name must not be set twice: {} or {}", quote(made.name),
                                              quote(m.value())));
       BOOST_OUTCOME_TRY(by_name, matcher::make(match_op::equal, std::string{label_name}, made.name));
       made.matchers.push_back(std::move(by_name));
     } else if (std::all_of(made.matchers.begin(), made.matchers.end(),
-                           [](const matcher &m) { return m.matches(""); })) {
+                           [](const matcher& m) { return m.matches(""); })) {
       return complain(begin, "vector selector must contain at least one non-empty matcher");
     }
     return made;
   }
 
-  result<void> matchers(vector_selector &into) {
+  result<void> matchers(vector_selector& into) {
     constexpr std::string_view context = "label matching";
     take();
     while (next().kind != token_kind::right_brace) {
-      const auto &name = next();
+      const auto& name = next();
       if (name.kind != token_kind::identifier)
         return unexpected(context, "identifier or \"}\"");
       take();
       auto op = match_op::equal;
       switch (next().kind) {
-      case token_kind::assign:
-        break;
-      case token_kind::match_not_equal:
-        op = match_op::not_equal;
-        break;
-      case token_kind::match_regex:
-        op = match_op::regex;
-        break;
-      case token_kind::match_not_regex:
-        op = match_op::not_regex;
-        break;
-      default:
-        return unexpected(context, "label matching operator");
+      case token_kind::assign: break;
+      case token_kind::match_not_equal: op = match_op::not_equal; break;
+      case token_kind::match_regex: op = match_op::regex; break;
+      case token_kind::match_not_regex: op = match_op::not_regex; break;
+      default: return unexpected(context, "label matching operator");
       }
       take();
       if (next().kind != token_kind::string)
@@ -347,18 +312,18 @@ private:
     return ok();
   }
 
-  result<void> range(expression &tree, bool offset_given) {
+  result<void> range(expression& tree, bool offset_given) {
     const auto bracket = take().at.begin;
     if (next().kind != token_kind::duration)
       return unexpected("subquery selector", "duration");
-    const auto &duration = take();
+    const auto& duration = take();
     BOOST_OUTCOME_TRY(range_ms, positive_duration(duration));
     if (next().kind == token_kind::colon)
       return not_yet(bracket, "a subquery");
     if (next().kind != token_kind::right_bracket)
       return unexpected("subquery selector", "\":\" or \"]\"");
     const auto end = take().at.end;
-    auto *selector = std::get_if<vector_selector>(&tree.node);
+    auto* selector = std::get_if<vector_selector>(&tree.node);
     if (!selector)
       return complain(bracket, "ranges only allowed for vector selectors");
     if (offset_given)
@@ -367,17 +332,17 @@ private:
     return ok();
   }
 
-  result<void> offset(expression &tree, bool &given) {
+  result<void> offset(expression& tree, bool& given) {
     take();
     std::int64_t sign = 1;
     if (next().kind == token_kind::op && (next().text == "-" || next().text == "+"))
       sign = take().text == "-" ? -1 : 1;
     if (next().kind != token_kind::duration)
       return unexpected("offset", "duration");
-    const auto &duration = take();
+    const auto& duration = take();
     BOOST_OUTCOME_TRY(offset_ms, positive_duration(duration));
-    auto *selector = std::get_if<vector_selector>(&tree.node);
-    if (auto *matrix = std::get_if<matrix_selector>(&tree.node))
+    auto* selector = std::get_if<vector_selector>(&tree.node);
+    if (auto* matrix = std::get_if<matrix_selector>(&tree.node))
       selector = &matrix->selector;
     if (!selector)
       return complain(tree.at.begin,
@@ -391,7 +356,7 @@ private:
     return ok();
   }
 
-  result<std::int64_t> positive_duration(const token &t) {
+  result<std::int64_t> positive_duration(const token& t) {
     const auto parsed = parse_duration_ms(t.text);
     if (!parsed)
       return complain(t.at.begin, parsed.error().message);
@@ -460,7 +425,7 @@ result<std::int64_t> parse_duration_ms(std::string_view text) {
       ++letters;
     const auto name = text.substr(at, letters);
     const auto found = std::find_if(units.begin() + static_cast<std::ptrdiff_t>(unit_from), units.end(),
-                                    [&](const unit &u) { return u.name == name; });
+                                    [&](const unit& u) { return u.name == name; });
     if (found == units.end())
       return malformed();
     unit_from = static_cast<std::size_t>(found - units.begin()) + 1;

@@ -1,7 +1,7 @@
 #pragma once
 
-// Where a query's samples come from: the narrow interface between the PromQL engine and a store, an edge's spool
-// or a test.
+// Where a query's samples come from: the narrow interface between the PromQL engine and a store, an edge's
+// spool or a test.
 
 #include "schemas/model/series.hpp"
 
@@ -21,7 +21,8 @@ namespace skerry::promql {
 
 enum class match_op : std::uint8_t { equal, not_equal, regex, not_regex };
 
-// One `name op "value"`. Regular expressions are anchored, as in Prometheus. An absent label has the value "".
+// One `name op "value"`. Regular expressions are anchored, as in Prometheus. An absent label has the value
+// "".
 class matcher {
 public:
   // invalid_argument: the expression does not compile (the message is RE2's).
@@ -48,7 +49,8 @@ struct select_request {
   const std::atomic<bool>* cancelled = nullptr; // polled; may be null
 };
 
-// Labels with `site` and `host`; times ascending and unique; both spans are as long. Valid during the call only.
+// Labels with `site` and `host`; times ascending and unique; both spans are as long. Valid during the call
+// only.
 struct series_view {
   const labels& all;
   std::span<const std::int64_t> times_ms;
@@ -70,14 +72,17 @@ class series_source {
 public:
   virtual ~series_source() = default;
 
-  // Calls `each` once per series (by labels), in no stated order; one with no sample in the range may be left out.
-  // exhausted: over samples_max; cancelled.
-  virtual result<void> select(const select_request& request, const std::function<void(const series_view&)>& each) = 0;
+  // Calls `each` once per series (by labels), in no stated order; one with no sample in the range may be left
+  // out. exhausted: over samples_max; cancelled.
+  virtual result<void> select(const select_request& request,
+                              const std::function<void(const series_view&)>& each) = 0;
   // Label sets that match and have (or may have) samples in the range; each once.
-  virtual result<void> series(const select_request& request, const std::function<void(const labels&)>& each) = 0;
+  virtual result<void> series(const select_request& request,
+                              const std::function<void(const labels&)>& each) = 0;
   // Sorted, unique. Without matchers: of everything in the range.
   virtual result<std::vector<std::string>> label_names(const select_request& request) = 0;
-  virtual result<std::vector<std::string>> label_values(std::string_view name, const select_request& request) = 0;
+  virtual result<std::vector<std::string>> label_values(std::string_view name,
+                                                        const select_request& request) = 0;
   // Sorted by name; one entry per distinct (type, help, unit).
   virtual result<std::vector<family_metadata>> metadata() = 0;
 };

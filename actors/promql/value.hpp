@@ -18,9 +18,7 @@ inline constexpr std::uint64_t stale_nan_bits = 0x7ff0000000000002;
 [[nodiscard]] inline bool is_stale(double value) noexcept {
   return std::bit_cast<std::uint64_t>(value) == stale_nan_bits;
 }
-[[nodiscard]] inline double stale_marker() noexcept {
-  return std::bit_cast<double>(stale_nan_bits);
-}
+[[nodiscard]] inline double stale_marker() noexcept { return std::bit_cast<double>(stale_nan_bits); }
 
 enum class value_type : std::uint8_t { scalar, string, vector, matrix };
 [[nodiscard]] std::string_view to_string(value_type type) noexcept; // as JSON has it: "vector"
@@ -52,7 +50,7 @@ using matrix_value = std::vector<matrix_series>;
 
 using value = std::variant<scalar_value, string_value, vector_value, matrix_value>;
 
-[[nodiscard]] inline value_type type_of(const value &v) noexcept {
+[[nodiscard]] inline value_type type_of(const value& v) noexcept {
   return static_cast<value_type>(v.index());
 }
 

@@ -77,7 +77,7 @@ public:
   [[nodiscard]] virtual std::vector<host_status> hosts() = 0;
   [[nodiscard]] virtual result<void> ready() = 0; // the message says what is missing
   [[nodiscard]] virtual result<void> reload() = 0;
-  [[nodiscard]] virtual result<invite> make_invite(const invite_request &request) = 0;
+  [[nodiscard]] virtual result<invite> make_invite(const invite_request& request) = 0;
   [[nodiscard]] virtual result<std::vector<invite>> invites() = 0;
   [[nodiscard]] virtual result<void> revoke(edge_id edge) = 0; // not_found: no such edge
 };
@@ -96,10 +96,10 @@ struct query_limits {
 
 // Everything pointed to outlives the server that serves the routes.
 struct api_context {
-  promql::series_source *source = nullptr;
-  query_pool *queries = nullptr;
-  node_operations *node = nullptr;
-  clock_source *clock = &system_clock();
+  promql::series_source* source = nullptr;
+  query_pool* queries = nullptr;
+  node_operations* node = nullptr;
+  clock_source* clock = &system_clock();
   http::handler metrics; // serves /metrics; empty: no such route
   build_info build;
   query_limits limits;

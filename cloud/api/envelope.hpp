@@ -29,15 +29,15 @@ struct api_error {
 
 [[nodiscard]] std::string_view to_string(api_errc type) noexcept; // "bad_data"
 [[nodiscard]] unsigned status_of(api_errc type) noexcept;         // 400
-[[nodiscard]] api_error to_api_error(const error &e); // for failures without a meaning of their own
+[[nodiscard]] api_error to_api_error(const error& e); // for failures without a meaning of their own
 
 // `data` is JSON already.
-[[nodiscard]] http::response success(std::string_view data, const std::vector<std::string> &warnings = {});
-[[nodiscard]] http::response failure(const api_error &e);
+[[nodiscard]] http::response success(std::string_view data, const std::vector<std::string>& warnings = {});
+[[nodiscard]] http::response failure(const api_error& e);
 [[nodiscard]] http::response plain_text(unsigned status, std::string text);
 
 // Builds a success around data that is appended in place: one buffer, no copy of a large answer.
 [[nodiscard]] std::string begin_success();
-[[nodiscard]] http::response end_success(std::string body, const std::vector<std::string> &warnings = {});
+[[nodiscard]] http::response end_success(std::string body, const std::vector<std::string>& warnings = {});
 
 } // namespace skerry::cloud

@@ -22,7 +22,7 @@ struct listing {
   std::uint64_t limit = 0; // 0: none was asked for
 };
 
-result<listing> read_listing(const http::request &request) {
+result<listing> read_listing(const http::request& request) {
   BOOST_OUTCOME_TRY(requests, select_parameters(request));
   BOOST_OUTCOME_TRY(limit, limit_parameter(request));
   return listing{std::move(requests), limit.value_or(0)};
@@ -30,7 +30,7 @@ result<listing> read_listing(const http::request &request) {
 
 // Sends elements as a JSON list; over series_max it is an error, over the caller's limit a warning.
 template <class Elements, class Append>
-http::response send_list(const Elements &all, const listing &asked, const query_limits &limits,
+http::response send_list(const Elements& all, const listing& asked, const query_limits& limits,
                          Append append) {
   if (asked.limit == 0 && all.size() > limits.series_max)
     return failure(
@@ -39,7 +39,7 @@ http::response send_list(const Elements &all, const listing &asked, const query_
                                           all.size(), limits.series_max)});
   auto body = begin_success() + "[";
   std::uint64_t sent = 0;
-  for (const auto &element : all) {
+  for (const auto& element : all) {
     if (asked.limit != 0 && sent == asked.limit)
       return end_success(body + "]", {std::string{cut_warning}});
     if (sent++ > 0)
@@ -50,10 +50,10 @@ http::response send_list(const Elements &all, const listing &asked, const query_
 }
 
 // The union of what each request finds, sorted.
-using ask_strings = std::function<result<std::vector<std::string>>(const select_request &)>;
+using ask_strings = std::function<result<std::vector<std::string>>(const select_request&)>;
 
-void send_strings(const context_ptr &context, listing asked, http::responder_ptr to, ask_strings ask) {
-  run_on_pool(context, std::move(to), {}, [context, asked, ask](const query_ticket &ticket) {
+void send_strings(const context_ptr& context, listing asked, http::responder_ptr to, ask_strings ask) {
+  run_on_pool(context, std::move(to), {}, [context, asked, ask](const query_ticket& ticket) {
     std::set<std::string> all;
     for (auto request : asked.requests) {
       request.cancelled = &ticket.cancelled();
@@ -65,20 +65,20 @@ void send_strings(const context_ptr &context, listing asked, http::responder_ptr
                  std::make_move_iterator(found.value().end()));
     }
     return send_list(all, asked, context->limits,
-                     [](std::string &out, const std::string &text) { promql::append_string(out, text); });
+                     [](std::string& out, const std::string& text) { promql::append_string(out, text); });
   });
 }
 
-void label_names(const context_ptr &context, const http::request &request, http::responder_ptr to) {
+void label_names(const context_ptr& context, const http::request& request, http::responder_ptr to) {
   auto asked = read_listing(request);
   if (!asked)
     return to->answer(failure(to_api_error(asked.error())));
   send_strings(context, std::move(asked.value()), std::move(to),
-               [context](const select_request &r) { return context->source->label_names(r); });
+               [context](const select_request& r) { return context->source->label_names(r); });
 }
 
-void label_values(const context_ptr &context, const http::request &request, http::responder_ptr to) {
-  const auto &name = request.capture;
+void label_values(const context_ptr& context, const http::request& request, http::responder_ptr to) {
+  const auto& name = request.capture;
   if (!promql::is_label_name(name))
     return to->answer(
         failure({api_errc::bad_data, fmt::format("invalid label name: {}", promql::quote(name))}));
@@ -86,23 +86,23 @@ void label_values(const context_ptr &context, const http::request &request, http
   if (!asked)
     return to->answer(failure(to_api_error(asked.error())));
   send_strings(context, std::move(asked.value()), std::move(to),
-               [context, name](const select_request &r) { return context->source->label_values(name, r); });
+               [context, name](const select_request& r) { return context->source->label_values(name, r); });
 }
 
-void series(const context_ptr &context, const http::request &request, http::responder_ptr to) {
+void series(const context_ptr& context, const http::request& request, http::responder_ptr to) {
   if (request.all("match[]").empty())
     return to->answer(failure({api_errc::bad_data, "no match[] parameter provided"}));
   auto read = read_listing(request);
   if (!read)
     return to->answer(failure(to_api_error(read.error())));
   run_on_pool(context, std::move(to), {},
-              [context, asked = std::move(read.value())](const query_ticket &ticket) {
+              [context, asked = std::move(read.value())](const query_ticket& ticket) {
                 std::set<labels> all;
                 const auto keep_max = std::max<std::uint64_t>(context->limits.series_max, asked.limit);
                 for (auto one : asked.requests) {
                   one.cancelled = &ticket.cancelled();
                   one.samples_max = context->limits.samples_max;
-                  const auto done = context->source->series(one, [&](const labels &found) {
+                  const auto done = context->source->series(one, [&](const labels& found) {
                     if (all.size() <= keep_max)
                       all.insert(found);
                   });
@@ -113,12 +113,12 @@ void series(const context_ptr &context, const http::request &request, http::resp
               });
 }
 
-http::response metadata_answer(const std::vector<promql::family_metadata> &all, std::string_view metric,
+http::response metadata_answer(const std::vector<promql::family_metadata>& all, std::string_view metric,
                                std::optional<std::uint64_t> limit) {
   auto body = begin_success() + "{";
   std::uint64_t families = 0;
   for (std::size_t i = 0; i < all.size();) {
-    const auto &name = all[i].name;
+    const auto& name = all[i].name;
     std::size_t end = i;
     while (end < all.size() && all[end].name == name)
       ++end;
@@ -144,13 +144,13 @@ http::response metadata_answer(const std::vector<promql::family_metadata> &all, 
   return end_success(body + "}");
 }
 
-void metadata(const context_ptr &context, const http::request &request, http::responder_ptr to) {
+void metadata(const context_ptr& context, const http::request& request, http::responder_ptr to) {
   const auto limit = limit_parameter(request);
   if (!limit)
     return to->answer(failure(to_api_error(limit.error())));
   run_on_pool(context, std::move(to), {},
               [context, limit = limit.value(),
-               metric = std::string{text_parameter(request, "metric")}](const query_ticket &ticket) {
+               metric = std::string{text_parameter(request, "metric")}](const query_ticket& ticket) {
                 const auto all = context->source->metadata();
                 if (!all)
                   return query_failure(all.error(), ticket);
@@ -160,15 +160,15 @@ void metadata(const context_ptr &context, const http::request &request, http::re
 
 } // namespace
 
-void add_metadata_routes(const context_ptr &context, std::vector<http::route> &into) {
-  const auto add = [&](const char *method, const char *path, auto function) {
+void add_metadata_routes(const context_ptr& context, std::vector<http::route>& into) {
+  const auto add = [&](const char* method, const char* path, auto function) {
     into.push_back({method, path,
-                    [context, function](const http::request &r, http::responder_ptr to) {
+                    [context, function](const http::request& r, http::responder_ptr to) {
                       function(context, r, std::move(to));
                     },
                     false});
   };
-  for (const auto *method : {"GET", "POST"}) {
+  for (const auto* method : {"GET", "POST"}) {
     add(method, "/api/v1/series", series);
     add(method, "/api/v1/labels", label_names);
   }

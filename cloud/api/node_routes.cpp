@@ -16,11 +16,9 @@ using json = nlohmann::ordered_json;
 namespace {
 
 // The Prometheus whose API this is: Grafana decides by it which requests to send.
-constexpr const char *prometheus_version = "2.42.0";
+constexpr const char* prometheus_version = "2.42.0";
 
-std::string dump(const json &value) {
-  return value.dump(-1, ' ', false, json::error_handler_t::replace);
-}
+std::string dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
 
 // Seconds since 1970 with milliseconds, as everywhere in the API; null for never.
 json seconds(std::int64_t ns) {
@@ -30,7 +28,7 @@ json seconds(std::int64_t ns) {
   return static_cast<double>(ns / ns_per_ms) / 1'000;
 }
 
-json to_json(const site_status &s) {
+json to_json(const site_status& s) {
   return {{"site", s.site},
           {"edge", s.edge == edge_id::none ? json{} : json(to_string(s.edge))},
           {"state", to_string(s.state)},
@@ -48,7 +46,7 @@ json to_json(const site_status &s) {
           {"key_fingerprints", s.key_fingerprints}};
 }
 
-json to_json(const host_status &h) {
+json to_json(const host_status& h) {
   return {{"site", h.site},
           {"host", h.host},
           {"series", h.series},
@@ -57,7 +55,7 @@ json to_json(const host_status &h) {
           {"complete_watermark", seconds(h.complete_watermark_ns)}};
 }
 
-json to_json(const invite &i) {
+json to_json(const invite& i) {
   json out{{"id", i.id},
            {"site", i.site},
            {"expires", seconds(i.expires_ns)},
@@ -69,28 +67,28 @@ json to_json(const invite &i) {
 }
 
 template <class T>
-std::string list_of(const std::vector<T> &all) {
+std::string list_of(const std::vector<T>& all) {
   json out = json::array();
-  for (const auto &one : all)
+  for (const auto& one : all)
     out.push_back(to_json(one));
   return dump(out);
 }
 
-void sites(const context_ptr &context, const http::request &request, http::responder_ptr to) {
+void sites(const context_ptr& context, const http::request& request, http::responder_ptr to) {
   auto all = context->node->sites();
   if (const auto only = text_parameter(request, "site"); !only.empty())
-    std::erase_if(all, [&](const site_status &s) { return s.site != only; });
+    std::erase_if(all, [&](const site_status& s) { return s.site != only; });
   to->answer(success(list_of(all)));
 }
 
-void hosts(const context_ptr &context, const http::request &request, http::responder_ptr to) {
+void hosts(const context_ptr& context, const http::request& request, http::responder_ptr to) {
   auto all = context->node->hosts();
   if (const auto only = text_parameter(request, "site"); !only.empty())
-    std::erase_if(all, [&](const host_status &h) { return h.site != only; });
+    std::erase_if(all, [&](const host_status& h) { return h.site != only; });
   to->answer(success(list_of(all)));
 }
 
-void buildinfo(const context_ptr &context, const http::request &, http::responder_ptr to) {
+void buildinfo(const context_ptr& context, const http::request&, http::responder_ptr to) {
   const json data{{"version", prometheus_version},
                   {"revision", context->build.revision},
                   {"branch", ""},
@@ -102,14 +100,14 @@ void buildinfo(const context_ptr &context, const http::request &, http::responde
   to->answer(success(dump(data)));
 }
 
-void ready(const context_ptr &context, const http::request &, http::responder_ptr to) {
+void ready(const context_ptr& context, const http::request&, http::responder_ptr to) {
   const auto now = context->node->ready();
   to->answer(now ? plain_text(200, "Skerry is Ready.\n")
                  : plain_text(503, fmt::format("Skerry is not ready: {}\n", now.error().message)));
 }
 
-void reload(const context_ptr &context, const http::request &, http::responder_ptr to) {
-  run_on_pool(context, std::move(to), {}, [context](const query_ticket &) {
+void reload(const context_ptr& context, const http::request&, http::responder_ptr to) {
+  run_on_pool(context, std::move(to), {}, [context](const query_ticket&) {
     const auto done = context->node->reload();
     return done ? plain_text(200, "")
                 : plain_text(500, fmt::format("failed to reload config: {}\n", done.error().message));
@@ -121,7 +119,7 @@ struct invite_order {
   std::uint64_t count = 1;
 };
 
-result<invite_order> read_invite(const http::request &request) {
+result<invite_order> read_invite(const http::request& request) {
   invite_order order;
   order.each.site = std::string{text_parameter(request, "site")};
   if (!is_site_name(order.each.site))
@@ -150,11 +148,11 @@ result<invite_order> read_invite(const http::request &request) {
   return order;
 }
 
-void make_invites(const context_ptr &context, const http::request &request, http::responder_ptr to) {
+void make_invites(const context_ptr& context, const http::request& request, http::responder_ptr to) {
   const auto order = read_invite(request);
   if (!order)
     return to->answer(failure(to_api_error(order.error())));
-  run_on_pool(context, std::move(to), {}, [context, order = order.value()](const query_ticket &) {
+  run_on_pool(context, std::move(to), {}, [context, order = order.value()](const query_ticket&) {
     std::vector<invite> made;
     for (std::uint64_t i = 0; i < order.count; ++i) {
       auto one = context->node->make_invite(order.each);
@@ -166,22 +164,22 @@ void make_invites(const context_ptr &context, const http::request &request, http
   });
 }
 
-void list_invites(const context_ptr &context, const http::request &, http::responder_ptr to) {
-  run_on_pool(context, std::move(to), {}, [context](const query_ticket &) {
+void list_invites(const context_ptr& context, const http::request&, http::responder_ptr to) {
+  run_on_pool(context, std::move(to), {}, [context](const query_ticket&) {
     auto all = context->node->invites();
     if (!all)
       return failure(to_api_error(all.error()));
-    for (auto &one : all.value())
+    for (auto& one : all.value())
       one.token.clear(); // a token is shown once, when it is made
     return success(list_of(all.value()));
   });
 }
 
-void revoke(const context_ptr &context, const http::request &request, http::responder_ptr to) {
+void revoke(const context_ptr& context, const http::request& request, http::responder_ptr to) {
   const auto edge = parse_edge_id(request.capture);
   if (!edge)
     return to->answer(failure({api_errc::bad_data, edge.error().message}));
-  run_on_pool(context, std::move(to), {}, [context, edge = edge.value()](const query_ticket &) {
+  run_on_pool(context, std::move(to), {}, [context, edge = edge.value()](const query_ticket&) {
     const auto done = context->node->revoke(edge);
     if (!done)
       return failure(to_api_error(done.error()));
@@ -193,24 +191,19 @@ void revoke(const context_ptr &context, const http::request &request, http::resp
 
 std::string_view to_string(link_state state) noexcept {
   switch (state) {
-  case link_state::connected:
-    return "connected";
-  case link_state::unreachable:
-    return "unreachable";
-  case link_state::never:
-    return "never";
-  case link_state::revoked:
-    return "revoked";
-  case link_state::duplicate:
-    return "duplicate";
+  case link_state::connected: return "connected";
+  case link_state::unreachable: return "unreachable";
+  case link_state::never: return "never";
+  case link_state::revoked: return "revoked";
+  case link_state::duplicate: return "duplicate";
   }
   return "unknown";
 }
 
-void add_node_routes(const context_ptr &context, std::vector<http::route> &into) {
-  const auto add = [&](const char *method, const char *path, bool changes_state, auto function) {
+void add_node_routes(const context_ptr& context, std::vector<http::route>& into) {
+  const auto add = [&](const char* method, const char* path, bool changes_state, auto function) {
     into.push_back({method, path,
-                    [context, function](const http::request &r, http::responder_ptr to) {
+                    [context, function](const http::request& r, http::responder_ptr to) {
                       function(context, r, std::move(to));
                     },
                     changes_state});
@@ -218,7 +211,7 @@ void add_node_routes(const context_ptr &context, std::vector<http::route> &into)
   add("GET", "/api/v1/sites", false, sites);
   add("GET", "/api/v1/hosts", false, hosts);
   add("GET", "/api/v1/status/buildinfo", false, buildinfo);
-  add("GET", "/-/healthy", false, [](const context_ptr &, const http::request &, http::responder_ptr to) {
+  add("GET", "/-/healthy", false, [](const context_ptr&, const http::request&, http::responder_ptr to) {
     to->answer(plain_text(200, "Skerry is Healthy.\n"));
   });
   add("GET", "/-/ready", false, ready);

@@ -27,7 +27,7 @@ std::optional<double> parse_float(std::string_view text) {
 }
 
 // A number of exactly `digits` digits at the front, which is taken off.
-std::optional<int> take_digits(std::string_view &text, std::size_t digits) {
+std::optional<int> take_digits(std::string_view& text, std::size_t digits) {
   if (text.size() < digits)
     return std::nullopt;
   int value = 0;
@@ -40,7 +40,7 @@ std::optional<int> take_digits(std::string_view &text, std::size_t digits) {
   return value;
 }
 
-bool take(std::string_view &text, std::string_view any) {
+bool take(std::string_view& text, std::string_view any) {
   if (text.empty() || any.find(text.front()) == std::string_view::npos)
     return false;
   text.remove_prefix(1);
@@ -134,12 +134,12 @@ error invalid_parameter(std::string_view name, std::string_view what) {
   return {errc::invalid_argument, fmt::format("invalid parameter {}: {}", quote(name), what)};
 }
 
-std::string_view text_parameter(const http::request &request, std::string_view name) {
-  const auto *text = request.parameter(name);
+std::string_view text_parameter(const http::request& request, std::string_view name) {
+  const auto* text = request.parameter(name);
   return text ? std::string_view{*text} : std::string_view{};
 }
 
-result<std::int64_t> time_parameter(const http::request &request, std::string_view name,
+result<std::int64_t> time_parameter(const http::request& request, std::string_view name,
                                     std::int64_t otherwise) {
   const auto text = text_parameter(request, name);
   if (text.empty())
@@ -151,7 +151,7 @@ result<std::int64_t> time_parameter(const http::request &request, std::string_vi
   return parsed;
 }
 
-result<std::chrono::nanoseconds> duration_parameter(const http::request &request, std::string_view name,
+result<std::chrono::nanoseconds> duration_parameter(const http::request& request, std::string_view name,
                                                     std::chrono::nanoseconds otherwise) {
   const auto text = text_parameter(request, name);
   if (text.empty())
@@ -162,7 +162,7 @@ result<std::chrono::nanoseconds> duration_parameter(const http::request &request
   return parsed;
 }
 
-result<std::optional<std::uint64_t>> limit_parameter(const http::request &request) {
+result<std::optional<std::uint64_t>> limit_parameter(const http::request& request) {
   const auto text = text_parameter(request, "limit");
   if (text.empty())
     return std::optional<std::uint64_t>{};
@@ -173,7 +173,7 @@ result<std::optional<std::uint64_t>> limit_parameter(const http::request &reques
   return std::optional{limit};
 }
 
-result<std::vector<promql::select_request>> select_parameters(const http::request &request) {
+result<std::vector<promql::select_request>> select_parameters(const http::request& request) {
   promql::select_request base;
   BOOST_OUTCOME_TRY(from_ms, time_parameter(request, "start", time_ms_min));
   BOOST_OUTCOME_TRY(to_ms, time_parameter(request, "end", time_ms_max));

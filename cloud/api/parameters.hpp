@@ -27,16 +27,16 @@ inline constexpr std::int64_t time_ms_min = -time_ms_max;
 [[nodiscard]] error invalid_parameter(std::string_view name, std::string_view what);
 
 // Absent or empty: `otherwise`.
-[[nodiscard]] result<std::int64_t> time_parameter(const http::request &request, std::string_view name,
+[[nodiscard]] result<std::int64_t> time_parameter(const http::request& request, std::string_view name,
                                                   std::int64_t otherwise);
 [[nodiscard]] result<std::chrono::nanoseconds>
-duration_parameter(const http::request &request, std::string_view name, std::chrono::nanoseconds otherwise);
+duration_parameter(const http::request& request, std::string_view name, std::chrono::nanoseconds otherwise);
 // Empty text where it is absent.
-[[nodiscard]] std::string_view text_parameter(const http::request &request, std::string_view name);
+[[nodiscard]] std::string_view text_parameter(const http::request& request, std::string_view name);
 // limit=N, 0 for none; nullopt when absent.
-[[nodiscard]] result<std::optional<std::uint64_t>> limit_parameter(const http::request &request);
+[[nodiscard]] result<std::optional<std::uint64_t>> limit_parameter(const http::request& request);
 // start, end and every match[]: one request to the store each, or one without matchers when there is no
 // match[].
-[[nodiscard]] result<std::vector<promql::select_request>> select_parameters(const http::request &request);
+[[nodiscard]] result<std::vector<promql::select_request>> select_parameters(const http::request& request);
 
 } // namespace skerry::cloud

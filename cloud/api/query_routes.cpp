@@ -27,14 +27,14 @@ struct range_query {
   promql::evaluate_options options;
 };
 
-result<std::shared_ptr<const promql::expression>> query_parameter(const http::request &request) {
+result<std::shared_ptr<const promql::expression>> query_parameter(const http::request& request) {
   auto tree = promql::parse(text_parameter(request, "query"));
   if (!tree)
     return invalid_parameter("query", tree.error().message);
   return std::shared_ptr<const promql::expression>{std::move(tree.value())};
 }
 
-result<std::chrono::nanoseconds> timeout_parameter(const http::request &request, const query_limits &limits) {
+result<std::chrono::nanoseconds> timeout_parameter(const http::request& request, const query_limits& limits) {
   const std::chrono::nanoseconds most = limits.timeout;
   BOOST_OUTCOME_TRY(given, duration_parameter(request, "timeout", most));
   if (given <= std::chrono::nanoseconds::zero()) // over before it began
@@ -42,7 +42,7 @@ result<std::chrono::nanoseconds> timeout_parameter(const http::request &request,
   return std::min(given, most);
 }
 
-result<promql::evaluate_options> options_from(const http::request &request, const query_limits &limits) {
+result<promql::evaluate_options> options_from(const http::request& request, const query_limits& limits) {
   promql::evaluate_options options;
   options.lookback_ms = limits.lookback.count();
   options.samples_max = limits.samples_max;
@@ -57,7 +57,7 @@ result<promql::evaluate_options> options_from(const http::request &request, cons
   return options;
 }
 
-result<instant_query> read_instant(const http::request &request, const api_context &context) {
+result<instant_query> read_instant(const http::request& request, const api_context& context) {
   instant_query q;
   BOOST_OUTCOME_TRY(time_ms, time_parameter(request, "time", context.clock->wall_ns() / ns_per_ms));
   BOOST_OUTCOME_TRY(timeout, timeout_parameter(request, context.limits));
@@ -67,14 +67,14 @@ result<instant_query> read_instant(const http::request &request, const api_conte
 }
 
 // start and end have no default.
-result<std::int64_t> bound_parameter(const http::request &request, std::string_view name) {
+result<std::int64_t> bound_parameter(const http::request& request, std::string_view name) {
   auto parsed = parse_time_ms(text_parameter(request, name));
   if (!parsed)
     return invalid_parameter(name, parsed.error().message);
   return parsed;
 }
 
-result<range_query> read_range(const http::request &request, const api_context &context) {
+result<range_query> read_range(const http::request& request, const api_context& context) {
   BOOST_OUTCOME_TRY(start_ms, bound_parameter(request, "start"));
   BOOST_OUTCOME_TRY(end_ms, bound_parameter(request, "end"));
   if (end_ms < start_ms)
@@ -95,10 +95,11 @@ result<range_query> read_range(const http::request &request, const api_context &
   return range_query{std::move(tree), {start_ms, end_ms, step_ms}, timeout, options};
 }
 
-http::response answer(const result<promql::value> &outcome, const query_ticket &ticket) {
+template <class Value>
+http::response answer(const result<Value>& outcome, const query_ticket& ticket) {
   // Over its time is over its time, also when the answer came just after.
   if (ticket.cancelled().load())
-    return query_failure(outcome ? error{errc::cancelled, {}} : outcome.error(), ticket);
+    return query_failure({errc::cancelled, {}}, ticket);
   if (!outcome)
     return query_failure(outcome.error(), ticket);
   auto body = begin_success();
@@ -106,55 +107,49 @@ http::response answer(const result<promql::value> &outcome, const query_ticket &
   return end_success(std::move(body));
 }
 
-void instant(const context_ptr &context, const http::request &request, http::responder_ptr to) {
+void instant(const context_ptr& context, const http::request& request, http::responder_ptr to) {
   auto query = read_instant(request, *context);
   if (!query)
     return to->answer(failure(to_api_error(query.error())));
   const auto timeout = query.value().timeout;
   run_on_pool(
-      context, std::move(to), timeout, [context, q = std::move(query.value())](const query_ticket &ticket) {
+      context, std::move(to), timeout, [context, q = std::move(query.value())](const query_ticket& ticket) {
         auto options = q.options;
         options.cancelled = &ticket.cancelled();
         return answer(promql::evaluate_instant(*q.tree, *context->source, q.time_ms, options), ticket);
       });
 }
 
-void range(const context_ptr &context, const http::request &request, http::responder_ptr to) {
+void range(const context_ptr& context, const http::request& request, http::responder_ptr to) {
   auto query = read_range(request, *context);
   if (!query)
     return to->answer(failure(to_api_error(query.error())));
   const auto timeout = query.value().timeout;
   run_on_pool(context, std::move(to), timeout,
-              [context, q = std::move(query.value())](const query_ticket &ticket) {
+              [context, q = std::move(query.value())](const query_ticket& ticket) {
                 auto options = q.options;
                 options.cancelled = &ticket.cancelled();
-                auto outcome = promql::evaluate_range(*q.tree, *context->source, q.range, options);
-                if (!outcome)
-                  return answer(std::move(outcome.error()), ticket);
-                return answer(promql::value{std::move(outcome.value())}, ticket);
+                return answer(promql::evaluate_range(*q.tree, *context->source, q.range, options), ticket);
               });
 }
 
 } // namespace
 
-http::response query_failure(const error &e, const query_ticket &ticket) {
+http::response query_failure(const error& e, const query_ticket& ticket) {
   switch (ticket.reason()) {
-  case stop_reason::timeout:
-    return failure({api_errc::timeout, "query timed out in query execution"});
+  case stop_reason::timeout: return failure({api_errc::timeout, "query timed out in query execution"});
   case stop_reason::client_gone:
     return failure({api_errc::canceled, "query was canceled in query execution"});
-  case stop_reason::shutdown:
-    return failure({api_errc::unavailable, "the node is stopping"});
-  case stop_reason::none:
-    break;
+  case stop_reason::shutdown: return failure({api_errc::unavailable, "the node is stopping"});
+  case stop_reason::none: break;
   }
   return failure(to_api_error(e));
 }
 
-void run_on_pool(const context_ptr &context, http::responder_ptr to, std::chrono::nanoseconds timeout,
-                 std::function<http::response(const query_ticket &)> work) {
+void run_on_pool(const context_ptr& context, http::responder_ptr to, std::chrono::nanoseconds timeout,
+                 std::function<http::response(const query_ticket&)> work) {
   const auto accepted = context->queries->submit(
-      [to, work = std::move(work)](const query_ticket &ticket) {
+      [to, work = std::move(work)](const query_ticket& ticket) {
         if (ticket.cancelled().load())
           return to->answer(query_failure({errc::cancelled, {}}, ticket));
         to->answer(work(ticket));
@@ -164,15 +159,15 @@ void run_on_pool(const context_ptr &context, http::responder_ptr to, std::chrono
     to->answer(failure({api_errc::unavailable, accepted.error().message}));
 }
 
-void add_query_routes(const context_ptr &context, std::vector<http::route> &into) {
-  for (const auto *method : {"GET", "POST"}) {
+void add_query_routes(const context_ptr& context, std::vector<http::route>& into) {
+  for (const auto* method : {"GET", "POST"}) {
     into.push_back(
         {method, "/api/v1/query",
-         [context](const http::request &r, http::responder_ptr to) { instant(context, r, std::move(to)); },
+         [context](const http::request& r, http::responder_ptr to) { instant(context, r, std::move(to)); },
          false});
     into.push_back(
         {method, "/api/v1/query_range",
-         [context](const http::request &r, http::responder_ptr to) { range(context, r, std::move(to)); },
+         [context](const http::request& r, http::responder_ptr to) { range(context, r, std::move(to)); },
          false});
   }
 }

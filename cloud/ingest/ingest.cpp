@@ -73,7 +73,7 @@ private:
 
 } // namespace
 
-struct ingest_state final : delivery::receiver_backend {
+struct ingest_state : delivery::receiver_backend {
   listener_actor::pointer self = nullptr;
   ingest_config config;
   std::optional<delivery::receiver> receiver;
@@ -114,12 +114,17 @@ struct ingest_state final : delivery::receiver_backend {
   }
 
   // receiver_backend
-  std::optional<std::string> site_of(edge_id edge) override { return config.registry->site_of(edge); }
+  std::optional<std::string> site_of(edge_id edge) override {
+    if (!config.registry->may_speak(edge, edge))
+      return std::nullopt;
+    auto site = config.registry->site_of(edge);
+    return site ? std::optional{std::move(site).value()} : std::nullopt;
+  }
   bool may_speak(edge_id user, edge_id origin) override { return config.registry->may_speak(user, origin); }
   bool register_origin(edge_id user, edge_id origin) override {
     if (config.registry->may_speak(user, origin))
       return true;
-    const auto done = config.registry->register_origin(user, origin);
+    const auto done = config.registry->register_origin(user, origin, config.clock->wall_ns() / 1'000'000'000);
     if (!done)
       spdlog::warn("ingest: edge {} may not speak for {}: {}", to_string(user), to_string(origin),
                    done.error().message);
@@ -156,7 +161,7 @@ struct ingest_state final : delivery::receiver_backend {
         shard_settings.counters = counters;
         shard_settings.clock = config.clock;
         shard_settings.future_max = config.future_max;
-        shards[id] = self->spawn(shard, std::move(shard_settings));
+        shards[id] = spawn_shard(self->system(), std::move(shard_settings));
       }
       self->send(shards[id], std::move(part));
     }
@@ -229,6 +234,8 @@ struct ingest_state final : delivery::receiver_backend {
   }
 };
 
+namespace {
+
 listener_actor::behavior_type ingest(listener_actor::stateful_pointer<ingest_state> self, ingest_config config) {
   self->state.init(self, std::move(config));
   caf::delayed_anon_send(listener_actor{self}, tick_interval, tick_atom_v);
@@ -258,6 +265,12 @@ listener_actor::behavior_type ingest(listener_actor::stateful_pointer<ingest_sta
       self->quit();
     },
   };
+}
+
+} // namespace
+
+listener_actor spawn_ingest(caf::actor_system& system, ingest_config config) {
+  return system.spawn(ingest, std::move(config));
 }
 
 } // namespace skerry::cloud

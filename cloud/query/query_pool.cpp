@@ -48,7 +48,7 @@ struct query_pool::impl {
   };
   using entry_ptr = std::shared_ptr<entry>;
 
-  impl(query_pool_config c, prometheus::Registry &metrics)
+  impl(query_pool_config c, prometheus::Registry& metrics)
       : config(c),
         refused(prometheus::BuildCounter()
                     .Name("skerry_query_refused_total")
@@ -71,7 +71,7 @@ struct query_pool::impl {
                 .Help("From when a query was accepted to its end, waiting included.")
                 .Register(metrics)
                 .Add({}, prometheus::Histogram::BucketBoundaries{0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60})) {
-    auto &stops = prometheus::BuildCounter()
+    auto& stops = prometheus::BuildCounter()
                       .Name("skerry_query_stopped_total")
                       .Help("Queries that were stopped before their end.")
                       .Register(metrics);
@@ -97,10 +97,10 @@ struct query_pool::impl {
     }
   }
 
-  void run(entry &e) noexcept {
+  void run(entry& e) noexcept {
     try {
       e.work(e.ticket);
-    } catch (const std::exception &failure) { // a bug, but one query's bug must not end the node
+    } catch (const std::exception& failure) { // a bug, but one query's bug must not end the node
       spdlog::error("query: a query ended in an exception: {}", failure.what());
     }
     e.work = {}; // what it holds (the client's connection) goes now
@@ -116,7 +116,7 @@ struct query_pool::impl {
       }
       const auto now = steady::now();
       auto wake = now + config.client_check_interval;
-      for (const auto &e : active) {
+      for (const auto& e : active) {
         if (e->ticket.cancelled().load())
           continue;
         if (now >= e->deadline) {
@@ -134,12 +134,12 @@ struct query_pool::impl {
   }
 
   query_pool_config config;
-  prometheus::Counter &refused;
-  prometheus::Gauge &running;
-  prometheus::Gauge &queued;
-  prometheus::Histogram &duration;
-  prometheus::Counter *timed_out = nullptr;
-  prometheus::Counter *abandoned = nullptr;
+  prometheus::Counter& refused;
+  prometheus::Gauge& running;
+  prometheus::Gauge& queued;
+  prometheus::Histogram& duration;
+  prometheus::Counter* timed_out = nullptr;
+  prometheus::Counter* abandoned = nullptr;
 
   std::mutex mutex; // guards what follows
   std::condition_variable wake_worker;
@@ -151,7 +151,7 @@ struct query_pool::impl {
   std::vector<std::thread> threads;
 };
 
-query_pool::query_pool(query_pool_config config, prometheus::Registry &metrics)
+query_pool::query_pool(query_pool_config config, prometheus::Registry& metrics)
     : impl_(std::make_unique<impl>(config, metrics)) {
   for (std::size_t i = 0; i < std::max<std::size_t>(config.threads, 1); ++i)
     impl_->threads.emplace_back([this] { impl_->work(); });
@@ -162,12 +162,12 @@ query_pool::~query_pool() {
   {
     const std::lock_guard lock{impl_->mutex};
     impl_->ending = true;
-    for (const auto &e : impl_->active)
+    for (const auto& e : impl_->active)
       e->ticket.stop(stop_reason::shutdown);
   }
   impl_->wake_worker.notify_all();
   impl_->wake_watchdog.notify_all();
-  for (auto &t : impl_->threads)
+  for (auto& t : impl_->threads)
     t.join();
 }
 

@@ -26,7 +26,7 @@ enum class stop_reason : std::uint8_t { none, timeout, client_gone, shutdown };
 // What a running query knows of its own fate. Any thread may read.
 class query_ticket {
 public:
-  [[nodiscard]] const std::atomic<bool> &cancelled() const noexcept { return cancelled_; }
+  [[nodiscard]] const std::atomic<bool>& cancelled() const noexcept { return cancelled_; }
   [[nodiscard]] stop_reason reason() const noexcept { return reason_.load(); } // set before `cancelled`
 
 private:
@@ -47,12 +47,12 @@ struct query_pool_config {
 
 class query_pool {
 public:
-  using job = std::function<void(const query_ticket &)>;
+  using job = std::function<void(const query_ticket&)>;
 
-  query_pool(query_pool_config config, prometheus::Registry &metrics);
+  query_pool(query_pool_config config, prometheus::Registry& metrics);
   ~query_pool(); // cancels what runs and waits, runs it to its end, joins
-  query_pool(const query_pool &) = delete;
-  query_pool &operator=(const query_pool &) = delete;
+  query_pool(const query_pool&) = delete;
+  query_pool& operator=(const query_pool&) = delete;
 
   // exhausted: the queue is full, `work` was not kept. `timeout` is cut to timeout_max; zero means
   // timeout_max. `client_gone` is called from the watchdog; may be empty. Any thread.

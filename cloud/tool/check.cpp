@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
+extern char** environ;
 
 namespace skerry::cloud {
 
@@ -26,11 +26,10 @@ constexpr std::size_t configuration_bytes_max = 16 << 20;
 constexpr int exec_failed = 127; // what posix_spawn's child ends with when there is nothing to run
 
 // Keys that only one of the two nodes has.
-constexpr std::array<std::string_view, 10> edge_keys{"scrape_configs", "spool", "uplink",  "collect",
-                                                     "collectors",     "host",  "gateway", "agent",
-                                                     "site",           "scrape"};
-constexpr std::array<std::string_view, 9> cloud_keys{"store",     "retention", "ingest", "query", "wal",
-                                                     "partition", "storage",   "api",    "fleet"};
+constexpr std::array<std::string_view, 7> edge_keys{
+    "collect", "spool", "uplink", "host", "scrape_configs", "global", "scrape_config_files"};
+constexpr std::array<std::string_view, 6> cloud_keys{"retention", "name",  "ingest",
+                                                     "delivery",  "store", "query"};
 
 std::string_view top_level_key(std::string_view line) {
   if (line.empty() || line.front() == ' ' || line.front() == '#' || line.front() == '-')
@@ -52,12 +51,12 @@ std::filesystem::path program_for(node_kind kind) {
   return ::access(beside.c_str(), X_OK) == 0 ? beside : name; // else whatever PATH has
 }
 
-int run_check(node_kind kind, const std::filesystem::path &file) {
+int run_check(node_kind kind, const std::filesystem::path& file) {
   const auto program = program_for(kind).string();
   auto config = file.string();
   std::array<std::string, 5> arguments{program, "run", "--check-config", "--config", config};
-  std::array<char *, 6> argv{};
-  std::transform(arguments.begin(), arguments.end(), argv.begin(), [](std::string &a) { return a.data(); });
+  std::array<char*, 6> argv{};
+  std::transform(arguments.begin(), arguments.end(), argv.begin(), [](std::string& a) { return a.data(); });
   pid_t child = 0;
   std::fflush(nullptr);
   const auto failed = ::posix_spawnp(&child, program.c_str(), nullptr, nullptr, argv.data(), environ);
@@ -94,9 +93,9 @@ std::optional<node_kind> guess_kind(std::string_view configuration) {
   return edge > cloud ? node_kind::edge : node_kind::cloud;
 }
 
-int run_check_config(const check_options &options) {
+int run_check_config(const check_options& options) {
   int code = exit_ok;
-  for (const auto &file : options.files) {
+  for (const auto& file : options.files) {
     auto kind = options.kind == "edge"    ? std::optional{node_kind::edge}
                 : options.kind == "cloud" ? std::optional{node_kind::cloud}
                                           : std::nullopt;

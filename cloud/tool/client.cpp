@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <sys/stat.h>
@@ -19,8 +20,14 @@ namespace {
 constexpr std::size_t answer_bytes_max = std::size_t{1} << 30;
 constexpr long connect_timeout_ms = 5'000;
 
-std::size_t keep(char *data, std::size_t size, std::size_t count, void *into) {
-  auto &out = *static_cast<std::string *>(into);
+// A proxy from the environment is for the world, not for this machine.
+bool is_this_machine(std::string_view url) noexcept {
+  const auto host = url.substr(std::min(url.find("//"), url.size()));
+  return host.starts_with("//127.") || host.starts_with("//localhost") || host.starts_with("//[::1]");
+}
+
+std::size_t keep(char* data, std::size_t size, std::size_t count, void* into) {
+  auto& out = *static_cast<std::string*>(into);
   if (out.size() + size * count > answer_bytes_max)
     return 0; // curl ends with a write error
   out.append(data, size * count);
@@ -35,9 +42,7 @@ struct api_client::impl {
   std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> curl{curl_easy_init(), curl_easy_cleanup};
 };
 
-std::string endpoint::name() const {
-  return unix_socket.empty() ? url : unix_socket.string();
-}
+std::string endpoint::name() const { return unix_socket.empty() ? url : unix_socket.string(); }
 
 api_client::api_client(endpoint to, std::chrono::milliseconds timeout) : impl_(std::make_unique<impl>()) {
   impl_->to = std::move(to);
@@ -48,12 +53,12 @@ api_client::api_client(endpoint to, std::chrono::milliseconds timeout) : impl_(s
 
 api_client::~api_client() = default;
 
-std::string api_client::encode(const form &parameters) const {
+std::string api_client::encode(const form& parameters) const {
   std::string out;
-  for (const auto &[name, value] : parameters) {
+  for (const auto& [name, value] : parameters) {
     if (!out.empty())
       out += '&';
-    for (const auto *part : {&name, &value}) {
+    for (const auto* part : {&name, &value}) {
       const std::unique_ptr<char, decltype(&curl_free)> escaped{
           curl_easy_escape(impl_->curl.get(), part->data(), static_cast<int>(part->size())), curl_free};
       out += escaped ? escaped.get() : "";
@@ -64,11 +69,11 @@ std::string api_client::encode(const form &parameters) const {
   return out;
 }
 
-result<std::pair<long, std::string>> api_client::exchange(std::string_view path, const form *body) {
-  auto *curl = impl_->curl.get();
+result<std::pair<long, std::string>> api_client::exchange(std::string_view path, const form* body) {
+  auto* curl = impl_->curl.get();
   if (!curl)
     return fail(errc::io, "libcurl can't be set up");
-  const auto &to = impl_->to;
+  const auto& to = impl_->to;
   if (!to.unix_socket.empty() && ::access(to.unix_socket.c_str(), R_OK | W_OK) != 0) {
     const auto why = errno;
     if (why == EACCES || why == EPERM)
@@ -95,10 +100,10 @@ result<std::pair<long, std::string>> api_client::exchange(std::string_view path,
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
   std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)> headers{nullptr, curl_slist_free_all};
-  if (!to.unix_socket.empty()) {
+  if (!to.unix_socket.empty())
     curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, to.unix_socket.c_str());
+  if (is_this_machine(to.url))
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
-  }
   if (!to.bearer_token.empty()) {
     const auto header = "Authorization: Bearer " + to.bearer_token;
     headers.reset(curl_slist_append(nullptr, header.c_str()));
@@ -110,8 +115,7 @@ result<std::pair<long, std::string>> api_client::exchange(std::string_view path,
   }
   const auto code = curl_easy_perform(curl);
   switch (code) {
-  case CURLE_OK:
-    break;
+  case CURLE_OK: break;
   case CURLE_COULDNT_CONNECT:
   case CURLE_COULDNT_RESOLVE_HOST:
   case CURLE_COULDNT_RESOLVE_PROXY:
@@ -125,8 +129,7 @@ result<std::pair<long, std::string>> api_client::exchange(std::string_view path,
   case CURLE_OPERATION_TIMEDOUT:
     return fail(errc::unavailable, fmt::format("{} gave no answer in {} s; try again, or ask for less",
                                                to.name(), impl_->timeout.count() / 1'000));
-  default:
-    return fail(errc::io, fmt::format("asking {} failed: {}", to.name(), curl_easy_strerror(code)));
+  default: return fail(errc::io, fmt::format("asking {} failed: {}", to.name(), curl_easy_strerror(code)));
   }
   long status = 0;
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
@@ -136,7 +139,7 @@ result<std::pair<long, std::string>> api_client::exchange(std::string_view path,
 result<json> api_client::unwrap(result<std::pair<long, std::string>> answer) const {
   if (!answer)
     return answer.error();
-  const auto &[status, body] = answer.value();
+  const auto& [status, body] = answer.value();
   auto parsed = json::parse(body, nullptr, false);
   const bool envelope = parsed.is_object() && parsed.contains("status");
   if (envelope && parsed["status"] == "success" && parsed.contains("data"))
@@ -158,14 +161,14 @@ result<json> api_client::unwrap(result<std::pair<long, std::string>> answer) con
                           impl_->to.name(), status));
 }
 
-result<json> api_client::get(std::string_view path, const form &parameters) {
+result<json> api_client::get(std::string_view path, const form& parameters) {
   auto target = std::string{path};
   if (!parameters.empty())
     target += '?' + encode(parameters);
   return unwrap(exchange(target, nullptr));
 }
 
-result<json> api_client::post(std::string_view path, const form &parameters) {
+result<json> api_client::post(std::string_view path, const form& parameters) {
   return unwrap(exchange(path, &parameters));
 }
 

@@ -31,21 +31,21 @@ class api_client {
 public:
   explicit api_client(endpoint to, std::chrono::milliseconds timeout = std::chrono::seconds{150});
   ~api_client();
-  api_client(const api_client &) = delete;
-  api_client &operator=(const api_client &) = delete;
+  api_client(const api_client&) = delete;
+  api_client& operator=(const api_client&) = delete;
 
   // The `data` of the answer. unavailable: nobody answers there (the message says what to try); forbidden:
   // the socket can't be opened, or the answer is 401 or 403; what else the server refuses has its own
   // message; malformed: the answer is not the API's.
-  [[nodiscard]] result<nlohmann::json> get(std::string_view path, const form &parameters = {});
-  [[nodiscard]] result<nlohmann::json> post(std::string_view path, const form &parameters = {});
+  [[nodiscard]] result<nlohmann::json> get(std::string_view path, const form& parameters = {});
+  [[nodiscard]] result<nlohmann::json> post(std::string_view path, const form& parameters = {});
   // Status and body as they are, for answers that are no JSON.
   [[nodiscard]] result<std::pair<long, std::string>> get_text(std::string_view path);
 
 private:
-  [[nodiscard]] result<std::pair<long, std::string>> exchange(std::string_view path, const form *body);
+  [[nodiscard]] result<std::pair<long, std::string>> exchange(std::string_view path, const form* body);
   [[nodiscard]] result<nlohmann::json> unwrap(result<std::pair<long, std::string>> answer) const;
-  [[nodiscard]] std::string encode(const form &parameters) const;
+  [[nodiscard]] std::string encode(const form& parameters) const;
   struct impl;
   std::unique_ptr<impl> impl_;
 };

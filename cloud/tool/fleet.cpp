@@ -17,46 +17,42 @@ using nlohmann::json;
 
 namespace {
 
-std::string text(const json &from, const char *key) {
+std::string text(const json& from, const char* key) {
   const auto at = from.find(key);
   return at != from.end() && at->is_string() ? at->get<std::string>() : std::string{};
 }
-double number(const json &from, const char *key) {
+double number(const json& from, const char* key) {
   const auto at = from.find(key);
   return at != from.end() && at->is_number() ? at->get<double>() : 0;
 }
-std::string bytes(const json &from, const char *key) {
+std::string bytes(const json& from, const char* key) {
   return format_bytes(static_cast<std::uint64_t>(std::clamp(number(from, key), 0.0, 1e18)));
 }
-std::string count(const json &from, const char *key) {
-  return format_count(number(from, key));
-}
+std::string count(const json& from, const char* key) { return format_count(number(from, key)); }
 // Zero and null stand for never.
-std::string ago(const json &from, const char *key, double now) {
+std::string ago(const json& from, const char* key, double now) {
   const auto at = number(from, key);
   return at == 0 ? "never" : format_age(now - at) + " ago";
 }
-std::string or_dash(std::string value) {
-  return value.empty() ? "-" : value;
-}
+std::string or_dash(std::string value) { return value.empty() ? "-" : value; }
 
-std::string pending(const json &site) {
+std::string pending(const json& site) {
   const auto records = number(site, "pending_records");
   return records == 0 ? "0" : fmt::format("{} ({})", format_count(records), bytes(site, "pending_bytes"));
 }
 
-std::string keys(const json &site) {
+std::string keys(const json& site) {
   std::string out;
   const auto at = site.find("key_fingerprints");
   if (at != site.end() && at->is_array())
-    for (const auto &key : *at)
+    for (const auto& key : *at)
       if (key.is_string())
         out += (out.empty() ? "" : " ") + key.get<std::string>();
   return or_dash(out);
 }
 
-int print_list(const global_options &global, const char *path, const form &parameters,
-               table (*make)(const json &, double)) {
+int print_list(const global_options& global, const char* path, const form& parameters,
+               table (*make)(const json&, double)) {
   auto to = global.for_reading();
   if (!to)
     return report(to.error());
@@ -77,7 +73,7 @@ double wall_seconds() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-table sites_table(const json &sites, double now) {
+table sites_table(const json& sites, double now) {
   table out{{{"SITE"},
              {"EDGE"},
              {"LINK"},
@@ -88,22 +84,22 @@ table sites_table(const json &sites, double now) {
              {"PENDING", align::right},
              {"COMPLETENESS"},
              {"KEYS"}}};
-  for (const auto &s : sites)
+  for (const auto& s : sites)
     out.add({text(s, "site"), or_dash(text(s, "edge")), text(s, "state"), ago(s, "last_heard", now),
              count(s, "hosts"), count(s, "series"), count(s, "samples_per_second"), pending(s),
              or_dash(text(s, "completeness")), keys(s)});
   return out;
 }
 
-table hosts_table(const json &hosts, double now) {
+table hosts_table(const json& hosts, double now) {
   table out{{{"SITE"}, {"HOST"}, {"SERIES", align::right}, {"LAST SAMPLE"}, {"LIVE"}, {"COMPLETE"}}};
-  for (const auto &h : hosts)
+  for (const auto& h : hosts)
     out.add({text(h, "site"), text(h, "host"), count(h, "series"), ago(h, "last_sample", now),
              ago(h, "live_watermark", now), ago(h, "complete_watermark", now)});
   return out;
 }
 
-table status_table(const json &sites) {
+table status_table(const json& sites) {
   table out{{{"SITE"},
              {"HOSTS", align::right},
              {"SERIES", align::right},
@@ -112,16 +108,16 @@ table status_table(const json &sites) {
              {"LINK"},
              {"COMPLETENESS"},
              {"LINK TODAY", align::right}}};
-  for (const auto &s : sites)
+  for (const auto& s : sites)
     out.add({text(s, "site"), count(s, "hosts"), count(s, "series"), count(s, "samples_per_second"),
              pending(s), text(s, "state"), or_dash(text(s, "completeness")),
              bytes(s, "bytes_on_link_today")});
   return out;
 }
 
-std::string status_lines(const json &sites, double now) {
+std::string status_lines(const json& sites, double now) {
   std::string out;
-  for (const auto &s : sites)
+  for (const auto& s : sites)
     out += printable(fmt::format(
                "{} site={} hosts={} series={} samples_per_second={:.1f} pending_records={:.0f} "
                "pending_bytes={:.0f} link={} completeness=\"{}\" bytes_on_link_today={:.0f}",
@@ -132,15 +128,13 @@ std::string status_lines(const json &sites, double now) {
   return out;
 }
 
-int run_sites(const global_options &global) {
-  return print_list(global, "/api/v1/sites", {}, sites_table);
-}
+int run_sites(const global_options& global) { return print_list(global, "/api/v1/sites", {}, sites_table); }
 
-int run_hosts(const global_options &global, const std::string &site) {
+int run_hosts(const global_options& global, const std::string& site) {
   return print_list(global, "/api/v1/hosts", site.empty() ? form{} : form{{"site", site}}, hosts_table);
 }
 
-int run_revoke(const global_options &global, const std::string &edge) {
+int run_revoke(const global_options& global, const std::string& edge) {
   auto to = global.for_changing();
   if (!to)
     return report(to.error());

@@ -11,12 +11,12 @@
 namespace skerry::cloud {
 
 // From /api/v1/sites and /api/v1/hosts. `now` in seconds since 1970, for ages.
-[[nodiscard]] table sites_table(const nlohmann::json &sites, double now);
-[[nodiscard]] table hosts_table(const nlohmann::json &hosts, double now);
+[[nodiscard]] table sites_table(const nlohmann::json& sites, double now);
+[[nodiscard]] table hosts_table(const nlohmann::json& hosts, double now);
 // What `skerry status` and the quickstart show: one row a site.
-[[nodiscard]] table status_table(const nlohmann::json &sites);
+[[nodiscard]] table status_table(const nlohmann::json& sites);
 // The same as one line a site, for logs.
-[[nodiscard]] std::string status_lines(const nlohmann::json &sites, double now);
+[[nodiscard]] std::string status_lines(const nlohmann::json& sites, double now);
 
 [[nodiscard]] double wall_seconds();
 

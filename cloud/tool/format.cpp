@@ -12,7 +12,7 @@ namespace skerry::cloud {
 std::string format_count(double value) {
   if (!std::isfinite(value))
     return "?";
-  constexpr std::array<const char *, 5> units{"", " k", " M", " G", " T"};
+  constexpr std::array<const char*, 5> units{"", " k", " M", " G", " T"};
   std::size_t unit = 0;
   while (std::abs(value) >= 10'000 && unit + 1 < units.size()) {
     value /= 1'000;

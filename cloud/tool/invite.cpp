@@ -21,7 +21,7 @@ namespace {
 constexpr std::size_t sites_max = 100'000;
 
 // The first column of each line; a heading "site", empty lines and lines that begin with # are left out.
-result<std::vector<std::string>> read_sites(const std::filesystem::path &file) {
+result<std::vector<std::string>> read_sites(const std::filesystem::path& file) {
   std::ifstream opened;
   if (file != "-") {
     opened.open(file);
@@ -29,7 +29,7 @@ result<std::vector<std::string>> read_sites(const std::filesystem::path &file) {
       return fail(errc::not_found,
                   fmt::format("cannot read {}: does it exist, and may you read it?", file.string()));
   }
-  std::istream &in = file == "-" ? std::cin : opened;
+  std::istream& in = file == "-" ? std::cin : opened;
   std::vector<std::string> sites;
   std::string line;
   for (int number = 1; std::getline(in, line); ++number) {
@@ -57,7 +57,7 @@ result<std::vector<std::string>> read_sites(const std::filesystem::path &file) {
   return sites;
 }
 
-result<json> make_invite(api_client &client, const std::string &site, const invite_options &options) {
+result<json> make_invite(api_client& client, const std::string& site, const invite_options& options) {
   form parameters{{"site", site}, {"ttl", options.ttl}};
   if (!options.edge.empty())
     parameters.emplace_back("edge", options.edge);
@@ -77,7 +77,7 @@ void warn_of_readable_stdout() {
                "before.\n");
 }
 
-void print_one(const json &made) {
+void print_one(const json& made) {
   fmt::print("{}\n", made.at("token").get<std::string>());
   std::fflush(stdout);
   warn_of_readable_stdout();
@@ -89,7 +89,7 @@ void print_one(const json &made) {
 
 } // namespace
 
-int run_invite(const global_options &global, const invite_options &options) {
+int run_invite(const global_options& global, const invite_options& options) {
   std::vector<std::string> sites{options.site};
   if (!options.from.empty()) {
     auto read = read_sites(options.from);
@@ -103,7 +103,7 @@ int run_invite(const global_options &global, const invite_options &options) {
   api_client client{std::move(to.value())};
   json all = json::array();
   int code = exit_ok;
-  for (const auto &site : sites) {
+  for (const auto& site : sites) {
     auto made = make_invite(client, site, options);
     if (!made) { // those made before are valid: they are printed
       code = report(made.error());
@@ -122,7 +122,7 @@ int run_invite(const global_options &global, const invite_options &options) {
     return code;
   } else if (!all.empty()) {
     table out{{{"SITE"}, {"EXPIRES"}, {"TOKEN"}}};
-    for (const auto &made : all)
+    for (const auto& made : all)
       out.add({made.at("site").get<std::string>(), format_time(made.value("expires", 0.0)),
                made.at("token").get<std::string>()});
     fmt::print("{}", out.render());

@@ -16,20 +16,18 @@ using namespace skerry::cloud;
 
 namespace {
 
-constexpr const char *exit_codes =
+constexpr const char* exit_codes =
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the cloud node can't be reached.\n";
 
-std::string footer(const char *examples) {
-  return fmt::format("Examples:\n{}\n{}", examples, exit_codes);
-}
+std::string footer(const char* examples) { return fmt::format("Examples:\n{}\n{}", examples, exit_codes); }
 
-std::string check_duration(const std::string &text) {
+std::string check_duration(const std::string& text) {
   const auto parsed = parse_duration(text);
   if (!parsed)
     return fmt::format("\"{}\" is no duration; write 15s, 5m, 24h or 7d", text);
   return parsed.value().count() > 0 ? "" : "a duration above 0 is wanted";
 }
-std::string check_site(const std::string &text) {
+std::string check_site(const std::string& text) {
   return is_site_name(text)
              ? ""
              : fmt::format(
@@ -37,7 +35,7 @@ std::string check_site(const std::string &text) {
                  "with a letter or a digit",
                  text, site_name_bytes_max);
 }
-std::string check_edge(const std::string &text) {
+std::string check_edge(const std::string& text) {
   const auto hexadecimal = text.find_first_not_of("0123456789abcdefABCDEF") == std::string::npos;
   return hexadecimal && text.size() == 16
              ? ""
@@ -59,24 +57,24 @@ struct command_line {
   std::function<int()> run;
 };
 
-CLI::App *command(CLI::App &parent, const char *name, const char *what, const char *examples) {
-  auto *made = parent.add_subcommand(name, what);
+CLI::App* command(CLI::App& parent, const char* name, const char* what, const char* examples) {
+  auto* made = parent.add_subcommand(name, what);
   made->footer(footer(examples));
   return made;
 }
 
-void add_output(CLI::App *to, command_line &line) {
+void add_output(CLI::App* to, command_line& line) {
   to->add_option("-o,--output", line.output, "table or json")
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();
 }
 
-void add_invite(CLI::App &app, command_line &line) {
-  auto *c = command(app, "invite", "Make a token that lets one edge node join",
+void add_invite(CLI::App& app, command_line& line) {
+  auto* c = command(app, "invite", "Make a token that lets one edge node join",
                     "  skerry invite --site harbour > token          # the token alone is on stdout\n"
                     "  skerry invite --site harbour --edge 00c0ffee00c0ffee\n"
                     "  skerry invite --from sites.csv --output json > invites.json\n");
-  auto *which = c->add_option_group("which");
+  auto* which = c->add_option_group("which");
   which->add_option("--site", line.invite.site, "the site's name")->check(check_site);
   which->add_option("--from", line.invite.from,
                     "CSV file with one site a line in its first column; - is stdin");
@@ -91,14 +89,14 @@ void add_invite(CLI::App &app, command_line &line) {
   c->callback([&line] { line.run = [&line] { return run_invite(line.global, line.invite); }; });
 }
 
-void add_sites(CLI::App &app, command_line &line) {
-  auto *c = command(app, "sites", "Show the sites and their links, or revoke an edge",
+void add_sites(CLI::App& app, command_line& line) {
+  auto* c = command(app, "sites", "Show the sites and their links, or revoke an edge",
                     "  skerry sites\n"
                     "  skerry sites --output json\n"
                     "  skerry sites revoke 00c0ffee00c0ffee\n");
   add_output(c, line);
   c->require_subcommand(0, 1);
-  auto *revoke = command(*c, "revoke", "Close an edge's session and refuse its keys from now on",
+  auto* revoke = command(*c, "revoke", "Close an edge's session and refuse its keys from now on",
                          "  skerry sites revoke 00c0ffee00c0ffee\n");
   revoke->add_option("EDGE", line.edge, "the edge's id, as `skerry sites` shows it")
       ->required()
@@ -111,8 +109,8 @@ void add_sites(CLI::App &app, command_line &line) {
   });
 }
 
-void add_hosts(CLI::App &app, command_line &line) {
-  auto *c = command(app, "hosts", "Show the hosts and how current they are",
+void add_hosts(CLI::App& app, command_line& line) {
+  auto* c = command(app, "hosts", "Show the hosts and how current they are",
                     "  skerry hosts\n"
                     "  skerry hosts --site harbour --output json\n");
   c->add_option("--site", line.site, "only this site")->check(check_site);
@@ -120,16 +118,16 @@ void add_hosts(CLI::App &app, command_line &line) {
   c->callback([&line] { line.run = [&line] { return run_hosts(line.global, line.site); }; });
 }
 
-void add_query(CLI::App &app, command_line &line) {
-  auto *c = command(
+void add_query(CLI::App& app, command_line& line) {
+  auto* c = command(
       app, "query", "Ask with PromQL",
       "  skerry query node_load1\n"
       "  skerry query 'up{site=\"harbour\"}' --time 2026-01-02T03:04:05Z\n"
       "  skerry query node_load1 --start 2026-01-02T03:00:00Z --end 2026-01-02T04:00:00Z --step 1m\n");
-  auto &q = line.query;
+  auto& q = line.query;
   c->add_option("EXPR", q.expression, "the expression")->required();
-  auto *time = c->add_option("--time", q.time, "RFC 3339 or Unix seconds; now when absent");
-  auto *start = c->add_option("--start", q.start, "begin of a range")->excludes(time);
+  auto* time = c->add_option("--time", q.time, "RFC 3339 or Unix seconds; now when absent");
+  auto* start = c->add_option("--start", q.start, "begin of a range")->excludes(time);
   c->add_option("--end", q.end, "end of the range; now when absent")->needs(start);
   c->add_option("--step", q.step, "from point to point; 15s when absent")->needs(start);
   c->add_option("--timeout", q.timeout, "give up after this time")->check(check_duration);
@@ -137,12 +135,12 @@ void add_query(CLI::App &app, command_line &line) {
   c->callback([&line] { line.run = [&line] { return run_query(line.global, line.query); }; });
 }
 
-void add_status(CLI::App &app, command_line &line) {
-  auto *c = command(app, "status", "Show each site: hosts, series, samples/s, pending, link, completeness",
+void add_status(CLI::App& app, command_line& line) {
+  auto* c = command(app, "status", "Show each site: hosts, series, samples/s, pending, link, completeness",
                     "  skerry status\n"
                     "  skerry status --watch                 # redraws until Ctrl-C\n"
                     "  skerry status --watch --for 60s > log # one line a site and second\n");
-  auto *watch = c->add_flag("-w,--watch", line.status.watch, "keep on showing it");
+  auto* watch = c->add_flag("-w,--watch", line.status.watch, "keep on showing it");
   c->add_option("--interval", line.interval, "between two looks")
       ->needs(watch)
       ->check(check_duration)
@@ -159,11 +157,11 @@ void add_status(CLI::App &app, command_line &line) {
   });
 }
 
-void add_check(CLI::App &app, command_line &line) {
-  auto *c = command(app, "check", "Check files before they are used",
+void add_check(CLI::App& app, command_line& line) {
+  auto* c = command(app, "check", "Check files before they are used",
                     "  skerry check config edge.yaml cloud.yaml\n");
   c->require_subcommand(1);
-  auto *config = command(*c, "config", "Check configuration files of edge and cloud nodes",
+  auto* config = command(*c, "config", "Check configuration files of edge and cloud nodes",
                          "  skerry check config /etc/skerry/edge.yaml\n"
                          "  skerry check config --kind cloud new.yaml\n");
   config->add_option("FILE", line.check.files, "the files")->required();
@@ -173,8 +171,8 @@ void add_check(CLI::App &app, command_line &line) {
   config->callback([&line] { line.run = [&line] { return run_check_config(line.check); }; });
 }
 
-void add_version(CLI::App &app, command_line &line) {
-  auto *c = command(app, "version", "Print the version", "  skerry version\n");
+void add_version(CLI::App& app, command_line& line) {
+  auto* c = command(app, "version", "Print the version", "  skerry version\n");
   c->callback([&line] {
     line.run = [] {
       fmt::print("skerry {}\n", SKERRY_VERSION);
@@ -183,23 +181,23 @@ void add_version(CLI::App &app, command_line &line) {
   });
 }
 
-int parse_and_run(int argc, char **argv) {
+int parse_and_run(int argc, char** argv) {
   CLI::App app{"skerry: the operator's tool of Skerry, monitoring for places that lose their network.",
                "skerry"};
   command_line line;
-  auto &global = line.global;
+  auto& global = line.global;
   app.footer(footer("  skerry invite --site harbour > token\n"
                     "  skerry status --watch\n"
                     "  skerry query node_load1\n"));
   app.require_subcommand(1);
   app.fallthrough();
-  auto *url = app.add_option("--url", global.url, "the cloud node's HTTP address")
+  auto* url = app.add_option("--url", global.url, "the cloud node's HTTP address")
                   ->envname("SKERRY_URL")
                   ->capture_default_str();
   app.add_option("--data", global.data, "the cloud node's data directory, where its operator's socket is")
       ->envname("SKERRY_DATA")
       ->capture_default_str();
-  auto *socket =
+  auto* socket =
       app.add_option("--socket", global.socket, "the operator's socket (default: operator.sock in --data)");
   app.add_option("--token-file", global.token_file,
                  "file with the cloud's bearer token, to change things through --url instead of the socket")
@@ -214,7 +212,7 @@ int parse_and_run(int argc, char **argv) {
   add_version(app, line);
   try {
     app.parse(argc, argv);
-  } catch (const CLI::ParseError &e) {
+  } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? exit_ok : exit_usage;
   }
   global.url_given = url->count() > 0;
@@ -225,17 +223,17 @@ int parse_and_run(int argc, char **argv) {
 
 } // namespace
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   curl_global_init(CURL_GLOBAL_DEFAULT);
   int code = exit_failure;
   try {
     code = parse_and_run(argc, argv);
-  } catch (const nlohmann::json::exception &e) {
+  } catch (const nlohmann::json::exception& e) {
     code = report(
         {errc::malformed, fmt::format("the answer has another form than this version knows ({}); are tool "
                                       "and cloud node of one version?",
                                       e.what())});
-  } catch (const std::exception &e) {
+  } catch (const std::exception& e) {
     code = report({errc::io, e.what()});
   }
   curl_global_cleanup();

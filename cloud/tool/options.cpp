@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::size_t token_bytes_max = 4'096;
 
-result<std::string> read_token(const std::filesystem::path &file) {
+result<std::string> read_token(const std::filesystem::path& file) {
   struct stat info {};
   if (::stat(file.c_str(), &info) != 0)
     return fail(errc::not_found,
@@ -36,7 +36,7 @@ result<std::string> read_token(const std::filesystem::path &file) {
 }
 
 // Over a Unix socket the host name in the URL only has to pass the server's check of Host.
-constexpr const char *socket_url = "http://localhost";
+constexpr const char* socket_url = "http://localhost";
 
 } // namespace
 
@@ -59,7 +59,7 @@ result<endpoint> global_options::for_changing() const {
   return endpoint{socket_url, socket.empty() ? data / "operator.sock" : socket, {}};
 }
 
-int report(const error &e) {
+int report(const error& e) {
   // A message may quote what came from elsewhere.
   fmt::print(stderr, "skerry: {}\n", printable(e.message));
   return e.code == errc::unavailable ? exit_unreachable : exit_failure;

@@ -50,15 +50,15 @@ struct check_options {
   std::string kind = "auto"; // edge, cloud
 };
 
-int run_invite(const global_options &global, const invite_options &options);
-int run_sites(const global_options &global);
-int run_revoke(const global_options &global, const std::string &edge);
-int run_hosts(const global_options &global, const std::string &site);
-int run_query(const global_options &global, const query_options &options);
-int run_status(const global_options &global, const status_options &options);
-int run_check_config(const check_options &options);
+int run_invite(const global_options& global, const invite_options& options);
+int run_sites(const global_options& global);
+int run_revoke(const global_options& global, const std::string& edge);
+int run_hosts(const global_options& global, const std::string& site);
+int run_query(const global_options& global, const query_options& options);
+int run_status(const global_options& global, const status_options& options);
+int run_check_config(const check_options& options);
 
 // Says what failed on stderr and picks the exit code.
-int report(const error &e);
+int report(const error& e);
 
 } // namespace skerry::cloud

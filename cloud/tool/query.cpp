@@ -13,13 +13,13 @@ using nlohmann::json;
 
 namespace {
 
-constexpr const char *step_default = "15s";
+constexpr const char* step_default = "15s";
 
 // node_load1{host="a"}
-std::string series_text(const json &metric) {
+std::string series_text(const json& metric) {
   std::string name;
   std::string rest;
-  for (const auto &[key, value] : metric.items()) {
+  for (const auto& [key, value] : metric.items()) {
     if (key == "__name__")
       name = value.get<std::string>();
     else
@@ -31,23 +31,23 @@ std::string series_text(const json &metric) {
   return name;
 }
 
-table result_table(const json &data) {
-  const auto &type = data.at("resultType").get_ref<const std::string &>();
-  const auto &found = data.at("result");
-  const auto at = [](const json &pair) { return format_time(pair.at(0).get<double>()); };
-  const auto value = [](const json &pair) { return pair.at(1).get<std::string>(); };
+table result_table(const json& data) {
+  const auto& type = data.at("resultType").get_ref<const std::string&>();
+  const auto& found = data.at("result");
+  const auto at = [](const json& pair) { return format_time(pair.at(0).get<double>()); };
+  const auto value = [](const json& pair) { return pair.at(1).get<std::string>(); };
   if (type == "scalar" || type == "string") {
     table out{{{"TIME"}, {"VALUE", align::right}}};
     out.add({at(found), value(found)});
     return out;
   }
   table out{{{"SERIES"}, {"TIME"}, {"VALUE", align::right}}};
-  for (const auto &series : found) {
+  for (const auto& series : found) {
     const auto name = series_text(series.at("metric"));
     if (type == "vector")
       out.add({name, at(series.at("value")), value(series.at("value"))});
     else
-      for (const auto &pair : series.at("values"))
+      for (const auto& pair : series.at("values"))
         out.add({name, at(pair), value(pair)});
   }
   return out;
@@ -55,7 +55,7 @@ table result_table(const json &data) {
 
 } // namespace
 
-int run_query(const global_options &global, const query_options &options) {
+int run_query(const global_options& global, const query_options& options) {
   auto to = global.for_reading();
   if (!to)
     return report(to.error());

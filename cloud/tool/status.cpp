@@ -20,9 +20,7 @@ using steady = std::chrono::steady_clock;
 namespace {
 
 volatile std::sig_atomic_t stop_asked = 0;
-void ask_to_stop(int) {
-  stop_asked = 1;
-}
+void ask_to_stop(int) { stop_asked = 1; }
 
 // Ctrl-C ends the display, not the program's manners. The signals are open only while we wait, so none is
 // missed.
@@ -40,8 +38,8 @@ public:
     sigaction(SIGTERM, &action, nullptr);
   }
   ~signal_guard() { sigprocmask(SIG_SETMASK, &before_, nullptr); }
-  signal_guard(const signal_guard &) = delete;
-  signal_guard &operator=(const signal_guard &) = delete;
+  signal_guard(const signal_guard&) = delete;
+  signal_guard& operator=(const signal_guard&) = delete;
 
   void wait(std::chrono::nanoseconds time) const {
     if (time <= std::chrono::nanoseconds::zero())
@@ -70,7 +68,7 @@ screen_size terminal_size() {
 // Draws over what it drew before; on anything but a terminal it writes on.
 class display {
 public:
-  void show(const std::string &text) {
+  void show(const std::string& text) {
     if (terminal_) {
       if (drawn_ > 0)
         fmt::print("\x1b[{}A\x1b[J", drawn_);
@@ -86,7 +84,7 @@ private:
   std::size_t drawn_ = 0;
 };
 
-std::string first_lines(const std::string &text, std::size_t lines) {
+std::string first_lines(const std::string& text, std::size_t lines) {
   std::size_t at = 0;
   for (; lines > 0; --lines) {
     const auto end = text.find('\n', at);
@@ -98,7 +96,7 @@ std::string first_lines(const std::string &text, std::size_t lines) {
 }
 
 // A moving table must fit the screen, or drawing over it would go wrong.
-std::string frame_for_terminal(const endpoint &to, const json &sites) {
+std::string frame_for_terminal(const endpoint& to, const json& sites) {
   const auto size = terminal_size();
   const auto title =
       fmt::format("skerry {} · {} · {} sites", to.name(), format_time(wall_seconds()), sites.size());
@@ -112,7 +110,7 @@ std::string frame_for_terminal(const endpoint &to, const json &sites) {
   return text;
 }
 
-int watch(const endpoint &to, const global_options &global, const status_options &options) {
+int watch(const endpoint& to, const global_options& global, const status_options& options) {
   const signal_guard signals;
   api_client client{to, std::chrono::seconds{5}};
   display out;
@@ -150,7 +148,7 @@ int watch(const endpoint &to, const global_options &global, const status_options
   return code;
 }
 
-int once(const endpoint &to, const global_options &global) {
+int once(const endpoint& to, const global_options& global) {
   api_client client{to};
   const auto ready = client.get_text("/-/ready");
   if (!ready)
@@ -176,7 +174,7 @@ int once(const endpoint &to, const global_options &global) {
 
 } // namespace
 
-int run_status(const global_options &global, const status_options &options) {
+int run_status(const global_options& global, const status_options& options) {
   const auto to = global.for_reading();
   if (!to)
     return report(to.error());

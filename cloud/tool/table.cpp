@@ -8,9 +8,7 @@ namespace {
 
 constexpr std::string_view gap = "  ";
 
-bool is_continuation(char c) noexcept {
-  return (static_cast<unsigned char>(c) & 0xC0) == 0x80;
-}
+bool is_continuation(char c) noexcept { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
 
 // The bytes of the UTF-8 character at `at`; 0 when there is none. Overlong forms are not told apart: a
 // terminal does no harm with them.
@@ -30,7 +28,7 @@ std::size_t character_length(std::string_view text, std::size_t at) noexcept {
   return length;
 }
 
-void cut(std::string &line, std::size_t width) {
+void cut(std::string& line, std::size_t width) {
   std::size_t seen = 0;
   for (std::size_t i = 0; i < line.size(); ++i)
     if (!is_continuation(line[i]) && seen++ == width) {
@@ -64,7 +62,7 @@ std::size_t display_width(std::string_view text) noexcept {
 
 void table::add(std::vector<std::string> cells) {
   cells.resize(columns_.size());
-  for (auto &cell : cells)
+  for (auto& cell : cells)
     cell = printable(cell);
   rows_.push_back(std::move(cells));
 }
@@ -73,14 +71,14 @@ std::string table::render(std::size_t width_max) const {
   std::vector<std::size_t> widths;
   for (std::size_t c = 0; c < columns_.size(); ++c) {
     widths.push_back(display_width(columns_[c].title));
-    for (const auto &row : rows_)
+    for (const auto& row : rows_)
       widths[c] = std::max(widths[c], display_width(row[c]));
   }
   std::string out;
-  const auto line = [&](const auto &cell_of) {
+  const auto line = [&](const auto& cell_of) {
     std::string text;
     for (std::size_t c = 0; c < columns_.size(); ++c) {
-      const std::string &cell = cell_of(c);
+      const std::string& cell = cell_of(c);
       const auto padding = std::string(widths[c] - display_width(cell), ' ');
       if (c > 0)
         text += gap;
@@ -91,9 +89,9 @@ std::string table::render(std::size_t width_max) const {
       cut(text, width_max);
     out += text + '\n';
   };
-  line([&](std::size_t c) -> const std::string & { return columns_[c].title; });
-  for (const auto &row : rows_)
-    line([&](std::size_t c) -> const std::string & { return row[c]; });
+  line([&](std::size_t c) -> const std::string& { return columns_[c].title; });
+  for (const auto& row : rows_)
+    line([&](std::size_t c) -> const std::string& { return row[c]; });
   return out;
 }
 

@@ -5,7 +5,7 @@
 
 #include "actors/actors.hpp"
 #include "actors/node/clock.hpp"
-#include "edge/collect/host/collectors.hpp"
+#include "edge/collect/local_source.hpp"
 #include "edge/collect/scrape/fetcher.hpp"
 #include "edge/collect/scrape/target_manager.hpp"
 #include "edge/collect/source.hpp"
@@ -30,9 +30,8 @@ struct scrape_answer {
 
 // The machine's own collectors, for the one agent that has them.
 struct local_collection {
-  std::unique_ptr<host_collectors> collectors;
+  local_source source;
   std::chrono::nanoseconds interval = std::chrono::seconds{15};
-  std::string job = "node";
 };
 
 struct agent_config {
@@ -43,9 +42,7 @@ struct agent_config {
   std::shared_ptr<local_collection> local; // null: targets only
 };
 
-struct agent_state;
-
 // Agents share scratch memory through their targets: all of a node run on one scheduler thread.
-[[nodiscard]] agent_actor::behavior_type agent(agent_actor::stateful_pointer<agent_state> self, agent_config config);
+[[nodiscard]] agent_actor spawn_agent(caf::actor_system& system, agent_config config);
 
 } // namespace skerry::edge

@@ -15,7 +15,7 @@ constexpr std::chrono::seconds tick_interval{1};
 
 } // namespace
 
-struct downlink_state final : delivery::receiver_backend {
+struct downlink_state : delivery::receiver_backend {
   listener_actor::pointer self = nullptr;
   downlink_config config;
   std::optional<delivery::receiver> receiver;
@@ -36,10 +36,15 @@ struct downlink_state final : delivery::receiver_backend {
     }
   }
 
-  std::optional<std::string> site_of(edge_id edge) override { return config.registry->site_of(edge); }
+  std::optional<std::string> site_of(edge_id edge) override {
+    if (!config.registry->may_speak(edge, edge))
+      return std::nullopt;
+    auto site = config.registry->site_of(edge);
+    return site ? std::optional{std::move(site).value()} : std::nullopt;
+  }
   bool may_speak(edge_id user, edge_id origin) override { return config.registry->may_speak(user, origin); }
   bool register_origin(edge_id user, edge_id origin) override {
-    return config.registry->may_speak(user, origin) || config.registry->register_origin(user, origin).has_value();
+    return config.registry->may_speak(user, origin) || config.registry->register_origin(user, origin, config.clock->wall_ns() / 1'000'000'000).has_value();
   }
   series_set_ptr find_set(edge_id edge, const set_hash& hash) override {
     auto found = config.store->find_set(edge, hash);
@@ -54,6 +59,8 @@ struct downlink_state final : delivery::receiver_backend {
   }
   void send(const link::peer_id& to, link::message message) override { config.send(to, std::move(message)); }
 };
+
+namespace {
 
 listener_actor::behavior_type downlink(listener_actor::stateful_pointer<downlink_state> self, downlink_config config) {
   self->state.init(self, std::move(config));
@@ -85,6 +92,12 @@ listener_actor::behavior_type downlink(listener_actor::stateful_pointer<downlink
       self->quit();
     },
   };
+}
+
+} // namespace
+
+listener_actor spawn_downlink(caf::actor_system& system, downlink_config config) {
+  return system.spawn(downlink, std::move(config));
 }
 
 } // namespace skerry::edge

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <fstream>
 
 namespace skerry::edge {
 
@@ -42,6 +43,7 @@ struct gateway_state {
   std::int64_t dropped_from_ns = 0;
   std::int64_t dropped_to_ns = 0;
   std::int64_t wall_offset_ns = 0; // as the last clock note said
+  std::ofstream journal;
   prometheus::Counter* samples = nullptr;
   prometheus::Counter* dropped = nullptr;
   prometheus::Counter* commit_failures = nullptr;
@@ -49,6 +51,8 @@ struct gateway_state {
   void init(gateway_config c, uplink_actor u) {
     config = std::move(c);
     uplink = std::move(u);
+    if (!config.journal.empty())
+      journal.open(config.journal, std::ios::app);
     auto& registry = *config.metrics;
     samples = &prometheus::BuildCounter()
                  .Name("skerry_gateway_samples_committed_total")
@@ -127,10 +131,18 @@ struct gateway_state {
     queue_bytes = 0;
     for (const auto& c : queue)
       queue_bytes += size_of(*c);
+    note(committed.value().header);
     std::vector<run> runs;
     runs.push_back(std::move(committed).value());
     hand_over(std::move(runs));
     return true;
+  }
+
+  void note(const run_header& header) {
+    if (journal.is_open())
+      journal << fmt::format("{} {} {} {} {}\n", to_string(header.key.edge), to_string(header.key.epoch),
+                             to_string(header.key.stream), header.first, header.last())
+              << std::flush;
   }
 
   std::string adopt(const delivery::delivery_job& job) {
@@ -144,6 +156,8 @@ struct gateway_state {
     return {};
   }
 };
+
+namespace {
 
 gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<gateway_state> self, gateway_config config,
                                      uplink_actor uplink) {
@@ -195,6 +209,12 @@ gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<gateway_sta
       self->quit();
     },
   };
+}
+
+} // namespace
+
+gateway_actor spawn_gateway(caf::actor_system& system, gateway_config config, uplink_actor uplink) {
+  return system.spawn<caf::detached>(gateway, std::move(config), std::move(uplink));
 }
 
 } // namespace skerry::edge

@@ -23,14 +23,13 @@ struct gateway_config {
   std::chrono::milliseconds commit_interval{100}; // what is lost at most with a killed process; up to 1 s
   std::uint64_t group_bytes_max = 4 << 20;        // committed at once when reached
   std::uint64_t queue_bytes_max = 64 << 20;       // while the spool refuses; beyond, collections are dropped and noted
+  // A line for each commit, after it returned: "edge epoch stream first last". For tests; empty: none.
+  std::filesystem::path journal;
 
   [[nodiscard]] result<void> validate() const;
 };
 
-struct gateway_state;
-
 // Sends every committed run to `uplink`.
-[[nodiscard]] gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<gateway_state> self,
-                                                   gateway_config config, uplink_actor uplink);
+[[nodiscard]] gateway_actor spawn_gateway(caf::actor_system& system, gateway_config config, uplink_actor uplink);
 
 } // namespace skerry::edge

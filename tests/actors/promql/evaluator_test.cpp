@@ -14,20 +14,20 @@ using skerry::promql::test::memory_source;
 
 namespace {
 
-result<value> instant(memory_source &source, std::string_view query, std::int64_t t,
+result<value> instant(memory_source& source, std::string_view query, std::int64_t t,
                       evaluate_options options = {}) {
   return evaluate_instant(*parse(query).value(), source, t, options);
 }
-vector_value vector_at(memory_source &source, std::string_view query, std::int64_t t) {
+vector_value vector_at(memory_source& source, std::string_view query, std::int64_t t) {
   return std::get<vector_value>(instant(source, query, t).value());
 }
-matrix_value steps(memory_source &source, std::string_view query, time_range range,
+matrix_value steps(memory_source& source, std::string_view query, time_range range,
                    evaluate_options options = {}) {
   return evaluate_range(*parse(query).value(), source, range, options).value();
 }
-std::string show(const std::vector<point> &points) {
+std::string show(const std::vector<point>& points) {
   std::string out;
-  for (const auto &p : points)
+  for (const auto& p : points)
     out += fmt::format("{}:{} ", p.time_ms, p.value);
   return out;
 }
@@ -80,7 +80,7 @@ TEST_CASE("offset moves the time that is looked at") {
 
 TEST_CASE("results are sorted by labels") {
   memory_source source;
-  for (const auto *host : {"c", "a", "b"})
+  for (const auto* host : {"c", "a", "b"})
     source.add({{"__name__", "m"}, {"host", host}}, {{0, 1}});
   const auto all = vector_at(source, "m", 0);
   REQUIRE(all.size() == 3);
@@ -105,7 +105,7 @@ TEST_CASE("range queries step from the start, whatever the end") {
 }
 
 TEST_CASE("a range query equals one instant query per step") {
-  const auto *given = std::getenv("SKERRY_SEED");
+  const auto* given = std::getenv("SKERRY_SEED");
   const auto seed = given ? std::strtoull(given, nullptr, 10) : std::random_device{}();
   INFO("SKERRY_SEED=" << seed);
   std::mt19937_64 random{seed};
@@ -131,16 +131,16 @@ TEST_CASE("a range query equals one instant query per step") {
     matrix_value expected;
     for (auto t = range.start_ms; t <= range.end_ms; t += range.step_ms) {
       const auto at_step = instant(source, query, t, options);
-      for (const auto &sample : std::get<vector_value>(at_step.value())) {
+      for (const auto& sample : std::get<vector_value>(at_step.value())) {
         auto at = std::find_if(expected.begin(), expected.end(),
-                               [&](const matrix_series &m) { return m.metric == sample.metric; });
+                               [&](const matrix_series& m) { return m.metric == sample.metric; });
         if (at == expected.end())
           at = expected.insert(at, {sample.metric, {}});
         at->points.push_back(sample.at);
       }
     }
     std::sort(expected.begin(), expected.end(),
-              [](const matrix_series &a, const matrix_series &b) { return a.metric < b.metric; });
+              [](const matrix_series& a, const matrix_series& b) { return a.metric < b.metric; });
     const auto got = steps(source, query, range, options);
     REQUIRE(got.size() == expected.size());
     for (std::size_t i = 0; i < got.size(); ++i) {

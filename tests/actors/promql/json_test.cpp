@@ -13,7 +13,7 @@ using namespace skerry::promql;
 namespace {
 
 template <class F, class T>
-std::string made(F f, T value) {
+std::string made(F f, const T& value) {
   std::string out;
   f(out, value);
   return out;
@@ -55,7 +55,7 @@ TEST_CASE("numbers as Go prints them") {
       {std::nan(""), "NaN", "NaN"},
       {-std::nan(""), "NaN", "NaN"},
   };
-  for (const auto &r : table) {
+  for (const auto& r : table) {
     CHECK(made(append_number, r.value) == r.sample);
     CHECK(made(append_number_plain, r.value) == r.scalar);
   }
@@ -67,7 +67,7 @@ TEST_CASE("every number reads back bit for bit") {
     const auto value = std::bit_cast<double>(random());
     if (!std::isfinite(value))
       continue;
-    for (const auto &text : {made(append_number, value), made(append_number_plain, value)})
+    for (const auto& text : {made(append_number, value), made(append_number_plain, value)})
       if (std::bit_cast<std::uint64_t>(std::strtod(text.c_str(), nullptr))
           != std::bit_cast<std::uint64_t>(value))
         FAIL(text);
@@ -91,7 +91,7 @@ TEST_CASE("times are seconds") {
       {1'435'781'430'000, "1435781430", "1435781430"},
       {std::numeric_limits<std::int64_t>::min(), "-9223372036854775.808", "-9223372036854775.808"},
   };
-  for (const auto &r : table) {
+  for (const auto& r : table) {
     CHECK(made(append_time, r.ms) == r.sample);
     CHECK(made(append_time_short, r.ms) == r.scalar);
   }
@@ -113,7 +113,7 @@ TEST_CASE("strings are escaped as Go's JSON escapes them") {
       {"\xf4\x90\x80\x80", R"("\ufffd\ufffd\ufffd\ufffd")"},
       {"\xe2\x80\xa8", R"("\u2028")"},
   };
-  for (const auto &[text, json] : table)
+  for (const auto& [text, json] : table)
     CHECK(made(append_string, std::string_view{text}) == json);
 }
 
@@ -121,7 +121,7 @@ TEST_CASE("any bytes give valid JSON") {
   std::mt19937_64 random{7};
   for (int i = 0; i < 2'000; ++i) {
     std::string text(random() % 40, '\0');
-    for (auto &c : text)
+    for (auto& c : text)
       c = static_cast<char>(random());
     CHECK(nlohmann::json::accept(made(append_string, std::string_view{text})));
   }
@@ -129,7 +129,11 @@ TEST_CASE("any bytes give valid JSON") {
 
 TEST_CASE("values in their envelope") {
   const labels up{{"__name__", "up"}, {"job", "p"}};
-  const auto json = [](value v) { return made(append_value, v); };
+  const auto json = [](const value& v) {
+    std::string out;
+    append_value(out, v);
+    return out;
+  };
   CHECK(json(scalar_value{{1'435'781'430'100, 1e21}})
         == R"({"resultType":"scalar","result":[1435781430.1,"1000000000000000000000"]})");
   CHECK(json(string_value{1'000, "a\n"}) == R"({"resultType":"string","result":[1,"a\n"]})");

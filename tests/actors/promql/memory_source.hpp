@@ -18,24 +18,24 @@ struct memory_sample {
 
 class memory_source : public series_source {
 public:
-  void add(labels all, const std::vector<memory_sample> &samples) {
+  void add(labels all, const std::vector<memory_sample>& samples) {
     sort_labels(all);
-    auto &column = columns_[all];
-    for (const auto &s : samples) {
+    auto& column = columns_[all];
+    for (const auto& s : samples) {
       column.times.push_back(s.time_ms);
       column.values.push_back(s.value);
     }
   }
   void add_metadata(family_metadata m) { metadata_.push_back(std::move(m)); }
 
-  result<void> select(const select_request &request,
-                      const std::function<void(const series_view &)> &each) override {
+  result<void> select(const select_request& request,
+                      const std::function<void(const series_view&)>& each) override {
     ++selects;
     last = request;
     if (before_select)
       before_select();
     std::uint64_t loaded = 0;
-    for (const auto &[all, column] : columns_) {
+    for (const auto& [all, column] : columns_) {
       if (request.cancelled && request.cancelled->load())
         return fail(errc::cancelled, "cancelled");
       if (!matching(request, all))
@@ -50,25 +50,25 @@ public:
     }
     return ok();
   }
-  result<void> series(const select_request &request,
-                      const std::function<void(const labels &)> &each) override {
-    for (const auto &[all, column] : columns_)
+  result<void> series(const select_request& request,
+                      const std::function<void(const labels&)>& each) override {
+    for (const auto& [all, column] : columns_)
       if (const auto [begin, end] = range_of(request, column); begin != end && matching(request, all))
         each(all);
     return ok();
   }
-  result<std::vector<std::string>> label_names(const select_request &request) override {
+  result<std::vector<std::string>> label_names(const select_request& request) override {
     std::set<std::string> names;
-    BOOST_OUTCOME_TRYV(series(request, [&](const labels &all) {
-      for (const auto &l : all)
+    BOOST_OUTCOME_TRYV(series(request, [&](const labels& all) {
+      for (const auto& l : all)
         names.insert(l.name);
     }));
     return std::vector<std::string>{names.begin(), names.end()};
   }
   result<std::vector<std::string>> label_values(std::string_view name,
-                                                const select_request &request) override {
+                                                const select_request& request) override {
     std::set<std::string> values;
-    BOOST_OUTCOME_TRYV(series(request, [&](const labels &all) {
+    BOOST_OUTCOME_TRYV(series(request, [&](const labels& all) {
       if (const auto v = value_of(all, name); !v.empty())
         values.emplace(v);
     }));
@@ -86,11 +86,11 @@ private:
     std::vector<double> values;
   };
 
-  static bool matching(const select_request &request, const labels &all) {
+  static bool matching(const select_request& request, const labels& all) {
     return std::all_of(request.matchers.begin(), request.matchers.end(),
-                       [&](const matcher &m) { return m.matches(value_of(all, m.name())); });
+                       [&](const matcher& m) { return m.matches(value_of(all, m.name())); });
   }
-  static std::pair<std::size_t, std::size_t> range_of(const select_request &request, const column &c) {
+  static std::pair<std::size_t, std::size_t> range_of(const select_request& request, const column& c) {
     const auto begin = std::lower_bound(c.times.begin(), c.times.end(), request.from_ms);
     const auto end = std::upper_bound(begin, c.times.end(), request.to_ms);
     return {static_cast<std::size_t>(begin - c.times.begin()),

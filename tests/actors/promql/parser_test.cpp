@@ -20,10 +20,10 @@ expression_ptr good(std::string_view query) {
   return std::move(parsed.value());
 }
 
-const vector_selector &selector_of(const expression &e) {
-  if (const auto *m = std::get_if<matrix_selector>(&e.node))
+const vector_selector& selector_of(const expression& e) {
+  if (const auto* m = std::get_if<matrix_selector>(&e.node))
     return m->selector;
-  if (const auto *p = std::get_if<paren_expression>(&e.node))
+  if (const auto* p = std::get_if<paren_expression>(&e.node))
     return selector_of(*p->inner);
   return std::get<vector_selector>(e.node);
 }
@@ -88,7 +88,7 @@ TEST_CASE("what Prometheus 2.42 refuses is refused in its words and at its place
       {"bool", "1:1: parse error: unexpected <bool>"},
       {"nan{}", "1:4: parse error: unexpected \"{\""},
   };
-  for (const auto &[query, message] : table) {
+  for (const auto& [query, message] : table) {
     INFO(query);
     CHECK(error_of(query) == message);
   }
@@ -106,7 +106,7 @@ TEST_CASE("what this version does not evaluate is named with its place") {
       {"up[5m:1m]", "1:3: parse error: a subquery is not supported"},
       {"up @ 1", "1:4: parse error: the modifier \"@\" is not supported"},
   };
-  for (const auto &[query, message] : table) {
+  for (const auto& [query, message] : table) {
     INFO(query);
     CHECK_THAT(error_of(query), Catch::Matchers::StartsWith(message));
   }
@@ -121,7 +121,7 @@ TEST_CASE("selectors keep name, matchers, offset, range and place") {
   const auto full = good(text);
   CHECK(full->at.begin == 2);
   CHECK(full->at.end == text.find(" # end"));
-  const auto &selector = selector_of(*full);
+  const auto& selector = selector_of(*full);
   CHECK(selector.offset_ms == -300'000);
   CHECK(std::get<matrix_selector>(full->node).range_ms == 5'400'000);
   REQUIRE(selector.matchers.size() == 5);
@@ -138,7 +138,7 @@ TEST_CASE("selectors keep name, matchers, offset, range and place") {
   CHECK(type_of(*good("((up))")) == value_type::vector);
   CHECK(type_of(*good("up[5m]")) == value_type::matrix);
   CHECK(selector_of(*good("{__name__=\"up\"}")).name.empty());
-  for (const auto *word : {"sum", "offset", "by", "and", ":a", "start"})
+  for (const auto* word : {"sum", "offset", "by", "and", ":a", "start"})
     CHECK(selector_of(*good(word)).name == word);
 }
 
@@ -174,7 +174,7 @@ TEST_CASE("durations as Prometheus reads them") {
   const auto ms = [](std::string_view text) { return parse_duration_ms(text).value(); };
   CHECK(ms("0") == 0);
   CHECK(ms("1y2w3d4h5m6s7ms") == ((365LL + 14 + 3) * 86'400 + 4 * 3'600 + 5 * 60 + 6) * 1'000 + 7);
-  for (const auto *bad :
+  for (const auto* bad :
        {"", "1", "s", "1h1h", "1s1m", "-1s", "1.5h", "1 s", "99999999999999999999s", "300y"})
     CHECK_FALSE(parse_duration_ms(bad));
 }

@@ -7,7 +7,7 @@ using skerry::cloud::test::test_cloud;
 
 namespace {
 
-json data_of(const http::test::reply &got) {
+json data_of(const http::test::reply& got) {
   INFO(got.body);
   REQUIRE(got.status == 200);
   auto parsed = json::parse(got.body);
@@ -77,7 +77,7 @@ TEST_CASE("invites only through the operator's socket, tokens only once") {
   const auto list = cloud.ask("/api/v1/admin/invites", "GET", "", true);
   CHECK(data_of(list).size() == 5);
   CHECK(list.body.find("secret") == std::string::npos);
-  for (const auto *wrong :
+  for (const auto* wrong :
        {"", "site=", "site=a/b", "site=a&ttl=0", "site=a&ttl=x", "site=a&ttl=2y", "site=a&count=0",
         "site=a&count=1001", "site=a&count=x", "site=a&edge=1", "site=a&count=2&edge=00c0ffee00c0ffee"}) {
     INFO(wrong);

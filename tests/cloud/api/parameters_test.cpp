@@ -22,13 +22,13 @@ TEST_CASE("times are Unix seconds or RFC 3339") {
       {"1969-12-31T23:59:59Z", -1'000},
       {"2000-02-29T00:00:00Z", 951'782'400'000},
   };
-  for (const auto &[text, ms] : table) {
+  for (const auto& [text, ms] : table) {
     INFO(text);
     const auto parsed = parse_time_ms(text);
     REQUIRE(parsed);
     CHECK(parsed.value() == ms);
   }
-  for (const auto *bad : {"", "x", "1x", "NaN", "2015-07-01", "2015-07-01T20:10:30", "2015-13-01T20:10:30Z",
+  for (const auto* bad : {"", "x", "1x", "NaN", "2015-07-01", "2015-07-01T20:10:30", "2015-13-01T20:10:30Z",
                           "2015-02-29T00:00:00Z", "2015-07-01T24:00:00Z", "2015-07-01T20:10:30.Z",
                           "2015-07-01T20:10:30+0200", "2015-07-01 20:10:30Z"}) {
     INFO(bad);
@@ -49,9 +49,9 @@ TEST_CASE("durations are seconds or Prometheus'") {
 }
 
 TEST_CASE("site names") {
-  for (const auto *good : {"a", "Harbour-1", "9.x_y"})
+  for (const auto* good : {"a", "Harbour-1", "9.x_y"})
     CHECK(is_site_name(good));
-  for (const auto &bad : {std::string{}, std::string{".."}, std::string{"-a"}, std::string{"a/b"},
+  for (const auto& bad : {std::string{}, std::string{".."}, std::string{"-a"}, std::string{"a/b"},
                           std::string{"a b"}, std::string{"é"}, std::string(129, 'a')})
     CHECK_FALSE(is_site_name(bad));
 }

@@ -102,7 +102,7 @@ TEST_CASE("answers are Prometheus' byte for byte") {
       {"metadata?metric=nope", 200, R"({"status":"success","data":{}})"},
       {"metadata?limit=x", 400, bad("limit must be a number")},
   };
-  for (const auto &r : table) {
+  for (const auto& r : table) {
     INFO(r.target);
     const auto got = cloud.ask("/api/v1/" + r.target);
     CHECK(got.status == r.status);

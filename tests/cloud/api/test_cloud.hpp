@@ -43,7 +43,7 @@ public:
     ++reloads;
     return ok();
   }
-  result<invite> make_invite(const invite_request &request) override {
+  result<invite> make_invite(const invite_request& request) override {
     const std::lock_guard lock{mutex};
     if (made.size() >= invites_max)
       return fail(errc::exhausted, "too many open invites");
@@ -58,7 +58,7 @@ public:
   }
   result<void> revoke(edge_id edge) override {
     const std::lock_guard lock{mutex};
-    for (auto &s : all_sites)
+    for (auto& s : all_sites)
       if (s.edge == edge) {
         s.state = link_state::revoked;
         return ok();
@@ -87,9 +87,9 @@ public:
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
   }
-  temporary_directory(const temporary_directory &) = delete;
-  temporary_directory &operator=(const temporary_directory &) = delete;
-  [[nodiscard]] const std::filesystem::path &path() const { return path_; }
+  temporary_directory(const temporary_directory&) = delete;
+  temporary_directory& operator=(const temporary_directory&) = delete;
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
 private:
   std::filesystem::path path_;
@@ -134,7 +134,7 @@ public:
     context.queries = &pool;
     context.node = &node;
     context.clock = &clock;
-    context.metrics = [](const http::request &, http::responder_ptr to) {
+    context.metrics = [](const http::request&, http::responder_ptr to) {
       to->answer({200, "text/plain", "skerry_up 1\n", {}});
     };
     context.build = {"0.1.0", "abc"};

@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 namespace {
 
 // Spins until the flag goes up, as a long query does; false after ten seconds.
-bool wait_cancelled(const query_ticket &ticket) {
+bool wait_cancelled(const query_ticket& ticket) {
   const auto give_up = std::chrono::steady_clock::now() + 10s;
   while (!ticket.cancelled().load())
     if (std::chrono::steady_clock::now() > give_up)
@@ -23,10 +23,10 @@ bool wait_cancelled(const query_ticket &ticket) {
   return true;
 }
 
-double metric(prometheus::Registry &registry, const std::string &name, const std::string &label = {}) {
-  for (const auto &family : registry.Collect())
+double metric(prometheus::Registry& registry, const std::string& name, const std::string& label = {}) {
+  for (const auto& family : registry.Collect())
     if (family.name == name)
-      for (const auto &m : family.metric)
+      for (const auto& m : family.metric)
         if (label.empty() || (!m.label.empty() && m.label[0].value == label))
           return m.counter.value + m.gauge.value;
   return -1;
@@ -38,7 +38,7 @@ TEST_CASE("a query runs on another thread and ends") {
   prometheus::Registry registry;
   query_pool pool{{}, registry};
   std::promise<std::thread::id> ran;
-  REQUIRE(pool.submit([&](const query_ticket &t) {
+  REQUIRE(pool.submit([&](const query_ticket& t) {
     CHECK_FALSE(t.cancelled().load());
     ran.set_value(std::this_thread::get_id());
   }));
@@ -53,12 +53,12 @@ TEST_CASE("what is over its time is cancelled, whether it runs or waits") {
   std::promise<stop_reason> first;
   std::promise<stop_reason> second;
   REQUIRE(pool.submit(
-      [&](const query_ticket &t) {
+      [&](const query_ticket& t) {
         const bool stopped = wait_cancelled(t);
         first.set_value(stopped ? t.reason() : stop_reason::none);
       },
       50ms));
-  REQUIRE(pool.submit([&](const query_ticket &t) { second.set_value(t.reason()); }, 1ms));
+  REQUIRE(pool.submit([&](const query_ticket& t) { second.set_value(t.reason()); }, 1ms));
   CHECK(first.get_future().get() == stop_reason::timeout);
   CHECK(second.get_future().get() == stop_reason::timeout);
   CHECK(metric(registry, "skerry_query_stopped_total", "timeout") == 2);
@@ -73,7 +73,7 @@ TEST_CASE("a query whose client went away is cancelled") {
   std::promise<void> started;
   std::promise<stop_reason> ended;
   REQUIRE(pool.submit(
-      [&](const query_ticket &t) {
+      [&](const query_ticket& t) {
         started.set_value();
         const bool stopped = wait_cancelled(t);
         ended.set_value(stopped ? t.reason() : stop_reason::none);
@@ -94,11 +94,11 @@ TEST_CASE("beyond the queue queries are refused and counted") {
   const auto released = release.get_future().share();
   std::atomic<int> ran{0};
   for (int i = 0; i < 3; ++i)
-    REQUIRE(pool.submit([&, released](const query_ticket &) {
+    REQUIRE(pool.submit([&, released](const query_ticket&) {
       released.wait();
       ++ran;
     }));
-  const auto fourth = pool.submit([&](const query_ticket &) { ++ran; });
+  const auto fourth = pool.submit([&](const query_ticket&) { ++ran; });
   REQUIRE_FALSE(fourth);
   CHECK(fourth.error().code == errc::exhausted);
   CHECK(metric(registry, "skerry_query_refused_total") == 1);
@@ -117,7 +117,7 @@ TEST_CASE("the pool's end cancels what runs and still runs what waits") {
     config.threads = 1;
     query_pool pool{config, registry};
     for (int i = 0; i < 5; ++i)
-      REQUIRE(pool.submit([&](const query_ticket &t) {
+      REQUIRE(pool.submit([&](const query_ticket& t) {
         if (wait_cancelled(t) && t.reason() == stop_reason::shutdown)
           ++stopped;
       }));
@@ -128,8 +128,8 @@ TEST_CASE("the pool's end cancels what runs and still runs what waits") {
 TEST_CASE("an exception in a query stays there") {
   prometheus::Registry registry;
   query_pool pool{{}, registry};
-  REQUIRE(pool.submit([](const query_ticket &) { throw std::runtime_error{"broken"}; }));
+  REQUIRE(pool.submit([](const query_ticket&) { throw std::runtime_error{"broken"}; }));
   std::promise<void> ran;
-  REQUIRE(pool.submit([&](const query_ticket &) { ran.set_value(); }));
+  REQUIRE(pool.submit([&](const query_ticket&) { ran.set_value(); }));
   ran.get_future().get();
 }

@@ -1,0 +1,541 @@
+#include "actors/link/registry.hpp"
+
+#include "actors/link/limits.hpp"
+#include "actors/link/registry_records.hpp"
+#include "actors/link/text.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <atomic>
+#include <charconv>
+#include <map>
+
+namespace skerry::link {
+
+using namespace detail;
+
+namespace {
+
+constexpr std::uint32_t format_version = 1;
+constexpr std::string_view format_key = "format";
+constexpr mode_t file_mode = 0600;
+constexpr std::int64_t purge_interval_s = 3600;
+
+bytes_view view(const curve_key& key) noexcept {
+  return std::as_bytes(std::span{key.bytes});
+}
+std::uint64_t number(edge_id id) noexcept {
+  return static_cast<std::uint64_t>(id);
+}
+std::uint64_t number(invite_id id) noexcept {
+  return static_cast<std::uint64_t>(id);
+}
+
+invite_info::state state_of(const invite_row& row, std::int64_t now_s) noexcept {
+  return row.used                ? invite_info::state::used
+         : row.cancelled_s != 0  ? invite_info::state::cancelled
+         : row.expiry_s <= now_s ? invite_info::state::expired
+                                 : invite_info::state::open;
+}
+
+auto no_such_edge(edge_id edge) {
+  return fail(errc::not_found, fmt::format("registry: there is no edge {}", to_string(edge)));
+}
+
+} // namespace
+
+struct registry::impl {
+  MDB_env* env = nullptr;
+  MDB_dbi meta = 0;
+  MDB_dbi edges = 0;
+  MDB_dbi keys = 0;
+  MDB_dbi invites = 0;
+  std::atomic<std::int64_t> purged_s{0};
+
+  ~impl() {
+    if (env != nullptr)
+      mdb_env_close(env);
+  }
+
+  [[nodiscard]] result<transaction> reading() const { return transaction::begin(env, MDB_RDONLY); }
+  [[nodiscard]] result<transaction> writing() const { return transaction::begin(env, 0); }
+
+  [[nodiscard]] result<void> open(const std::filesystem::path& directory);
+  [[nodiscard]] result<void> purge(transaction& txn, std::int64_t now_s);
+  [[nodiscard]] result<void> revoke_keys(transaction& txn, edge_id edge, std::int64_t now_s);
+  [[nodiscard]] result<void> leave_parent(transaction& txn, edge_row& row);
+  [[nodiscard]] result<admission> admit(const curve_key& key, std::int64_t now_s);
+  void close_invite(const curve_key& key) noexcept;
+};
+
+result<void> registry::impl::open(const std::filesystem::path& directory) {
+  std::error_code code;
+  std::filesystem::create_directory(directory, code);
+  if (code)
+    return fail(errc::io, fmt::format("registry: can't make {}: {}", directory.string(), code.message()));
+  const auto failed = [&](int rc) {
+    auto e = lmdb_error(rc, "open");
+    return fail(e.code, fmt::format("{} ({})", e.message, directory.string()));
+  };
+  int rc = mdb_env_create(&env);
+  if (rc == MDB_SUCCESS)
+    rc = mdb_env_set_mapsize(env, registry_bytes_max);
+  if (rc == MDB_SUCCESS)
+    rc = mdb_env_set_maxdbs(env, 8);
+  if (rc == MDB_SUCCESS)
+    rc = mdb_env_open(env, directory.c_str(), MDB_NOTLS, file_mode);
+  if (rc != MDB_SUCCESS)
+    return failed(rc);
+  int dead = 0;
+  (void)mdb_reader_check(env, &dead);
+  BOOST_OUTCOME_TRY(txn, writing());
+  for (const auto& [name, table] :
+       {std::pair{"meta", &meta}, {"edges", &edges}, {"keys", &keys}, {"invites", &invites}})
+    if (rc = mdb_dbi_open(txn.get(), name, MDB_CREATE, table); rc != MDB_SUCCESS)
+      return failed(rc);
+  BOOST_OUTCOME_TRY(found, txn.find(meta, as_bytes(format_key)));
+  if (!found) {
+    BOOST_OUTCOME_TRYV(
+        txn.put_bytes(meta, as_bytes(format_key), std::as_bytes(std::span{&format_version, 1})));
+  } else if (const auto format = byte_reader{*found}.fixed<std::uint32_t>(); format > format_version) {
+    return fail(
+        errc::unsupported_version,
+        fmt::format("registry: {} has format {} and this build knows {}; run the newer version of Skerry",
+                    directory.string(), format, format_version));
+  }
+  return txn.commit();
+}
+
+// Expired invites are listed for a while, then forgotten together with their one-time keys.
+result<void> registry::impl::purge(transaction& txn, std::int64_t now_s) {
+  std::vector<std::pair<std::uint64_t, curve_key>> old;
+  BOOST_OUTCOME_TRYV(txn.for_each(invites, [&](bytes_view key, bytes_view value) -> result<void> {
+    invite_row row;
+    BOOST_OUTCOME_TRYV(decode(value, row));
+    if (row.expiry_s + invite_kept_s <= now_s)
+      old.emplace_back(from_big_endian(key), row.one_time);
+    return ok();
+  }));
+  for (const auto& [id, one_time] : old) {
+    BOOST_OUTCOME_TRYV(txn.erase(invites, big_endian(id)));
+    BOOST_OUTCOME_TRYV(txn.erase(keys, view(one_time)));
+  }
+  return ok();
+}
+
+result<void> registry::impl::revoke_keys(transaction& txn, edge_id edge, std::int64_t now_s) {
+  std::vector<std::pair<byte_buffer, key_row>> changed;
+  BOOST_OUTCOME_TRYV(txn.for_each(keys, [&](bytes_view key, bytes_view value) -> result<void> {
+    key_row row;
+    BOOST_OUTCOME_TRYV(decode(value, row));
+    if (row.what == key_row::role::edge && row.id == number(edge) && row.revoked_s == 0) {
+      row.revoked_s = now_s;
+      changed.emplace_back(byte_buffer{key.begin(), key.end()}, row);
+    }
+    return ok();
+  }));
+  for (const auto& [key, row] : changed) {
+    BOOST_OUTCOME_TRYV(txn.put(keys, key, row));
+  }
+  return ok();
+}
+
+// The caller writes `row`.
+result<void> registry::impl::leave_parent(transaction& txn, edge_row& row) {
+  if (row.parent == edge_id::none)
+    return ok();
+  edge_row parent;
+  BOOST_OUTCOME_TRY(known, txn.get(edges, big_endian(number(row.parent)), parent));
+  if (known && parent.origins > 0) {
+    --parent.origins;
+    BOOST_OUTCOME_TRYV(txn.put(edges, big_endian(number(row.parent)), parent));
+  }
+  row.parent = edge_id::none;
+  return ok();
+}
+
+result<admission> registry::impl::admit(const curve_key& key, std::int64_t now_s) {
+  const auto refuse = [](const char* why) {
+    return admission{.admitted = false, .user_id = {}, .reason = why};
+  };
+  const auto let_in = [](std::string user) {
+    return admission{.admitted = true, .user_id = std::move(user)};
+  };
+  bool first_time = false;
+  edge_id edge = edge_id::none;
+  {
+    BOOST_OUTCOME_TRY(txn, reading());
+    key_row row;
+    BOOST_OUTCOME_TRY(known, txn.get(keys, view(key), row));
+    if (!known)
+      return refuse("unknown");
+    if (row.what == key_row::role::invite) {
+      invite_row invite;
+      BOOST_OUTCOME_TRY(exists, txn.get(invites, big_endian(row.id), invite));
+      if (!exists)
+        return refuse("unknown");
+      if (invite.cancelled_s != 0 || row.revoked_s != 0)
+        return refuse("cancelled");
+      if (invite.closed)
+        return refuse("used");
+      if (invite.expiry_s <= now_s)
+        return refuse("expired");
+      return let_in(user_id_of(invite_id{row.id}));
+    }
+    edge_row owner;
+    BOOST_OUTCOME_TRY(exists, txn.get(edges, big_endian(row.id), owner));
+    if (!exists)
+      return refuse("unknown");
+    if (row.revoked_s != 0 || owner.revoked_s != 0)
+      return refuse("revoked");
+    edge = edge_id{row.id};
+    first_time = !row.seen;
+  }
+  if (first_time)
+    close_invite(key);
+  return let_in(user_id_of(edge));
+}
+
+// The answer to Join arrived, as the key is in use: nobody needs the one-time key any more. Where this can't
+// be written, the one-time key stays good for the same key until it expires: no reason to keep the edge out.
+void registry::impl::close_invite(const curve_key& key) noexcept {
+  const auto close = [&]() -> result<void> {
+    BOOST_OUTCOME_TRY(txn, writing());
+    key_row row;
+    BOOST_OUTCOME_TRY(known, txn.get(keys, view(key), row));
+    if (!known || row.seen)
+      return ok();
+    row.seen = true;
+    BOOST_OUTCOME_TRYV(txn.put(keys, view(key), row));
+    invite_row invite;
+    BOOST_OUTCOME_TRY(exists, txn.get(invites, big_endian(row.invite), invite));
+    if (exists) {
+      invite.closed = true;
+      BOOST_OUTCOME_TRYV(txn.put(invites, big_endian(row.invite), invite));
+    }
+    return txn.commit();
+  };
+  if (const auto closed = close(); !closed)
+    spdlog::warn("{}", closed.error().message);
+}
+
+registry::registry(std::unique_ptr<impl> with) : impl_(std::move(with)) {}
+registry::~registry() = default;
+
+result<std::unique_ptr<registry>> registry::open(const std::filesystem::path& directory) {
+  auto with = std::make_unique<impl>();
+  BOOST_OUTCOME_TRYV(with->open(directory));
+  return std::unique_ptr<registry>{new registry{std::move(with)}};
+}
+
+result<invite> registry::create_invite(std::string site, std::int64_t ttl_s, std::int64_t now_s,
+                                       random_source& random, edge_id rejoins) {
+  if (ttl_s <= 0 || ttl_s > invite_ttl_max_s)
+    return fail(errc::invalid_argument, fmt::format("an invite can be good for 1 s to {} days, not {} s",
+                                                    invite_ttl_max_s / 86'400, ttl_s));
+  BOOST_OUTCOME_TRY(txn, impl_->writing());
+  if (rejoins != edge_id::none) {
+    edge_row edge;
+    BOOST_OUTCOME_TRY(known, txn.get(impl_->edges, big_endian(number(rejoins)), edge));
+    if (!known)
+      return no_such_edge(rejoins);
+    if (site.empty())
+      site = edge.site;
+    if (site != edge.site)
+      return fail(errc::invalid_argument,
+                  fmt::format("edge {} belongs to site '{}', not to '{}'", to_string(rejoins), edge.site,
+                              clip_text(site, name_bytes_max)));
+  }
+  if (site.empty() || site.size() > name_bytes_max || !is_clean_text(site))
+    return fail(
+        errc::invalid_argument,
+        fmt::format("a site's name has 1 to {} bytes of UTF-8 without control characters", name_bytes_max));
+  BOOST_OUTCOME_TRY(count, txn.count(impl_->invites));
+  if (count >= invites_max || now_s - impl_->purged_s >= purge_interval_s) {
+    BOOST_OUTCOME_TRYV(impl_->purge(txn, now_s));
+    impl_->purged_s = now_s;
+    BOOST_OUTCOME_TRY(left, txn.count(impl_->invites));
+    if (left >= invites_max)
+      return fail(errc::exhausted,
+                  fmt::format("there are {} invites already; wait until some have expired", left));
+  }
+  invite out{invite_id{random.next()}, std::move(site), make_keypair(), now_s + ttl_s};
+  const auto id = big_endian(number(out.id));
+  invite_row row;
+  BOOST_OUTCOME_TRY(taken, txn.get(impl_->invites, id, row));
+  if (taken)
+    return fail(errc::already_exists, "an invite with this id exists; try again");
+  row = {};
+  row.site = out.site;
+  row.rejoins = rejoins;
+  row.one_time = out.one_time.public_key;
+  row.created_s = now_s;
+  row.expiry_s = out.expiry_s;
+  BOOST_OUTCOME_TRYV(txn.put(impl_->invites, id, row));
+  key_row key;
+  key.what = key_row::role::invite;
+  key.id = number(out.id);
+  key.created_s = now_s;
+  BOOST_OUTCOME_TRYV(txn.put(impl_->keys, view(out.one_time.public_key), key));
+  BOOST_OUTCOME_TRYV(txn.commit());
+  return out;
+}
+
+result<void> registry::cancel_invite(invite_id id, std::int64_t now_s) {
+  BOOST_OUTCOME_TRY(txn, impl_->writing());
+  invite_row row;
+  BOOST_OUTCOME_TRY(known, txn.get(impl_->invites, big_endian(number(id)), row));
+  if (!known)
+    return fail(errc::not_found, fmt::format("registry: there is no invite {}", to_string(id)));
+  if (row.cancelled_s == 0) {
+    row.cancelled_s = now_s;
+    BOOST_OUTCOME_TRYV(txn.put(impl_->invites, big_endian(number(id)), row));
+  }
+  return txn.commit();
+}
+
+admission registry::admit(const curve_key& key, std::int64_t now_s) noexcept {
+  auto said = impl_->admit(key, now_s);
+  if (said)
+    return std::move(said).value();
+  spdlog::error("{}", said.error().message);
+  return {.admitted = false, .user_id = {}, .reason = "failed", .retry = true};
+}
+
+result<join_outcome> registry::complete_join(invite_id id, const curve_key& key, std::int64_t now_s,
+                                             random_source& random) {
+  BOOST_OUTCOME_TRY(txn, impl_->writing());
+  invite_row invite;
+  BOOST_OUTCOME_TRY(known, txn.get(impl_->invites, big_endian(number(id)), invite));
+  if (!known)
+    return fail(errc::not_found, fmt::format("invite {} is unknown here; ask for a new one", to_string(id)));
+  if (invite.expiry_s <= now_s)
+    return fail(errc::timeout, fmt::format("invite {} has expired; ask for a new one", to_string(id)));
+  key_row row;
+  BOOST_OUTCOME_TRY(key_known, txn.get(impl_->keys, view(key), row));
+  if (invite.used) {
+    if (invite.joined_key != key)
+      return fail(errc::conflict,
+                  fmt::format("invite {} was used by another key; ask for a new one", to_string(id)));
+    if (!key_known || row.revoked_s != 0)
+      return fail(errc::forbidden,
+                  fmt::format("the key that used invite {} was revoked; ask for a new one", to_string(id)));
+    return join_outcome{invite.joined, invite.site};
+  }
+  if (invite.cancelled_s != 0)
+    return fail(errc::forbidden, fmt::format("invite {} was cancelled; ask for a new one", to_string(id)));
+  if (key_known)
+    return fail(errc::conflict,
+                fmt::format("the key that invite {} is used with is known already; join with a new one",
+                            to_string(id)));
+
+  auto edge = invite.rejoins;
+  edge_row owner;
+  if (edge != edge_id::none) {
+    BOOST_OUTCOME_TRY(exists, txn.get(impl_->edges, big_endian(number(edge)), owner));
+    if (!exists)
+      return no_such_edge(edge);
+    BOOST_OUTCOME_TRYV(impl_->revoke_keys(txn, edge, now_s));
+    BOOST_OUTCOME_TRYV(impl_->leave_parent(txn, owner));
+  } else {
+    BOOST_OUTCOME_TRY(count, txn.count(impl_->edges));
+    if (count >= edges_max)
+      return fail(errc::exhausted, fmt::format("registry: there are {} edges, and no more are taken", count));
+    for (bool taken = true; taken;) {
+      edge = edge_id{random.next()};
+      BOOST_OUTCOME_TRY(found, txn.get(impl_->edges, big_endian(number(edge)), owner));
+      taken = found || edge == edge_id::none;
+    }
+    owner = {};
+    owner.site = invite.site;
+    owner.created_s = now_s;
+  }
+  owner.joined_s = now_s;
+  owner.revoked_s =
+      0; // an invite made for a revoked edge is somebody's decision: revoking cancels those before it
+  BOOST_OUTCOME_TRYV(txn.put(impl_->edges, big_endian(number(edge)), owner));
+  row = {};
+  row.id = number(edge);
+  row.invite = number(id);
+  row.created_s = now_s;
+  BOOST_OUTCOME_TRYV(txn.put(impl_->keys, view(key), row));
+  invite.used = true;
+  invite.joined_key = key;
+  invite.joined = edge;
+  BOOST_OUTCOME_TRYV(txn.put(impl_->invites, big_endian(number(id)), invite));
+  BOOST_OUTCOME_TRYV(txn.commit());
+  return join_outcome{edge, invite.site};
+}
+
+result<void> registry::revoke(edge_id edge, std::int64_t now_s) {
+  BOOST_OUTCOME_TRY(txn, impl_->writing());
+  edge_row row;
+  BOOST_OUTCOME_TRY(known, txn.get(impl_->edges, big_endian(number(edge)), row));
+  if (!known)
+    return no_such_edge(edge);
+  if (row.revoked_s == 0) {
+    row.revoked_s = now_s;
+    BOOST_OUTCOME_TRYV(txn.put(impl_->edges, big_endian(number(edge)), row));
+  }
+  BOOST_OUTCOME_TRYV(impl_->revoke_keys(txn, edge, now_s));
+  std::vector<std::pair<std::uint64_t, invite_row>> open;
+  BOOST_OUTCOME_TRYV(txn.for_each(impl_->invites, [&](bytes_view key, bytes_view value) -> result<void> {
+    invite_row invite;
+    BOOST_OUTCOME_TRYV(decode(value, invite));
+    if ((invite.rejoins == edge || invite.joined == edge) && invite.cancelled_s == 0)
+      open.emplace_back(from_big_endian(key), std::move(invite));
+    return ok();
+  }));
+  for (auto& [id, invite] : open) {
+    invite.cancelled_s = now_s;
+    BOOST_OUTCOME_TRYV(txn.put(impl_->invites, big_endian(id), invite));
+  }
+  return txn.commit();
+}
+
+result<edge_id> registry::revoke(const curve_key& key, std::int64_t now_s) {
+  auto edge = edge_id::none;
+  BOOST_OUTCOME_TRY(txn, impl_->writing());
+  key_row row;
+  BOOST_OUTCOME_TRY(known, txn.get(impl_->keys, view(key), row));
+  if (!known)
+    return fail(errc::not_found, fmt::format("registry: key {} is unknown", to_hex(key)));
+  if (row.what == key_row::role::edge)
+    edge = edge_id{row.id};
+  if (row.revoked_s == 0) {
+    row.revoked_s = now_s;
+    BOOST_OUTCOME_TRYV(txn.put(impl_->keys, view(key), row));
+  }
+  invite_row invite;
+  BOOST_OUTCOME_TRY(exists, txn.get(impl_->invites, big_endian(row.id), invite));
+  if (row.what == key_row::role::invite && exists && invite.cancelled_s == 0) {
+    invite.cancelled_s = now_s;
+    BOOST_OUTCOME_TRYV(txn.put(impl_->invites, big_endian(row.id), invite));
+  }
+  BOOST_OUTCOME_TRYV(txn.commit());
+  return edge;
+}
+
+result<void> registry::register_origin(edge_id parent, edge_id origin, std::int64_t now_s) {
+  if (parent == origin)
+    return ok();
+  if (origin == edge_id::none)
+    return fail(errc::invalid_argument, "registry: an origin needs an id");
+  BOOST_OUTCOME_TRY(txn, impl_->writing());
+  edge_row through;
+  BOOST_OUTCOME_TRY(parent_known, txn.get(impl_->edges, big_endian(number(parent)), through));
+  if (!parent_known)
+    return no_such_edge(parent);
+  if (through.revoked_s != 0 || through.parent != edge_id::none)
+    return fail(errc::forbidden, fmt::format("edge {} is revoked or has no key, and can't speak for others",
+                                             to_string(parent)));
+  edge_row row;
+  BOOST_OUTCOME_TRY(known, txn.get(impl_->edges, big_endian(number(origin)), row));
+  if (known && row.parent == parent)
+    return ok();
+  if (known && row.parent == edge_id::none)
+    return fail(errc::forbidden, fmt::format("edge {} has a key of its own: {} can't speak for it",
+                                             to_string(origin), to_string(parent)));
+  if (known) {
+    edge_row before;
+    BOOST_OUTCOME_TRY(exists, txn.get(impl_->edges, big_endian(number(row.parent)), before));
+    if (exists && before.revoked_s == 0)
+      return fail(errc::conflict, fmt::format("edge {} speaks through {}, not through {}", to_string(origin),
+                                              to_string(row.parent), to_string(parent)));
+    BOOST_OUTCOME_TRYV(impl_->leave_parent(txn, row));
+  } else {
+    BOOST_OUTCOME_TRY(count, txn.count(impl_->edges));
+    if (count >= edges_max)
+      return fail(errc::exhausted, fmt::format("registry: there are {} edges, and no more are taken", count));
+    row.created_s = now_s;
+  }
+  if (through.origins >= origins_of_parent_max)
+    return fail(errc::exhausted, fmt::format("edge {} speaks for {} others, and no more are taken",
+                                             to_string(parent), through.origins));
+  row.site = through.site;
+  row.parent = parent;
+  ++through.origins;
+  BOOST_OUTCOME_TRYV(txn.put(impl_->edges, big_endian(number(origin)), row));
+  BOOST_OUTCOME_TRYV(txn.put(impl_->edges, big_endian(number(parent)), through));
+  return txn.commit();
+}
+
+bool registry::may_speak(edge_id user, edge_id origin) const noexcept {
+  const auto ask = [&]() -> result<bool> {
+    BOOST_OUTCOME_TRY(txn, impl_->reading());
+    edge_row speaker;
+    BOOST_OUTCOME_TRY(known, txn.get(impl_->edges, big_endian(number(user)), speaker));
+    if (!known || speaker.revoked_s != 0 || speaker.parent != edge_id::none)
+      return false;
+    if (user == origin)
+      return true;
+    edge_row row;
+    BOOST_OUTCOME_TRY(exists, txn.get(impl_->edges, big_endian(number(origin)), row));
+    return exists && row.parent == user && row.revoked_s == 0;
+  };
+  const auto answer = ask();
+  if (!answer)
+    spdlog::error("{}", answer.error().message);
+  return answer && answer.value();
+}
+
+result<std::string> registry::site_of(edge_id edge) const {
+  BOOST_OUTCOME_TRY(txn, impl_->reading());
+  edge_row row;
+  BOOST_OUTCOME_TRY(known, txn.get(impl_->edges, big_endian(number(edge)), row));
+  if (!known)
+    return no_such_edge(edge);
+  return row.site;
+}
+
+result<std::vector<edge_info>> registry::list_edges() const {
+  BOOST_OUTCOME_TRY(txn, impl_->reading());
+  std::map<std::uint64_t, edge_info> all;
+  BOOST_OUTCOME_TRYV(txn.for_each(impl_->edges, [&](bytes_view key, bytes_view value) -> result<void> {
+    edge_row row;
+    BOOST_OUTCOME_TRYV(decode(value, row));
+    const auto id = from_big_endian(key);
+    all[id] = {edge_id{id}, row.site, {}, row.created_s, row.joined_s, row.revoked_s, row.parent};
+    return ok();
+  }));
+  BOOST_OUTCOME_TRYV(txn.for_each(impl_->keys, [&](bytes_view key, bytes_view value) -> result<void> {
+    key_row row;
+    BOOST_OUTCOME_TRYV(decode(value, row));
+    const auto owner = all.find(row.id);
+    edge_info::key out{{}, row.created_s, row.revoked_s};
+    if (row.what != key_row::role::edge || owner == all.end() || key.size() != out.public_key.bytes.size())
+      return ok();
+    std::memcpy(out.public_key.bytes.data(), key.data(), key.size());
+    owner->second.keys.push_back(out);
+    return ok();
+  }));
+  std::vector<edge_info> out;
+  out.reserve(all.size());
+  for (auto& [id, info] : all)
+    out.push_back(std::move(info));
+  return out;
+}
+
+result<edge_info> registry::find(edge_id edge) const {
+  BOOST_OUTCOME_TRY(all, list_edges());
+  const auto it = std::find_if(all.begin(), all.end(), [&](const auto& info) { return info.edge == edge; });
+  if (it == all.end())
+    return no_such_edge(edge);
+  return std::move(*it);
+}
+
+result<std::vector<invite_info>> registry::list_invites(std::int64_t now_s) const {
+  BOOST_OUTCOME_TRY(txn, impl_->reading());
+  std::vector<invite_info> out;
+  BOOST_OUTCOME_TRYV(txn.for_each(impl_->invites, [&](bytes_view key, bytes_view value) -> result<void> {
+    invite_row row;
+    BOOST_OUTCOME_TRYV(decode(value, row));
+    out.push_back({invite_id{from_big_endian(key)}, row.site, row.rejoins, row.created_s, row.expiry_s,
+                   state_of(row, now_s), row.joined});
+    return ok();
+  }));
+  return out;
+}
+
+} // namespace skerry::link

@@ -1,0 +1,181 @@
+#include "cloud/operations.hpp"
+
+#include "actors/link/registry.hpp"
+#include "actors/link/token.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include <unistd.h>
+
+namespace skerry::cloud {
+
+namespace {
+
+constexpr std::int64_t second_ns = 1'000'000'000;
+constexpr std::int64_t day_ns = 86'400 * second_ns;
+constexpr std::int64_t rate_window_ns = 5 * second_ns;
+// An edge with nothing to say pings every two minutes: silent for longer, it is not there.
+constexpr std::int64_t silent_after_ns = 300 * second_ns;
+
+std::string completeness_of(const site_status& site, std::int64_t now_ns) {
+  if (site.complete_watermark_ns == 0)
+    return "nothing yet";
+  const auto behind_s = (now_ns - site.complete_watermark_ns) / second_ns;
+  if (site.state != link_state::connected)
+    return fmt::format("unknown since {} s", behind_s);
+  if (site.pending_records > 1000 || behind_s > 120)
+    return fmt::format("complete up to {} s ago", behind_s);
+  return "complete";
+}
+
+} // namespace
+
+operations::operations(operations_settings settings, clock_source& clock, random_source& random)
+  : settings_(std::move(settings)), clock_(clock), random_(random) {}
+
+std::vector<site_status> operations::sites() {
+  const auto now = clock_.wall_ns();
+  std::map<std::string, site_status> totals; // of all hosts of a site
+  for (const auto& host : settings_.hosts->hosts()) {
+    auto& site = totals[host.site];
+    ++site.hosts;
+    site.series += host.series;
+    site.samples_total += host.samples;
+    site.live_watermark_ns = std::max(site.live_watermark_ns, host.live_watermark_ns);
+    const auto complete = host.complete_watermark_ns;
+    site.complete_watermark_ns
+      = site.complete_watermark_ns == 0 ? complete : std::min(site.complete_watermark_ns, complete);
+  }
+  std::map<edge_id, delivery::edge_view> sessions;
+  for (auto& view : settings_.board->edges())
+    sessions[view.edge] = std::move(view);
+  const auto edges = settings_.registry->list_edges();
+  std::vector<site_status> out;
+  if (!edges)
+    return out;
+  const std::lock_guard lock{mutex_};
+  for (const auto& edge : edges.value()) {
+    if (edge.keys.empty())
+      continue; // an origin behind a gateway: its hosts count for the gateway's site
+    site_status site = totals[edge.site];
+    site.site = edge.site;
+    site.edge = edge.edge;
+    for (const auto& key : edge.keys)
+      if (key.revoked_s == 0)
+        site.key_fingerprints.push_back(link::to_hex(key.public_key).substr(0, 16));
+    const auto session = sessions.find(edge.edge);
+    if (session != sessions.end()) {
+      const auto& view = session->second;
+      site.last_heard_ns = view.last_heard_wall_ns;
+      site.pending_records = view.pending_records;
+      const bool silent = now - view.last_heard_wall_ns > silent_after_ns;
+      site.state = view.duplicate                ? link_state::duplicate
+                   : view.connected && !silent   ? link_state::connected
+                                                 : link_state::unreachable;
+      auto& m = meters_[edge.edge];
+      if (m.day != now / day_ns) {
+        m.day = now / day_ns;
+        m.bytes_before_today = m.known ? view.bytes : 0;
+        m.known = true;
+      }
+      site.bytes_on_link_today = view.bytes - std::min(view.bytes, m.bytes_before_today);
+      const auto rate = rates_.find(edge.site);
+      site.samples_per_second = rate == rates_.end() ? 0 : rate->second.samples_per_second;
+    } else {
+      site.state = site.live_watermark_ns != 0 ? link_state::unreachable : link_state::never;
+    }
+    if (edge.revoked_s != 0)
+      site.state = link_state::revoked;
+    site.completeness = completeness_of(site, now);
+    out.push_back(std::move(site));
+  }
+  return out;
+}
+
+void operations::on_tick() {
+  std::map<std::string, std::uint64_t> totals;
+  for (const auto& host : settings_.hosts->hosts())
+    totals[host.site] += host.samples;
+  const auto now = clock_.monotonic_ns();
+  const std::lock_guard lock{mutex_};
+  for (const auto& [site, samples] : totals) {
+    auto& rate = rates_[site];
+    if (rate.at_ns != 0 && now - rate.at_ns < rate_window_ns)
+      continue;
+    if (rate.at_ns != 0)
+      rate.samples_per_second
+        = static_cast<double>(samples - rate.samples) * 1e9 / static_cast<double>(now - rate.at_ns);
+    rate.at_ns = now;
+    rate.samples = samples;
+  }
+}
+
+std::vector<host_status> operations::hosts() {
+  std::vector<host_status> out;
+  for (const auto& host : settings_.hosts->hosts())
+    out.push_back({host.site, host.host, host.series, host.last_sample_ns, host.live_watermark_ns,
+                   host.complete_watermark_ns});
+  return out;
+}
+
+result<void> operations::ready() { return ok(); } // serves queries from the moment that it listens
+
+result<void> operations::reload() { return settings_.reload(); }
+
+std::string operations::token_address() const {
+  const auto with_scheme = [](const std::string& address) {
+    return address.starts_with("tcp://") ? address : "tcp://" + address;
+  };
+  if (!settings_.advertise.empty())
+    return with_scheme(settings_.advertise);
+  std::array<char, 256> name{};
+  if (::gethostname(name.data(), name.size() - 1) != 0)
+    name[0] = '\0';
+  const std::string host = name[0] == '\0' ? "127.0.0.1" : name.data();
+  return fmt::format("tcp://{}{}", host, settings_.link_address.substr(settings_.link_address.rfind(':')));
+}
+
+result<invite> operations::make_invite(const invite_request& request) {
+  const auto now_s = clock_.wall_ns() / second_ns;
+  BOOST_OUTCOME_TRY(made, settings_.registry->create_invite(request.site, request.ttl.count() / second_ns, now_s,
+                                                            random_, request.edge));
+  link::join_token token;
+  token.addresses = {token_address()};
+  token.server_key = settings_.server_key;
+  token.one_time = made.one_time;
+  token.expiry_s = made.expiry_s;
+  token.site = made.site;
+  invite out;
+  out.id = link::to_string(made.id);
+  out.site = made.site;
+  out.token = link::encode_token(token);
+  out.expires_ns = made.expiry_s * second_ns;
+  out.edge = request.edge;
+  return out;
+}
+
+result<std::vector<invite>> operations::invites() {
+  BOOST_OUTCOME_TRY(all, settings_.registry->list_invites(clock_.wall_ns() / second_ns));
+  std::vector<invite> out;
+  for (const auto& info : all) {
+    invite one;
+    one.id = link::to_string(info.id);
+    one.site = info.site;
+    one.expires_ns = info.expiry_s * second_ns;
+    one.used = info.now == link::invite_info::state::used;
+    one.edge = one.used ? info.joined : info.rejoins;
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+result<void> operations::revoke(edge_id edge) {
+  BOOST_OUTCOME_TRYV(settings_.registry->revoke(edge, clock_.wall_ns() / second_ns));
+  settings_.on_revoked(edge);
+  return ok();
+}
+
+} // namespace skerry::cloud

@@ -1,0 +1,273 @@
+#include "edge/node.hpp"
+
+#include "actors/actors.hpp"
+#include "actors/link/keys.hpp"
+#include "actors/link/registry.hpp"
+#include "actors/node/data_directory.hpp"
+#include "actors/node/log.hpp"
+#include "actors/node/metrics.hpp"
+#include "actors/node/version.hpp"
+#include "edge/collect/roster.hpp"
+#include "edge/downlink/downlink.hpp"
+#include "edge/gateway/gateway.hpp"
+#include "edge/identity.hpp"
+#include "edge/status.hpp"
+#include "edge/uplink/uplink.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <atomic>
+#include <optional>
+
+namespace skerry::edge {
+
+namespace {
+
+constexpr std::uint64_t spool_bytes_default_max = std::uint64_t{10} << 30;
+
+// The edge's side of CAF. One worker that blocks when idle: agents share scratch memory, and one is enough for
+// millions of samples a second. The gateway has a thread of its own.
+struct actor_settings : caf::actor_system_config {
+  actor_settings() {
+    add_message_types<caf::id_block::skerry>();
+    set("scheduler.policy", caf::atom("sharing"));
+    set("scheduler.max-threads", std::size_t{1});
+  }
+};
+
+std::uint64_t spool_limit(const edge_config& config) {
+  if (config.spool_bytes_max != 0)
+    return config.spool_bytes_max;
+  std::error_code code;
+  const auto disk = std::filesystem::space(config.data, code);
+  return code ? spool_bytes_default_max : std::min<std::uint64_t>(spool_bytes_default_max, disk.capacity / 5);
+}
+
+// "tcp://*:7491" as bound, with a host that others can reach.
+std::string advertised(const edge_config& config, const std::string& bound) {
+  if (!config.link_advertise.empty())
+    return config.link_advertise.starts_with("tcp://") ? config.link_advertise : "tcp://" + config.link_advertise;
+  return fmt::format("tcp://{}{}", config.host, bound.substr(bound.rfind(':')));
+}
+
+class running_node final : public node {
+public:
+  explicit running_node(edge_config config) : config_(std::move(config)), metrics_(version) {}
+
+  ~running_node() override {
+    spdlog::info("edge: stopping");
+    http_.reset();
+    if (roster_)
+      caf::anon_send(roster_, stop_atom_v);
+    roster_ = nullptr;
+    pages_.reset(); // what is under way is answered with a failure to agents that have stopped
+    downlink_link_.reset();
+    downlink_ready_.store(nullptr);
+    if (downlink_)
+      caf::anon_send(downlink_, stop_atom_v);
+    downlink_ = nullptr;
+    if (uplink_)
+      caf::anon_send(uplink_, stop_atom_v);
+    uplink_ = nullptr;
+    if (gateway_)
+      caf::anon_send(gateway_, stop_atom_v);
+    gateway_ = nullptr;
+    if (actors_)
+      actors_->await_all_actors_done();
+    actors_.reset();
+    spdlog::info("edge: stopped");
+  }
+
+  result<void> open() {
+    BOOST_OUTCOME_TRY(directory, data_directory::open(config_.data, node_kind::edge));
+    directory_.emplace(std::move(directory));
+    BOOST_OUTCOME_TRY(identity, load_identity(config_.data));
+    identity_ = identity;
+    BOOST_OUTCOME_TRY(keys, link::load_keypair(config_.data / "link.key"));
+    keys_ = keys;
+    spool_config settings;
+    settings.directory = config_.data / "spool";
+    settings.edge = identity_.edge;
+    settings.bytes_max = spool_limit(config_);
+    settings.segment_bytes = config_.spool_segment_bytes;
+    settings.reserve_bytes = config_.spool_reserve_bytes;
+    BOOST_OUTCOME_TRY(store, spool::open(settings, system_clock(), system_random(), metrics_.registry()));
+    store_ = std::move(store);
+    const auto& found = store_->report();
+    spdlog::info("edge: {} of site '{}' opened epoch {}, {} records in {} segments wait{}", to_string(identity_.edge),
+                 identity_.site, to_string(store_->epoch()), found.records, found.segments,
+                 found.clean ? "" : "; the last stop was not orderly");
+    return ok();
+  }
+
+  result<void> start_actors() {
+    actor_settings_.emplace();
+    actors_.emplace(*actor_settings_);
+    uplink_config up;
+    up.sender.edge = identity_.edge;
+    up.sender.current = store_->epoch();
+    up.sender.instance = system_random().next_128();
+    up.sender.software = fmt::format("skerry-edge {}", version);
+    up.sender.batch_bytes_max = config_.uplink_batch_bytes_max;
+    up.sender.dead_after = config_.uplink_dead_after;
+    up.sender.ping_interval = config_.uplink_ping_interval;
+    up.store = store_;
+    up.clock = &system_clock();
+    up.random = &system_random();
+    up.metrics = &metrics_.registry();
+    up.message_bytes_max = config_.link_message_bytes_max;
+    up.publish = [board = board_](const uplink_status& now) { board->publish(now); };
+    up.connect = [this](link::client_events events) {
+      link::client_config settings;
+      settings.address = identity_.addresses.front();
+      settings.server_key = identity_.server_key;
+      settings.keys = keys_;
+      settings.message_bytes_max = config_.link_message_bytes_max;
+      return link::start_client(settings, std::move(events), metrics_.registry());
+    };
+    uplink_ = spawn_uplink(*actors_, std::move(up));
+    watch(uplink_, "uplink");
+
+    gateway_config gather;
+    gather.store = store_;
+    gather.clock = &system_clock();
+    gather.metrics = &metrics_.registry();
+    gather.commit_interval = std::chrono::duration_cast<std::chrono::milliseconds>(config_.commit_interval);
+    gather.journal = config_.commit_journal;
+    BOOST_OUTCOME_TRYV(gather.validate());
+    gateway_ = spawn_gateway(*actors_, std::move(gather), uplink_);
+    watch(gateway_, "gateway");
+
+    BOOST_OUTCOME_TRY(pages, fetcher::start(metrics_.registry()));
+    pages_ = std::move(pages);
+    roster_config list;
+    list.gateway = gateway_;
+    list.pages = pages_.get();
+    list.clock = &system_clock();
+    list.metrics = &metrics_.registry();
+    list.seed = static_cast<std::uint64_t>(identity_.edge);
+    roster_ = spawn_roster(*actors_, std::move(list));
+    watch(roster_, "roster");
+    caf::anon_send(roster_, std::make_shared<const edge_config>(config_));
+    return ok();
+  }
+
+  // Edges further out: only where a bind address is configured.
+  result<void> start_downlink() {
+    if (config_.link_bind.empty())
+      return ok();
+    BOOST_OUTCOME_TRY(registry, link::registry::open(config_.data / "registry"));
+    registry_ = std::move(registry);
+    downlink_config down;
+    down.receiver.name = fmt::format("gateway {}", to_string(identity_.edge));
+    const auto epoch = store_->epoch();
+    down.receiver.incarnation = epoch.random; // a gateway restored from a copy starts a new epoch
+    down.store = store_;
+    down.registry = registry_;
+    down.gateway = gateway_;
+    down.clock = &system_clock();
+    down.random = &system_random();
+    down.metrics = &metrics_.registry();
+    down.message_bytes_max = config_.link_message_bytes_max;
+    down.publish = [board = board_](std::vector<delivery::edge_view> edges) { board->publish(std::move(edges)); };
+    down.send = [this](const link::peer_id& to, link::message message) {
+      if (auto* transport = downlink_ready_.load(std::memory_order_acquire))
+        static_cast<void>(transport->try_send(to, link::encode(message)));
+    };
+    downlink_ = spawn_downlink(*actors_, std::move(down));
+    watch(downlink_, "downlink");
+    link::server_config settings;
+    settings.bind = config_.link_bind;
+    settings.keys = keys_;
+    settings.message_bytes_max = config_.link_message_bytes_max;
+    link::server_events events;
+    events.message = [to = downlink_](link::peer_id from, std::string user_id, link::message_parts parts) {
+      caf::anon_send(to, std::make_shared<inbound_message>(
+                           inbound_message{std::move(from), std::move(user_id), std::move(parts)}));
+    };
+    events.admit = [registry = registry_](const link::curve_key& key, const std::string&) {
+      return registry->admit(key, system_clock().wall_ns() / 1'000'000'000);
+    };
+    BOOST_OUTCOME_TRY(transport, link::start_server(settings, std::move(events), metrics_.registry()));
+    downlink_link_ = std::move(transport);
+    downlink_ready_.store(downlink_link_.get(), std::memory_order_release);
+    spdlog::info("edge: edges further out may connect to {}", downlink_link_->address());
+    return ok();
+  }
+
+  result<void> start_http() {
+    status_context context;
+    context.identity = identity_;
+    context.store = store_;
+    context.board = board_;
+    context.reload = config_.reload ? config_.reload : [] {
+      return result<void>{fail(errc::unsupported, "this node runs without a configuration file")};
+    };
+    if (downlink_link_) {
+      context.registry = registry_;
+      context.server_key = keys_.public_key;
+      context.on_revoked = [to = downlink_](edge_id edge) {
+        caf::anon_send(to, revoked_atom_v, static_cast<std::uint64_t>(edge));
+      };
+      context.advertise = advertised(config_, downlink_link_->address());
+    }
+    auto routes = make_status_routes(std::move(context));
+    routes.push_back(metrics_.route());
+    config_.http.unix_socket = (config_.data / "operator.sock").string();
+    BOOST_OUTCOME_TRY(server, http::server::start(config_.http, std::move(routes), metrics_.registry()));
+    http_ = std::move(server);
+    return ok();
+  }
+
+  void reload(const edge_config& config) override {
+    static_cast<void>(set_log_level(config.log_level)); // it was checked when it was read
+    caf::anon_send(roster_, std::make_shared<const edge_config>(config));
+  }
+  std::string http_address() const override { return http_->address(); }
+  bool failed() const noexcept override { return failed_; }
+
+private:
+  template <class Actor>
+  void watch(const Actor& actor, const char* name) {
+    actor->attach_functor([this, name](const caf::error& reason) {
+      if (reason && reason != caf::exit_reason::user_shutdown) {
+        spdlog::critical("edge: the {} has ended: {}", name, actors_->render(reason));
+        failed_ = true;
+      }
+    });
+  }
+
+  edge_config config_;
+  node_metrics metrics_;
+  std::optional<data_directory> directory_;
+  edge_identity identity_;
+  link::curve_keypair keys_;
+  std::shared_ptr<spool> store_;
+  std::shared_ptr<status_board> board_ = std::make_shared<status_board>();
+  std::unique_ptr<fetcher> pages_;
+  std::shared_ptr<link::registry> registry_;
+  std::optional<actor_settings> actor_settings_;
+  std::optional<caf::actor_system> actors_;
+  uplink_actor uplink_;
+  gateway_actor gateway_;
+  roster_actor roster_;
+  listener_actor downlink_;
+  std::unique_ptr<link::server_transport> downlink_link_;
+  std::atomic<link::server_transport*> downlink_ready_ = nullptr;
+  std::unique_ptr<http::server> http_;
+  std::atomic<bool> failed_ = false;
+};
+
+} // namespace
+
+result<std::unique_ptr<node>> node::start(edge_config config) {
+  auto made = std::make_unique<running_node>(std::move(config));
+  BOOST_OUTCOME_TRYV(made->open());
+  BOOST_OUTCOME_TRYV(made->start_actors());
+  BOOST_OUTCOME_TRYV(made->start_downlink());
+  BOOST_OUTCOME_TRYV(made->start_http());
+  return std::unique_ptr<node>{std::move(made)};
+}
+
+} // namespace skerry::edge

@@ -1,0 +1,23 @@
+#pragma once
+
+// A running edge node: owns every part and connects them. Made, started and stopped by main.
+
+#include "edge/config.hpp"
+
+#include <memory>
+
+namespace skerry::edge {
+
+class node {
+public:
+  // Opens the spool, starts collecting and the link. not_found: the data directory has not joined yet.
+  [[nodiscard]] static result<std::unique_ptr<node>> start(edge_config config);
+  virtual ~node() = default; // stops in order: HTTP, roster and agents, downlink, uplink, gateway
+
+  // Takes what can change while running: scrape configuration and log level.
+  virtual void reload(const edge_config& config) = 0;
+  [[nodiscard]] virtual std::string http_address() const = 0;
+  [[nodiscard]] virtual bool failed() const noexcept = 0; // an actor that must live has ended
+};
+
+} // namespace skerry::edge

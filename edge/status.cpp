@@ -1,0 +1,129 @@
+#include "edge/status.hpp"
+
+#include "actors/link/registry.hpp"
+#include "actors/link/token.hpp"
+#include "actors/node/clock.hpp"
+#include "actors/node/config.hpp"
+#include "actors/node/version.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace skerry::edge {
+
+namespace {
+
+constexpr std::chrono::nanoseconds ttl_default = std::chrono::hours{24};
+
+http::response success(nlohmann::json data) {
+  return {200, "application/json", nlohmann::json{{"status", "success"}, {"data", std::move(data)}}.dump(), {}};
+}
+
+http::response failure(unsigned status, std::string_view type, std::string_view message) {
+  return {status, "application/json",
+          nlohmann::json{{"status", "error"}, {"errorType", type}, {"error", message}}.dump(
+            -1, ' ', false, nlohmann::json::error_handler_t::replace),
+          {}};
+}
+
+http::response plain(unsigned status, std::string text) { return {status, "text/plain; charset=utf-8", std::move(text), {}}; }
+
+nlohmann::json status_of(const status_context& context) {
+  const auto link = context.board->uplink();
+  const auto held = context.store->usage();
+  nlohmann::json edges = nlohmann::json::array();
+  for (const auto& edge : context.board->edges())
+    edges.push_back({{"edge", to_string(edge.edge)},
+                     {"connected", edge.connected},
+                     {"pendingRecords", edge.pending_records},
+                     {"software", edge.software}});
+  return {{"version", version},
+          {"edge", to_string(context.identity.edge)},
+          {"site", context.identity.site},
+          {"epoch", to_string(context.store->epoch())},
+          {"link",
+           {{"state", delivery::to_string(link.phase)},
+            {"refusal", link.refusal},
+            {"pendingRecords", link.pending_records},
+            {"inFlightBytes", link.in_flight_bytes},
+            {"bytesSent", link.bytes_sent},
+            {"bytesReceived", link.bytes_received}}},
+          {"spool",
+           {{"records", held.records},
+            {"bytes", held.bytes},
+            {"diskBytes", held.disk_bytes},
+            {"segments", held.segments},
+            {"oldestNs", held.oldest_ns}}},
+          {"edges", std::move(edges)}};
+}
+
+http::response make_invite(const status_context& context, const http::request& request) {
+  auto ttl = ttl_default;
+  if (const auto* text = request.parameter("ttl")) {
+    auto parsed = parse_duration(*text);
+    if (!parsed)
+      return failure(400, "bad_data", parsed.error().message);
+    ttl = parsed.value();
+  }
+  const auto now_s = system_clock().wall_ns() / 1'000'000'000;
+  // Edges further out belong to this gateway's site: the cloud takes the site from the key that speaks.
+  auto made = context.registry->create_invite(context.identity.site, ttl.count() / 1'000'000'000, now_s,
+                                              system_random());
+  if (!made)
+    return failure(422, "execution", made.error().message);
+  const auto& invite = made.value();
+  link::join_token token;
+  token.addresses = {context.advertise};
+  token.server_key = context.server_key;
+  token.one_time = invite.one_time;
+  token.expiry_s = invite.expiry_s;
+  token.site = context.identity.site;
+  return success(nlohmann::json::array({{{"id", link::to_string(invite.id)},
+                                        {"site", invite.site},
+                                        {"expires", token.expiry_s},
+                                        {"edge", nullptr},
+                                        {"used", false},
+                                        {"token", link::encode_token(token)}}}));
+}
+
+http::response revoke(const status_context& context, const http::request& request) {
+  const auto edge = parse_edge_id(request.capture);
+  if (!edge)
+    return failure(400, "bad_data", edge.error().message);
+  if (const auto done = context.registry->revoke(edge.value(), system_clock().wall_ns() / 1'000'000'000); !done)
+    return failure(done.error().code == errc::not_found ? 404 : 500,
+                   done.error().code == errc::not_found ? "not_found" : "internal", done.error().message);
+  context.on_revoked(edge.value());
+  return success({{"edge", to_string(edge.value())}, {"state", "revoked"}});
+}
+
+} // namespace
+
+std::vector<http::route> make_status_routes(status_context settings) {
+  auto context = std::make_shared<const status_context>(std::move(settings));
+  std::vector<http::route> routes;
+  const auto add = [&routes](std::string method, std::string path, auto answer, bool changes_state = false) {
+    routes.push_back({std::move(method), std::move(path),
+                      [answer](const http::request& request, http::responder_ptr to) { to->answer(answer(request)); },
+                      changes_state});
+  };
+  add("GET", "/api/v1/status", [context](const http::request&) { return success(status_of(*context)); });
+  add("GET", "/-/healthy", [](const http::request&) { return plain(200, "skerry-edge is healthy.\n"); });
+  add("GET", "/-/ready", [](const http::request&) { return plain(200, "skerry-edge is ready.\n"); });
+  for (const auto* method : {"POST", "PUT"})
+    add(method, "/-/reload",
+        [context](const http::request&) {
+          const auto done = context->reload();
+          return done ? plain(200, "") : plain(500, fmt::format("failed to reload config: {}\n", done.error().message));
+        },
+        true);
+  if (context->registry) {
+    add("POST", "/api/v1/admin/invites",
+        [context](const http::request& request) { return make_invite(*context, request); }, true);
+    add("POST", "/api/v1/admin/edges/{}/revoke",
+        [context](const http::request& request) { return revoke(*context, request); }, true);
+  }
+  return routes;
+}
+
+} // namespace skerry::edge

@@ -1,0 +1,58 @@
+#pragma once
+
+// What an edge tells of itself over HTTP: /api/v1/status, health, and, where it is a gateway, invites and edges.
+
+#include "actors/http/server.hpp"
+#include "edge/downlink/downlink.hpp"
+#include "edge/identity.hpp"
+#include "edge/spool/spool.hpp"
+#include "edge/uplink/uplink.hpp"
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace skerry::edge {
+
+// Written by actors, read by HTTP handlers; any thread.
+class status_board {
+public:
+  void publish(const uplink_status& now) {
+    const std::lock_guard lock{mutex_};
+    uplink_ = now;
+  }
+  void publish(std::vector<delivery::edge_view> edges) {
+    const std::lock_guard lock{mutex_};
+    edges_ = std::move(edges);
+  }
+  [[nodiscard]] uplink_status uplink() const {
+    const std::lock_guard lock{mutex_};
+    return uplink_;
+  }
+  [[nodiscard]] std::vector<delivery::edge_view> edges() const {
+    const std::lock_guard lock{mutex_};
+    return edges_;
+  }
+
+private:
+  mutable std::mutex mutex_;
+  uplink_status uplink_;
+  std::vector<delivery::edge_view> edges_;
+};
+
+struct status_context {
+  edge_identity identity;
+  std::shared_ptr<const spool> store;
+  std::shared_ptr<status_board> board;
+  std::function<result<void>()> reload;
+  // Of a gateway; null where it is none.
+  std::shared_ptr<link::registry> registry;
+  link::curve_key server_key;
+  std::string advertise; // "tcp://host:port"
+  std::function<void(edge_id)> on_revoked;
+};
+
+[[nodiscard]] std::vector<http::route> make_status_routes(status_context context);
+
+} // namespace skerry::edge
