@@ -279,11 +279,6 @@ void receiver::on_batch(session& from, edge_id user, const link::batch& batch) {
   take_run(from, user, batch.run);
 }
 
-series_set_ptr receiver::find_set(edge_id edge, const set_hash& hash) {
-  const auto it = fresh_sets_.find({edge, hash});
-  return it != fresh_sets_.end() ? it->second : backend_.find_set(edge, hash);
-}
-
 void receiver::take_run(session& from, edge_id user, const run& run) {
   const auto& key = run.header.key;
   const sequence_range range{run.header.first, run.header.last()};
@@ -346,19 +341,23 @@ void receiver::take_run(session& from, edge_id user, const run& run) {
       }
       bool lost = false;
       for (const auto& section : sections.sections) {
-        const auto name = std::pair{key.edge, section.set};
-        const auto fresh = fresh_sets_.find(name);
-        const auto set = fresh != fresh_sets_.end() ? fresh->second : backend_.find_set(key.edge, section.set);
-        if (fresh != fresh_sets_.end() && !set) {
+        std::optional<std::size_t> series;
+        if (const auto fresh = fresh_sets_.find({key.edge, section.set}); fresh == fresh_sets_.end()) {
+          series = backend_.series_in_set(key.edge, section.set);
+        } else if (!fresh->second) {
           lost = true;
-        } else if (!set) {
+          continue;
+        } else {
+          series = fresh->second->members.size();
+          if (std::find(job.sets.begin(), job.sets.end(), fresh->second) == job.sets.end())
+            job.sets.push_back(fresh->second);
+        }
+        if (!series) {
           if (std::find(lacking.begin(), lacking.end(), section.set) == lacking.end())
             lacking.push_back(section.set);
-        } else if (set->members.size() != section.series_count) {
+        } else if (*series != section.series_count) {
           protocol_error("a frame names a series set with another number of series");
           return;
-        } else if (std::find(job.sets.begin(), job.sets.end(), set) == job.sets.end()) {
-          job.sets.push_back(set);
         }
       }
       if (lost) {

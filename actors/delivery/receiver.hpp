@@ -31,7 +31,7 @@ struct delivery_job {
   run from;                         // the run that they came in; `records` are views into its bytes
   range_set ranges;                 // what this job makes held, once stored
   std::vector<record_view> records; // in ascending sequence
-  std::vector<series_set_ptr> sets; // that the frames among them name
+  std::vector<series_set_ptr> sets; // that the frames among them name and that may not be stored yet
 };
 
 class receiver_backend {
@@ -42,7 +42,8 @@ public:
   [[nodiscard]] virtual bool may_speak(edge_id user, edge_id origin) = 0;
   // False: the origin belongs to another key.
   [[nodiscard]] virtual bool register_origin(edge_id user, edge_id origin) = 0;
-  [[nodiscard]] virtual series_set_ptr find_set(edge_id edge, const set_hash& hash) = 0; // null: unknown
+  // How many series a set has that is stored here already; nullopt: unknown.
+  [[nodiscard]] virtual std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) = 0;
   // Asynchronous: ends in receiver::on_stored. The backend keeps `ranges` with the records.
   virtual void store(delivery_job job) = 0;
   // What the whole stream holds now, to be made durable before on_held_durable(ticket) is called.
@@ -156,7 +157,6 @@ private:
   void store_loss(edge_id user, const std::string& site, const stream_key& key, const range_set& ranges,
                   loss_cause cause, std::string_view host, std::int64_t time_ns);
   [[nodiscard]] range_set not_here(const stream_key& key, sequence_range range) const;
-  [[nodiscard]] series_set_ptr find_set(edge_id edge, const set_hash& hash);
   void refuse(const link::peer_id& to, std::uint64_t session, link::bye_reason reason, std::string message);
   void acknowledge(const job_state& done);
 

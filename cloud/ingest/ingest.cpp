@@ -130,7 +130,9 @@ struct ingest_state : delivery::receiver_backend {
                    done.error().message);
     return done.has_value();
   }
-  series_set_ptr find_set(edge_id edge, const set_hash& hash) override { return config.store->find_set(edge, hash); }
+  std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) override {
+    return config.store->series_in_set(edge, hash);
+  }
   void send(const link::peer_id& to, link::message message) override { config.send(to, std::move(message)); }
 
   void store(delivery::delivery_job job) override {

@@ -84,6 +84,21 @@ series_set_ptr embedded_engine::find_set(edge_id edge, const set_hash& hash) {
   return find_stored_set({edge, hash});
 }
 
+std::optional<std::size_t> embedded_engine::series_in_set(edge_id edge, const set_hash& hash) {
+  // Nearly always in the log that is being written.
+  const auto all = logs();
+  for (auto log = all.rbegin(); log != all.rend(); ++log) {
+    const auto count = (*log)->with_index([&](const log_index& index) {
+      const auto it = index.sets.find({edge, hash});
+      return it == index.sets.end() ? std::size_t{0} : std::size_t{it->second.compact->count()};
+    });
+    if (count != 0)
+      return count;
+  }
+  const auto set = find_stored_set({edge, hash});
+  return set ? std::optional{set->members.size()} : std::nullopt;
+}
+
 series_set_ptr embedded_engine::find_stored_set(const set_key& key) {
   if (auto cached = sets_.find(key))
     return cached;

@@ -42,6 +42,7 @@ public:
   result<void> scan_state(std::string_view prefix,
                           const std::function<void(std::string_view, std::string_view)>& each) override;
   series_set_ptr find_set(edge_id edge, const set_hash& hash) override;
+  std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) override;
   result<void> ledger(std::int64_t from_ns, std::int64_t to_ns,
                       const std::function<void(const ledger_entry&)>& each) override;
   result<void> log_identities(

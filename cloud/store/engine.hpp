@@ -42,7 +42,7 @@ struct append_request {
   range_set ranges;                  // of the run that these came from; stored with them
   std::vector<record_view> records;  // every kind; views into `owner`
   std::shared_ptr<const void> owner; // keeps the bytes
-  std::vector<series_set_ptr> sets;  // those that the frames name, all of them
+  std::vector<series_set_ptr> sets;  // of those that the frames name, the ones that the engine may not have yet
   std::vector<state_update> state;
 };
 
@@ -80,6 +80,8 @@ public:
              const std::function<void(std::string_view key, std::string_view value)>& each) = 0;
   // A set that this edge has given and that the store still holds; null when unknown: ask the edge.
   virtual series_set_ptr find_set(edge_id edge, const set_hash& hash) = 0;
+  // How many series it has; nullopt when unknown. Cheap: asked for every frame.
+  virtual std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) = 0;
   virtual result<void> ledger(std::int64_t from_ns, std::int64_t to_ns,
                               const std::function<void(const ledger_entry&)>& each) = 0;
   // Every record identity in the write-ahead log and how often it stands there, before anything is merged.

@@ -5,6 +5,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <map>
 #include <optional>
 
 namespace skerry::edge {
@@ -12,6 +13,7 @@ namespace skerry::edge {
 namespace {
 
 constexpr std::chrono::seconds tick_interval{1};
+constexpr std::size_t sets_cached_max = 256; // a decoded set takes up to 100 KB
 
 } // namespace
 
@@ -21,6 +23,19 @@ struct downlink_state : delivery::receiver_backend {
   std::optional<delivery::receiver> receiver;
   std::optional<delivery::reception> reception;
   std::optional<delivery::reception_metrics> metrics;
+  // Decoded sets of the spool, asked for with every frame. Cleared when full.
+  std::map<std::pair<edge_id, set_hash>, series_set_ptr> sets;
+
+  series_set_ptr stored_set(edge_id edge, const set_hash& hash) {
+    if (const auto it = sets.find({edge, hash}); it != sets.end())
+      return it->second;
+    auto found = config.store->find_set(edge, hash);
+    if (!found || !found.value())
+      return nullptr;
+    if (sets.size() >= sets_cached_max)
+      sets.clear();
+    return sets[{edge, hash}] = *found.value();
+  }
 
   void init(listener_actor::pointer owner, downlink_config c) {
     self = owner;
@@ -46,9 +61,9 @@ struct downlink_state : delivery::receiver_backend {
   bool register_origin(edge_id user, edge_id origin) override {
     return config.registry->may_speak(user, origin) || config.registry->register_origin(user, origin, config.clock->wall_ns() / 1'000'000'000).has_value();
   }
-  series_set_ptr find_set(edge_id edge, const set_hash& hash) override {
-    auto found = config.store->find_set(edge, hash);
-    return found ? found.value().value_or(nullptr) : nullptr;
+  std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) override {
+    const auto set = stored_set(edge, hash);
+    return set ? std::optional{set->members.size()} : std::nullopt;
   }
   void store(delivery::delivery_job job) override {
     self->send(config.gateway, std::make_shared<delivery::delivery_job>(std::move(job)));

@@ -112,9 +112,9 @@ public:
     origins.insert(origin);
     return true;
   }
-  series_set_ptr find_set(edge_id edge, const set_hash& hash) override {
+  std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) override {
     const auto it = durable_sets.find({edge, hash});
-    return it == durable_sets.end() ? nullptr : it->second;
+    return it == durable_sets.end() ? std::nullopt : std::optional{it->second->members.size()};
   }
   void store(delivery_job job) override { queue.emplace_back(std::move(job)); }
   void keep_held(std::uint64_t ticket, const stream_key& key, const range_set& held) override {
