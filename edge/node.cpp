@@ -134,6 +134,8 @@ public:
     gather.clock = &system_clock();
     gather.metrics = &metrics_.registry();
     gather.commit_interval = std::chrono::duration_cast<std::chrono::milliseconds>(config_.commit_interval);
+    gather.inbox = std::make_shared<gateway_inbox>(gather.commit_interval);
+    const auto inbox = gather.inbox;
     gather.journal = config_.commit_journal;
     BOOST_OUTCOME_TRYV(gather.validate());
     gateway_ = spawn_gateway(*actors_, std::move(gather), uplink_);
@@ -143,6 +145,7 @@ public:
     pages_ = std::move(pages);
     roster_config list;
     list.gateway = gateway_;
+    list.inbox = inbox;
     list.pages = pages_.get();
     list.clock = &system_clock();
     list.metrics = &metrics_.registry();

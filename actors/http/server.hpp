@@ -57,6 +57,7 @@ public:
   [[nodiscard]] virtual bool client_gone() const noexcept = 0;
 };
 using responder_ptr = std::shared_ptr<responder>;
+// The request is the server's, and there only during the call: copy what an answer from elsewhere needs.
 using handler = std::function<void(const request&, responder_ptr)>;
 
 struct route {

@@ -83,8 +83,7 @@ private:
 
 } // namespace
 
-// --- shared state
-// ----------------------------------------------------------------------------------------------
+// --- shared state ---
 
 shared_state::shared_state(server_config with, std::vector<route> routes_, prometheus::Registry& registry)
     : config(std::move(with)),
@@ -123,8 +122,7 @@ void shared_state::stop() {
     one->close_soon();
 }
 
-// --- session
-// ---------------------------------------------------------------------------------------------------
+// --- session ---
 
 session::session(std::shared_ptr<shared_state> shared, stream_socket socket)
     : shared_(std::move(shared)),
@@ -160,8 +158,7 @@ void session::turn_away(std::string_view message) {
   (void)::recv(fd, discarded_.data(), discarded_.size(), MSG_DONTWAIT);
 }
 
-// --- timer
-// -----------------------------------------------------------------------------------------------------
+// --- timer ---
 
 void session::start_timer(waiting what, std::chrono::milliseconds limit) {
   waiting_ = what;
@@ -193,8 +190,7 @@ void session::on_timeout() {
   start_timer(waiting::writing, linger_time); // should nothing have been under way
 }
 
-// --- reading
-// ---------------------------------------------------------------------------------------------------
+// --- reading ---
 
 void session::wait_for_request() {
   if (closed_)
@@ -333,8 +329,7 @@ void session::on_body(error_code ec) {
   run_handler();
 }
 
-// --- answering
-// -------------------------------------------------------------------------------------------------
+// --- answering ---
 
 void session::run_handler() {
   request_number_ = ++requests_;

@@ -162,6 +162,15 @@ struct value_writer {
   }
 };
 
+template <class Alternative>
+void append_result(std::string& out, value_type type, const Alternative& of) {
+  out += R"({"resultType":")";
+  out += to_string(type);
+  out += R"(","result":)";
+  value_writer{out}(of);
+  out += '}';
+}
+
 } // namespace
 
 void append_number(std::string& out, double value) {
@@ -259,11 +268,9 @@ void append_labels(std::string& out, const labels& all) {
 }
 
 void append_value(std::string& out, const value& v) {
-  out += R"({"resultType":")";
-  out += to_string(type_of(v));
-  out += R"(","result":)";
-  std::visit(value_writer{out}, v);
-  out += '}';
+  std::visit([&](const auto& alternative) { append_result(out, type_of(v), alternative); }, v);
 }
+
+void append_value(std::string& out, const matrix_value& v) { append_result(out, value_type::matrix, v); }
 
 } // namespace skerry::promql

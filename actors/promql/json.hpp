@@ -24,5 +24,6 @@ void append_string(std::string& out, std::string_view text);
 void append_labels(std::string& out, const labels& all); // {"__name__":"up",…}
 // {"resultType":…,"result":…}
 void append_value(std::string& out, const value& v);
+void append_value(std::string& out, const matrix_value& v);
 
 } // namespace skerry::promql

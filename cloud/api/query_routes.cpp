@@ -95,10 +95,11 @@ result<range_query> read_range(const http::request& request, const api_context& 
   return range_query{std::move(tree), {start_ms, end_ms, step_ms}, timeout, options};
 }
 
-http::response answer(const result<promql::value>& outcome, const query_ticket& ticket) {
+template <class Value>
+http::response answer(const result<Value>& outcome, const query_ticket& ticket) {
   // Over its time is over its time, also when the answer came just after.
   if (ticket.cancelled().load())
-    return query_failure(outcome ? error{errc::cancelled, {}} : outcome.error(), ticket);
+    return query_failure({errc::cancelled, {}}, ticket);
   if (!outcome)
     return query_failure(outcome.error(), ticket);
   auto body = begin_success();
@@ -128,10 +129,7 @@ void range(const context_ptr& context, const http::request& request, http::respo
               [context, q = std::move(query.value())](const query_ticket& ticket) {
                 auto options = q.options;
                 options.cancelled = &ticket.cancelled();
-                auto outcome = promql::evaluate_range(*q.tree, *context->source, q.range, options);
-                if (!outcome)
-                  return answer(std::move(outcome.error()), ticket);
-                return answer(promql::value{std::move(outcome.value())}, ticket);
+                return answer(promql::evaluate_range(*q.tree, *context->source, q.range, options), ticket);
               });
 }
 

@@ -114,6 +114,7 @@ private:
   std::deque<queued> queue_;
   std::size_t queue_bytes_ = 0;
   bool stop_writing_ = false;
+  bool gathering_ = false; // the writer waits for more of a group
 
   std::map<shard_id, std::uint64_t> fences_; // writer's
   std::thread writer_;

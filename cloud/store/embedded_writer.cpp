@@ -45,6 +45,7 @@ void embedded_engine::put_state(std::vector<state_update> updates, callback done
 
 void embedded_engine::enqueue(queued item, bool bounded) {
   result<void> refused = ok();
+  bool wake = true;
   {
     const std::lock_guard lock{queue_mutex_};
     if (stop_writing_)
@@ -58,6 +59,8 @@ void embedded_engine::enqueue(queued item, bool bounded) {
     else {
       queue_bytes_ += item.bytes;
       queue_.push_back(std::move(item));
+      // While a group gathers, the writer looks by itself: a wake-up for each request costs more than the request.
+      wake = !gathering_ || queue_bytes_ >= group_bytes_max;
     }
   }
   if (!refused) {
@@ -65,7 +68,8 @@ void embedded_engine::enqueue(queued item, bool bounded) {
     finish(item.done, refused);
     return;
   }
-  queue_changed_.notify_one();
+  if (wake)
+    queue_changed_.notify_one();
 }
 
 std::uint64_t embedded_engine::total_log_bytes() const {
@@ -93,8 +97,14 @@ void embedded_engine::write_loop() {
       queue_changed_.wait_for(lock, idle_check, [&] { return stop_writing_ || !queue_.empty(); });
       if (queue_.empty() && stop_writing_)
         return;
+      if (!queue_.empty() && !stop_writing_ && queue_bytes_ < group_bytes_max) {
+        gathering_ = true;
+        queue_changed_.wait_for(lock, config_.commit_gather,
+                                [&] { return stop_writing_ || queue_bytes_ >= group_bytes_max; });
+        gathering_ = false;
+      }
       const bool full = total_log_bytes() >= config_.log_bytes_max;
-      if (full && !queue_.front().rotate && !queue_.empty()) {
+      if (full && !queue_.empty() && !queue_.front().rotate) {
         if (!told_full)
           spdlog::warn("store: the write-ahead log has reached {} bytes; appends wait until some is sealed",
                        config_.log_bytes_max);

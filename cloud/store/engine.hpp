@@ -98,6 +98,7 @@ struct embedded_config {
   std::chrono::nanoseconds log_age_max = std::chrono::hours{1}; // a quiet log is sealed too
   std::chrono::nanoseconds partition_span = std::chrono::hours{24};
   std::size_t partitions_open_max = 32;
+  std::chrono::nanoseconds commit_gather = std::chrono::milliseconds{4}; // a commit waits this long for more to join it
   std::size_t queue_requests_max = 65'536;
   std::uint64_t queue_bytes_max = 256 << 20;
 

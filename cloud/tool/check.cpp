@@ -26,11 +26,10 @@ constexpr std::size_t configuration_bytes_max = 16 << 20;
 constexpr int exec_failed = 127; // what posix_spawn's child ends with when there is nothing to run
 
 // Keys that only one of the two nodes has.
-constexpr std::array<std::string_view, 10> edge_keys{"scrape_configs", "spool", "uplink",  "collect",
-                                                     "collectors",     "host",  "gateway", "agent",
-                                                     "site",           "scrape"};
-constexpr std::array<std::string_view, 9> cloud_keys{"store",     "retention", "ingest", "query", "wal",
-                                                     "partition", "storage",   "api",    "fleet"};
+constexpr std::array<std::string_view, 7> edge_keys{
+    "collect", "spool", "uplink", "host", "scrape_configs", "global", "scrape_config_files"};
+constexpr std::array<std::string_view, 6> cloud_keys{"retention", "name",  "ingest",
+                                                     "delivery",  "store", "query"};
 
 std::string_view top_level_key(std::string_view line) {
   if (line.empty() || line.front() == ' ' || line.front() == '#' || line.front() == '-')

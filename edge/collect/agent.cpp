@@ -68,7 +68,7 @@ struct agent_state {
       }
     }
     if (!from.records.empty())
-      caf::anon_send(config.gateway, std::make_shared<collection>(std::move(from)));
+      config.inbox->put(std::move(from), config.gateway);
   }
 
   void collect_local(std::int64_t now) {

@@ -9,6 +9,7 @@
 #include "edge/collect/scrape/fetcher.hpp"
 #include "edge/collect/scrape/target_manager.hpp"
 #include "edge/collect/source.hpp"
+#include "edge/gateway/inbox.hpp"
 
 #include <chrono>
 #include <memory>
@@ -37,6 +38,7 @@ struct local_collection {
 struct agent_config {
   std::string host;
   gateway_actor gateway;
+  std::shared_ptr<gateway_inbox> inbox;
   fetcher* pages = nullptr; // outlives the agent
   clock_source* clock = nullptr;
   std::shared_ptr<local_collection> local; // null: targets only

@@ -53,13 +53,21 @@ bool fits_a_set(const metric_family& family, const labels& all) {
                         [&](const label& l) { return fits(l.name) && fits(l.value); });
 }
 
+struct frame_scratch {
+  value_encoder encoder;
+  frame round;
+  byte_buffer bytes;
+};
+
+frame_scratch& scratch() {
+  thread_local frame_scratch s;
+  return s;
+}
+
 bool bit(const std::uint64_t* words, std::size_t i) { return ((words[i / 64] >> (i % 64)) & 1) != 0; }
 void set_bit(std::uint64_t* words, std::size_t i) { words[i / 64] |= std::uint64_t{1} << (i % 64); }
 
 } // namespace
-
-frame_assembler::frame_assembler(std::shared_ptr<frame_scratch> scratch)
-    : scratch_(scratch ? std::move(scratch) : std::make_shared<frame_scratch>()) {}
 
 frame_assembler::series_key frame_assembler::key_of(const labels& all) {
   thread_local std::string text;
@@ -358,9 +366,9 @@ void frame_assembler::rebuild_if_sparse(std::size_t absent_min) {
 }
 
 void frame_assembler::emit(frame& from, std::string_view host, collection& out) {
-  auto& bytes = scratch_->bytes;
+  auto& bytes = scratch().bytes;
   bytes.clear();
-  encode_frame(from, scratch_->encoder, bytes);
+  encode_frame(from, scratch().encoder, bytes);
   out.records.push_back(
       {record_kind::frame, from.time_ns, std::string{host}, byte_buffer{bytes.begin(), bytes.end()}});
   out.samples += from.values.size();
@@ -368,7 +376,7 @@ void frame_assembler::emit(frame& from, std::string_view host, collection& out) 
 
 void frame_assembler::emit_round(std::int64_t time_ns, std::int64_t monotonic_ns, std::string_view host,
                                  collection& out) {
-  auto& round = scratch_->round;
+  auto& round = scratch().round;
   round.time_ns = time_ns;
   round.monotonic_ns = monotonic_ns;
   std::size_t used = 0;
@@ -443,7 +451,7 @@ void frame_assembler::emit_stamped(std::string_view host, collection& out) {
   counters_.duplicates += static_cast<std::uint64_t>(stamped_.end() - kept);
   stamped_.erase(kept, stamped_.end());
 
-  auto& round = scratch_->round;
+  auto& round = scratch().round;
   std::size_t times = 0;
   for (std::size_t i = 0; i < stamped_.size();) {
     if (++times > stamped_times_max) {

@@ -12,7 +12,8 @@
 // bytes. The sets in a collection therefore hold `hash` and `encoded` only; `families` and `members` are
 // empty. Whoever needs them decodes (decode_series_set).
 //
-// One thread at a time; the assemblers of a thread may share one frame_scratch.
+// One thread at a time, not always the same: what is needed only while a frame is made (a compression context
+// is far larger than a source) belongs to the thread.
 
 #include "edge/collect/source.hpp"
 #include "schemas/codec/value_codec.hpp"
@@ -49,17 +50,8 @@ struct assembler_counters {
   std::uint64_t rebuilds = 0;
 };
 
-// What is needed only while a frame is made. A compression context is far larger than a source: share it.
-struct frame_scratch {
-  value_encoder encoder;
-  frame round;
-  byte_buffer bytes;
-};
-
 class frame_assembler {
 public:
-  explicit frame_assembler(std::shared_ptr<frame_scratch> scratch = nullptr);
-
   // The reference of a series, known or new; `labels` sorted. Stays valid until `refs_epoch` changes, which
   // only `finish` and `stale_all` may do. no_series: refused and counted.
   series_ref intern(const metric_family& family, const labels& all);
@@ -148,7 +140,6 @@ private:
   void emit_stamped(std::string_view host, collection& out);
   void emit(frame& from, std::string_view host, collection& out);
 
-  std::shared_ptr<frame_scratch> scratch_;
   std::vector<double> values_;
   std::vector<std::uint32_t> seen_;         // the generation of the last add
   std::vector<std::uint32_t> stamped_seen_; // and of the last add_at; empty where there was none

@@ -41,7 +41,7 @@ struct roster_state {
   agent_actor& agent_of(const std::string& host, std::shared_ptr<local_collection> local) {
     auto& found = agents[host];
     if (!found)
-      found = spawn_agent(self->system(), agent_config{host, config.gateway, config.pages, config.clock, std::move(local)});
+      found = spawn_agent(self->system(), agent_config{host, config.gateway, config.inbox, config.pages, config.clock, std::move(local)});
     return found;
   }
 

@@ -13,6 +13,7 @@ struct edge_config;
 
 struct roster_config {
   gateway_actor gateway;
+  std::shared_ptr<gateway_inbox> inbox;
   fetcher* pages = nullptr; // outlives the actor
   clock_source* clock = nullptr;
   prometheus::Registry* metrics = nullptr;

@@ -35,6 +35,11 @@ inline constexpr std::uint64_t segment_bytes_min = 1 << 20;
 inline constexpr std::uint64_t drained_active_divisor =
     8; // a drained active segment is deleted from this part on
 inline constexpr std::size_t salvage_commit_bytes = 4 << 20;
+// Runs that fill their pages badly are put together once they are backlog: when so many bytes of them have
+// come in a row and are still held, the next commit's transaction replaces them by one run.
+inline constexpr std::size_t packed_run_bytes = 64 << 10;
+inline constexpr std::size_t small_run_bytes = 32 << 10;
+inline constexpr std::size_t small_runs_bytes_max = 4 << 20; // kept in memory for that, of all streams
 
 struct held_stream {
   segment_stream stored;
@@ -114,6 +119,8 @@ private:
   result<void> open_active(std::uint64_t bytes);
   void seal_active();
   void apply(const prepared& done, const std::vector<piece>& pieces);
+  void pack(prepared& out, const std::vector<piece>& pieces); // under table_
+  void remember_small(const prepared& done, const std::vector<piece>& pieces);
   result<void> delete_drained();
   result<void> store_state(bool clean);
   void prune_streams(); // under table_
@@ -144,6 +151,12 @@ private:
   std::unique_ptr<segment_writer> writer_;
   segment_ptr active_;
   std::unordered_set<set_name, set_name_hash> active_sets_;
+  struct small_runs {
+    std::vector<run> runs; // contiguous, at the end of their stream in the active segment
+    std::size_t bytes = 0;
+  };
+  std::map<stream_key, small_runs> small_runs_;
+  std::size_t small_runs_bytes_ = 0;
   std::uint64_t next_segment_ = 1;
   bool disk_full_ = false;
   bool closed_ = false;

@@ -20,6 +20,7 @@ struct disk_spool::prepared {
   std::vector<set_name> set_names;
   std::map<stream_key, held_stream> streams; // of the active segment, afterwards
   std::vector<stream_key> released;          // whose released ranges are written
+  std::optional<run> packed;                 // stored instead of the one piece and the small runs before it
   std::int64_t now_ns = 0;
 };
 
@@ -292,6 +293,7 @@ void disk_spool::prepare(prepared& out, const std::vector<piece>& pieces, const 
     add_to(it->second.stored, one, out.now_ns);
     it->second.remaining.add({one.stored.header.first, one.stored.header.last()});
   }
+  pack(out, pieces);
   for (const auto& [key, stream] : out.streams)
     out.batch.index.emplace_back(encode_stream_key('S', key), encode_index_entry(key, stream.stored));
   // A new segment starts with all that is known to be released; afterwards what changed.
@@ -301,6 +303,67 @@ void disk_spool::prepare(prepared& out, const std::vector<piece>& pieces, const 
     out.batch.index.emplace_back(encode_stream_key('R', key),
                                  encode_index_entry(key, released_entry{info.last, info.released}));
     out.released.push_back(key);
+  }
+}
+
+void disk_spool::pack(prepared& out, const std::vector<piece>& pieces) {
+  if (pieces.size() != 1 || !active_ || disk_full_)
+    return;
+  const auto& made = pieces.front().stored;
+  const auto& key = made.header.key;
+  const auto it = small_runs_.find(key);
+  if (it == small_runs_.end() || it->second.runs.empty() || made.bytes.view.size() > small_run_bytes
+      || it->second.bytes + made.bytes.view.size() < packed_run_bytes)
+    return;
+  const auto& before = it->second.runs;
+  const auto first = before.front().header;
+  if (before.back().header.last() + 1 != made.header.first || first.tenant != made.header.tenant
+      || !streams_[key].held.contains({first.first, before.back().header.last()}))
+    return; // released meanwhile, as over a link that is up: not worth writing again
+  run_builder builder{key, first.first, first.tenant};
+  const auto append = [&](const run& from) {
+    const auto records = decode_records(from);
+    if (!records || builder.header().record_count + records.value().size() > run_records_max)
+      return false;
+    for (const auto& record : records.value())
+      builder.append(record, sequences_of(record).value());
+    return true;
+  };
+  if (!std::all_of(before.begin(), before.end(), append) || !append(made))
+    return;
+  out.packed = std::move(builder).finish();
+  for (const auto& one : before)
+    out.batch.removed_runs.push_back(encode_run_key(key, one.header.first));
+  out.batch.runs.clear();
+  out.batch.runs.push_back({encode_run_key(key, first.first), out.packed->bytes.view});
+  auto& stream = out.streams[key].stored;
+  stream.bytes += out.packed->bytes.view.size();
+  stream.bytes -= made.bytes.view.size() + it->second.bytes;
+}
+
+void disk_spool::remember_small(const prepared& done, const std::vector<piece>& pieces) {
+  const auto forget = [&](const stream_key& key) {
+    if (const auto it = small_runs_.find(key); it != small_runs_.end()) {
+      small_runs_bytes_ -= it->second.bytes;
+      small_runs_.erase(it);
+    }
+  };
+  for (const auto& one : pieces) {
+    const auto& made = one.stored;
+    const auto& key = made.header.key;
+    const auto bytes = made.bytes.view.size();
+    const auto it = small_runs_.find(key);
+    if (done.packed || bytes > small_run_bytes
+        || (it != small_runs_.end()
+            && (it->second.runs.back().header.last() + 1 != made.header.first
+                || it->second.bytes + bytes >= packed_run_bytes)))
+      forget(key);
+    if (done.packed || bytes > small_run_bytes || small_runs_bytes_ + bytes > small_runs_bytes_max)
+      continue;
+    auto& small = small_runs_[key];
+    small.runs.push_back(made);
+    small.bytes += bytes;
+    small_runs_bytes_ += bytes;
   }
 }
 
@@ -334,10 +397,13 @@ void disk_spool::seal_active() {
   active_->bytes = file_bytes(file);
   active_.reset();
   active_sets_.clear();
+  small_runs_.clear();
+  small_runs_bytes_ = 0;
 }
 
 void disk_spool::apply(const prepared& done, const std::vector<piece>& pieces) {
   active_sets_.insert(done.set_names.begin(), done.set_names.end());
+  remember_small(done, pieces);
   metrics_.sets_written.Increment(static_cast<double>(done.set_names.size()));
   last_commit_ns_ = done.now_ns;
   const std::lock_guard table{table_};

@@ -104,6 +104,12 @@ private:
       code = mdb_dbi_open(txn, index_database.data(), MDB_CREATE, &index);
     if (code == 0)
       code = mdb_dbi_open(txn, nullptr, 0, &main);
+    for (const auto& key : batch.removed_runs) {
+      auto k = to_value(key);
+      if (code == 0)
+        code = mdb_del(txn, runs, &k, nullptr);
+      --head.runs;
+    }
     for (const auto& entry : batch.runs) {
       if (code != 0)
         return code;

@@ -67,12 +67,9 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "usage: scrape_bench [--targets N] [--rounds N] PAGE…\n");
     return 2;
   }
-  auto frames = std::make_shared<frame_scratch>();
-  auto scratch = std::make_shared<parse_scratch>();
   std::vector<std::unique_ptr<target>> targets;
   for (std::size_t t = 0; t < target_count; ++t) {
-    targets.push_back(std::make_unique<target>(
-        target{frame_assembler{frames}, exposition_parser{scratch, true}, labelled{}}));
+    targets.push_back(std::make_unique<target>(target{{}, exposition_parser{true}, {}}));
     targets.back()->resolver.into = &targets.back()->assembler;
     targets.back()->resolver.instance = fmt::format("host-{:04}:9100", t);
   }

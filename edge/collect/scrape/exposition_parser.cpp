@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <unordered_map>
 #include <xxhash.h>
 
 #if defined(__SSE2__)
@@ -22,6 +23,25 @@ static_assert(source_series_max <= ref_mask && no_series == ref_mask);
 constexpr std::uint32_t flag_reread =
     0x8000'0000; // the assembler does not hold this line's value: read it again
 constexpr std::uint32_t flag_refused = 0x4000'0000; // malformed: taken apart each time
+
+struct family_text {
+  metric_type type = metric_type::unknown;
+  std::string_view help;
+  std::string_view unit;
+};
+
+struct parse_scratch {
+  std::vector<remembered_line> lines;
+  std::vector<std::uint32_t> table;                           // lines of the last page by their series' bytes
+  std::unordered_map<std::string_view, family_text> families; // of the page being parsed
+  std::vector<std::string_view> changed; // families whose metadata lines are not as before
+  labels exposed;
+};
+
+parse_scratch& scratch_of_thread() {
+  thread_local parse_scratch s;
+  return s;
+}
 
 // How many leading bytes are equal.
 std::size_t equal_bytes(const char* a, const char* b, std::size_t n) noexcept {
@@ -74,7 +94,7 @@ struct exposition_parser::walk {
   series_resolver& resolver;
   page_report report{};
 
-  parse_scratch& scratch = *self.scratch_;
+  parse_scratch& scratch = scratch_of_thread();
   const char* const base = page.data();
   const char* const end = base + page.size();
   const char* const old_base = self.last_.data();
@@ -316,10 +336,6 @@ struct exposition_parser::walk {
   }
 };
 
-exposition_parser::exposition_parser(std::shared_ptr<parse_scratch> scratch, bool honor_timestamps)
-    : scratch_(scratch ? std::move(scratch) : std::make_shared<parse_scratch>()),
-      honor_timestamps_(honor_timestamps) {}
-
 page_report exposition_parser::parse(std::string& page, exposition_format format, frame_assembler& into,
                                      series_resolver& resolver) {
   if (page.size() > page_bytes_max) {
@@ -331,7 +347,7 @@ page_report exposition_parser::parse(std::string& page, exposition_format format
     forget();
   format_ = format;
   refs_epoch_ = into.refs_epoch();
-  auto& scratch = *scratch_;
+  auto& scratch = scratch_of_thread();
   scratch.lines.clear();
   scratch.lines.reserve(lines_.size() + 16);
   scratch.families.clear();

@@ -11,6 +11,8 @@
 #include <atomic>
 #include <cstring>
 #include <mutex>
+#include <pthread.h>
+#include <signal.h>
 #include <thread>
 #include <unordered_set>
 
@@ -246,8 +248,9 @@ public:
       }
       curl_multi_wakeup(multi_);
       thread_.join();
+    } else {
+      curl_multi_cleanup(multi_);
     }
-    curl_multi_cleanup(multi_);
   }
 
   result<fetch_slot_ptr> open(fetch_options options) override {
@@ -283,6 +286,12 @@ public:
 
 private:
   void run() {
+    // OpenSSL writes with write(2): a peer that went away must not end the process. The signal is the
+    // thread's own.
+    sigset_t pipe;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
     for (;;) {
       {
         const std::lock_guard lock{mutex_};
@@ -322,6 +331,7 @@ private:
       }());
     while (!active_.empty())
       end(**active_.begin(), CURLE_ABORTED_BY_CALLBACK);
+    curl_multi_cleanup(multi_); // here, as closing TLS connections writes to them
   }
 
   void begin(fetch_slot_ptr slot) {

@@ -86,6 +86,11 @@ std::string check_limits(const labels& all, const scrape_config& config) {
   return {};
 }
 
+std::vector<std::string>& spare_pages() {
+  thread_local std::vector<std::string> pages;
+  return pages;
+}
+
 prometheus::Counter& counter(prometheus::Registry& registry, const char* name, const char* help) {
   return prometheus::BuildCounter().Name(name).Help(help).Register(registry).Add({});
 }
@@ -159,15 +164,13 @@ private:
   scrape_target& t_;
 };
 
-scrape_target::scrape_target(scrape_config_ptr config, resolved_target target,
-                             const scrape_workspace& workspace, std::uint64_t seed, scrape_metrics& metrics)
+scrape_target::scrape_target(scrape_config_ptr config, resolved_target target, std::uint64_t seed,
+                             scrape_metrics& metrics)
     : config_(std::move(config)),
       target_(std::move(target)),
       public_(target_.public_labels()),
       host_(target_.host()),
-      assembler_(workspace.frames),
-      parser_(workspace.parser, config_->honor_timestamps),
-      pages_(workspace.pages),
+      parser_(config_->honor_timestamps),
       metrics_(metrics) {
   const auto hash = hash_of(target_.all) ^ XXH3_64bits(target_.url.data(), target_.url.size()) ^ seed;
   const auto interval_ms = std::max<std::int64_t>(1, target_.interval.count() / ns_per_ms);
@@ -193,17 +196,19 @@ std::int64_t scrape_target::sample_time(std::int64_t due_ns, std::int64_t began_
 }
 
 fetch_request scrape_target::request() {
+  take_settings();
   fetch_request out;
   out.timeout = std::chrono::duration_cast<std::chrono::milliseconds>(target_.timeout);
   out.body_bytes_max = config_->body_size_limit;
-  if (!pages_->empty()) {
-    out.buffer = std::move(pages_->back());
-    pages_->pop_back();
+  if (auto& pages = spare_pages(); !pages.empty()) {
+    out.buffer = std::move(pages.back());
+    pages.pop_back();
   }
   return out;
 }
 
 collection scrape_target::process(fetch_response& response, std::int64_t time_ns, std::int64_t monotonic_ns) {
+  take_settings();
   outcome result;
   result.duration_seconds = std::chrono::duration<double>(response.duration).count();
   assembler_.begin();
@@ -225,8 +230,9 @@ collection scrape_target::process(fetch_response& response, std::int64_t time_ns
   const bool empty = response.body.empty();
   const auto page = parser_.parse(response.body, format_of(response.content_type), assembler_, resolver);
   // What comes back is the page before: its memory serves another request.
-  if (pages_->size() < spare_pages_max && response.body.capacity() <= spare_page_bytes_max)
-    pages_->push_back(std::move(response.body));
+  if (auto& pages = spare_pages();
+      pages.size() < spare_pages_max && response.body.capacity() <= spare_page_bytes_max)
+    pages.push_back(std::move(response.body));
   result.scraped = page.samples;
   result.kept = page.kept;
   result.added = assembler_.appeared();
@@ -262,7 +268,7 @@ collection scrape_target::fail(std::string why, std::int64_t time_ns, std::int64
   assembler_.mark_failed();
   metrics_.failed_limit.Increment();
   outcome result;
-  result.error = std::move(why);
+  result.error = why.empty() ? "the target was not scraped" : std::move(why);
   return report(std::move(result), time_ns, monotonic_ns);
 }
 
@@ -274,6 +280,27 @@ collection scrape_target::end(std::int64_t time_ns, std::int64_t monotonic_ns) {
 }
 
 void scrape_target::reconfigure(scrape_config_ptr config) {
+  const std::lock_guard lock{mutex_};
+  next_config_ = std::move(config);
+  has_settings_ = true;
+}
+
+target_status scrape_target::status() const {
+  const std::lock_guard lock{mutex_};
+  return status_;
+}
+
+void scrape_target::take_settings() {
+  if (!has_settings_.exchange(false))
+    return;
+  scrape_config_ptr config;
+  {
+    const std::lock_guard lock{mutex_};
+    config = std::move(next_config_);
+    next_config_ = nullptr;
+  }
+  if (!config)
+    return;
   if (config->honor_labels != config_->honor_labels || config->honor_timestamps != config_->honor_timestamps
       || config->label_limit != config_->label_limit
       || config->label_name_length_limit != config_->label_name_length_limit
@@ -310,9 +337,14 @@ collection scrape_target::report(outcome result, std::int64_t time_ns, std::int6
   for (std::size_t i = 0; i < values.size(); ++i)
     if (report_refs_[i] != no_series)
       assembler_.add(report_refs_[i], values[i]);
-  health_ = result.error.empty() ? target_health::up : target_health::down;
-  last_error_ = std::move(result.error);
-  last_scrape_ns_ = time_ns;
+  {
+    const std::lock_guard lock{mutex_};
+    status_.health = result.error.empty() ? target_health::up : target_health::down;
+    status_.last_error = std::move(result.error);
+    status_.last_scrape_ns = time_ns;
+    status_.last_duration_seconds = result.duration_seconds;
+    status_.last_samples = result.kept;
+  }
   metrics_.scrapes.Increment();
   auto out = assembler_.finish(time_ns, monotonic_ns, host_);
   count();

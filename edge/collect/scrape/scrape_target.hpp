@@ -12,7 +12,8 @@
 // cloud's: where a series has a `host` that is not the target's, or a `site`, it is renamed `exported_host`,
 // `exported_site`.
 //
-// No threads, no clock: one thread at a time, times are given.
+// No clock: times are given. One thread at a time may scrape (request, process, fail, end), not always the
+// same; the methods marked "any thread" may be called beside it.
 
 #include "edge/collect/frame_assembler.hpp"
 #include "edge/collect/scrape/exposition_parser.hpp"
@@ -22,8 +23,10 @@
 #include <prometheus/registry.h>
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -36,16 +39,9 @@ namespace skerry::edge {
 // Prometheus' tolerance: a scrape this little late bears the time at which it was due.
 inline constexpr std::int64_t scrape_late_max_ns = 2'000'000;
 
-inline constexpr std::size_t spare_pages_max = 32;
-inline constexpr std::size_t spare_page_bytes_max = 4 << 20;
-
-// Memory that the targets of one thread share.
-struct scrape_workspace {
-  std::shared_ptr<frame_scratch> frames = std::make_shared<frame_scratch>();
-  std::shared_ptr<parse_scratch> parser = std::make_shared<parse_scratch>();
-  std::shared_ptr<std::vector<std::string>> pages =
-      std::make_shared<std::vector<std::string>>(); // to be filled
-};
+// Memory of pages that each thread keeps for the next requests.
+inline constexpr std::size_t spare_pages_max = 16;
+inline constexpr std::size_t spare_page_bytes_max = 1 << 20;
 
 // Of all targets of a node.
 struct scrape_metrics {
@@ -74,15 +70,44 @@ struct scrape_metrics {
 
 enum class target_health : std::uint8_t { unknown, up, down };
 
+struct target_status {
+  target_health health = target_health::unknown;
+  std::string last_error;
+  std::int64_t last_scrape_ns = 0; // 0: never
+  double last_duration_seconds = 0;
+  std::uint64_t last_samples = 0;
+};
+
+// A text that one thread sets and another reads.
+class guarded_text {
+public:
+  guarded_text& operator=(std::string text) {
+    const std::lock_guard lock{mutex_};
+    text_ = std::move(text);
+    return *this;
+  }
+  [[nodiscard]] bool empty() const {
+    const std::lock_guard lock{mutex_};
+    return text_.empty();
+  }
+  operator std::string() const { // NOLINT: stands for the text
+    const std::lock_guard lock{mutex_};
+    return text_;
+  }
+
+private:
+  mutable std::mutex mutex_;
+  std::string text_;
+};
+
 class scrape_target {
 public:
   // `seed` moves the due time within the interval; the same on every start, different between edges.
-  scrape_target(scrape_config_ptr config, resolved_target target, const scrape_workspace& workspace,
-                std::uint64_t seed, scrape_metrics& metrics);
+  scrape_target(scrape_config_ptr config, resolved_target target, std::uint64_t seed,
+                scrape_metrics& metrics);
   ~scrape_target();
 
   [[nodiscard]] const resolved_target& resolved() const noexcept { return target_; }
-  [[nodiscard]] const scrape_config& config() const noexcept { return *config_; }
   [[nodiscard]] const std::string& host() const noexcept { return host_; }
   [[nodiscard]] std::chrono::nanoseconds interval() const noexcept { return target_.interval; }
 
@@ -100,15 +125,14 @@ public:
   // The target is no more: stale markers for all of its series, `up` among them.
   [[nodiscard]] collection end(std::int64_t time_ns, std::int64_t monotonic_ns);
 
-  // Set where the target must not be scraped now (target_limit): call fail() with it when due.
-  std::string forced_error;
+  // Not empty where the target must not be scraped now (target_limit): call fail() with it when due. Any
+  // thread.
+  guarded_text forced_error;
 
-  // New settings for the same target; its series live on.
+  // New settings for the same target, from its next scrape on; its series live on. Any thread.
   void reconfigure(scrape_config_ptr config);
+  [[nodiscard]] target_status status() const; // any thread
 
-  [[nodiscard]] target_health health() const noexcept { return health_; }
-  [[nodiscard]] const std::string& last_error() const noexcept { return last_error_; }
-  [[nodiscard]] std::int64_t last_scrape_ns() const noexcept { return last_scrape_ns_; } // 0: never
   [[nodiscard]] std::size_t series_count() const noexcept { return assembler_.series_count(); }
   [[nodiscard]] std::size_t memory_bytes() const noexcept;
 
@@ -123,6 +147,7 @@ private:
   };
   collection report(outcome result, std::int64_t time_ns, std::int64_t monotonic_ns);
   void count();
+  void take_settings();
 
   scrape_config_ptr config_;
   resolved_target target_;
@@ -131,14 +156,14 @@ private:
   std::int64_t offset_ns_ = 0;
   frame_assembler assembler_;
   exposition_parser parser_;
-  std::shared_ptr<std::vector<std::string>> pages_;
   std::array<series_ref, 5> report_refs_{};
   std::uint32_t report_epoch_ = ~std::uint32_t{0};
   assembler_counters counted_; // what `metrics_` has of the assembler's
-  target_health health_ = target_health::unknown;
-  std::string last_error_;
-  std::int64_t last_scrape_ns_ = 0;
   scrape_metrics& metrics_;
+  std::atomic<bool> has_settings_{false};
+  mutable std::mutex mutex_;
+  scrape_config_ptr next_config_; // guarded
+  target_status status_;          // guarded
 };
 
 } // namespace skerry::edge

@@ -121,10 +121,10 @@ target_changes target_manager::refresh(std::int64_t monotonic_ns) {
   file_errors_ = errors;
   // Secrets may have been renewed in their files.
   for (auto& managed : targets_) {
-    const auto& http = managed.target->config().http;
+    const auto& http = managed.config->http;
     if (http.password_file.empty() && http.credentials_file.empty())
       continue;
-    auto options = make_fetch_options(managed.target->config(), managed.target->resolved());
+    auto options = make_fetch_options(*managed.config, managed.target->resolved());
     if (options.has_value() != managed.options.has_value()
         || (options && !(options.value() == managed.options.value()))) {
       managed.options = std::move(options);
@@ -138,7 +138,7 @@ target_changes target_manager::refresh(std::int64_t monotonic_ns) {
 target_changes target_manager::rebuild() {
   std::unordered_map<std::string, managed_target> old;
   for (auto& managed : targets_) {
-    auto key = key_of(managed.target->config(), managed.target->resolved());
+    auto key = key_of(*managed.config, managed.target->resolved());
     old.emplace(std::move(key), std::move(managed));
   }
   targets_.clear();
@@ -172,6 +172,7 @@ target_changes target_manager::rebuild() {
           auto managed = std::move(it->second);
           old.erase(it);
           managed.target->reconfigure(job.config);
+          managed.config = job.config;
           auto options = make_fetch_options(config, managed.target->resolved());
           if (options.has_value() != managed.options.has_value()
               || (options && !(options.value() == managed.options.value())))
@@ -180,9 +181,9 @@ target_changes target_manager::rebuild() {
           targets_.push_back(std::move(managed));
         } else {
           auto options = make_fetch_options(config, *resolved.value());
-          auto target = std::make_shared<scrape_target>(job.config, std::move(*resolved.value()), workspace_,
-                                                        seed_, metrics_);
-          targets_.push_back({std::move(target), std::move(options), next_options_version_++});
+          auto target =
+              std::make_shared<scrape_target>(job.config, std::move(*resolved.value()), seed_, metrics_);
+          targets_.push_back({std::move(target), std::move(options), next_options_version_++, job.config});
           ++changes.added;
         }
       }

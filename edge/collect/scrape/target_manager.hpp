@@ -4,7 +4,7 @@
 // through a reload or a change of files keeps its series and its memory; one that goes leaves stale markers
 // behind.
 //
-// One thread at a time; no clock: times are given.
+// One thread at a time; no clock: times are given. The targets may be scraped on other threads meanwhile.
 
 #include "edge/collect/scrape/file_sd.hpp"
 #include "edge/collect/scrape/scrape_target.hpp"
@@ -32,6 +32,7 @@ struct managed_target {
   scrape_target_ptr target;
   result<fetch_options> options;     // failed: the target can't be asked; say why with fail()
   std::uint64_t options_version = 0; // open a new fetch_slot when it changes
+  scrape_config_ptr config;
 };
 
 // Targets that are no more: end() them and send what that gives.
@@ -61,7 +62,6 @@ private:
 
   std::uint64_t seed_;
   scrape_metrics& metrics_;
-  scrape_workspace workspace_;
   std::vector<job> jobs_;
   std::vector<managed_target> targets_;
   std::int64_t refreshed_ns_ = 0;

@@ -437,11 +437,11 @@ TEST_CASE("two hundred clients connect, and each is answered under its own name"
 }
 
 TEST_CASE("handshakes beyond the limit per second wait, and none is lost") {
-  constexpr std::size_t count = 30;
+  constexpr std::size_t count = 3;
   test_server server;
   std::vector<std::unique_ptr<test_client>> clients;
   server_config config;
-  config.handshakes_per_second_max = 20;
+  config.handshakes_per_second_max = 1;
   for (std::size_t i = 0; i < count; ++i) {
     clients.push_back(std::make_unique<test_client>());
     server.known.change(

@@ -13,7 +13,7 @@ using namespace skerry::promql;
 namespace {
 
 template <class F, class T>
-std::string made(F f, T value) {
+std::string made(F f, const T& value) {
   std::string out;
   f(out, value);
   return out;
@@ -129,7 +129,11 @@ TEST_CASE("any bytes give valid JSON") {
 
 TEST_CASE("values in their envelope") {
   const labels up{{"__name__", "up"}, {"job", "p"}};
-  const auto json = [](value v) { return made(append_value, v); };
+  const auto json = [](const value& v) {
+    std::string out;
+    append_value(out, v);
+    return out;
+  };
   CHECK(json(scalar_value{{1'435'781'430'100, 1e21}})
         == R"({"resultType":"scalar","result":[1435781430.1,"1000000000000000000000"]})");
   CHECK(json(string_value{1'000, "a\n"}) == R"({"resultType":"string","result":[1,"a\n"]})");

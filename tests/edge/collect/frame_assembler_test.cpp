@@ -237,7 +237,7 @@ TEST_CASE("whatever comes and goes, the receiver sees each value and each end on
     for (int i = 0; i < names / 4; ++i) {
       if (static_cast<double>(random() % 1000) / 1000 >= chance)
         continue;
-      const int id = window / 2 + static_cast<int>(random() % names) / 2;
+      const int id = window * 2 + static_cast<int>(random() % names) / 2;
       if (!refs.contains(id) || random() % 8 == 0)
         refs[id] = a.intern({"f" + std::to_string(id / 10), metric_type::gauge, "", ""},
                             named("f" + std::to_string(id / 10), std::to_string(id)));

@@ -36,7 +36,7 @@ using page_values = std::map<std::int64_t, std::map<std::string, std::uint64_t>>
 
 struct page_reader {
   frame_assembler assembler;
-  exposition_parser parser{nullptr, true};
+  exposition_parser parser{true};
   plain resolver;
   value_decoder decoder;
   page_report report;

@@ -6,6 +6,8 @@
 #include <netinet/tcp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdexcept>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -103,6 +105,10 @@ void http_server::accept_all() {
 }
 
 void http_server::serve(int fd) {
+  sigset_t pipe; // SSL_write gives no other way
+  sigemptyset(&pipe);
+  sigaddset(&pipe, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
   SSL* ssl = nullptr;
   bool good = true;
   if (tls_ != nullptr) {

@@ -21,7 +21,6 @@ constexpr std::int64_t second = 1'000'000'000;
 struct world {
   prometheus::Registry registry;
   scrape_metrics metrics{registry};
-  scrape_workspace workspace;
   scrape_config config;
   std::unique_ptr<scrape_target> target;
   std::int64_t now = 1'700'000'000 * second;
@@ -36,7 +35,7 @@ struct world {
     auto resolved = resolve_target(std::move(discovered), config);
     REQUIRE(resolved);
     target = std::make_unique<scrape_target>(std::make_shared<const scrape_config>(config), *resolved.value(),
-                                             workspace, 7, metrics);
+                                             7, metrics);
   }
   // Series without job and instance, where these are the target's, and the value at the time of this scrape.
   std::map<std::string, double> read(const collection& made) {
@@ -100,7 +99,7 @@ TEST_CASE("a scrape tells about itself") {
                                          {"scrape_samples_post_metric_relabeling", 2},
                                          {"scrape_series_added", 2}});
   CHECK(w.page("a 1\nb{x=\"y\"} 2\nc 3\n").at("scrape_series_added") == 1);
-  CHECK(w.target->health() == target_health::up);
+  CHECK(w.target->status().health == target_health::up);
 }
 
 TEST_CASE("a failed scrape ends every series but those about the scrape") {
@@ -112,7 +111,7 @@ TEST_CASE("a failed scrape ends every series but those about the scrape") {
   CHECK(v.at("scrape_samples_scraped") == 0);
   CHECK(is_stale(v.at("a")));
   CHECK(is_stale(v.at("b")));
-  CHECK(w.target->last_error() == "no route");
+  CHECK(w.target->status().last_error == "no route");
   CHECK(w.broken().size() == 5);
   const auto back = w.page("a 1\nc 2\n");
   CHECK(back.at("up") == 1);
@@ -134,7 +133,7 @@ TEST_CASE("malformed lines: the rest is kept, up tells") {
   CHECK(v.at("a") == 1);
   CHECK(v.at("c") == 3);
   CHECK(v.at("scrape_samples_scraped") == 2);
-  CHECK(w.target->last_error() == "line 2: the value is not a number");
+  CHECK(w.target->status().last_error == "line 2: the value is not a number");
   CHECK(w.metrics.lines_refused.Value() == 1);
   CHECK(w.metrics.failed_page.Value() == 1);
   CHECK(w.page("a 1\n", "application/openmetrics-text").at("up") == 0);
@@ -179,9 +178,9 @@ TEST_CASE("limits fail the scrape as a whole") {
     w.page("ok 1\n");
     for (int i = 0; i < 2; ++i) {
       const auto v = w.page(page);
-      INFO(why << " " << i << " " << w.target->last_error());
+      INFO(why << " " << i << " " << w.target->status().last_error);
       CHECK(v.at("up") == 0);
-      CHECK(w.target->last_error().starts_with(why));
+      CHECK(w.target->status().last_error.starts_with(why));
       CHECK(v.size() == (i == 0 ? 6 : 5));
       if (i == 0)
         CHECK(is_stale(v.at("ok")));
@@ -260,13 +259,13 @@ TEST_CASE("reloading keeps the targets that stay") {
   REQUIRE(changes.removed.size() == 1);
   CHECK(changes.removed[0]->host() == "y");
   CHECK(manager.targets()[0].target == x);
-  CHECK(x->config().sample_limit == 5);
+  CHECK(manager.targets()[0].config->sample_limit == 5);
   CHECK(manager.targets()[0].options_version == version);
   manager.apply(
       settings_of("scrape_configs: [{job_name: a, target_limit: 1, basic_auth: {username: u, password: p}, "
                   "static_configs: [{targets: [x, z]}]}]"));
   CHECK(manager.targets()[0].options_version != version);
-  CHECK(x->forced_error == "target_limit exceeded (number of targets: 2, limit: 1)");
+  CHECK(std::string{x->forced_error} == "target_limit exceeded (number of targets: 2, limit: 1)");
   CHECK(manager.apply(settings_of("{}")).removed.size() == 2);
 }
 
