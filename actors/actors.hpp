@@ -19,7 +19,6 @@
 namespace skerry {
 struct run;
 namespace edge {
-struct collection;
 struct scrape_answer;
 struct target_assignment;
 struct edge_config;
@@ -37,7 +36,6 @@ struct shard_part;
 
 namespace skerry {
 
-using collection_ptr = std::shared_ptr<edge::collection>;
 using runs_ptr = std::shared_ptr<const std::vector<run>>;
 using scrape_answer_ptr = std::shared_ptr<edge::scrape_answer>;
 using target_assignment_ptr = std::shared_ptr<const edge::target_assignment>;
@@ -63,7 +61,6 @@ using release_ptr = std::shared_ptr<const release_request>;
 
 CAF_BEGIN_TYPE_ID_BLOCK(skerry, first_custom_type_id)
 
-  CAF_ADD_TYPE_ID(skerry, (skerry::collection_ptr))
   CAF_ADD_TYPE_ID(skerry, (skerry::runs_ptr))
   CAF_ADD_TYPE_ID(skerry, (skerry::scrape_answer_ptr))
   CAF_ADD_TYPE_ID(skerry, (skerry::target_assignment_ptr))
@@ -87,7 +84,6 @@ CAF_BEGIN_TYPE_ID_BLOCK(skerry, first_custom_type_id)
 
 CAF_END_TYPE_ID_BLOCK(skerry)
 
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::collection_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::runs_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::scrape_answer_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::target_assignment_ptr)
@@ -122,9 +118,7 @@ using roster_actor = caf::typed_actor<
 // Numbers what agents collect and commits it to the spool; keeps what edges further out send. Detached: it alone
 // writes to the spool, and it blocks in fsync.
 using gateway_actor = caf::typed_actor<
-  // To be committed with the next group.
-  caf::reacts_to<collection_ptr>,
-  // Commit what has gathered.
+  // Commit what has gathered in its inbox.
   caf::reacts_to<commit_atom>,
   // Runs of an edge further out; answered with (stored, ticket, error text) to the sender.
   caf::reacts_to<job_ptr>,

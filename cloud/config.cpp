@@ -23,6 +23,7 @@ void read_store(config_section& s, embedded_config& to) {
   read_size(s, "log_segment_bytes", to.log_segment_bytes);
   read_size(s, "log_bytes_max", to.log_bytes_max);
   s.read("log_age_max", to.log_age_max);
+  s.read("commit_gather", to.commit_gather);
   s.read("partition_span", to.partition_span);
   read_count(s, "partitions_open_max", to.partitions_open_max, 1, 10'000);
   read_size(s, "queue_bytes_max", to.queue_bytes_max);

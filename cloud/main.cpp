@@ -88,6 +88,7 @@ int run(const options& from) {
   spdlog::info("cloud: API at http://{}, link for edges at {}", running.http_address(), running.link_address());
   notify_supervisor("READY=1");
   while (!running.failed()) {
+    running.on_tick();
     const auto asked = wait_for_signal(std::chrono::seconds{1});
     if (asked == signal_request::stop)
       break;
@@ -134,5 +135,5 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : exit_usage;
   }
-  return *run_command ? run(given) : verify(given);
+  return *run_command ? ::run(given) : verify(given);
 }

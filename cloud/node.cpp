@@ -115,7 +115,7 @@ public:
     };
     actor_settings_.emplace();
     actors_.emplace(*actor_settings_);
-    ingest_ = actors_->spawn(ingest, std::move(ingest_settings));
+    ingest_ = spawn_ingest(*actors_, std::move(ingest_settings));
     ingest_->attach_functor([this](const caf::error& reason) {
       if (reason && reason != caf::exit_reason::user_shutdown) {
         spdlog::critical("ingest has ended: {}", actors_->render(reason));
@@ -170,6 +170,7 @@ public:
 
   std::string http_address() const override { return http_->address(); }
   std::string link_address() const override { return link_->address(); }
+  void on_tick() override { operations_->on_tick(); }
   bool failed() const noexcept override { return failed_; }
 
 private:

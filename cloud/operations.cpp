@@ -78,16 +78,12 @@ std::vector<site_status> operations::sites() {
       auto& m = meters_[edge.edge];
       if (m.day != now / day_ns) {
         m.day = now / day_ns;
-        m.bytes_before_today = m.at_ns == 0 ? 0 : view.bytes;
+        m.bytes_before_today = m.known ? view.bytes : 0;
+        m.known = true;
       }
       site.bytes_on_link_today = view.bytes - std::min(view.bytes, m.bytes_before_today);
-      if (now - m.at_ns >= rate_window_ns || m.at_ns == 0) {
-        if (m.at_ns != 0)
-          m.samples_per_second = static_cast<double>(site.samples_total - m.samples) * 1e9 / static_cast<double>(now - m.at_ns);
-        m.at_ns = now;
-        m.samples = site.samples_total;
-      }
-      site.samples_per_second = m.samples_per_second;
+      const auto rate = rates_.find(edge.site);
+      site.samples_per_second = rate == rates_.end() ? 0 : rate->second.samples_per_second;
     } else {
       site.state = site.live_watermark_ns != 0 ? link_state::unreachable : link_state::never;
     }
@@ -97,6 +93,24 @@ std::vector<site_status> operations::sites() {
     out.push_back(std::move(site));
   }
   return out;
+}
+
+void operations::on_tick() {
+  std::map<std::string, std::uint64_t> totals;
+  for (const auto& host : settings_.hosts->hosts())
+    totals[host.site] += host.samples;
+  const auto now = clock_.monotonic_ns();
+  const std::lock_guard lock{mutex_};
+  for (const auto& [site, samples] : totals) {
+    auto& rate = rates_[site];
+    if (rate.at_ns != 0 && now - rate.at_ns < rate_window_ns)
+      continue;
+    if (rate.at_ns != 0)
+      rate.samples_per_second
+        = static_cast<double>(samples - rate.samples) * 1e9 / static_cast<double>(now - rate.at_ns);
+    rate.at_ns = now;
+    rate.samples = samples;
+  }
 }
 
 std::vector<host_status> operations::hosts() {

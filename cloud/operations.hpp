@@ -43,12 +43,16 @@ public:
   result<std::vector<invite>> invites() override;
   result<void> revoke(edge_id edge) override;
 
+  void on_tick(); // about once a second: measures rates
+
 private:
-  // Of one edge, to tell a rate and what crossed the link today.
-  struct meter {
-    std::int64_t at_ns = 0;
+  struct site_rate {
+    std::int64_t at_ns = 0; // monotonic
     std::uint64_t samples = 0;
     double samples_per_second = 0;
+  };
+  struct day_meter { // of one edge: what crossed the link today
+    bool known = false;
     std::int64_t day = 0;
     std::uint64_t bytes_before_today = 0;
   };
@@ -58,7 +62,8 @@ private:
   clock_source& clock_;
   random_source& random_;
   std::mutex mutex_;
-  std::map<edge_id, meter> meters_;
+  std::map<std::string, site_rate> rates_;
+  std::map<edge_id, day_meter> meters_;
 };
 
 } // namespace skerry::cloud

@@ -28,4 +28,8 @@ target_include_directories(skerry_options INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_
 if(SKERRY_SANITIZE)
   add_compile_options(-fsanitize=${SKERRY_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${SKERRY_SANITIZE})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # GCC 12 sees uninitialised values in its own instrumented code.
+    add_compile_options(-Wno-maybe-uninitialized)
+  endif()
 endif()

@@ -178,5 +178,5 @@ int main(int argc, char** argv) {
   }
   if (*verify_command)
     return edge::verify_segment_main(given.segment);
-  return *run_command ? run(given) : join(given);
+  return *run_command ? ::run(given) : ::join(given);
 }

@@ -126,7 +126,7 @@ public:
       settings.message_bytes_max = config_.link_message_bytes_max;
       return link::start_client(settings, std::move(events), metrics_.registry());
     };
-    uplink_ = actors_->spawn(uplink, std::move(up));
+    uplink_ = spawn_uplink(*actors_, std::move(up));
     watch(uplink_, "uplink");
 
     gateway_config gather;
@@ -134,20 +134,23 @@ public:
     gather.clock = &system_clock();
     gather.metrics = &metrics_.registry();
     gather.commit_interval = std::chrono::duration_cast<std::chrono::milliseconds>(config_.commit_interval);
+    gather.inbox = std::make_shared<gateway_inbox>(gather.commit_interval);
+    const auto inbox = gather.inbox;
     gather.journal = config_.commit_journal;
     BOOST_OUTCOME_TRYV(gather.validate());
-    gateway_ = actors_->spawn<caf::detached>(gateway, std::move(gather), uplink_);
+    gateway_ = spawn_gateway(*actors_, std::move(gather), uplink_);
     watch(gateway_, "gateway");
 
     BOOST_OUTCOME_TRY(pages, fetcher::start(metrics_.registry()));
     pages_ = std::move(pages);
     roster_config list;
     list.gateway = gateway_;
+    list.inbox = inbox;
     list.pages = pages_.get();
     list.clock = &system_clock();
     list.metrics = &metrics_.registry();
     list.seed = static_cast<std::uint64_t>(identity_.edge);
-    roster_ = actors_->spawn(roster, std::move(list));
+    roster_ = spawn_roster(*actors_, std::move(list));
     watch(roster_, "roster");
     caf::anon_send(roster_, std::make_shared<const edge_config>(config_));
     return ok();
@@ -175,7 +178,7 @@ public:
       if (auto* transport = downlink_ready_.load(std::memory_order_acquire))
         static_cast<void>(transport->try_send(to, link::encode(message)));
     };
-    downlink_ = actors_->spawn(downlink, std::move(down));
+    downlink_ = spawn_downlink(*actors_, std::move(down));
     watch(downlink_, "downlink");
     link::server_config settings;
     settings.bind = config_.link_bind;
@@ -207,6 +210,9 @@ public:
     if (downlink_link_) {
       context.registry = registry_;
       context.server_key = keys_.public_key;
+      context.on_revoked = [to = downlink_](edge_id edge) {
+        caf::anon_send(to, revoked_atom_v, static_cast<std::uint64_t>(edge));
+      };
       context.advertise = advertised(config_, downlink_link_->address());
     }
     auto routes = make_status_routes(std::move(context));

@@ -78,11 +78,23 @@ http::response make_invite(const status_context& context, const http::request& r
   token.one_time = invite.one_time;
   token.expiry_s = invite.expiry_s;
   token.site = context.identity.site;
-  return success({{"invites",
-                   {{{"id", link::to_string(invite.id)},
-                     {"site", invite.site},
-                     {"token", link::encode_token(token)},
-                     {"expires", token.expiry_s}}}}});
+  return success(nlohmann::json::array({{{"id", link::to_string(invite.id)},
+                                        {"site", invite.site},
+                                        {"expires", token.expiry_s},
+                                        {"edge", nullptr},
+                                        {"used", false},
+                                        {"token", link::encode_token(token)}}}));
+}
+
+http::response revoke(const status_context& context, const http::request& request) {
+  const auto edge = parse_edge_id(request.capture);
+  if (!edge)
+    return failure(400, "bad_data", edge.error().message);
+  if (const auto done = context.registry->revoke(edge.value(), system_clock().wall_ns() / 1'000'000'000); !done)
+    return failure(done.error().code == errc::not_found ? 404 : 500,
+                   done.error().code == errc::not_found ? "not_found" : "internal", done.error().message);
+  context.on_revoked(edge.value());
+  return success({{"edge", to_string(edge.value())}, {"state", "revoked"}});
 }
 
 } // namespace
@@ -105,9 +117,12 @@ std::vector<http::route> make_status_routes(status_context settings) {
           return done ? plain(200, "") : plain(500, fmt::format("failed to reload config: {}\n", done.error().message));
         },
         true);
-  if (context->registry)
+  if (context->registry) {
     add("POST", "/api/v1/admin/invites",
         [context](const http::request& request) { return make_invite(*context, request); }, true);
+    add("POST", "/api/v1/admin/edges/{}/revoke",
+        [context](const http::request& request) { return revoke(*context, request); }, true);
+  }
   return routes;
 }
 

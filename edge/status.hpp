@@ -50,6 +50,7 @@ struct status_context {
   std::shared_ptr<link::registry> registry;
   link::curve_key server_key;
   std::string advertise; // "tcp://host:port"
+  std::function<void(edge_id)> on_revoked;
 };
 
 [[nodiscard]] std::vector<http::route> make_status_routes(status_context context);

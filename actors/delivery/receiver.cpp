@@ -480,6 +480,8 @@ void receiver::acknowledge(const job_state& done) {
   auto ranges = held->second.common_with(done.answer);
   if (ranges.empty())
     return;
+  auto& pending = it->second.view.pending_records;
+  pending -= std::min(pending, ranges.count());
   link::ack ack;
   ack.freed_bytes = done.bytes;
   ack.ranges.push_back({done.key, std::move(ranges)});

@@ -1,7 +1,7 @@
 #pragma once
 
-// Decides whether a request may be served: Host (against DNS rebinding), Origin (against cross-origin requests),
-// and the bearer token. Immutable after construction; any thread may ask.
+// Decides whether a request may be served: Host (against DNS rebinding), Origin (against cross-origin
+// requests), and the bearer token. Immutable after construction; any thread may ask.
 
 #include "actors/http/server.hpp"
 

@@ -165,8 +165,8 @@ result<listening_socket> listen_unix(const std::string& path) {
   owned_fd fd{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
   if (fd.get() < 0)
     return system_failure(errno, "can't make a Unix socket");
-  // On Linux the file takes the mode that the socket has when it is bound: no moment in which others may open it,
-  // and no change of the process-wide umask while other threads make files.
+  // On Linux the file takes the mode that the socket has when it is bound: no moment in which others may open
+  // it, and no change of the process-wide umask while other threads make files.
   if (::fchmod(fd.get(), 0600) != 0)
     return system_failure(errno, "can't set the mode of a Unix socket");
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {

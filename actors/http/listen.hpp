@@ -15,7 +15,8 @@ struct listening_socket {
   std::string address; // "127.0.0.1:7480", "[::1]:7480"; with the real port
 };
 
-// Where to listen, taken apart: "127.0.0.1:7480", "[::1]:7480", "localhost:7480", ":7480" and "*:7480" (everywhere).
+// Where to listen, taken apart: "127.0.0.1:7480", "[::1]:7480", "localhost:7480", ":7480" and "*:7480"
+// (everywhere).
 struct listen_address {
   std::string host; // empty: every interface
   std::string port;
@@ -26,7 +27,8 @@ struct listen_address {
 
 // conflict: the port is in use. io: anything else.
 [[nodiscard]] result<listening_socket> listen_tcp(const std::string& listen);
-// Mode 0600 from its first moment. A socket file on which nobody answers is removed first; conflict: somebody does.
+// Mode 0600 from its first moment. A socket file on which nobody answers is removed first; conflict: somebody
+// does.
 [[nodiscard]] result<listening_socket> listen_unix(const std::string& path);
 
 // Reads what `peer` holds from an accepted socket.

@@ -44,8 +44,6 @@ void server_metrics::refused(std::string_view reason) {
   refused_.Add({{"reason", std::string{reason}}}).Increment();
 }
 
-void server_metrics::connections(std::size_t open) {
-  connections_.Set(static_cast<double>(open));
-}
+void server_metrics::connections(std::size_t open) { connections_.Set(static_cast<double>(open)); }
 
 } // namespace skerry::http

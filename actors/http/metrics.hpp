@@ -1,6 +1,7 @@
 #pragma once
 
-// What the server counts. Thread-safe. Labels are bounded: routes as registered, codes, reasons from this code.
+// What the server counts. Thread-safe. Labels are bounded: routes as registered, codes, reasons from this
+// code.
 
 #include <string>
 #include <string_view>

@@ -3,9 +3,9 @@
 // The HTTP server that edge and cloud share: HTTP/1.1 over Boost.Beast, on TCP and on Unix sockets.
 //
 // It owns its threads (`threads`, default 1) and runs handlers on them; a handler that needs longer takes the
-// responder along and answers from any thread. Bounds: connections, header and body size, time for a request and
-// for an idle connection; each has a counter. It checks Host and Origin (against DNS rebinding and cross-origin
-// requests), sends no CORS headers, and compresses with gzip where the client asks.
+// responder along and answers from any thread. Bounds: connections, header and body size, time for a request
+// and for an idle connection; each has a counter. It checks Host and Origin (against DNS rebinding and
+// cross-origin requests), sends no CORS headers, and compresses with gzip where the client asks.
 
 #include "schemas/error.hpp"
 
@@ -28,16 +28,17 @@ namespace skerry::http {
 enum class principal : std::uint8_t { anonymous_loopback, anonymous_remote, bearer, operator_socket };
 
 struct request {
-  std::string method; // "GET"
-  std::string path;   // decoded, without query: "/api/v1/query"
+  std::string method;                                          // "GET"
+  std::string path;                                            // decoded, without query: "/api/v1/query"
   std::vector<std::pair<std::string, std::string>> parameters; // query and form body, decoded, in order
   std::vector<std::pair<std::string, std::string>> headers;    // names in lower case
   std::string body;
   principal who = principal::anonymous_loopback;
   std::string capture; // what a `{}` in the route's path matched, decoded
 
-  [[nodiscard]] const std::string* parameter(std::string_view name) const noexcept; // the first; null when absent
-  [[nodiscard]] std::vector<std::string_view> all(std::string_view name) const;     // "match[]"
+  [[nodiscard]] const std::string*
+  parameter(std::string_view name) const noexcept;                              // the first; null when absent
+  [[nodiscard]] std::vector<std::string_view> all(std::string_view name) const; // "match[]"
   [[nodiscard]] std::string_view header(std::string_view name) const noexcept;
 };
 
@@ -56,6 +57,7 @@ public:
   [[nodiscard]] virtual bool client_gone() const noexcept = 0;
 };
 using responder_ptr = std::shared_ptr<responder>;
+// The request is the server's, and there only during the call: copy what an answer from elsewhere needs.
 using handler = std::function<void(const request&, responder_ptr)>;
 
 struct route {
@@ -90,7 +92,8 @@ public:
   [[nodiscard]] static result<std::unique_ptr<server>> start(server_config config, std::vector<route> routes,
                                                              prometheus::Registry& metrics);
   virtual ~server() = default; // stops accepting, closes connections, joins threads
-  [[nodiscard]] virtual std::string address() const = 0; // "127.0.0.1:7480", with the real port where 0 was asked
+  [[nodiscard]] virtual std::string
+  address() const = 0; // "127.0.0.1:7480", with the real port where 0 was asked
 };
 
 } // namespace skerry::http

@@ -30,9 +30,7 @@ constexpr std::size_t buffer_extra = 16 << 10;
 constexpr std::size_t leftovers_max = 4 << 20;
 constexpr std::chrono::milliseconds linger_time{2'000};
 
-std::string_view as_view(beast::string_view text) noexcept {
-  return {text.data(), text.size()};
-}
+std::string_view as_view(beast::string_view text) noexcept { return {text.data(), text.size()}; }
 
 bool has_control(std::string_view text) noexcept {
   return std::any_of(text.begin(), text.end(),
@@ -85,7 +83,7 @@ private:
 
 } // namespace
 
-// --- shared state ----------------------------------------------------------------------------------------------
+// --- shared state ---
 
 shared_state::shared_state(server_config with, std::vector<route> routes_, prometheus::Registry& registry)
     : config(std::move(with)),
@@ -124,7 +122,7 @@ void shared_state::stop() {
     one->close_soon();
 }
 
-// --- session ---------------------------------------------------------------------------------------------------
+// --- session ---
 
 session::session(std::shared_ptr<shared_state> shared, stream_socket socket)
     : shared_(std::move(shared)),
@@ -153,13 +151,14 @@ void session::answer(std::uint64_t request_number, response with) {
 
 void session::turn_away(std::string_view message) {
   const auto fd = socket_.native_handle();
-  // One short answer fits into the buffer of a fresh socket. What came already is read, or closing would reset.
+  // One short answer fits into the buffer of a fresh socket. What came already is read, or closing would
+  // reset.
   (void)::send(fd, message.data(), message.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
   ::shutdown(fd, SHUT_WR);
   (void)::recv(fd, discarded_.data(), discarded_.size(), MSG_DONTWAIT);
 }
 
-// --- timer -----------------------------------------------------------------------------------------------------
+// --- timer ---
 
 void session::start_timer(waiting what, std::chrono::milliseconds limit) {
   waiting_ = what;
@@ -191,7 +190,7 @@ void session::on_timeout() {
   start_timer(waiting::writing, linger_time); // should nothing have been under way
 }
 
-// --- reading ---------------------------------------------------------------------------------------------------
+// --- reading ---
 
 void session::wait_for_request() {
   if (closed_)
@@ -330,7 +329,7 @@ void session::on_body(error_code ec) {
   run_handler();
 }
 
-// --- answering -------------------------------------------------------------------------------------------------
+// --- answering ---
 
 void session::run_handler() {
   request_number_ = ++requests_;
@@ -347,8 +346,8 @@ void session::run_handler() {
   }
 }
 
-// While a handler works the socket is readable when the client leaves, or when it sends the next request early;
-// only the first tells anything.
+// While a handler works the socket is readable when the client leaves, or when it sends the next request
+// early; only the first tells anything.
 void session::watch_client() {
   socket_.async_wait(
       stream_socket::wait_read,

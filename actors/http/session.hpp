@@ -1,10 +1,12 @@
 #pragma once
 
-// One connection of the HTTP server, and what all connections share. Internal to this folder: it pulls Boost in.
+// One connection of the HTTP server, and what all connections share. Internal to this folder: it pulls Boost
+// in.
 //
-// A session lives on its strand. It is owned by the set in `shared_state` while it is open, and by the operations
-// under way; a responder holds it weakly. Its steps:
-//   wait for a request -> header -> guard and route -> body -> handler … answer -> write -> wait | linger -> closed
+// A session lives on its strand. It is owned by the set in `shared_state` while it is open, and by the
+// operations under way; a responder holds it weakly. Its steps:
+//   wait for a request -> header -> guard and route -> body -> handler … answer -> write -> wait | linger ->
+//   closed
 // One timer bounds each step that waits for the client.
 
 #include "actors/http/guard.hpp"

@@ -26,7 +26,8 @@ result<curve_key> from_hex(std::string_view text) {
   std::size_t bytes = 0;
   const char* end = nullptr;
   if (text.size() != 2 * key.bytes.size()
-      || sodium_hex2bin(key.bytes.data(), key.bytes.size(), text.data(), text.size(), nullptr, &bytes, &end) != 0
+      || sodium_hex2bin(key.bytes.data(), key.bytes.size(), text.data(), text.size(), nullptr, &bytes, &end)
+             != 0
       || bytes != key.bytes.size())
     return fail(errc::malformed, "not a key: 64 hexadecimal digits are expected");
   return key;

@@ -57,6 +57,18 @@ struct server_metrics {
                           .Help("Connections that the operating system did not give us (file descriptors?).")
                           .Register(registry)
                           .Add({})),
+        accepted(prometheus::BuildCounter()
+                     .Name("skerry_link_server_accepted_total")
+                     .Help("TCP connections on the link port. Those that speak another protocol (HTTP) are "
+                           "closed before "
+                           "a handshake and appear in no outcome of handshakes_total.")
+                     .Register(registry)
+                     .Add({})),
+        closed(prometheus::BuildCounter()
+                   .Name("skerry_link_server_closed_total")
+                   .Help("TCP connections on the link port that ended, for whatever reason.")
+                   .Register(registry)
+                   .Add({})),
         connections(prometheus::BuildGauge()
                         .Name("skerry_link_server_connections")
                         .Help("TCP connections on the link port, whether or not their handshake is done.")
@@ -94,6 +106,8 @@ struct server_metrics {
   prometheus::Counter& failed_other;
   prometheus::Counter& paced;
   prometheus::Counter& accept_failed;
+  prometheus::Counter& accepted;
+  prometheus::Counter& closed;
   prometheus::Gauge& connections;
   prometheus::Family<prometheus::Counter>& refusals;
 
@@ -230,6 +244,7 @@ private:
     while (const auto event = monitor_->next()) {
       switch (event->kind) {
       case ZMQ_EVENT_ACCEPTED:
+        metrics_.accepted.Increment();
         metrics_.connections.Increment();
         break;
       case ZMQ_EVENT_ACCEPT_FAILED:
@@ -239,6 +254,7 @@ private:
                         std::strerror(event->value));
         break;
       case ZMQ_EVENT_DISCONNECTED:
+        metrics_.closed.Increment();
         metrics_.connections.Decrement();
         break;
       case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:

@@ -46,7 +46,8 @@ struct admission {
 // Opaque name of one connection at the server; unique for the life of the process.
 using peer_id = std::string;
 
-// Callbacks run on the transport's thread and must hand over quickly. None is called after the destructor returned.
+// Callbacks run on the transport's thread and must hand over quickly. They may come before start_server or
+// start_client has returned, and while the destructor runs; none is called after the destructor returned.
 struct server_events {
   std::function<void(peer_id from, std::string user_id, message_parts parts)> message;
   std::function<admission(const curve_key& client, const std::string& address)> admit;

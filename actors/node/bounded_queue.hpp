@@ -1,8 +1,8 @@
 #pragma once
 
-// A first-in-first-out queue between threads, bounded by number and, where asked, by bytes. For threads that talk to
-// actors: an actor only tries to push, and learns at once that the other side is behind.
-// Any number of producers and consumers; every method from any thread.
+// A first-in-first-out queue between threads, bounded by number and, where asked, by bytes. For threads that
+// talk to actors: an actor only tries to push, and learns at once that the other side is behind. Any number
+// of producers and consumers; every method from any thread.
 
 #include <chrono>
 #include <condition_variable>

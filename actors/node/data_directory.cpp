@@ -198,9 +198,7 @@ result<std::uint32_t> check_format(const std::filesystem::path& folder, node_kin
 
 } // namespace
 
-std::string_view to_string(node_kind kind) noexcept {
-  return kind == node_kind::edge ? "edge" : "cloud";
-}
+std::string_view to_string(node_kind kind) noexcept { return kind == node_kind::edge ? "edge" : "cloud"; }
 
 result<data_directory> data_directory::open(const std::filesystem::path& folder, node_kind kind,
                                             std::uint32_t newest_version) {

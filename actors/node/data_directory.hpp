@@ -1,9 +1,10 @@
 #pragma once
 
-// The folder in which a node keeps everything: private (0700), locked while the node runs, and marked with what
-// wrote it. Holds:
+// The folder in which a node keeps everything: private (0700), locked while the node runs, and marked with
+// what wrote it. Holds:
 //   LOCK    locked with flock by the process that runs; its pid, for messages
-//   FORMAT  the format's version and the kind of node, each line with its own checksum and written twice, so that
+//   FORMAT  the format's version and the kind of node, each line with its own checksum and written twice, so
+//   that
 //           one damaged byte does not keep a node from starting
 // Opening it again in the same process is refused like any second process. Main thread.
 

@@ -49,18 +49,13 @@ bool write_all(int fd, std::string_view content) {
 error system_error(int code, std::string_view what, const std::filesystem::path& file) {
   auto message = fmt::format("can't {} {}: {}", what, file.string(), std::strerror(code));
   switch (code) {
-  case ENOENT:
-    return {errc::not_found, std::move(message)};
+  case ENOENT: return {errc::not_found, std::move(message)};
   case ENOSPC:
-  case EDQUOT:
-    return {errc::exhausted, message + "; free some space on that disk"};
+  case EDQUOT: return {errc::exhausted, message + "; free some space on that disk"};
   case EACCES:
-  case EPERM:
-    return {errc::io, message + "; check who owns it and its mode"};
-  case EROFS:
-    return {errc::io, message + "; it must be on a file system mounted for writing"};
-  default:
-    return {errc::io, std::move(message)};
+  case EPERM: return {errc::io, message + "; check who owns it and its mode"};
+  case EROFS: return {errc::io, message + "; it must be on a file system mounted for writing"};
+  default: return {errc::io, std::move(message)};
   }
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// Small files, written so that a crash leaves the old content or the new one, never a mixture. Any thread; two
-// writers of one path at a time are the caller's mistake.
+// Small files, written so that a crash leaves the old content or the new one, never a mixture. Any thread;
+// two writers of one path at a time are the caller's mistake.
 
 #include "schemas/error.hpp"
 

@@ -56,8 +56,7 @@ error failure_of(CURLcode code, const outgoing_request& request, const char* det
   case CURLE_URL_MALFORMAT:
   case CURLE_UNSUPPORTED_PROTOCOL:
     return {errc::invalid_argument, fmt::format("'{}' is no http:// or https:// address", request.url)};
-  default:
-    return {errc::io, fmt::format("asking {} failed: {}", where, why)};
+  default: return {errc::io, fmt::format("asking {} failed: {}", where, why)};
   }
 }
 

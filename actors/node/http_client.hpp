@@ -1,8 +1,8 @@
 #pragma once
 
-// A small blocking HTTP client for the operator's tool, over TCP or a node's Unix socket. Follows no redirects,
-// uses no proxies. Any thread; each call makes its own connection.
-// Its own target (skerry_http_client): what does not ask anybody does not load libcurl.
+// A small blocking HTTP client for the operator's tool, over TCP or a node's Unix socket. Follows no
+// redirects, uses no proxies. Any thread; each call makes its own connection. Its own target
+// (skerry_http_client): what does not ask anybody does not load libcurl.
 
 #include "schemas/error.hpp"
 

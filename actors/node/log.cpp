@@ -55,20 +55,13 @@ void append_escaped(std::string& out, std::string_view text) {
 
 std::string_view level_name(spdlog::level::level_enum level) noexcept {
   switch (level) {
-  case spdlog::level::trace:
-    return "trace";
-  case spdlog::level::debug:
-    return "debug";
-  case spdlog::level::info:
-    return "info";
-  case spdlog::level::warn:
-    return "warn";
-  case spdlog::level::err:
-    return "error";
-  case spdlog::level::critical:
-    return "critical";
-  default:
-    return "off";
+  case spdlog::level::trace: return "trace";
+  case spdlog::level::debug: return "debug";
+  case spdlog::level::info: return "info";
+  case spdlog::level::warn: return "warn";
+  case spdlog::level::err: return "error";
+  case spdlog::level::critical: return "critical";
+  default: return "off";
   }
 }
 

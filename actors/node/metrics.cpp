@@ -114,9 +114,7 @@ node_metrics::node_metrics(std::string_view version) : impl_(std::make_unique<im
 
 node_metrics::~node_metrics() = default;
 
-prometheus::Registry& node_metrics::registry() noexcept {
-  return impl_->registry;
-}
+prometheus::Registry& node_metrics::registry() noexcept { return impl_->registry; }
 
 std::string node_metrics::text() const {
   using enum prometheus::MetricType;

@@ -1,9 +1,10 @@
 #pragma once
 
-// What a process tells about itself: it owns the registry that every part counts in, adds the process metrics under
-// the names that Prometheus clients use, and serves all of it as text.
+// What a process tells about itself: it owns the registry that every part counts in, adds the process metrics
+// under the names that Prometheus clients use, and serves all of it as text.
 //
-// Any thread may call any method. It must outlive everything that counts in its registry, the HTTP server included.
+// Any thread may call any method. It must outlive everything that counts in its registry, the HTTP server
+// included.
 
 #include "actors/http/server.hpp"
 

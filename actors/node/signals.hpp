@@ -17,8 +17,8 @@ void block_signals();
 [[nodiscard]] signal_request wait_for_signal();
 [[nodiscard]] std::optional<signal_request> wait_for_signal(std::chrono::milliseconds at_most);
 
-// Tells systemd (or whoever set NOTIFY_SOCKET) "READY=1", "STOPPING=1", "RELOADING=1", "STATUS=…". False where
-// nobody listens; that is no failure.
+// Tells systemd (or whoever set NOTIFY_SOCKET) "READY=1", "STOPPING=1", "RELOADING=1", "STATUS=…". False
+// where nobody listens; that is no failure.
 bool notify_supervisor(std::string_view state);
 
 } // namespace skerry

@@ -73,7 +73,7 @@ private:
 
 } // namespace
 
-struct ingest_state final : delivery::receiver_backend {
+struct ingest_state : delivery::receiver_backend {
   listener_actor::pointer self = nullptr;
   ingest_config config;
   std::optional<delivery::receiver> receiver;
@@ -161,7 +161,7 @@ struct ingest_state final : delivery::receiver_backend {
         shard_settings.counters = counters;
         shard_settings.clock = config.clock;
         shard_settings.future_max = config.future_max;
-        shards[id] = self->spawn(shard, std::move(shard_settings));
+        shards[id] = spawn_shard(self->system(), std::move(shard_settings));
       }
       self->send(shards[id], std::move(part));
     }
@@ -234,6 +234,8 @@ struct ingest_state final : delivery::receiver_backend {
   }
 };
 
+namespace {
+
 listener_actor::behavior_type ingest(listener_actor::stateful_pointer<ingest_state> self, ingest_config config) {
   self->state.init(self, std::move(config));
   caf::delayed_anon_send(listener_actor{self}, tick_interval, tick_atom_v);
@@ -263,6 +265,12 @@ listener_actor::behavior_type ingest(listener_actor::stateful_pointer<ingest_sta
       self->quit();
     },
   };
+}
+
+} // namespace
+
+listener_actor spawn_ingest(caf::actor_system& system, ingest_config config) {
+  return system.spawn(ingest, std::move(config));
 }
 
 } // namespace skerry::cloud

@@ -51,10 +51,7 @@ struct ingest_config {
   std::size_t message_bytes_max = 32 << 20;
 };
 
-struct ingest_state;
-
 // Shards are spawned as their first host speaks, and stopped with this actor.
-[[nodiscard]] listener_actor::behavior_type ingest(listener_actor::stateful_pointer<ingest_state> self,
-                                                   ingest_config config);
+[[nodiscard]] listener_actor spawn_ingest(caf::actor_system& system, ingest_config config);
 
 } // namespace skerry::cloud

@@ -186,6 +186,8 @@ struct shard_state {
   }
 };
 
+namespace {
+
 shard_actor::behavior_type shard(shard_actor::stateful_pointer<shard_state> self, shard_config config) {
   self->state.self = caf::actor_cast<shard_actor>(self);
   self->state.init(std::move(config));
@@ -198,6 +200,12 @@ shard_actor::behavior_type shard(shard_actor::stateful_pointer<shard_state> self
       self->quit();
     },
   };
+}
+
+} // namespace
+
+shard_actor spawn_shard(caf::actor_system& system, shard_config config) {
+  return system.spawn(shard, std::move(config));
 }
 
 } // namespace skerry::cloud

@@ -45,8 +45,6 @@ struct shard_config {
   std::chrono::nanoseconds future_max = std::chrono::minutes{10};
 };
 
-struct shard_state;
-
-[[nodiscard]] shard_actor::behavior_type shard(shard_actor::stateful_pointer<shard_state> self, shard_config config);
+[[nodiscard]] shard_actor spawn_shard(caf::actor_system& system, shard_config config);
 
 } // namespace skerry::cloud

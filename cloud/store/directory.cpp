@@ -8,9 +8,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <fstream>
-
 #include <fcntl.h>
+#include <fstream>
 #include <sys/file.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -26,7 +25,9 @@ std::string format_line(unsigned version) {
   return fmt::format("{} {:016x}\n", text, XXH3_64bits(text.data(), text.size()));
 }
 
-errc code_of(int reason) noexcept { return reason == ENOSPC || reason == EDQUOT ? errc::exhausted : errc::io; }
+errc code_of(int reason) noexcept {
+  return reason == ENOSPC || reason == EDQUOT ? errc::exhausted : errc::io;
+}
 
 result<void> write_file(const fs::path& path, std::string_view text) {
   const auto temporary = path.string() + ".new";
@@ -37,8 +38,8 @@ result<void> write_file(const fs::path& path, std::string_view text) {
   if (fd >= 0)
     ::close(fd);
   if (!written || ::rename(temporary.c_str(), path.c_str()) != 0)
-    return fail(code_of(reason),
-                fmt::format("cannot write {}: {}; check space and permissions", path.string(), std::strerror(reason)));
+    return fail(code_of(reason), fmt::format("cannot write {}: {}; check space and permissions",
+                                             path.string(), std::strerror(reason)));
   return ok();
 }
 
@@ -54,9 +55,10 @@ result<directory_lock> directory_lock::take(const fs::path& directory) {
   directory_lock lock{fd};
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK)
-      return fail(errc::conflict, fmt::format("another process uses the store in {}; stop it, or give this one "
-                                              "another directory",
-                                              directory.string()));
+      return fail(errc::conflict,
+                  fmt::format("another process uses the store in {}; stop it, or give this one "
+                              "another directory",
+                              directory.string()));
     return fail(errc::io, fmt::format("cannot lock {}: {}", path.string(), std::strerror(errno)));
   }
   return lock;
@@ -78,10 +80,12 @@ result<void> check_format(const fs::path& directory) {
   unsigned version = 0;
   if (std::sscanf(line.c_str(), "skerry-store %u ", &version) == 1 && line == format_line(version)) {
     if (version > store_format)
-      return fail(errc::unsupported_version,
-                  fmt::format("the store in {} has format {}, this build knows up to {}; start it with the build that "
-                              "wrote it or a newer one",
-                              directory.string(), version, store_format));
+      return fail(
+          errc::unsupported_version,
+          fmt::format(
+              "the store in {} has format {}, this build knows up to {}; start it with the build that "
+              "wrote it or a newer one",
+              directory.string(), version, store_format));
     return version == store_format ? ok() : write_file(path, format_line(store_format));
   }
   spdlog::warn("store: {} is damaged and written anew", path.string());
@@ -127,7 +131,9 @@ fs::path set_aside(const fs::path& path, const fs::path& damaged) {
   std::error_code ec;
   fs::create_directories(damaged, ec);
   for (int n = 1;; ++n) {
-    const auto to = damaged / fmt::format("{}-{}.{}", path.parent_path().filename().string(), path.filename().string(), n);
+    const auto to =
+        damaged
+        / fmt::format("{}-{}.{}", path.parent_path().filename().string(), path.filename().string(), n);
     if (fs::exists(to, ec))
       continue;
     fs::rename(path, to, ec);

@@ -31,10 +31,12 @@ private:
 [[nodiscard]] result<void> check_format(const std::filesystem::path& directory);
 
 [[nodiscard]] result<void> make_directory(const std::filesystem::path& directory);
-[[nodiscard]] result<std::vector<std::string>> list_directory(const std::filesystem::path& directory); // sorted names
+[[nodiscard]] result<std::vector<std::string>>
+list_directory(const std::filesystem::path& directory); // sorted names
 // Renames first, so that a crash leaves nothing half deleted under its old name.
 void remove_directory(const std::filesystem::path& directory);
-// Moves into `damaged` under a name that is free. Returns where it lies now; empty when it could not be moved.
+// Moves into `damaged` under a name that is free. Returns where it lies now; empty when it could not be
+// moved.
 std::filesystem::path set_aside(const std::filesystem::path& path, const std::filesystem::path& damaged);
 [[nodiscard]] std::uint64_t disk_bytes(const std::filesystem::path& directory);
 

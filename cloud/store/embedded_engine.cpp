@@ -32,13 +32,13 @@ bool concerns(const ledger_entry& e, std::int64_t from_ns, std::int64_t to_ns) {
 
 embedded_engine::embedded_engine(embedded_config config, prometheus::Registry& metrics, embedded_hooks hooks,
                                  directory_lock lock)
-  : config_(std::move(config)),
-    hooks_(std::move(hooks)),
-    lock_(std::move(lock)),
-    metrics_(metrics),
-    partitions_(config_.directory / "partitions", config_.directory / "damaged", config_.partitions_open_max,
-                metrics_),
-    sets_(set_cache_bytes) {}
+    : config_(std::move(config)),
+      hooks_(std::move(hooks)),
+      lock_(std::move(lock)),
+      metrics_(metrics),
+      partitions_(config_.directory / "partitions", config_.directory / "damaged",
+                  config_.partitions_open_max, metrics_),
+      sets_(set_cache_bytes) {}
 
 embedded_engine::~embedded_engine() {
   {
@@ -71,15 +71,18 @@ store_snapshot embedded_engine::snapshot(std::int64_t from_ns, std::int64_t to_n
   return s;
 }
 
-result<void> embedded_engine::scan_state(std::string_view prefix,
-                                         const std::function<void(std::string_view, std::string_view)>& each) {
+result<void>
+embedded_engine::scan_state(std::string_view prefix,
+                            const std::function<void(std::string_view, std::string_view)>& each) {
   const std::shared_lock lock{state_mutex_};
   for (auto it = state_.lower_bound(prefix); it != state_.end() && it->first.starts_with(prefix); ++it)
     each(it->first, it->second);
   return ok();
 }
 
-series_set_ptr embedded_engine::find_set(edge_id edge, const set_hash& hash) { return find_stored_set({edge, hash}); }
+series_set_ptr embedded_engine::find_set(edge_id edge, const set_hash& hash) {
+  return find_stored_set({edge, hash});
+}
 
 series_set_ptr embedded_engine::find_stored_set(const set_key& key) {
   if (auto cached = sets_.find(key))
@@ -162,7 +165,7 @@ result<void> embedded_engine::ledger(std::int64_t from_ns, std::int64_t to_ns,
 }
 
 result<void> embedded_engine::log_identities(
-  const std::function<void(const record_identity&, record_kind, std::string_view)>& each) {
+    const std::function<void(const record_identity&, record_kind, std::string_view)>& each) {
   for (const auto& log : logs()) {
     BOOST_OUTCOME_TRY(reader, log->read());
     BOOST_OUTCOME_TRYV(reader.each_chunk([&](std::uint64_t, bytes_view chunk) -> result<void> {

@@ -1,9 +1,10 @@
 #pragma once
 
-// The embedded engine: a write-ahead log of LMDB environments, an index over it in memory, partitions by time.
+// The embedded engine: a write-ahead log of LMDB environments, an index over it in memory, partitions by
+// time.
 //
-// Threads: one writer commits groups and rotates the log; one sealer turns closed logs into partitions and applies
-// retention; callers query. Lock order: queue, then logs; neither is held over I/O.
+// Threads: one writer commits groups and rotates the log; one sealer turns closed logs into partitions and
+// applies retention; callers query. Lock order: queue, then logs; neither is held over I/O.
 
 #include "actors/node/clock.hpp"
 #include "cloud/store/directory.hpp"
@@ -26,13 +27,13 @@ struct embedded_hooks {
   std::function<void(const char* step)> seal_step; // on the sealing thread, between its steps
 };
 
-[[nodiscard]] result<std::unique_ptr<engine>> open_embedded_engine(embedded_config config,
-                                                                   prometheus::Registry& metrics,
-                                                                   embedded_hooks hooks);
+[[nodiscard]] result<std::unique_ptr<engine>>
+open_embedded_engine(embedded_config config, prometheus::Registry& metrics, embedded_hooks hooks);
 
 class embedded_engine final : public engine {
 public:
-  embedded_engine(embedded_config config, prometheus::Registry& metrics, embedded_hooks hooks, directory_lock lock);
+  embedded_engine(embedded_config config, prometheus::Registry& metrics, embedded_hooks hooks,
+                  directory_lock lock);
   ~embedded_engine() override; // commits what is queued; does not seal
   [[nodiscard]] result<void> start();
 
@@ -44,13 +45,14 @@ public:
   result<void> ledger(std::int64_t from_ns, std::int64_t to_ns,
                       const std::function<void(const ledger_entry&)>& each) override;
   result<void> log_identities(
-    const std::function<void(const record_identity&, record_kind, std::string_view)>& each) override;
+      const std::function<void(const record_identity&, record_kind, std::string_view)>& each) override;
   [[nodiscard]] engine_usage usage() const override;
   void flush() override;
 
   result<void> select(const promql::select_request& request,
                       const std::function<void(const promql::series_view&)>& each) override;
-  result<void> series(const promql::select_request& request, const std::function<void(const labels&)>& each) override;
+  result<void> series(const promql::select_request& request,
+                      const std::function<void(const labels&)>& each) override;
   result<std::vector<std::string>> label_names(const promql::select_request& request) override;
   result<std::vector<std::string>> label_values(std::string_view name,
                                                 const promql::select_request& request) override;
@@ -112,6 +114,7 @@ private:
   std::deque<queued> queue_;
   std::size_t queue_bytes_ = 0;
   bool stop_writing_ = false;
+  bool gathering_ = false; // the writer waits for more of a group
 
   std::map<shard_id, std::uint64_t> fences_; // writer's
   std::thread writer_;

@@ -18,7 +18,8 @@ constexpr std::string_view fence_prefix = "engine/fence/";
 std::optional<std::uint64_t> parse_number(std::string_view name) {
   std::uint64_t n = 0;
   const auto [end, ec] = std::from_chars(name.data(), name.data() + name.size(), n);
-  return ec == std::errc{} && end == name.data() + name.size() && !name.empty() ? std::optional{n} : std::nullopt;
+  return ec == std::errc{} && end == name.data() + name.size() && !name.empty() ? std::optional{n}
+                                                                                : std::nullopt;
 }
 
 } // namespace
@@ -44,7 +45,8 @@ result<void> embedded_config::validate() const {
     return bad("a log segment needs 64 KiB or more, and the whole log room for two");
   if (log_age_max < std::chrono::seconds{1} || partitions_open_max == 0 || queue_requests_max == 0
       || queue_bytes_max < (1 << 20))
-    return bad("the log's age, the partitions kept open and the queue must be positive (the queue 1 MiB or more)");
+    return bad(
+        "the log's age, the partitions kept open and the queue must be positive (the queue 1 MiB or more)");
   return ok();
 }
 
@@ -53,8 +55,8 @@ result<std::unique_ptr<engine>> open_embedded_engine(embedded_config config, pro
   BOOST_OUTCOME_TRYV(config.validate());
   BOOST_OUTCOME_TRY(lock, directory_lock::take(config.directory));
   BOOST_OUTCOME_TRYV(check_format(config.directory));
-  auto made
-    = std::make_unique<embedded_engine>(std::move(config), metrics, std::move(hooks), std::move(lock));
+  auto made =
+      std::make_unique<embedded_engine>(std::move(config), metrics, std::move(hooks), std::move(lock));
   BOOST_OUTCOME_TRYV(made->start());
   return std::unique_ptr<engine>{std::move(made)};
 }
@@ -91,8 +93,8 @@ result<void> embedded_engine::open_logs() {
     else
       spdlog::warn("store: {} is no log and is left alone", (root / name).string());
   }
-  // A log that was being salvaged when the process ended lies in damaged/ under its old name, its copy was removed
-  // above: taken up again.
+  // A log that was being salvaged when the process ended lies in damaged/ under its old name, its copy was
+  // removed above: taken up again.
   bool usable = false;
   for (const auto number : numbers) {
     auto log = open_log(number);
@@ -170,8 +172,8 @@ result<std::shared_ptr<log_env>> embedded_engine::open_log(std::uint64_t number)
   }
   if (const auto damage = log.value()->damage(); damage.bytes != 0 || damage.records != 0) {
     metrics_.count_damaged("record", static_cast<double>(std::max<std::uint64_t>(1, damage.records)));
-    spdlog::error("store: log {} has {} damaged bytes and {} records that cannot be used; the rest is kept", number,
-                  damage.bytes, damage.records);
+    spdlog::error("store: log {} has {} damaged bytes and {} records that cannot be used; the rest is kept",
+                  number, damage.bytes, damage.records);
   }
   return log;
 }

@@ -7,7 +7,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -65,7 +64,8 @@ result<void> embedded_engine::seal(const std::shared_ptr<log_env>& log) {
   for (const auto& each : logs())
     live.insert(each->id());
   seal_settings settings;
-  settings.partition_span_s = std::chrono::duration_cast<std::chrono::seconds>(config_.partition_span).count();
+  settings.partition_span_s =
+      std::chrono::duration_cast<std::chrono::seconds>(config_.partition_span).count();
   settings.now_ns = hooks_.clock->wall_ns();
   settings.retention_ns = config_.retention.count();
   settings.hook = hooks_.seal_step;

@@ -45,17 +45,22 @@ void embedded_engine::put_state(std::vector<state_update> updates, callback done
 
 void embedded_engine::enqueue(queued item, bool bounded) {
   result<void> refused = ok();
+  bool wake = true;
   {
     const std::lock_guard lock{queue_mutex_};
     if (stop_writing_)
       refused = fail(errc::unavailable, "the store is shutting down");
     else if (bounded
-             && (queue_.size() >= config_.queue_requests_max || queue_bytes_ + item.bytes > config_.queue_bytes_max))
-      refused = fail(errc::exhausted, fmt::format("the store's queue is full ({} requests, {} bytes); retry later",
-                                                  queue_.size(), queue_bytes_));
+             && (queue_.size() >= config_.queue_requests_max
+                 || queue_bytes_ + item.bytes > config_.queue_bytes_max))
+      refused =
+          fail(errc::exhausted, fmt::format("the store's queue is full ({} requests, {} bytes); retry later",
+                                            queue_.size(), queue_bytes_));
     else {
       queue_bytes_ += item.bytes;
       queue_.push_back(std::move(item));
+      // While a group gathers, the writer looks by itself: a wake-up for each request costs more than the request.
+      wake = !gathering_ || queue_bytes_ >= group_bytes_max;
     }
   }
   if (!refused) {
@@ -63,7 +68,8 @@ void embedded_engine::enqueue(queued item, bool bounded) {
     finish(item.done, refused);
     return;
   }
-  queue_changed_.notify_one();
+  if (wake)
+    queue_changed_.notify_one();
 }
 
 std::uint64_t embedded_engine::total_log_bytes() const {
@@ -77,7 +83,8 @@ std::uint64_t embedded_engine::total_log_bytes() const {
 bool embedded_engine::current_is_old() const {
   const std::lock_guard lock{logs_mutex_};
   const auto& current = logs_.back();
-  return hooks_.clock->monotonic_ns() - current->created_ns() > config_.log_age_max.count() && !current->empty();
+  return hooks_.clock->monotonic_ns() - current->created_ns() > config_.log_age_max.count()
+         && !current->empty();
 }
 
 void embedded_engine::write_loop() {
@@ -90,8 +97,14 @@ void embedded_engine::write_loop() {
       queue_changed_.wait_for(lock, idle_check, [&] { return stop_writing_ || !queue_.empty(); });
       if (queue_.empty() && stop_writing_)
         return;
+      if (!queue_.empty() && !stop_writing_ && queue_bytes_ < group_bytes_max) {
+        gathering_ = true;
+        queue_changed_.wait_for(lock, config_.commit_gather,
+                                [&] { return stop_writing_ || queue_bytes_ >= group_bytes_max; });
+        gathering_ = false;
+      }
       const bool full = total_log_bytes() >= config_.log_bytes_max;
-      if (full && !queue_.front().rotate && !queue_.empty()) {
+      if (full && !queue_.empty() && !queue_.front().rotate) {
         if (!told_full)
           spdlog::warn("store: the write-ahead log has reached {} bytes; appends wait until some is sealed",
                        config_.log_bytes_max);
@@ -113,8 +126,8 @@ void embedded_engine::write_loop() {
       }
       told_full = told_full && full;
       std::size_t bytes = 0;
-      while (!queue_.empty() && group.size() < group_requests_max && (group.empty() || bytes < group_bytes_max)
-             && !rotate_after) {
+      while (!queue_.empty() && group.size() < group_requests_max
+             && (group.empty() || bytes < group_bytes_max) && !rotate_after) {
         bytes += queue_.front().bytes;
         queue_bytes_ -= queue_.front().bytes;
         rotate_after = queue_.front().rotate;
@@ -158,12 +171,14 @@ void embedded_engine::write_group(std::vector<queued>& group) {
     if (request.fence != 0) {
       auto& fence = fences.try_emplace(request.shard, fences_[request.shard]).first->second;
       if (request.fence < fence) {
-        results.push_back(fail(errc::forbidden, fmt::format("shard {} is owned by epoch {}, the append is of {}",
-                                                            request.shard, fence, request.fence)));
+        results.push_back(
+            fail(errc::forbidden, fmt::format("shard {} is owned by epoch {}, the append is of {}",
+                                              request.shard, fence, request.fence)));
         continue;
       }
       if (request.fence > std::max<std::uint64_t>(fence, 1))
-        request.state.push_back({fmt::format("engine/fence/{}", request.shard), std::to_string(request.fence)});
+        request.state.push_back(
+            {fmt::format("engine/fence/{}", request.shard), std::to_string(request.fence)});
       fence = request.fence;
     }
     // Held by any log: the same run may come again under another owner or after a lost answer.
@@ -174,7 +189,8 @@ void embedded_engine::write_group(std::vector<queued>& group) {
           held.push_back(it->second);
       });
     const auto repeated = [&](const record_view& record) {
-      return std::any_of(held.begin(), held.end(), [&](const range_set& r) { return r.contains(record.seq); });
+      return std::any_of(held.begin(), held.end(),
+                         [&](const range_set& r) { return r.contains(record.seq); });
     };
     auto added = batch.add(request, repeated, [&](const set_hash& hash) {
       return find_stored_set({request.origin.edge, hash});
@@ -186,7 +202,7 @@ void embedded_engine::write_group(std::vector<queued>& group) {
   const auto began = std::chrono::steady_clock::now();
   auto committed = batch.commit();
   metrics_.commit_seconds.Observe(
-    std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
   if (committed) {
     metrics_.commits.Increment();
     metrics_.appended_bytes.Increment(static_cast<double>(committed_bytes));

@@ -1,7 +1,7 @@
 #pragma once
 
-// The contract between the cloud and what stores its data. The embedded engine (LMDB) is the first to keep it; one
-// for users who outgrow a machine can follow. No transaction reaches beyond one append.
+// The contract between the cloud and what stores its data. The embedded engine (LMDB) is the first to keep
+// it; one for users who outgrow a machine can follow. No transaction reaches beyond one append.
 
 #include "actors/promql/series_source.hpp"
 #include "schemas/model/host.hpp"
@@ -24,8 +24,8 @@ class Registry;
 
 namespace skerry::cloud {
 
-// Small named values that are stored in the same transaction as an append and survive the log's rotation. Ingest
-// keeps held ranges and watermarks in them. Keys are text like "held/<edge>/<epoch>/<stream>".
+// Small named values that are stored in the same transaction as an append and survive the log's rotation.
+// Ingest keeps held ranges and watermarks in them. Keys are text like "held/<edge>/<epoch>/<stream>".
 struct state_update {
   std::string key;
   std::string value; // empty: delete
@@ -33,7 +33,8 @@ struct state_update {
 
 // Records of one shard from one run.
 struct append_request {
-  std::uint64_t fence = 1; // the shard's epoch; an engine refuses one that is lower than it has seen (forbidden)
+  std::uint64_t fence =
+      1; // the shard's epoch; an engine refuses one that is lower than it has seen (forbidden)
   tenant_id tenant = tenant_default;
   shard_id shard = 0;
   std::string site;
@@ -61,28 +62,30 @@ struct engine_usage {
   std::uint64_t log_bytes = 0;  // write-ahead log
   std::uint64_t disk_bytes = 0; // everything
   std::uint64_t partitions = 0;
-  std::uint64_t series = 0; // in the open log and the newest partition
+  std::uint64_t series = 0;  // in the open log and the newest partition
   std::uint64_t samples = 0; // in partitions
 };
 
 class engine : public promql::series_source {
 public:
-  // Asynchronous and idempotent: `done` is called once, on the engine's thread, after the commit (or the failure) and
-  // may be called before append() returns only on failure. exhausted: a queue or the disk is full; retry later.
+  // Asynchronous and idempotent: `done` is called once, on the engine's thread, after the commit (or the
+  // failure) and may be called before append() returns only on failure. exhausted: a queue or the disk is
+  // full; retry later.
   virtual void append(append_request request, std::function<void(result<void>)> done) = 0;
   // State alone, ordered after every append before it.
   virtual void put_state(std::vector<state_update> updates, std::function<void(result<void>)> done) = 0;
   // As of the last commit; sorted by key.
-  virtual result<void> scan_state(std::string_view prefix,
-                                  const std::function<void(std::string_view key, std::string_view value)>& each) = 0;
+  virtual result<void>
+  scan_state(std::string_view prefix,
+             const std::function<void(std::string_view key, std::string_view value)>& each) = 0;
   // A set that this edge has given and that the store still holds; null when unknown: ask the edge.
   virtual series_set_ptr find_set(edge_id edge, const set_hash& hash) = 0;
   virtual result<void> ledger(std::int64_t from_ns, std::int64_t to_ns,
                               const std::function<void(const ledger_entry&)>& each) = 0;
-  // Every record identity in the write-ahead log and how often it stands there, before anything is merged. For tests
-  // and for `skerry-cloud verify`.
+  // Every record identity in the write-ahead log and how often it stands there, before anything is merged.
+  // For tests and for `skerry-cloud verify`.
   virtual result<void> log_identities(
-    const std::function<void(const record_identity&, record_kind kind, std::string_view host)>& each) = 0;
+      const std::function<void(const record_identity&, record_kind kind, std::string_view host)>& each) = 0;
   [[nodiscard]] virtual engine_usage usage() const = 0;
   virtual void flush() = 0; // seals the whole log into partitions; returns when done. For tests and shutdown.
 };
@@ -91,17 +94,19 @@ struct embedded_config {
   std::filesystem::path directory;
   std::chrono::nanoseconds retention = std::chrono::hours{24 * 30}; // 0: forever
   std::uint64_t log_segment_bytes = 32 << 20;
-  std::uint64_t log_bytes_max = 256 << 20;                    // appends wait for sealing beyond
+  std::uint64_t log_bytes_max = 256 << 20;                      // appends wait for sealing beyond
   std::chrono::nanoseconds log_age_max = std::chrono::hours{1}; // a quiet log is sealed too
   std::chrono::nanoseconds partition_span = std::chrono::hours{24};
   std::size_t partitions_open_max = 32;
+  std::chrono::nanoseconds commit_gather = std::chrono::milliseconds{4}; // a commit waits this long for more to join it
   std::size_t queue_requests_max = 65'536;
   std::uint64_t queue_bytes_max = 256 << 20;
 
   [[nodiscard]] result<void> validate() const;
 };
 
-// conflict: another process has it open; unsupported_version; io. A damaged file is set aside, reported and counted.
+// conflict: another process has it open; unsupported_version; io. A damaged file is set aside, reported and
+// counted.
 [[nodiscard]] result<std::unique_ptr<engine>> open_embedded_engine(embedded_config config,
                                                                    prometheus::Registry& metrics);
 

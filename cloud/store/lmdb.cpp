@@ -11,7 +11,9 @@ namespace {
 constexpr unsigned readers_max = 512;
 
 MDB_val to_val(bytes_view bytes) noexcept { return {bytes.size(), const_cast<std::byte*>(bytes.data())}; }
-bytes_view to_view(const MDB_val& val) noexcept { return {static_cast<const std::byte*>(val.mv_data), val.mv_size}; }
+bytes_view to_view(const MDB_val& val) noexcept {
+  return {static_cast<const std::byte*>(val.mv_data), val.mv_size};
+}
 
 } // namespace
 
@@ -32,7 +34,8 @@ error lmdb_error(int code, std::string_view what) {
   case MDB_VERSION_MISMATCH: kind = errc::unsupported_version; break;
   default: break;
   }
-  const auto hint = code == ENOSPC || code == EDQUOT || code == EFBIG ? "; free disk space and it goes on by itself" : "";
+  const auto hint =
+      code == ENOSPC || code == EDQUOT || code == EFBIG ? "; free disk space and it goes on by itself" : "";
   return {kind, fmt::format("{}: {}{}", what, mdb_strerror(code), hint)};
 }
 
@@ -55,7 +58,8 @@ result<void> lmdb_txn::put(MDB_dbi db, bytes_view key, bytes_view value, unsigne
   return ok();
 }
 
-result<std::span<std::byte>> lmdb_txn::reserve(MDB_dbi db, bytes_view key, std::size_t bytes, unsigned flags) {
+result<std::span<std::byte>> lmdb_txn::reserve(MDB_dbi db, bytes_view key, std::size_t bytes,
+                                               unsigned flags) {
   auto k = to_val(key);
   MDB_val v{bytes, nullptr};
   if (const int rc = mdb_put(txn_, db, &k, &v, flags | MDB_RESERVE); rc != 0)
@@ -104,14 +108,14 @@ result<std::optional<lmdb_cursor::item>> lmdb_cursor::move(MDB_cursor_op op, byt
   return std::optional{item{to_view(k), to_view(v)}};
 }
 
-result<std::unique_ptr<lmdb_env>> lmdb_env::open(const std::filesystem::path& directory, std::uint64_t map_bytes,
-                                                 unsigned databases) {
+result<std::unique_ptr<lmdb_env>> lmdb_env::open(const std::filesystem::path& directory,
+                                                 std::uint64_t map_bytes, unsigned databases) {
   std::error_code ec;
   std::filesystem::create_directories(directory, ec);
   if (ec)
     return fail(ec == std::errc::no_space_on_device ? errc::exhausted : errc::io,
-                fmt::format("cannot make {}: {}; check that the store's directory is writable", directory.string(),
-                            ec.message()));
+                fmt::format("cannot make {}: {}; check that the store's directory is writable",
+                            directory.string(), ec.message()));
   MDB_env* raw = nullptr;
   if (const int rc = mdb_env_create(&raw); rc != 0)
     return lmdb_error(rc, "cannot make an LMDB handle");
@@ -121,7 +125,8 @@ result<std::unique_ptr<lmdb_env>> lmdb_env::open(const std::filesystem::path& di
   if (databases > 0)
     mdb_env_set_maxdbs(raw, databases);
   // Transactions are tied to objects, not threads; the access pattern defeats read-ahead.
-  if (const int rc = mdb_env_open(raw, directory.c_str(), MDB_NOTLS | MDB_NORDAHEAD | MDB_NOMEMINIT, 0600); rc != 0)
+  if (const int rc = mdb_env_open(raw, directory.c_str(), MDB_NOTLS | MDB_NORDAHEAD | MDB_NOMEMINIT, 0600);
+      rc != 0)
     return lmdb_error(rc, fmt::format("cannot open {}", (directory / "data.mdb").string()));
   return env;
 }
@@ -142,29 +147,28 @@ result<lmdb_txn> lmdb_env::write() {
   return lmdb_txn{txn};
 }
 
-result<MDB_dbi> lmdb_env::database(const char* name, unsigned flags) {
-  // An existing database is opened without a write: a full disk must not keep it closed.
+result<void> lmdb_env::databases(std::span<const database_request> all) {
+  // What exists is opened without a write: a full disk must not keep it closed.
+  bool have_all = true;
   {
     BOOST_OUTCOME_TRY(txn, read());
-    MDB_dbi db = 0;
-    const int rc = mdb_dbi_open(txn.get(), name, flags, &db);
-    if (rc == 0) {
-      unsigned have = 0;
-      mdb_dbi_flags(txn.get(), db, &have);
-      if ((have & flags) == flags) {
-        BOOST_OUTCOME_TRYV(txn.commit()); // keeps the handle
-        return db;
-      }
-    } else if (rc != MDB_NOTFOUND) {
-      return lmdb_error(rc, "cannot open a database");
+    for (const auto& each : all) {
+      unsigned flags = 0;
+      const int rc = mdb_dbi_open(txn.get(), each.name, each.flags, each.to);
+      if (rc != 0 && rc != MDB_NOTFOUND)
+        return lmdb_error(rc, "cannot open a database");
+      if (rc == 0)
+        mdb_dbi_flags(txn.get(), *each.to, &flags);
+      have_all = have_all && rc == 0 && (flags & each.flags) == each.flags;
     }
+    if (have_all)
+      return txn.commit(); // keeps the handles
   }
   BOOST_OUTCOME_TRY(txn, write());
-  MDB_dbi db = 0;
-  if (const int rc = mdb_dbi_open(txn.get(), name, flags | MDB_CREATE, &db); rc != 0)
-    return lmdb_error(rc, "cannot make a database");
-  BOOST_OUTCOME_TRYV(txn.commit());
-  return db;
+  for (const auto& each : all)
+    if (const int rc = mdb_dbi_open(txn.get(), each.name, each.flags | MDB_CREATE, each.to); rc != 0)
+      return lmdb_error(rc, "cannot make a database");
+  return txn.commit();
 }
 
 std::uint64_t lmdb_env::used_bytes() const noexcept {

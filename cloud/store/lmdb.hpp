@@ -1,18 +1,18 @@
 #pragma once
 
 // A thin wrapper around LMDB: results in place of codes, RAII in place of pairs of calls. One environment per
-// directory and process. An environment may be used by any thread; a transaction by one thread at a time. Views that a
-// transaction gives point into the map and are valid until it ends or, in a write transaction, until its next write.
+// directory and process. An environment may be used by any thread; a transaction by one thread at a time.
+// Views that a transaction gives point into the map and are valid until it ends or, in a write transaction,
+// until its next write.
 
 #include "schemas/bytes.hpp"
 
 #include <cstdint>
 #include <filesystem>
+#include <lmdb.h>
 #include <memory>
 #include <optional>
 #include <string>
-
-#include <lmdb.h>
 
 namespace skerry::cloud {
 
@@ -80,8 +80,14 @@ public:
 
   [[nodiscard]] result<lmdb_txn> read() const;
   [[nodiscard]] result<lmdb_txn> write();
-  // Opens or makes a database; nullptr is the main one. No other transaction of this thread may be open.
-  [[nodiscard]] result<MDB_dbi> database(const char* name, unsigned flags = 0);
+  // Opens or makes databases, in one transaction; nullptr is the main one. No other transaction of this
+  // thread may be open, and no other thread may do the same.
+  struct database_request {
+    const char* name;
+    unsigned flags;
+    MDB_dbi* to;
+  };
+  [[nodiscard]] result<void> databases(std::span<const database_request> all);
   [[nodiscard]] std::uint64_t used_bytes() const noexcept; // pages in use or reusable: the file's size
   [[nodiscard]] std::uint64_t map_bytes() const noexcept;
 

@@ -14,7 +14,9 @@ namespace {
 
 bytes_view key_of(const std::uint64_t& chunk) noexcept { return std::as_bytes(std::span{&chunk, 1}); }
 
-bool is_note(record_kind kind) noexcept { return kind != record_kind::frame && kind != record_kind::watermark; }
+bool is_note(record_kind kind) noexcept {
+  return kind != record_kind::frame && kind != record_kind::watermark;
+}
 
 // Records of a body, and where the index puts them.
 struct indexed {
@@ -71,8 +73,8 @@ result<std::shared_ptr<log_env>> log_env::create(const std::filesystem::path& di
   log->created_ns_ = system_clock().monotonic_ns();
   BOOST_OUTCOME_TRY(env, lmdb_env::open(directory, map_bytes, 0));
   log->env_ = std::move(env);
-  BOOST_OUTCOME_TRY(db, log->env_->database(nullptr, MDB_INTEGERKEY));
-  log->db_ = db;
+  const lmdb_env::database_request main_database{nullptr, MDB_INTEGERKEY, &log->db_};
+  BOOST_OUTCOME_TRYV(log->env_->databases({&main_database, 1}));
   return log;
 }
 
@@ -124,7 +126,8 @@ result<void> log_env::scan(set_registry& sets, const log_replay& replay) {
           }
           compact = sets.compact(*set.value());
         }
-        index_.sets.emplace(set_key{head.value().edge, head.value().hash}, log_set{place, std::move(compact)});
+        index_.sets.emplace(set_key{head.value().edge, head.value().hash},
+                            log_set{place, std::move(compact)});
         return;
       }
       case entry_kind::reset:
@@ -144,7 +147,8 @@ result<void> log_env::scan(set_registry& sets, const log_replay& replay) {
   if (!scanned)
     return scanned;
   if (newer)
-    spdlog::warn("store: log {} holds entries of a kind that this build does not know; they are left out", number_);
+    spdlog::warn("store: log {} holds entries of a kind that this build does not know; they are left out",
+                 number_);
   bytes_ = env_->used_bytes();
   return ok();
 }
@@ -224,10 +228,11 @@ void log_batch::add_piece(entry_kind kind, bytes_view head, std::size_t body_byt
   pieces_.push_back(p);
 }
 
-result<void> log_batch::add(const append_request& request, const std::function<bool(const record_view&)>& repeated,
+result<void> log_batch::add(const append_request& request,
+                            const std::function<bool(const record_view&)>& repeated,
                             const std::function<series_set_ptr(const set_hash&)>& find) {
-  // Everything that can be refused is looked at before anything is added. What is made on the way (sources without
-  // frames, sets) does no harm.
+  // Everything that can be refused is looked at before anything is added. What is made on the way (sources
+  // without frames, sets) does no harm.
   std::vector<std::pair<const record_view*, head_source*>> keep;
   std::vector<std::int64_t> times;
   std::vector<series_set_ptr> fresh;
@@ -255,8 +260,8 @@ result<void> log_batch::add(const append_request& request, const std::function<b
         auto set = it != request.sets.end() ? *it : find ? find(section.set) : nullptr;
         if (!set)
           return fail(errc::invalid_argument,
-                      fmt::format("record {} of {} names series set {}, which the append does not bring", record.seq,
-                                  to_string(request.origin), to_string(section.set)));
+                      fmt::format("record {} of {} names series set {}, which the append does not bring",
+                                  record.seq, to_string(request.origin), to_string(section.set)));
         fresh_sets.emplace(key, log_set{{}, sets_.compact(*set)});
         fresh.push_back(std::move(set));
       }
@@ -277,8 +282,9 @@ result<void> log_batch::add(const append_request& request, const std::function<b
     body_bytes += record.bytes.size();
   }
   if (body_bytes > append_bytes_max)
-    return fail(errc::invalid_argument, fmt::format("an append of {} bytes is over the limit of {}; send smaller runs",
-                                                    body_bytes, append_bytes_max));
+    return fail(errc::invalid_argument,
+                fmt::format("an append of {} bytes is over the limit of {}; send smaller runs", body_bytes,
+                            append_bytes_max));
   for (const auto& set : fresh) {
     head_.clear();
     encode_set_entry(request.origin.edge, *set, head_);
@@ -289,8 +295,8 @@ result<void> log_batch::add(const append_request& request, const std::function<b
   pending_sets_.merge(fresh_sets);
   if (!keep.empty()) {
     head_.clear();
-    encode_envelope({request.fence, request.tenant, request.shard, request.site, request.origin, request.ranges},
-                    head_);
+    encode_envelope(
+        {request.fence, request.tenant, request.shard, request.site, request.origin, request.ranges}, head_);
     add_piece(entry_kind::append, head_, body_bytes);
     auto& stored = stored_[request.origin];
     auto offset = pieces_.back().scratch_bytes;
@@ -371,25 +377,44 @@ result<void> log_batch::commit() {
   return ok();
 }
 
-result<std::uint64_t> salvage_log(const std::filesystem::path& damaged_file, const std::filesystem::path& directory,
-                                  std::uint64_t map_bytes) {
+result<std::uint64_t> salvage_log(const std::filesystem::path& damaged_file,
+                                  const std::filesystem::path& directory, std::uint64_t map_bytes) {
   BOOST_OUTCOME_TRY(file, mapped_file::open(damaged_file));
-  // Pages that LMDB copied may hold an entry twice; the serial number says which are the same and in which order.
-  std::map<std::uint64_t, std::pair<std::size_t, std::size_t>> found;
+  // Pages that LMDB copied may hold an entry twice, an old copy partly written over: the serial number says
+  // which are the same and in which order, and the copy with the most sound records is taken.
+  struct candidate {
+    std::size_t at = 0;
+    std::size_t bytes = 0;
+    std::uint64_t records = 0;
+  };
+  std::map<std::uint64_t, candidate> found;
   std::uint64_t records = 0;
-  (void)for_each_entry(file.bytes(), [&](const entry_view& entry, std::size_t at) {
-    if (!found.try_emplace(entry.serial, at, entry.bytes).second)
-      return;
+  const auto look = [&](const entry_view& entry, std::size_t at) {
+    candidate c{at, entry.bytes, 0};
     if (entry.kind == entry_kind::append)
-      (void)for_each_record(entry.body, [&](const record_view&, std::size_t) { ++records; });
-  });
+      (void)for_each_record(entry.body, [&](const record_view&, std::size_t) { ++c.records; });
+    const auto [it, fresh] = found.try_emplace(entry.serial, c);
+    if (!fresh && c.records > it->second.records)
+      it->second = c;
+  };
+  // An entry that is cut short by another one must not hide that: every place where one may start is tried.
+  for (std::size_t at = 0; at < file.bytes().size();) {
+    const auto entry = decode_entry(file.bytes().subspan(at));
+    if (entry)
+      look(entry.value(), at);
+    const auto next = as_text(file.bytes()).find("SkLe", at + 1);
+    at = next == std::string_view::npos ? file.bytes().size() : next;
+  }
+  for (const auto& [serial, c] : found)
+    records += c.records;
   BOOST_OUTCOME_TRY(env, lmdb_env::open(directory, map_bytes, 0));
-  BOOST_OUTCOME_TRY(db, env->database(nullptr, MDB_INTEGERKEY));
+  MDB_dbi db = 0;
+  const lmdb_env::database_request main_database{nullptr, MDB_INTEGERKEY, &db};
+  BOOST_OUTCOME_TRYV(env->databases({&main_database, 1}));
   BOOST_OUTCOME_TRY(txn, env->write());
   std::uint64_t key = 1;
-  for (const auto& [serial, place] : found) {
-    BOOST_OUTCOME_TRYV(
-      txn.put(db, key_of(key), file.bytes().subspan(place.first, place.second), MDB_APPEND));
+  for (const auto& [serial, c] : found) {
+    BOOST_OUTCOME_TRYV(txn.put(db, key_of(key), file.bytes().subspan(c.at, c.bytes), MDB_APPEND));
     ++key;
   }
   BOOST_OUTCOME_TRYV(txn.commit());

@@ -1,7 +1,8 @@
 #pragma once
 
-// One environment of the write-ahead log: `<log>/<number>/data.mdb`, chunks of entries under ascending integer keys,
-// and the index over them in memory. Written by one thread, read by any. It is deleted whole once sealed.
+// One environment of the write-ahead log: `<log>/<number>/data.mdb`, chunks of entries under ascending
+// integer keys, and the index over them in memory. Written by one thread, read by any. It is deleted whole
+// once sealed.
 
 #include "cloud/store/engine.hpp"
 #include "cloud/store/lmdb.hpp"
@@ -95,11 +96,13 @@ private:
 // A snapshot for reading; one thread. Views are valid while it lives.
 class log_reader {
 public:
-  log_reader(const log_env& log, lmdb_txn txn, MDB_dbi db) noexcept : log_(&log), txn_(std::move(txn)), db_(db) {}
+  log_reader(const log_env& log, lmdb_txn txn, MDB_dbi db) noexcept
+      : log_(&log), txn_(std::move(txn)), db_(db) {}
   [[nodiscard]] result<bytes_view> chunk(std::uint32_t key);
   [[nodiscard]] result<record_view> record(const log_place& at);
   [[nodiscard]] result<entry_view> entry(const log_place& at);
-  [[nodiscard]] result<void> each_chunk(const std::function<result<void>(std::uint64_t key, bytes_view)>& each);
+  [[nodiscard]] result<void>
+  each_chunk(const std::function<result<void>(std::uint64_t key, bytes_view)>& each);
 
 private:
   const log_env* log_;
@@ -109,13 +112,15 @@ private:
   bytes_view last_;
 };
 
-// One group commit. Add what goes in, then commit; the requests stay valid until then. The writer's thread only.
+// One group commit. Add what goes in, then commit; the requests stay valid until then. The writer's thread
+// only.
 class log_batch {
 public:
   log_batch(log_env& log, set_registry& sets) : log_(log), sets_(sets) {}
 
-  // Everything of one request: its sets where this log lacks them, records that `repeated` does not know, state.
-  // invalid_argument or malformed: nothing was added. `find` gives a set that the request did not bring; may be null.
+  // Everything of one request: its sets where this log lacks them, records that `repeated` does not know,
+  // state. invalid_argument or malformed: nothing was added. `find` gives a set that the request did not
+  // bring; may be null.
   [[nodiscard]] result<void> add(const append_request& request,
                                  const std::function<bool(const record_view&)>& repeated,
                                  const std::function<series_set_ptr(const set_hash&)>& find);
@@ -152,15 +157,17 @@ private:
   std::vector<piece> pieces_;
   std::vector<bytes_view> records_;
   std::vector<pending_frame> frames_;
-  std::unordered_map<set_key, log_set, set_key_hash> pending_sets_; // place.chunk is the piece until the commit
+  std::unordered_map<set_key, log_set, set_key_hash>
+      pending_sets_; // place.chunk is the piece until the commit
   std::map<stream_key, range_set> stored_;
   std::size_t bytes_ = 0;
   std::uint64_t repeated_ = 0;
 };
 
-// Finds the sound entries in a log whose pages are damaged and writes them into a new log of the same number at
-// `directory`. Returns how many records were found.
+// Finds the sound entries in a log whose pages are damaged and writes them into a new log of the same number
+// at `directory`. Returns how many records were found.
 [[nodiscard]] result<std::uint64_t> salvage_log(const std::filesystem::path& damaged_file,
-                                                const std::filesystem::path& directory, std::uint64_t map_bytes);
+                                                const std::filesystem::path& directory,
+                                                std::uint64_t map_bytes);
 
 } // namespace skerry::cloud

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cassert>
-
 #include <xxhash.h>
 #include <zstd.h>
 
@@ -30,7 +29,9 @@ std::uint64_t entry_checksum(const raw_entry& raw, bytes_view head) noexcept {
   return XXH3_64bits_withSeed(head.data(), head.size(), XXH3_64bits(&raw, offsetof(raw_entry, checksum)));
 }
 
-auto damaged(std::string_view what) { return fail(errc::malformed, std::string{what} + " in the log does not decode"); }
+auto damaged(std::string_view what) {
+  return fail(errc::malformed, std::string{what} + " in the log does not decode");
+}
 
 // Where the bytes of `pattern` next stand in `in`, from `at` on; in.size() where they don't.
 std::size_t find(bytes_view in, std::size_t at, std::string_view pattern) noexcept {
@@ -40,8 +41,8 @@ std::size_t find(bytes_view in, std::size_t at, std::string_view pattern) noexce
 
 } // namespace
 
-void encode_entry(entry_kind kind, std::uint64_t log, std::uint64_t serial, bytes_view head, std::size_t body_bytes,
-                  byte_buffer& out) {
+void encode_entry(entry_kind kind, std::uint64_t log, std::uint64_t serial, bytes_view head,
+                  std::size_t body_bytes, byte_buffer& out) {
   raw_entry raw;
   raw.kind = static_cast<std::uint8_t>(kind);
   raw.head_bytes = static_cast<std::uint32_t>(head.size());
@@ -116,7 +117,8 @@ result<envelope> decode_envelope(bytes_view head) {
 void pack_set(bytes_view encoded, byte_buffer& out) {
   const auto at = out.size();
   out.resize(at + ZSTD_compressBound(encoded.size()));
-  const auto n = ZSTD_compress(out.data() + at, out.size() - at, encoded.data(), encoded.size(), set_zstd_level);
+  const auto n =
+      ZSTD_compress(out.data() + at, out.size() - at, encoded.data(), encoded.size(), set_zstd_level);
   assert(!ZSTD_isError(n)); // the bound was reserved
   out.resize(at + n);
 }
@@ -176,7 +178,8 @@ result<void> decode_state(bytes_view head, const std::function<void(const state_
   return ok();
 }
 
-std::size_t for_each_record(bytes_view body, const std::function<void(const record_view&, std::size_t)>& each) {
+std::size_t for_each_record(bytes_view body,
+                            const std::function<void(const record_view&, std::size_t)>& each) {
   std::size_t bad = 0;
   std::size_t at = 0;
   while (at < body.size()) {
@@ -192,7 +195,8 @@ std::size_t for_each_record(bytes_view body, const std::function<void(const reco
   return bad;
 }
 
-std::size_t for_each_entry(bytes_view chunk, const std::function<void(const entry_view&, std::size_t)>& each) {
+std::size_t for_each_entry(bytes_view chunk,
+                           const std::function<void(const entry_view&, std::size_t)>& each) {
   std::size_t bad = 0;
   std::size_t at = 0;
   while (at < chunk.size()) {

@@ -1,10 +1,10 @@
 #pragma once
 
-// Entries of the write-ahead log. A value of a log environment is a chunk: entries one after the other. Each has its
-// own magic, lengths and checksum, so that a damaged file can be searched for them.
+// Entries of the write-ahead log. A value of a log environment is a chunk: entries one after the other. Each
+// has its own magic, lengths and checksum, so that a damaged file can be searched for them.
 //
-// An entry is a header (40 bytes), a head that its checksum covers, and a body. An append's head is the envelope that
-// its records need, its body is the records as they came: each checks itself.
+// An entry is a header (40 bytes), a head that its checksum covers, and a body. An append's head is the
+// envelope that its records need, its body is the records as they came: each checks itself.
 
 #include "schemas/model/host.hpp"
 #include "schemas/model/range_set.hpp"
@@ -41,8 +41,8 @@ struct entry_view {
 };
 
 // Appends header and head; the body, of `body_bytes`, follows by the caller.
-void encode_entry(entry_kind kind, std::uint64_t log, std::uint64_t serial, bytes_view head, std::size_t body_bytes,
-                  byte_buffer& out);
+void encode_entry(entry_kind kind, std::uint64_t log, std::uint64_t serial, bytes_view head,
+                  std::size_t body_bytes, byte_buffer& out);
 // Reads the entry at the start of `in`. malformed: none starts here; corrupt: the checksum does not match;
 // unsupported_version. A body that is cut off is corrupt as well.
 [[nodiscard]] result<entry_view> decode_entry(bytes_view in);
@@ -69,14 +69,16 @@ void encode_set_entry(edge_id edge, const series_set& set, byte_buffer& out);
 
 // A set as it lies in logs and partitions; corrupt where the content does not have the hash.
 void pack_set(bytes_view encoded, byte_buffer& out);
-[[nodiscard]] result<series_set_ptr> unpack_set(const set_hash& hash, std::uint64_t plain_bytes, bytes_view packed);
+[[nodiscard]] result<series_set_ptr> unpack_set(const set_hash& hash, std::uint64_t plain_bytes,
+                                                bytes_view packed);
 
 using state_pair = std::pair<std::string_view, std::string_view>;
 void encode_state(std::span<const state_pair> pairs, byte_buffer& out);
 [[nodiscard]] result<void> decode_state(bytes_view head, const std::function<void(const state_pair&)>& each);
 
 // Calls `each` with every sound record of a body and its offset there. Returns how many bytes are damaged.
-std::size_t for_each_record(bytes_view body, const std::function<void(const record_view&, std::size_t)>& each);
+std::size_t for_each_record(bytes_view body,
+                            const std::function<void(const record_view&, std::size_t)>& each);
 // The same for the entries of a chunk or of a whole raw file.
 std::size_t for_each_entry(bytes_view chunk, const std::function<void(const entry_view&, std::size_t)>& each);
 

@@ -1,13 +1,12 @@
 #include "cloud/store/log_index.hpp"
 
 #include <algorithm>
-
 #include <xxhash.h>
 
 namespace skerry::cloud {
 
-head_source* log_index::source_of(tenant_id tenant, std::string_view site, std::string_view host, edge_id edge,
-                                  const frame& sections,
+head_source* log_index::source_of(tenant_id tenant, std::string_view site, std::string_view host,
+                                  edge_id edge, const frame& sections,
                                   const std::unordered_map<set_key, log_set, set_key_hash>* pending) {
   auto hash = static_cast<std::uint64_t>(edge) + tenant;
   hash = XXH3_64bits_withSeed(site.data(), site.size(), hash);

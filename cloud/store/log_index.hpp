@@ -1,7 +1,7 @@
 #pragma once
 
-// What is in one log environment and where: the head that queries read. Values stay in the log; a frame costs 16
-// bytes here. Not synchronised: its log environment guards it.
+// What is in one log environment and where: the head that queries read. Values stay in the log; a frame costs
+// 16 bytes here. Not synchronised: its log environment guards it.
 
 #include "cloud/store/log_format.hpp"
 #include "cloud/store/symbols.hpp"
@@ -28,7 +28,7 @@ struct frame_ref {
 
 struct note_ref {
   std::int64_t time_ns = 0;
-  log_place entry; // the append, for its envelope
+  log_place entry;          // the append, for its envelope
   std::uint32_t record = 0; // offset in the chunk
 };
 
@@ -65,9 +65,10 @@ class log_index {
 public:
   // The source of a frame; made when it is new. Null when a set that the frame names is not here.
   // `pending` holds sets that stand in the batch being written.
-  [[nodiscard]] head_source* source_of(tenant_id tenant, std::string_view site, std::string_view host, edge_id edge,
-                                       const frame& sections,
-                                       const std::unordered_map<set_key, log_set, set_key_hash>* pending = nullptr);
+  [[nodiscard]] head_source*
+  source_of(tenant_id tenant, std::string_view site, std::string_view host, edge_id edge,
+            const frame& sections,
+            const std::unordered_map<set_key, log_set, set_key_hash>* pending = nullptr);
   void add(head_source& to, const frame_ref& ref);
 
   [[nodiscard]] const std::vector<std::unique_ptr<head_source>>& sources() const noexcept { return sources_; }

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <cerrno>
-
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>

@@ -5,9 +5,8 @@
 #include <fmt/format.h>
 
 #include <optional>
-#include <vector>
-
 #include <unistd.h>
+#include <vector>
 
 namespace skerry::cloud {
 
@@ -90,8 +89,9 @@ public:
     seen_.assign(last_page_ + 1, false);
     seen_[0] = seen_[1] = true;
     BOOST_OUTCOME_TRYV(walk_database(newest.main, ""));
-    for (const auto& [name, header] : named_)
+    for (const auto& [name, header] : named_) {
       BOOST_OUTCOME_TRYV(walk_database(header, name));
+    }
     return walk_free_list(newest.free_list, newest.transaction);
   }
 
@@ -150,8 +150,8 @@ private:
     if (db.depth == 0 || db.depth > depth_max)
       return damaged(fmt::format("database '{}' has depth {}", name, db.depth));
     BOOST_OUTCOME_TRYV(walk_page(db.root, db.depth, name, {}, {}));
-    if (counts_.branch != db.branch_pages || counts_.leaf != db.leaf_pages || counts_.overflow != db.overflow_pages
-        || counts_.entries != db.entries)
+    if (counts_.branch != db.branch_pages || counts_.leaf != db.leaf_pages
+        || counts_.overflow != db.overflow_pages || counts_.entries != db.entries)
       return damaged(fmt::format("the counts of database '{}' do not match", name));
     return ok();
   }
@@ -226,7 +226,8 @@ private:
         continue;
       }
       bytes_used += (sizeof(node_header) + key.size() + 1) & ~std::size_t{1};
-      const auto child = std::uint64_t{node.low} | std::uint64_t{node.high} << 16 | std::uint64_t{node.flags} << 32;
+      const auto child =
+          std::uint64_t{node.low} | std::uint64_t{node.high} << 16 | std::uint64_t{node.flags} << 32;
       auto end = before;
       if (i + 1 < nodes) {
         node_header next;
@@ -245,8 +246,8 @@ private:
   }
 
   // Returns how many bytes of the node the value takes.
-  result<std::size_t> walk_value(bytes_view page, const node_header& node, bytes_view key, std::size_t data_at,
-                                 const std::string& name) {
+  result<std::size_t> walk_value(bytes_view page, const node_header& node, bytes_view key,
+                                 std::size_t data_at, const std::string& name) {
     const auto value_bytes = std::size_t{node.low} | std::size_t{node.high} << 16;
     if (node.flags == node_big) {
       std::uint64_t first;
@@ -266,12 +267,14 @@ private:
           return fail(errc::corrupt, fmt::format("page {} is not the large value that it should be", first));
         pages = header.pages();
       }
-      for (std::size_t i = 0; i < pages; ++i)
+      for (std::size_t i = 0; i < pages; ++i) {
         BOOST_OUTCOME_TRYV(take(first + i));
+      }
       counts_.overflow += pages;
-      if (!skip)
+      if (!skip) {
         BOOST_OUTCOME_TRYV(
-          check_value(name, key, file_.subspan(first * page_bytes_ + sizeof(page_header), value_bytes)));
+            check_value(name, key, file_.subspan(first * page_bytes_ + sizeof(page_header), value_bytes)));
+      }
       return sizeof first;
     }
     if (data_at + value_bytes > page.size())
@@ -349,7 +352,8 @@ result<void> check_pages(const std::filesystem::path& file, const page_check_opt
     return ok();
   auto checked = walker{mapped.bytes(), options}.run();
   if (!checked)
-    return fail(checked.error().code, fmt::format("{} is damaged: {}", file.string(), checked.error().message));
+    return fail(checked.error().code,
+                fmt::format("{} is damaged: {}", file.string(), checked.error().message));
   return checked;
 }
 

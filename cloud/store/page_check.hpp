@@ -1,11 +1,13 @@
 #pragma once
 
 // Walks an LMDB file without LMDB, with every reference checked, before LMDB may open it: its pages carry no
-// checksums, and a flipped bit in one can end the process that follows it. What passes here is safe to read and write.
+// checksums, and a flipped bit in one can end the process that follows it. What passes here is safe to read
+// and write.
 //
-// Checked: both meta pages, each reachable page exactly once and inside the file, kinds and bounds of pages and nodes,
-// depth, key order, counts, free list and live pages disjoint. Values are given to `each` so that their owner can
-// check their content. Reads the file through a private map; any thread; the file must be closed.
+// Checked: both meta pages, each reachable page exactly once and inside the file, kinds and bounds of pages
+// and nodes, depth, key order, counts, free list and live pages disjoint. Values are given to `each` so that
+// their owner can check their content. Reads the file through a private map; any thread; the file must be
+// closed.
 
 #include "schemas/bytes.hpp"
 
@@ -17,7 +19,8 @@
 namespace skerry::cloud {
 
 struct page_check_options {
-  // The database whose large values are not touched (they are most of a file and checked when read); "" is the main.
+  // The database whose large values are not touched (they are most of a file and checked when read); "" is
+  // the main.
   std::string skip_large = "none";
   // Called for each value; false means that the content is damaged. May be empty.
   std::function<bool(std::string_view database, bytes_view key, bytes_view value)> each;

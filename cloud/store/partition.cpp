@@ -20,17 +20,17 @@ constexpr unsigned databases = 12;
 } // namespace
 
 bool partition_id::contains(std::int64_t time_ns) const noexcept {
-  return static_cast<__int128>(time_ns) >= static_cast<__int128>(start_s) * ns_per_s
-         && static_cast<__int128>(time_ns) < (static_cast<__int128>(start_s) + span_s) * ns_per_s;
+  return static_cast<wide>(time_ns) >= static_cast<wide>(start_s) * ns_per_s
+         && static_cast<wide>(time_ns) < (static_cast<wide>(start_s) + span_s) * ns_per_s;
 }
 
 bool partition_id::overlaps(std::int64_t from_ns, std::int64_t to_ns) const noexcept {
-  return static_cast<__int128>(to_ns) >= static_cast<__int128>(start_s) * ns_per_s
-         && static_cast<__int128>(from_ns) < (static_cast<__int128>(start_s) + span_s) * ns_per_s;
+  return static_cast<wide>(to_ns) >= static_cast<wide>(start_s) * ns_per_s
+         && static_cast<wide>(from_ns) < (static_cast<wide>(start_s) + span_s) * ns_per_s;
 }
 
 bool partition_id::ends_before(std::int64_t time_ns) const noexcept {
-  return (static_cast<__int128>(start_s) + span_s) * ns_per_s <= static_cast<__int128>(time_ns);
+  return (static_cast<wide>(start_s) + span_s) * ns_per_s <= static_cast<wide>(time_ns);
 }
 
 partition_id partition_of(std::int64_t time_ns, std::int64_t span_s) noexcept {
@@ -59,8 +59,8 @@ std::optional<partition_id> parse_partition_id(std::string_view name) {
   return id;
 }
 
-result<std::shared_ptr<partition>> partition::open(const std::filesystem::path& directory, const partition_id& id,
-                                                   bool check) {
+result<std::shared_ptr<partition>> partition::open(const std::filesystem::path& directory,
+                                                   const partition_id& id, bool check) {
   const auto file = directory / "data.mdb";
   if (check) {
     page_check_options options;
@@ -76,20 +76,18 @@ result<std::shared_ptr<partition>> partition::open(const std::filesystem::path& 
   p->id_ = id;
   BOOST_OUTCOME_TRY(env, lmdb_env::open(directory, std::max(map_bytes_min, ec ? 0 : size * 4), databases));
   p->env_ = std::move(env);
-  const std::pair<const char*, MDB_dbi*> all[] = {
-    {"meta", &p->meta_},     {"source", &p->source_}, {"source_key", &p->source_key_},
-    {"set", &p->set_},       {"block", &p->block_},   {"extent", &p->extent_},
-    {"posting", &p->posting_}, {"family", &p->family_}, {"ledger", &p->ledger_},
+  const lmdb_env::database_request all[] = {
+      {"meta", 0, &p->meta_},       {"source", 0, &p->source_}, {"source_key", 0, &p->source_key_},
+      {"set", 0, &p->set_},         {"block", 0, &p->block_},   {"extent", 0, &p->extent_},
+      {"posting", 0, &p->posting_}, {"family", 0, &p->family_}, {"ledger", 0, &p->ledger_},
   };
-  for (const auto& [name, db] : all) {
-    BOOST_OUTCOME_TRY(opened, p->env_->database(name));
-    *db = opened;
-  }
+  BOOST_OUTCOME_TRYV(p->env_->databases(all));
   BOOST_OUTCOME_TRY(reader, p->read());
   BOOST_OUTCOME_TRY(format, reader.get(p->meta_, as_bytes(meta_format)));
   if (format && (format->size() != 1 || static_cast<std::uint8_t>((*format)[0]) > partition_version))
-    return fail(errc::unsupported_version, fmt::format("partition {} is of a newer format than this build knows ({})",
-                                                       directory.string(), partition_version));
+    return fail(errc::unsupported_version,
+                fmt::format("partition {} is of a newer format than this build knows ({})",
+                            directory.string(), partition_version));
   return p;
 }
 
@@ -104,8 +102,8 @@ result<std::optional<bytes_view>> partition_reader::get(MDB_dbi db, bytes_view k
     return std::optional<bytes_view>{};
   const auto value = checked_value(key, *stored);
   if (!value)
-    return fail(errc::corrupt, fmt::format("a value of partition {} does not match its checksum",
-                                           to_string(owner_->id())));
+    return fail(errc::corrupt,
+                fmt::format("a value of partition {} does not match its checksum", to_string(owner_->id())));
   return value;
 }
 
@@ -208,8 +206,9 @@ result<void> partition_reader::each_block(std::uint32_t source, std::int64_t fro
     at.samples = static_cast<std::uint32_t>(r.varint());
     if (r.failed())
       return fail(errc::corrupt, "a block's entry does not decode");
-    if (at.last_ns >= from_ns)
+    if (at.last_ns >= from_ns) {
       BOOST_OUTCOME_TRYV(each(at));
+    }
   }
 }
 
@@ -220,20 +219,22 @@ result<bytes_view> partition_reader::block(const block_place& at) const {
   return extent->subspan(at.offset, at.bytes);
 }
 
-result<std::optional<roaring::Roaring>> partition_reader::posting(std::string_view name, std::string_view value) const {
+result<std::optional<Roaring>> partition_reader::posting(std::string_view name,
+                                                         std::string_view value) const {
   const auto key = make_posting_key(name, value);
   BOOST_OUTCOME_TRY(stored, get(owner_->posting_, as_bytes(key.key)));
   if (!stored)
-    return std::optional<roaring::Roaring>{};
+    return std::optional<Roaring>{};
   BOOST_OUTCOME_TRY(content, read_posting(*stored));
   if (!content.exact && (content.name != name || content.value != value))
-    return std::optional<roaring::Roaring>{};
+    return std::optional<Roaring>{};
   BOOST_OUTCOME_TRY(bitmap, read_bitmap(content.bitmap));
   return std::optional{std::move(bitmap)};
 }
 
-result<void> partition_reader::each_posting(std::string_view name,
-                                            const std::function<result<void>(const posting_view&)>& each) const {
+result<void>
+partition_reader::each_posting(std::string_view name,
+                               const std::function<result<void>(const posting_view&)>& each) const {
   const auto prefix = posting_prefix(name);
   BOOST_OUTCOME_TRY(cursor, lmdb_cursor::open(txn_, owner_->posting_));
   for (auto op = MDB_SET_RANGE;; op = MDB_NEXT) {
@@ -252,10 +253,10 @@ result<void> partition_reader::each_posting(std::string_view name,
   }
 }
 
-result<roaring::Roaring> partition_reader::match(std::span<const promql::matcher> matchers) const {
-  std::optional<roaring::Roaring> found;
-  std::vector<roaring::Roaring> without;
-  const auto keep = [&](roaring::Roaring&& these) {
+result<Roaring> partition_reader::match(std::span<const promql::matcher> matchers) const {
+  std::optional<Roaring> found;
+  std::vector<Roaring> without;
+  const auto keep = [&](Roaring&& these) {
     if (found)
       *found &= these;
     else
@@ -266,9 +267,9 @@ result<roaring::Roaring> partition_reader::match(std::span<const promql::matcher
     const bool absent_matches = m.matches("");
     if (m.op() == promql::match_op::equal && !absent_matches) {
       BOOST_OUTCOME_TRY(bitmap, posting(m.name(), m.value()));
-      keep(bitmap ? std::move(*bitmap) : roaring::Roaring{});
+      keep(bitmap ? std::move(*bitmap) : Roaring{});
     } else {
-      roaring::Roaring some;
+      Roaring some;
       BOOST_OUTCOME_TRYV(each_posting(m.name(), [&](const posting_view& p) -> result<void> {
         if (m.matches(p.value) != absent_matches) {
           BOOST_OUTCOME_TRY(bitmap, read_bitmap(p.bitmap));
@@ -286,7 +287,7 @@ result<roaring::Roaring> partition_reader::match(std::span<const promql::matcher
   }
   if (!found) {
     BOOST_OUTCOME_TRY(all, posting("", ""));
-    found = all ? std::move(*all) : roaring::Roaring{};
+    found = all ? std::move(*all) : Roaring{};
   }
   for (const auto& w : without)
     *found -= w;

@@ -1,11 +1,12 @@
 #pragma once
 
-// One span of time, sealed: an environment `<partitions>/<start s>-<span s>/data.mdb` that decodes alone. It holds
-// series sets by content, sources (who sent which set), blocks of samples packed into extents, the label index
-// (label pair -> roaring bitmap of series), metadata of families, ledger entries and which logs went into it.
+// One span of time, sealed: an environment `<partitions>/<start s>-<span s>/data.mdb` that decodes alone. It
+// holds series sets by content, sources (who sent which set), blocks of samples packed into extents, the
+// label index (label pair -> roaring bitmap of series), metadata of families, ledger entries and which logs
+// went into it.
 //
-// A series is numbered source × 256 + position in its set. Every value carries a checksum that covers its key.
-// Databases and keys (numbers in big-endian order, so that they sort):
+// A series is numbered source × 256 + position in its set. Every value carries a checksum that covers its
+// key. Databases and keys (numbers in big-endian order, so that they sort):
 //   meta        "format", "samples"; "log" + id of a log that is sealed into this partition
 //   source      source u32                            -> who and which set
 //   source_key  edge u64, set hash, host id u64       -> source u32
@@ -33,6 +34,8 @@
 namespace skerry::cloud {
 
 inline constexpr std::uint8_t partition_version = 1;
+
+__extension__ using wide = __int128; // seconds and nanoseconds side by side, without overflow
 
 // Which span of time: [start, start + span).
 struct partition_id {
@@ -76,7 +79,7 @@ class partition;
 class partition_reader {
 public:
   // The series that match, in roaring's order.
-  [[nodiscard]] result<roaring::Roaring> match(std::span<const promql::matcher> matchers) const;
+  [[nodiscard]] result<Roaring> match(std::span<const promql::matcher> matchers) const;
   [[nodiscard]] result<partition_source> source(std::uint32_t number) const;
   [[nodiscard]] result<void> each_source(const std::function<void(const partition_source&)>& each) const;
   [[nodiscard]] result<std::optional<std::uint32_t>> find_source(const partition_source& like) const;
@@ -101,7 +104,7 @@ private:
   friend class partition_writer;
   partition_reader(const partition& owner, lmdb_txn txn) noexcept : owner_(&owner), txn_(std::move(txn)) {}
   [[nodiscard]] result<std::optional<bytes_view>> get(MDB_dbi db, bytes_view key) const; // checksum checked
-  [[nodiscard]] result<std::optional<roaring::Roaring>> posting(std::string_view name, std::string_view value) const;
+  [[nodiscard]] result<std::optional<Roaring>> posting(std::string_view name, std::string_view value) const;
   struct posting_view {
     std::string_view value;
     bytes_view bitmap;

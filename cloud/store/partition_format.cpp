@@ -62,13 +62,13 @@ result<posting_content> read_posting(bytes_view content) {
   return to;
 }
 
-result<roaring::Roaring> read_bitmap(bytes_view bytes) {
+result<Roaring> read_bitmap(bytes_view bytes) {
   const auto* data = reinterpret_cast<const char*>(bytes.data());
   // The size is looked at first: the reader that checks bounds throws on damage.
-  if (roaring::api::roaring_bitmap_portable_deserialize_size(data, bytes.size()) != bytes.size())
+  if (roaring_bitmap_portable_deserialize_size(data, bytes.size()) != bytes.size())
     return fail(errc::corrupt, "a bitmap does not decode");
   try {
-    return roaring::Roaring::readSafe(data, bytes.size());
+    return Roaring::readSafe(data, bytes.size());
   } catch (const std::exception& e) {
     return fail(errc::corrupt, std::string{"a bitmap does not decode: "} + e.what());
   }

@@ -5,7 +5,6 @@
 #include "cloud/store/partition.hpp"
 
 #include <bit>
-
 #include <xxhash.h>
 
 namespace skerry::cloud {
@@ -17,7 +16,9 @@ class key_builder {
 public:
   key_builder& number(std::uint32_t v) { return raw(__builtin_bswap32(v)); }
   key_builder& number(std::uint64_t v) { return raw(__builtin_bswap64(v)); }
-  key_builder& time(std::int64_t v) { return number(static_cast<std::uint64_t>(v) ^ (std::uint64_t{1} << 63)); }
+  key_builder& time(std::int64_t v) {
+    return number(static_cast<std::uint64_t>(v) ^ (std::uint64_t{1} << 63));
+  }
   key_builder& bytes(bytes_view v) {
     std::memcpy(at_ + size_, v.data(), v.size());
     size_ += v.size();
@@ -73,7 +74,8 @@ struct posting_key {
 // What all pairs of this name start with.
 [[nodiscard]] std::string posting_prefix(std::string_view name);
 
-// A posting's content: u8 exact; where it is not, name and value as texts; the bitmap in roaring's portable form.
+// A posting's content: u8 exact; where it is not, name and value as texts; the bitmap in roaring's portable
+// form.
 struct posting_content {
   bool exact = true;
   std::string_view name;
@@ -81,7 +83,7 @@ struct posting_content {
   bytes_view bitmap;
 };
 [[nodiscard]] result<posting_content> read_posting(bytes_view content);
-[[nodiscard]] result<roaring::Roaring> read_bitmap(bytes_view bytes);
+[[nodiscard]] result<Roaring> read_bitmap(bytes_view bytes);
 
 inline constexpr std::string_view meta_format = "format";
 inline constexpr std::string_view meta_samples = "samples";

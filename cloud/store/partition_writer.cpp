@@ -57,8 +57,9 @@ result<std::uint32_t> partition_writer::source(partition_source like,
       const auto key = hash_set(family);
       const auto key_bytes = std::as_bytes(std::span{key.bytes});
       BOOST_OUTCOME_TRY(known_family, reader_.get(into_->family_, key_bytes));
-      if (!known_family)
+      if (!known_family) {
         BOOST_OUTCOME_TRYV(put(into_->family_, key_bytes, family));
+      }
     }
   }
   value.clear();
@@ -147,8 +148,9 @@ result<void> partition_writer::flush_extent() {
 
 result<void> partition_writer::block(std::uint32_t source, std::span<const std::int64_t> times_ns,
                                      std::size_t samples, bytes_view encoded) {
-  if (!extent_.empty() && extent_.size() + encoded.size() > extent_bytes)
+  if (!extent_.empty() && extent_.size() + encoded.size() > extent_bytes) {
     BOOST_OUTCOME_TRYV(flush_extent());
+  }
   scratch_.clear();
   byte_writer w{scratch_};
   w.varint(static_cast<std::uint64_t>(times_ns.back()) - static_cast<std::uint64_t>(times_ns.front()));
@@ -157,7 +159,8 @@ result<void> partition_writer::block(std::uint32_t source, std::span<const std::
   w.varint(encoded.size());
   w.varint(times_ns.size());
   w.varint(samples);
-  const auto key = key_builder{}.number(source).time(times_ns.front()).number(log_number_).number(next_part_++);
+  const auto key =
+      key_builder{}.number(source).time(times_ns.front()).number(log_number_).number(next_part_++);
   BOOST_OUTCOME_TRYV(put(into_->block_, key.view(), scratch_));
   extent_.insert(extent_.end(), encoded.begin(), encoded.end());
   samples_ += samples;
@@ -208,8 +211,9 @@ result<void> partition_writer::commit(std::uint64_t log_id, const std::set<std::
         gone.emplace_back(key);
     }
   }
-  for (const auto& key : gone)
+  for (const auto& key : gone) {
     BOOST_OUTCOME_TRYV(reader_.txn_.erase(into_->meta_, as_bytes(key)));
+  }
   BOOST_OUTCOME_TRYV(put(into_->meta_, as_bytes(meta_log_key(log_id)), {}));
   return reader_.txn_.commit();
 }

@@ -1,7 +1,7 @@
 #pragma once
 
-// Writes what one log holds for one partition, in one transaction: it is there whole or not at all, and a log that
-// is sealed again is recognised by its id. The sealing thread only.
+// Writes what one log holds for one partition, in one transaction: it is there whole or not at all, and a log
+// that is sealed again is recognised by its id. The sealing thread only.
 
 #include "cloud/store/log_format.hpp"
 #include "cloud/store/partition.hpp"
@@ -19,17 +19,18 @@ public:
   // The number of a source; makes it, with its set and its labels, when it is new here.
   [[nodiscard]] result<std::uint32_t> source(partition_source like,
                                              const std::function<result<series_set_ptr>()>& content);
-  [[nodiscard]] result<void> block(std::uint32_t source, std::span<const std::int64_t> times_ns, std::size_t samples,
-                                   bytes_view encoded);
+  [[nodiscard]] result<void> block(std::uint32_t source, std::span<const std::int64_t> times_ns,
+                                   std::size_t samples, bytes_view encoded);
   [[nodiscard]] result<void> ledger(const ledger_entry& entry);
   // Commits. `live_logs`: ids of all logs that still exist; marks of others are dropped.
   [[nodiscard]] result<void> commit(std::uint64_t log_id, const std::set<std::uint64_t>& live_logs);
 
 private:
   partition_writer(partition& into, partition_reader reader, std::uint64_t log_number)
-    : into_(&into), reader_(std::move(reader)), log_number_(log_number) {}
+      : into_(&into), reader_(std::move(reader)), log_number_(log_number) {}
   result<void> put(MDB_dbi db, bytes_view key, bytes_view value);
-  result<void> index(std::uint32_t source, const series_set& set, std::string_view site, std::string_view host);
+  result<void> index(std::uint32_t source, const series_set& set, std::string_view site,
+                     std::string_view host);
   result<void> flush_postings();
   result<void> flush_extent();
 
@@ -37,7 +38,7 @@ private:
     std::string name;
     std::string value;
     bool exact = true;
-    roaring::Roaring bitmap;
+    Roaring bitmap;
   };
   partition* into_;
   partition_reader reader_; // over the write transaction

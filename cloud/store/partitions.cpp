@@ -10,9 +10,9 @@
 
 namespace skerry::cloud {
 
-partition_catalog::partition_catalog(std::filesystem::path root, std::filesystem::path damaged, std::size_t open_max,
-                                     store_metrics& metrics)
-  : root_(std::move(root)), damaged_(std::move(damaged)), open_max_(open_max), metrics_(metrics) {}
+partition_catalog::partition_catalog(std::filesystem::path root, std::filesystem::path damaged,
+                                     std::size_t open_max, store_metrics& metrics)
+    : root_(std::move(root)), damaged_(std::move(damaged)), open_max_(open_max), metrics_(metrics) {}
 
 result<void> partition_catalog::load() {
   BOOST_OUTCOME_TRYV(make_directory(root_));
@@ -108,7 +108,8 @@ result<std::shared_ptr<partition>> partition_catalog::open_to_write(const partit
       const std::lock_guard opening{in->opening};
       for (int wait = 0; in->open && in->open.use_count() > 1; ++wait) {
         if (wait == 500)
-          return fail(errc::unavailable, fmt::format("partition {} needs more room and is being read", to_string(id)));
+          return fail(errc::unavailable,
+                      fmt::format("partition {} needs more room and is being read", to_string(id)));
         std::this_thread::sleep_for(std::chrono::milliseconds{10});
       }
       in->open.reset();
@@ -120,7 +121,8 @@ result<std::shared_ptr<partition>> partition_catalog::open_to_write(const partit
       close_least_used();
     return opened;
   }
-  return fail(errc::corrupt, fmt::format("partition {} is damaged again as soon as it is made", to_string(id)));
+  return fail(errc::corrupt,
+              fmt::format("partition {} is damaged again as soon as it is made", to_string(id)));
 }
 
 void partition_catalog::close_least_used() {

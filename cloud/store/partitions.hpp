@@ -1,7 +1,7 @@
 #pragma once
 
-// All partitions of a store: opens them when they are needed, closes the least used beyond a bound, sets damaged ones
-// aside, deletes those past retention. Thread-safe.
+// All partitions of a store: opens them when they are needed, closes the least used beyond a bound, sets
+// damaged ones aside, deletes those past retention. Thread-safe.
 
 #include "cloud/store/partition.hpp"
 #include "cloud/store/store_metrics.hpp"

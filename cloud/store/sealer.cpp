@@ -54,10 +54,11 @@ public:
     const auto rows = std::clamp<std::size_t>(cells_max / std::max<std::size_t>(width, 1), 1, rows_max);
     std::vector<std::uint32_t> numbers;
     for (const auto& set : of.source->sets) {
-      BOOST_OUTCOME_TRY(number,
-                        writer.source({0, of.source->tenant, of.source->edge, set->hash(), of.source->site,
-                                       of.source->host},
-                                      [&] { return log_.find_set({of.source->edge, set->hash()}); }));
+      BOOST_OUTCOME_TRY(number, writer.source({0, of.source->tenant, of.source->edge, set->hash(),
+                                               of.source->site, of.source->host},
+                                              [&] {
+                                                return log_.find_set({of.source->edge, set->hash()});
+                                              }));
       numbers.push_back(number);
     }
     for (auto it = frames.begin(); it != frames.end();) {
@@ -101,8 +102,8 @@ private:
       if (!record || !decode_frame(record.value().payload, decoder_, frame_)
           || frame_.sections.size() != matrices_.size()) {
         metrics_.count_damaged("frame");
-        spdlog::warn("store: a frame of {} at {} in log {} does not decode and is left out", source.host, ref.time_ns,
-                     log_.number());
+        spdlog::warn("store: a frame of {} at {} in log {} does not decode and is left out", source.host,
+                     ref.time_ns, log_.number());
         continue;
       }
       std::size_t next = 0;
@@ -141,7 +142,8 @@ private:
         continue;
       encoded_.clear();
       const bool full = samples == m.columns * times_.size();
-      encoder_.encode({times_, m.columns, m.values, full ? std::span<const std::uint64_t>{} : m.present}, encoded_);
+      encoder_.encode({times_, m.columns, m.values, full ? std::span<const std::uint64_t>{} : m.present},
+                      encoded_);
       BOOST_OUTCOME_TRYV(writer.block(numbers[s], times_, samples, encoded_));
       samples_ += samples;
       ++blocks_;
@@ -191,10 +193,10 @@ double resolve(double a, double b) noexcept {
 }
 
 partition_id partition_for(std::int64_t time_ns, std::int64_t span_s, std::int64_t now_ns) noexcept {
-  const auto age_s = (static_cast<__int128>(now_ns) - time_ns) / 1'000'000'000;
-  if (age_s < static_cast<__int128>(span_s) * hot_spans && age_s > -static_cast<__int128>(span_s) * hot_spans)
+  const auto age_s = (static_cast<wide>(now_ns) - time_ns) / 1'000'000'000;
+  if (age_s < static_cast<wide>(span_s) * hot_spans && age_s > -static_cast<wide>(span_s) * hot_spans)
     return partition_of(time_ns, span_s);
-  if (age_s < static_cast<__int128>(span_s) * warm_spans && age_s > 0)
+  if (age_s < static_cast<wide>(span_s) * warm_spans && age_s > 0)
     return partition_of(time_ns, span_s * archive_spans);
   return partition_of(time_ns, span_s * ancient_spans);
 }
@@ -253,8 +255,9 @@ result<void> seal_log(const log_env& log, partition_catalog& into, store_metrics
     hook("partition opened");
     BOOST_OUTCOME_TRY(writer, partition_writer::begin(*target, log.number()));
     sealing run{log, metrics};
-    for (const auto& each : part.sources)
+    for (const auto& each : part.sources) {
       BOOST_OUTCOME_TRYV(run.source(each, reader, writer));
+    }
     for (const auto& note : part.notes) {
       const auto entry = read_note(note, reader);
       if (!entry) {

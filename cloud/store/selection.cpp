@@ -30,12 +30,12 @@ std::int64_t to_ms(std::int64_t ns) noexcept {
 
 selection::selection(store_snapshot from, partition_catalog& partitions, store_metrics& metrics,
                      const promql::select_request& request)
-  : from_(std::move(from)),
-    partitions_(partitions),
-    metrics_(metrics),
-    request_(request),
-    from_ns_(to_ns(request.from_ms, false)),
-    to_ns_(to_ns(request.to_ms, true)) {
+    : from_(std::move(from)),
+      partitions_(partitions),
+      metrics_(metrics),
+      request_(request),
+      from_ns_(to_ns(request.from_ms, false)),
+      to_ns_(to_ns(request.to_ms, true)) {
   for (const auto& m : request.matchers)
     (m.name() == "site" || m.name() == "host" ? place_matchers_ : label_matchers_).push_back(m);
 }
@@ -168,8 +168,9 @@ result<void> selection::add(column& to, std::int64_t time_ns, double value) {
     to.ascending = false;
   to.samples.emplace_back(time_ns, value);
   if (++samples_ > request_.samples_max)
-    return fail(errc::exhausted, fmt::format("the query reads more than {} samples; narrow its matchers or its range",
-                                             request_.samples_max));
+    return fail(errc::exhausted,
+                fmt::format("the query reads more than {} samples; narrow its matchers or its range",
+                            request_.samples_max));
   return ok();
 }
 
@@ -182,8 +183,10 @@ result<void> selection::read_head(const head_hit& hit, const place_key& at, tabl
     auto from = all.begin();
     auto to = all.end();
     if (hit.source->ascending) {
-      from = std::lower_bound(from, to, from_ns_, [](const frame_ref& f, std::int64_t x) { return f.time_ns < x; });
-      to = std::upper_bound(from, to, to_ns_, [](std::int64_t x, const frame_ref& f) { return x < f.time_ns; });
+      from = std::lower_bound(from, to, from_ns_,
+                              [](const frame_ref& f, std::int64_t x) { return f.time_ns < x; });
+      to = std::upper_bound(from, to, to_ns_,
+                            [](std::int64_t x, const frame_ref& f) { return x < f.time_ns; });
     }
     std::copy_if(from, to, std::back_inserter(refs),
                  [&](const frame_ref& f) { return f.time_ns >= from_ns_ && f.time_ns <= to_ns_; });
@@ -195,7 +198,7 @@ result<void> selection::read_head(const head_hit& hit, const place_key& at, tabl
     columns.emplace_back();
     for (const auto member : *hit.of_sets[s])
       columns.back().push_back(
-        column_of(t, set.hash(), member, [&] { return set.labels_of(member, at.first, at.second); }));
+          column_of(t, set.hash(), member, [&] { return set.labels_of(member, at.first, at.second); }));
   }
   BOOST_OUTCOME_TRY(reader, log.read());
   value_decoder decoder;
@@ -223,7 +226,9 @@ result<void> selection::read_head(const head_hit& hit, const place_key& at, tabl
           const auto word = section.present[member / 64];
           if ((word >> (member % 64) & 1) == 0)
             continue;
-          at_value = base + static_cast<std::size_t>(std::popcount(word & ((std::uint64_t{1} << (member % 64)) - 1)));
+          at_value =
+              base
+              + static_cast<std::size_t>(std::popcount(word & ((std::uint64_t{1} << (member % 64)) - 1)));
           for (std::size_t w = 0; w < member / 64; ++w)
             at_value += static_cast<std::size_t>(std::popcount(section.present[w]));
         }
@@ -284,8 +289,9 @@ result<void> selection::read_partition(const partition_hit& hit, table& t) {
       }
       auto& column = t.columns[columns[i]];
       for (std::size_t r = 0; r < times.size(); ++r)
-        if (times[r] >= from_ns_ && times[r] <= to_ns_ && (present[r / 64] >> (r % 64) & 1) != 0)
+        if (times[r] >= from_ns_ && times[r] <= to_ns_ && (present[r / 64] >> (r % 64) & 1) != 0) {
           BOOST_OUTCOME_TRYV(add(column, times[r], values[r]));
+        }
     }
     return ok();
   });
@@ -295,7 +301,8 @@ result<void> selection::emit(column& c, const std::function<void(const promql::s
   if (c.samples.empty())
     return ok();
   if (!c.ascending)
-    std::stable_sort(c.samples.begin(), c.samples.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::stable_sort(c.samples.begin(), c.samples.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
   times_ms_.clear();
   values_.clear();
   std::int64_t last_ns = 0;
@@ -323,10 +330,12 @@ result<void> selection::select(const std::function<void(const promql::series_vie
     for (auto hit = at.partitions.rbegin(); hit != at.partitions.rend(); ++hit)
       if (auto read = read_partition(*hit, t); !read && !passable(read.error(), "partition"))
         return read;
-    for (const auto& hit : at.heads)
+    for (const auto& hit : at.heads) {
       BOOST_OUTCOME_TRYV(read_head(hit, key, t));
-    for (auto& c : t.columns)
+    }
+    for (auto& c : t.columns) {
       BOOST_OUTCOME_TRYV(emit(c, each));
+    }
   }
   return ok();
 }

@@ -1,8 +1,8 @@
 #pragma once
 
-// Answers queries over a snapshot of logs and partitions. Series of any origin with the same labels are one; equal
-// samples merge, different ones are resolved by a rule that does not know the order of arrival. Works host by host,
-// so that memory is bounded by one host's samples. Any thread; one object per query.
+// Answers queries over a snapshot of logs and partitions. Series of any origin with the same labels are one;
+// equal samples merge, different ones are resolved by a rule that does not know the order of arrival. Works
+// host by host, so that memory is bounded by one host's samples. Any thread; one object per query.
 
 #include "cloud/store/log_env.hpp"
 #include "cloud/store/partitions.hpp"
@@ -70,7 +70,8 @@ private:
   [[nodiscard]] bool place_matches(std::string_view site, std::string_view host) const;
   void find_in_log(std::size_t log, set_matcher& matcher);
   result<void> find_in_partition(std::size_t partition);
-  std::uint32_t column_of(table& t, const set_hash& set, std::uint16_t member, const std::function<labels()>& make);
+  std::uint32_t column_of(table& t, const set_hash& set, std::uint16_t member,
+                          const std::function<labels()>& make);
   result<void> read_head(const head_hit& hit, const place_key& at, table& t);
   result<void> read_partition(const partition_hit& hit, table& t);
   result<void> add(column& to, std::int64_t time_ns, double value);

@@ -19,35 +19,40 @@ prometheus::Family<prometheus::Counter>& family(prometheus::Registry& r, const c
 } // namespace
 
 store_metrics::store_metrics(prometheus::Registry& r)
-  : appends(counter(r, "skerry_store_appends_total", "Appends that were committed.")),
-    appends_failed(counter(r, "skerry_store_appends_failed_total", "Appends that were refused or not committed.")),
-    appends_refused(counter(r, "skerry_store_appends_refused_total", "Appends refused because the queue was full.")),
-    appended_bytes(counter(r, "skerry_store_appended_bytes_total", "Bytes committed to the write-ahead log.")),
-    repeated_records(counter(r, "skerry_store_repeated_records_total",
-                             "Records that stood in the write-ahead log already and were left out.")),
-    commits(counter(r, "skerry_store_commits_total", "Group commits of the write-ahead log.")),
-    commit_seconds(prometheus::BuildHistogram()
-                     .Name("skerry_store_commit_duration_seconds")
-                     .Help("Duration of a group commit, sync included.")
-                     .Register(r)
-                     .Add({}, prometheus::Histogram::BucketBoundaries{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
-                                                                      0.05, 0.1, 0.25, 0.5, 1, 2.5})),
-    queue_requests(gauge(r, "skerry_store_queue_requests", "Requests that wait for a commit.")),
-    queue_bytes(gauge(r, "skerry_store_queue_bytes", "Bytes that wait for a commit.")),
-    log_bytes(gauge(r, "skerry_store_log_bytes", "Size of the write-ahead log.")),
-    log_environments(gauge(r, "skerry_store_log_environments", "Environments of the write-ahead log.")),
-    logs_sealed(counter(r, "skerry_store_logs_sealed_total", "Log environments sealed into partitions.")),
-    seal_failures(counter(r, "skerry_store_seal_failures_total", "Attempts to seal a log that failed.")),
-    samples_sealed(counter(r, "skerry_store_samples_sealed_total", "Samples written to partitions.")),
-    blocks(counter(r, "skerry_store_blocks_total", "Blocks written to partitions.")),
-    expired_samples(counter(r, "skerry_store_expired_samples_total",
-                            "Samples that were older than the retention when they were to be sealed.")),
-    partitions(gauge(r, "skerry_store_partitions", "Partitions on disk.")),
-    partitions_expired(counter(r, "skerry_store_partitions_expired_total", "Partitions deleted by retention.")),
-    damaged(family(r, "skerry_store_damaged_total", "Damaged things found, by what they are.")),
-    duplicates(family(r, "skerry_store_duplicates_total",
-                      "Samples that came more than once with the same value, counted when sealed.")),
-    conflicts(family(r, "skerry_store_conflicts_total",
-                     "Samples of one series and time with different values, counted when sealed.")) {}
+    : appends(counter(r, "skerry_store_appends_total", "Appends that were committed.")),
+      appends_failed(
+          counter(r, "skerry_store_appends_failed_total", "Appends that were refused or not committed.")),
+      appends_refused(
+          counter(r, "skerry_store_appends_refused_total", "Appends refused because the queue was full.")),
+      appended_bytes(
+          counter(r, "skerry_store_appended_bytes_total", "Bytes committed to the write-ahead log.")),
+      repeated_records(counter(r, "skerry_store_repeated_records_total",
+                               "Records that stood in the write-ahead log already and were left out.")),
+      commits(counter(r, "skerry_store_commits_total", "Group commits of the write-ahead log.")),
+      commit_seconds(
+          prometheus::BuildHistogram()
+              .Name("skerry_store_commit_duration_seconds")
+              .Help("Duration of a group commit, sync included.")
+              .Register(r)
+              .Add({}, prometheus::Histogram::BucketBoundaries{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
+                                                               0.05, 0.1, 0.25, 0.5, 1, 2.5})),
+      queue_requests(gauge(r, "skerry_store_queue_requests", "Requests that wait for a commit.")),
+      queue_bytes(gauge(r, "skerry_store_queue_bytes", "Bytes that wait for a commit.")),
+      log_bytes(gauge(r, "skerry_store_log_bytes", "Size of the write-ahead log.")),
+      log_environments(gauge(r, "skerry_store_log_environments", "Environments of the write-ahead log.")),
+      logs_sealed(counter(r, "skerry_store_logs_sealed_total", "Log environments sealed into partitions.")),
+      seal_failures(counter(r, "skerry_store_seal_failures_total", "Attempts to seal a log that failed.")),
+      samples_sealed(counter(r, "skerry_store_samples_sealed_total", "Samples written to partitions.")),
+      blocks(counter(r, "skerry_store_blocks_total", "Blocks written to partitions.")),
+      expired_samples(counter(r, "skerry_store_expired_samples_total",
+                              "Samples that were older than the retention when they were to be sealed.")),
+      partitions(gauge(r, "skerry_store_partitions", "Partitions on disk.")),
+      partitions_expired(
+          counter(r, "skerry_store_partitions_expired_total", "Partitions deleted by retention.")),
+      damaged(family(r, "skerry_store_damaged_total", "Damaged things found, by what they are.")),
+      duplicates(family(r, "skerry_store_duplicates_total",
+                        "Samples that came more than once with the same value, counted when sealed.")),
+      conflicts(family(r, "skerry_store_conflicts_total",
+                       "Samples of one series and time with different values, counted when sealed.")) {}
 
 } // namespace skerry::cloud

@@ -33,7 +33,7 @@ struct store_metrics {
   prometheus::Counter& expired_samples;
   prometheus::Gauge& partitions;
   prometheus::Counter& partitions_expired;
-  prometheus::Family<prometheus::Counter>& damaged; // {what}
+  prometheus::Family<prometheus::Counter>& damaged;    // {what}
   prometheus::Family<prometheus::Counter>& duplicates; // {site}
   prometheus::Family<prometheus::Counter>& conflicts;  // {site}
 

@@ -36,7 +36,7 @@ void symbol_table::release(symbol s) {
 }
 
 compact_set::compact_set(std::shared_ptr<symbol_table> table, const series_set& from)
-  : table_(std::move(table)), hash_(from.hash) {
+    : table_(std::move(table)), hash_(from.hash) {
   const std::unique_lock lock{table_->mutex_};
   // Each string counts as used once by this set.
   std::unordered_map<std::string_view, symbol> own;
@@ -95,7 +95,8 @@ void compact_set::each_name(const std::function<void(const std::string&)>& each)
     each(table_->text(name));
 }
 
-void compact_set::each_value(std::string_view name, const std::function<void(const std::string&)>& each) const {
+void compact_set::each_value(std::string_view name,
+                             const std::function<void(const std::string&)>& each) const {
   const std::shared_lock lock{table_->mutex_};
   const auto it = table_->index_.find(name);
   if (it == table_->index_.end())
@@ -121,8 +122,8 @@ std::vector<std::uint16_t> set_matcher::match(const compact_set& set) {
     const auto& index = set.table_->index_;
     const bool absent_matches = matcher.matches("");
     const auto name = index.find(matcher.name());
-    const bool has_name
-      = name != index.end() && std::binary_search(set.used_.begin(), set.used_.end(), name->second);
+    const bool has_name =
+        name != index.end() && std::binary_search(set.used_.begin(), set.used_.end(), name->second);
     if (!has_name) {
       if (!absent_matches)
         members.clear();

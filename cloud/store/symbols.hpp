@@ -74,16 +74,19 @@ private:
 };
 using compact_set_ptr = std::shared_ptr<const compact_set>;
 
-// Matches sets against matchers, which must be about labels other than `site` and `host`. For one query, one thread.
+// Matches sets against matchers, which must be about labels other than `site` and `host`. For one query, one
+// thread.
 class set_matcher {
 public:
-  explicit set_matcher(std::vector<promql::matcher> matchers) : matchers_(std::move(matchers)), memo_(matchers_.size()) {}
+  explicit set_matcher(std::vector<promql::matcher> matchers)
+      : matchers_(std::move(matchers)), memo_(matchers_.size()) {}
   // The members for which all matchers hold.
   [[nodiscard]] std::vector<std::uint16_t> match(const compact_set& set);
 
 private:
   std::vector<promql::matcher> matchers_;
-  std::vector<std::unordered_map<symbol, bool>> memo_; // value -> matches; a symbol that a set uses is not reused
+  std::vector<std::unordered_map<symbol, bool>>
+      memo_; // value -> matches; a symbol that a set uses is not reused
 };
 
 // Adds or replaces `site` and `host`.

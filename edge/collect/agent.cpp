@@ -1,12 +1,10 @@
 #include "edge/collect/agent.hpp"
 
-#include "edge/collect/frame_assembler.hpp"
 #include "schemas/model/payload.hpp"
 
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <map>
 
 namespace skerry::edge {
 
@@ -36,10 +34,7 @@ struct agent_state {
   agent_actor self;
   agent_config config;
   std::vector<source> sources;
-  // The machine's own.
-  frame_assembler assembler;
-  std::vector<collected_family> families;
-  std::int64_t local_due_ns = 0;
+  std::int64_t local_due_ns = 0; // the machine's own
   std::int64_t local_complete_ns = 0;
   std::int64_t watermark_ns = 0;
 
@@ -73,7 +68,7 @@ struct agent_state {
       }
     }
     if (!from.records.empty())
-      caf::anon_send(config.gateway, std::make_shared<collection>(std::move(from)));
+      config.inbox->put(std::move(from), config.gateway);
   }
 
   void collect_local(std::int64_t now) {
@@ -82,12 +77,8 @@ struct agent_state {
     const auto late = now - local_due_ns;
     const auto time = late <= scrape_late_max_ns ? local_due_ns : now / 1'000'000 * 1'000'000;
     local_due_ns = (now / interval + 1) * interval;
-    local.collectors->collect(families);
-    assembler.begin();
-    assembler.add_families(families);
-    auto made = assembler.finish(time, config.clock->monotonic_ns(), config.host);
     local_complete_ns = time;
-    send(std::move(made));
+    send(local.source.collect(time, config.clock->monotonic_ns(), config.host));
   }
 
   void scrape(source& from, std::int64_t now) {
@@ -185,6 +176,8 @@ struct agent_state {
   }
 };
 
+namespace {
+
 agent_actor::behavior_type agent(agent_actor::stateful_pointer<agent_state> self, agent_config config) {
   self->state.self = caf::actor_cast<agent_actor>(self);
   self->state.config = std::move(config);
@@ -218,6 +211,12 @@ agent_actor::behavior_type agent(agent_actor::stateful_pointer<agent_state> self
       self->quit();
     },
   };
+}
+
+} // namespace
+
+agent_actor spawn_agent(caf::actor_system& system, agent_config config) {
+  return system.spawn(agent, std::move(config));
 }
 
 } // namespace skerry::edge

@@ -5,10 +5,11 @@
 
 #include "actors/actors.hpp"
 #include "actors/node/clock.hpp"
-#include "edge/collect/host/collectors.hpp"
+#include "edge/collect/local_source.hpp"
 #include "edge/collect/scrape/fetcher.hpp"
 #include "edge/collect/scrape/target_manager.hpp"
 #include "edge/collect/source.hpp"
+#include "edge/gateway/inbox.hpp"
 
 #include <chrono>
 #include <memory>
@@ -30,22 +31,20 @@ struct scrape_answer {
 
 // The machine's own collectors, for the one agent that has them.
 struct local_collection {
-  std::unique_ptr<host_collectors> collectors;
+  local_source source;
   std::chrono::nanoseconds interval = std::chrono::seconds{15};
-  std::string job = "node";
 };
 
 struct agent_config {
   std::string host;
   gateway_actor gateway;
+  std::shared_ptr<gateway_inbox> inbox;
   fetcher* pages = nullptr; // outlives the agent
   clock_source* clock = nullptr;
   std::shared_ptr<local_collection> local; // null: targets only
 };
 
-struct agent_state;
-
 // Agents share scratch memory through their targets: all of a node run on one scheduler thread.
-[[nodiscard]] agent_actor::behavior_type agent(agent_actor::stateful_pointer<agent_state> self, agent_config config);
+[[nodiscard]] agent_actor spawn_agent(caf::actor_system& system, agent_config config);
 
 } // namespace skerry::edge

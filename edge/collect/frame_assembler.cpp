@@ -27,53 +27,57 @@ std::uint64_t hash_text(std::string_view text, std::uint64_t seed) {
   return XXH3_64bits_withSeed(text.data(), text.size(), seed);
 }
 
-std::uint64_t hash_content(const metric_family &family) {
+std::uint64_t hash_content(const metric_family& family) {
   auto h = hash_text(family.help, hash_seed() + static_cast<std::uint64_t>(family.type));
   h = hash_text(family.unit, h);
   return hash_text(family.name, h);
 }
 
-std::size_t text_bytes(const metric_family &family) {
+std::size_t text_bytes(const metric_family& family) {
   return family.name.size() + family.help.size() + family.unit.size() + 16;
 }
 
-std::size_t text_bytes(const labels &all) {
+std::size_t text_bytes(const labels& all) {
   std::size_t n = 16;
-  for (const auto &[name, value] : all)
+  for (const auto& [name, value] : all)
     n += name.size() + value.size() + 8;
   return n;
 }
 
-bool fits_a_set(const metric_family &family, const labels &all) {
+bool fits_a_set(const metric_family& family, const labels& all) {
   if (all.empty() || all.size() > labels_max || text_bytes(family) + text_bytes(all) > set_text_bytes_max)
     return false;
-  const auto fits = [](const std::string &s) { return s.size() <= label_value_bytes_max; };
+  const auto fits = [](const std::string& s) { return s.size() <= label_value_bytes_max; };
   return fits(family.name) && fits(family.help) && fits(family.unit)
          && std::all_of(all.begin(), all.end(),
-                        [&](const label &l) { return fits(l.name) && fits(l.value); });
+                        [&](const label& l) { return fits(l.name) && fits(l.value); });
 }
 
-bool bit(const std::uint64_t *words, std::size_t i) {
-  return ((words[i / 64] >> (i % 64)) & 1) != 0;
+struct frame_scratch {
+  value_encoder encoder;
+  frame round;
+  byte_buffer bytes;
+};
+
+frame_scratch& scratch() {
+  thread_local frame_scratch s;
+  return s;
 }
-void set_bit(std::uint64_t *words, std::size_t i) {
-  words[i / 64] |= std::uint64_t{1} << (i % 64);
-}
+
+bool bit(const std::uint64_t* words, std::size_t i) { return ((words[i / 64] >> (i % 64)) & 1) != 0; }
+void set_bit(std::uint64_t* words, std::size_t i) { words[i / 64] |= std::uint64_t{1} << (i % 64); }
 
 } // namespace
 
-frame_assembler::frame_assembler(std::shared_ptr<frame_scratch> scratch)
-    : scratch_(scratch ? std::move(scratch) : std::make_shared<frame_scratch>()) {}
-
-frame_assembler::series_key frame_assembler::key_of(const labels &all) {
+frame_assembler::series_key frame_assembler::key_of(const labels& all) {
   thread_local std::string text;
   text.clear();
   const auto append = [](std::string_view part) {
     const auto size = static_cast<std::uint32_t>(part.size());
-    text.append(reinterpret_cast<const char *>(&size), sizeof size);
+    text.append(reinterpret_cast<const char*>(&size), sizeof size);
     text.append(part);
   };
-  for (const auto &[name, value] : all) {
+  for (const auto& [name, value] : all) {
     append(name);
     append(value);
   }
@@ -81,7 +85,7 @@ frame_assembler::series_key frame_assembler::key_of(const labels &all) {
   return {h.low64, h.high64};
 }
 
-std::size_t frame_assembler::slot_of(const series_key &key) const noexcept {
+std::size_t frame_assembler::slot_of(const series_key& key) const noexcept {
   const auto mask = table_.size() - 1;
   auto slot = key.low & mask;
   while (table_[slot] != no_series && keys_[table_[slot]] != key)
@@ -95,11 +99,11 @@ void frame_assembler::grow_table() {
     table_[slot_of(keys_[ref])] = ref;
 }
 
-std::uint32_t frame_assembler::pending_family(const metric_family &family) {
+std::uint32_t frame_assembler::pending_family(const metric_family& family) {
   // Series of a family come one after the other.
   if (pending_families_.empty() || pending_families_.back().name != family.name) {
     const auto known = std::find_if(pending_families_.begin(), pending_families_.end(),
-                                    [&](const metric_family &f) { return f.name == family.name; });
+                                    [&](const metric_family& f) { return f.name == family.name; });
     if (known != pending_families_.end())
       return static_cast<std::uint32_t>(known - pending_families_.begin());
     pending_families_.push_back(family);
@@ -108,7 +112,7 @@ std::uint32_t frame_assembler::pending_family(const metric_family &family) {
   return static_cast<std::uint32_t>(pending_families_.size() - 1);
 }
 
-series_ref frame_assembler::intern(const metric_family &family, const labels &all) {
+series_ref frame_assembler::intern(const metric_family& family, const labels& all) {
   const auto key = key_of(all);
   if (keys_.size() * 2 >= table_.size())
     grow_table();
@@ -130,7 +134,7 @@ series_ref frame_assembler::intern(const metric_family &family, const labels &al
   return ref;
 }
 
-void frame_assembler::redeclare(const metric_family &family) {
+void frame_assembler::redeclare(const metric_family& family) {
   const auto name = hash_text(family.name, hash_seed());
   const auto content = hash_content(family);
   const auto at = std::lower_bound(families_.begin(), families_.end(), std::pair{name, std::uint64_t{0}});
@@ -141,9 +145,9 @@ void frame_assembler::redeclare(const metric_family &family) {
   if (at->second == content || text_bytes(family) > set_text_bytes_max)
     return;
   at->second = content;
-  std::erase_if(changed_families_, [&](const metric_family &f) { return f.name == family.name; });
+  std::erase_if(changed_families_, [&](const metric_family& f) { return f.name == family.name; });
   changed_families_.push_back(family);
-  for (auto &pending : pending_families_)
+  for (auto& pending : pending_families_)
     if (pending.name == family.name)
       pending = family;
 }
@@ -152,6 +156,7 @@ void frame_assembler::begin() {
   ++generation_;
   added_ = 0;
   appeared_ = 0;
+  failed_ = false;
   stamped_.clear();
 }
 
@@ -164,15 +169,15 @@ bool frame_assembler::add_at(series_ref ref, double value, std::int64_t time_ns)
   return true;
 }
 
-void frame_assembler::add_families(const std::vector<collected_family> &all) {
-  for (const auto &[family, samples] : all)
-    for (const auto &sample : samples)
+void frame_assembler::add_families(const std::vector<collected_family>& all) {
+  for (const auto& [family, samples] : all)
+    for (const auto& sample : samples)
       if (const auto ref = intern(family, sample.all); ref != no_series)
         add(ref, sample.value);
 }
 
 // Cuts at families and at the bounds of a set. A family that fits into one set is not spread over two.
-void frame_assembler::make_sets(const std::vector<metric_family> &families, std::vector<series> &members,
+void frame_assembler::make_sets(const std::vector<metric_family>& families, std::vector<series>& members,
                                 series_ref first) {
   const auto run_end = [&](std::size_t at) {
     const auto family = members[at].family;
@@ -191,7 +196,7 @@ void frame_assembler::make_sets(const std::vector<metric_family> &families, std:
       if (!set_members.empty() && members[i].family != members[i - 1].family && run <= set_series_max
           && set_members.size() + run > set_series_max)
         break;
-      auto &to = index[members[i].family];
+      auto& to = index[members[i].family];
       const auto grows =
           text_bytes(members[i].all) + (to == no_family ? text_bytes(families[members[i].family]) : 0);
       if (!set_members.empty() && bytes + grows > set_text_bytes_max)
@@ -236,21 +241,21 @@ void frame_assembler::seal_pending() {
   std::vector<series_ref> live;
   while (!sets_.empty() && sets_.back().count <= members.size()
          && sets_.back().count + members.size() <= set_series_max) {
-    auto &tail = sets_.back();
+    auto& tail = sets_.back();
     auto decoded = decode_series_set(tail.set->encoded);
     if (!decoded)
       break; // we encoded it: cannot be
     std::vector<series> joined = decoded.value()->members;
     std::vector<std::uint32_t> to(decoded.value()->families.size());
     for (std::size_t f = 0; f < to.size(); ++f) {
-      const auto &family = decoded.value()->families[f];
+      const auto& family = decoded.value()->families[f];
       const auto known = std::find_if(families.begin(), families.end(),
-                                      [&](const metric_family &other) { return other.name == family.name; });
+                                      [&](const metric_family& other) { return other.name == family.name; });
       to[f] = static_cast<std::uint32_t>(known - families.begin());
       if (known == families.end())
         families.push_back(family);
     }
-    for (auto &member : joined)
+    for (auto& member : joined)
       member.family = to[member.family];
     for (std::size_t i = 0; i < tail.count; ++i)
       if (bit(tail.live, i))
@@ -264,7 +269,7 @@ void frame_assembler::seal_pending() {
   make_sets(families, members, first);
   sets_.shrink_to_fit();
   for (const auto ref : live) {
-    auto in = std::find_if(sets_.rbegin(), sets_.rend(), [&](const known_set &s) { return s.first <= ref; });
+    auto in = std::find_if(sets_.rbegin(), sets_.rend(), [&](const known_set& s) { return s.first <= ref; });
     set_bit(in->live, ref - in->first);
   }
 }
@@ -272,7 +277,7 @@ void frame_assembler::seal_pending() {
 void frame_assembler::refresh_metadata() {
   if (changed_families_.empty())
     return;
-  for (auto &known : sets_) {
+  for (auto& known : sets_) {
     if (known.metadata_changes >= set_metadata_changes_max)
       continue;
     auto decoded = decode_series_set(known.set->encoded);
@@ -280,14 +285,14 @@ void frame_assembler::refresh_metadata() {
       continue; // we encoded it: cannot be
     auto families = decoded.value()->families;
     bool differs = false;
-    for (auto &family : families)
-      for (const auto &changed : changed_families_)
+    for (auto& family : families)
+      for (const auto& changed : changed_families_)
         if (family.name == changed.name && !(family == changed)) {
           family = changed;
           differs = true;
         }
     std::size_t bytes = 0;
-    for (const auto &family : families)
+    for (const auto& family : families)
       bytes += text_bytes(family);
     if (!differs || known.set->encoded.view.size() + bytes > set_bytes_max)
       continue;
@@ -303,7 +308,7 @@ void frame_assembler::refresh_metadata() {
 }
 
 // Drops series that were absent for long, when they are most: references change.
-void frame_assembler::rebuild_if_sparse() {
+void frame_assembler::rebuild_if_sparse(std::size_t absent_min) {
   const auto gone = [&](series_ref ref) {
     const auto last = stamped_seen_.empty() ? seen_[ref] : std::max(seen_[ref], stamped_seen_[ref]);
     return generation_ - last > absent_finishes_max;
@@ -311,7 +316,7 @@ void frame_assembler::rebuild_if_sparse() {
   std::size_t absent = 0;
   for (series_ref ref = 0; ref < values_.size(); ++ref)
     absent += gone(ref) ? 1 : 0;
-  if (absent < absent_series_min || absent * 2 < values_.size())
+  if (absent < absent_min || absent * 2 < values_.size())
     return;
 
   const auto old_sets = std::move(sets_);
@@ -330,7 +335,7 @@ void frame_assembler::rebuild_if_sparse() {
     stamped_seen_.reserve(old_values.size() - absent);
   std::vector<series_ref> live;
   const auto now = generation_;
-  for (const auto &known : old_sets) {
+  for (const auto& known : old_sets) {
     auto decoded = decode_series_set(known.set->encoded);
     if (!decoded)
       continue; // we encoded it: cannot be
@@ -339,7 +344,7 @@ void frame_assembler::rebuild_if_sparse() {
       const auto last = old_stamped.empty() ? old_seen[old] : std::max(old_seen[old], old_stamped[old]);
       if (now - last > absent_finishes_max)
         continue;
-      const auto &member = decoded.value()->members[i];
+      const auto& member = decoded.value()->members[i];
       const auto ref = intern(decoded.value()->families[member.family], member.all);
       values_[ref] = old_values[old];
       seen_[ref] = old_seen[old];
@@ -352,7 +357,7 @@ void frame_assembler::rebuild_if_sparse() {
     }
   }
   seal_pending();
-  for (auto &known : sets_)
+  for (auto& known : sets_)
     for (std::size_t i = 0; i < known.count; ++i)
       if (std::binary_search(live.begin(), live.end(), known.first + static_cast<series_ref>(i)))
         set_bit(known.live, i);
@@ -360,18 +365,18 @@ void frame_assembler::rebuild_if_sparse() {
   ++counters_.rebuilds;
 }
 
-void frame_assembler::emit(frame &from, std::string_view host, collection &out) {
-  auto &bytes = scratch_->bytes;
+void frame_assembler::emit(frame& from, std::string_view host, collection& out) {
+  auto& bytes = scratch().bytes;
   bytes.clear();
-  encode_frame(from, scratch_->encoder, bytes);
+  encode_frame(from, scratch().encoder, bytes);
   out.records.push_back(
       {record_kind::frame, from.time_ns, std::string{host}, byte_buffer{bytes.begin(), bytes.end()}});
   out.samples += from.values.size();
 }
 
 void frame_assembler::emit_round(std::int64_t time_ns, std::int64_t monotonic_ns, std::string_view host,
-                                 collection &out) {
-  auto &round = scratch_->round;
+                                 collection& out) {
+  auto& round = scratch().round;
   round.time_ns = time_ns;
   round.monotonic_ns = monotonic_ns;
   std::size_t used = 0;
@@ -384,21 +389,21 @@ void frame_assembler::emit_round(std::int64_t time_ns, std::int64_t monotonic_ns
     used = 0;
     round.values.clear();
   };
-  for (auto &known : sets_) {
+  for (auto& known : sets_) {
     if (used == frame_sets_max || round.values.size() + known.count > frame_values_max)
       flush();
     std::uint64_t present[set_series_max / 64] = {};
     std::size_t n = 0;
     for (std::size_t w = 0; w * 64 < known.count; ++w) {
       const auto count = std::min<std::size_t>(64, known.count - w * 64);
-      const auto *seen = seen_.data() + known.first + w * 64;
+      const auto* seen = seen_.data() + known.first + w * 64;
       std::uint64_t word = 0;
       for (std::size_t i = 0; i < count; ++i)
         word |= static_cast<std::uint64_t>(seen[i] == generation_) << i;
       present[w] = word;
       n += static_cast<std::size_t>(std::popcount(word));
     }
-    const auto *values = values_.data() + known.first;
+    const auto* values = values_.data() + known.first;
     const auto at = round.values.size();
     bool full = n == known.count;
     if (full) {
@@ -419,7 +424,7 @@ void frame_assembler::emit_round(std::int64_t time_ns, std::int64_t monotonic_ns
     if (round.values.size() != at) {
       if (round.sections.size() == used)
         round.sections.emplace_back();
-      auto &section = round.sections[used++];
+      auto& section = round.sections[used++];
       section.set = known.set->hash;
       section.series_count = known.count;
       section.present.clear();
@@ -435,18 +440,18 @@ void frame_assembler::emit_round(std::int64_t time_ns, std::int64_t monotonic_ns
   flush();
 }
 
-void frame_assembler::emit_stamped(std::string_view host, collection &out) {
-  std::stable_sort(stamped_.begin(), stamped_.end(), [](const stamped_sample &a, const stamped_sample &b) {
+void frame_assembler::emit_stamped(std::string_view host, collection& out) {
+  std::stable_sort(stamped_.begin(), stamped_.end(), [](const stamped_sample& a, const stamped_sample& b) {
     return a.time_ns != b.time_ns ? a.time_ns < b.time_ns : a.ref < b.ref;
   });
-  const auto same = [](const stamped_sample &a, const stamped_sample &b) {
+  const auto same = [](const stamped_sample& a, const stamped_sample& b) {
     return a.time_ns == b.time_ns && a.ref == b.ref;
   };
   const auto kept = std::unique(stamped_.begin(), stamped_.end(), same); // the first of equals stays
   counters_.duplicates += static_cast<std::uint64_t>(stamped_.end() - kept);
   stamped_.erase(kept, stamped_.end());
 
-  auto &round = scratch_->round;
+  auto& round = scratch().round;
   std::size_t times = 0;
   for (std::size_t i = 0; i < stamped_.size();) {
     if (++times > stamped_times_max) {
@@ -462,8 +467,8 @@ void frame_assembler::emit_stamped(std::string_view host, collection &out) {
         break; // the next turn goes on with the same time
       const auto in =
           std::prev(std::upper_bound(sets_.begin(), sets_.end(), stamped_[i].ref,
-                                     [](series_ref ref, const known_set &s) { return ref < s.first; }));
-      auto &section = round.sections.emplace_back();
+                                     [](series_ref ref, const known_set& s) { return ref < s.first; }));
+      auto& section = round.sections.emplace_back();
       section.set = in->set->hash;
       section.series_count = in->count;
       section.present.resize((in->count + 63u) / 64);
@@ -489,14 +494,13 @@ collection frame_assembler::finish(std::int64_t time_ns, std::int64_t monotonic_
   refresh_metadata();
   collection out;
   emit_round(time_ns, monotonic_ns, host, out);
-  const bool had_samples = added() != 0;
+  const bool had_samples = added() != 0 && !failed_;
   if (!stamped_.empty())
     emit_stamped(host, out);
-  if (had_samples) {
-    if (added_ != values_.size())
-      rebuild_if_sparse();
+  if (added_ != values_.size() && values_.size() >= absent_series_min)
+    rebuild_if_sparse(had_samples ? absent_series_min : absent_series_min_failed);
+  if (had_samples)
     last_generation_ = generation_;
-  }
   begin();
   return out;
 }
@@ -511,7 +515,7 @@ std::size_t frame_assembler::memory_bytes() const noexcept {
   std::size_t n = values_.capacity() * 8 + seen_.capacity() * 4 + stamped_seen_.capacity() * 4
                   + keys_.capacity() * sizeof(series_key) + table_.capacity() * 4
                   + sets_.capacity() * sizeof(known_set) + families_.capacity() * 16;
-  for (const auto &known : sets_)
+  for (const auto& known : sets_)
     n += known.set->encoded.view.size() + sizeof(series_set);
   return n;
 }

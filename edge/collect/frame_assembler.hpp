@@ -12,7 +12,8 @@
 // bytes. The sets in a collection therefore hold `hash` and `encoded` only; `families` and `members` are
 // empty. Whoever needs them decodes (decode_series_set).
 //
-// One thread at a time; the assemblers of a thread may share one frame_scratch.
+// One thread at a time, not always the same: what is needed only while a frame is made (a compression context
+// is far larger than a source) belongs to the thread.
 
 #include "edge/collect/source.hpp"
 #include "schemas/codec/value_codec.hpp"
@@ -33,6 +34,8 @@ inline constexpr std::size_t source_series_max = 1 << 20; // known at once, of o
 // Rebuild when at least this share of the series was absent this often, in a row.
 inline constexpr std::uint32_t absent_finishes_max = 60;
 inline constexpr std::size_t absent_series_min = 64;
+inline constexpr std::size_t absent_series_min_failed =
+    1 << 14; // in rounds that failed: memory of a broken source
 // A target that changes its help texts all the time does not get a new set each time.
 inline constexpr std::uint8_t set_metadata_changes_max = 16;
 // Frames of one finish that exist because samples carried their own, distinct times.
@@ -47,23 +50,14 @@ struct assembler_counters {
   std::uint64_t rebuilds = 0;
 };
 
-// What is needed only while a frame is made. A compression context is far larger than a source: share it.
-struct frame_scratch {
-  value_encoder encoder;
-  frame round;
-  byte_buffer bytes;
-};
-
 class frame_assembler {
 public:
-  explicit frame_assembler(std::shared_ptr<frame_scratch> scratch = nullptr);
-
   // The reference of a series, known or new; `labels` sorted. Stays valid until `refs_epoch` changes, which
   // only `finish` and `stale_all` may do. no_series: refused and counted.
-  series_ref intern(const metric_family &family, const labels &all);
+  series_ref intern(const metric_family& family, const labels& all);
   // A family's type, help or unit may have changed: the sets that describe it are made anew at the next
   // finish.
-  void redeclare(const metric_family &family);
+  void redeclare(const metric_family& family);
   [[nodiscard]] std::uint32_t refs_epoch() const noexcept { return refs_epoch_; }
 
   void begin(); // forgets what was added since the last finish
@@ -89,8 +83,11 @@ public:
   // For a sample with a time of its own. It goes into a frame of that time and is never followed by a stale
   // marker.
   bool add_at(series_ref ref, double value, std::int64_t time_ns);
-  void add_families(const std::vector<collected_family> &all);
+  void add_families(const std::vector<collected_family>& all);
 
+  // The source failed in this round and only something about it is added: what is missing still counts as
+  // seen for `appeared`, and is not on its way to be forgotten.
+  void mark_failed() noexcept { failed_ = true; }
   [[nodiscard]] std::size_t added() const noexcept { return added_ + stamped_.size(); } // since begin
   // Of those added since begin, how many were not there in the last round that had samples.
   [[nodiscard]] std::size_t appeared() const noexcept { return appeared_; }
@@ -103,14 +100,14 @@ public:
 
   [[nodiscard]] std::size_t series_count() const noexcept { return values_.size(); }
   [[nodiscard]] std::size_t set_count() const noexcept { return sets_.size(); }
-  [[nodiscard]] const assembler_counters &counters() const noexcept { return counters_; }
+  [[nodiscard]] const assembler_counters& counters() const noexcept { return counters_; }
   [[nodiscard]] std::size_t memory_bytes() const noexcept; // held between rounds, about
 
 private:
   struct series_key {
     std::uint64_t low = 0;
     std::uint64_t high = 0;
-    bool operator==(const series_key &) const = default;
+    bool operator==(const series_key&) const = default;
   };
   // References [first, first + count) in the order of the set's members.
   struct known_set {
@@ -131,19 +128,18 @@ private:
     seen_[ref] = generation_;
     ++added_;
   }
-  static series_key key_of(const labels &all);
-  [[nodiscard]] std::size_t slot_of(const series_key &key) const noexcept; // its place, or the free one
+  static series_key key_of(const labels& all);
+  [[nodiscard]] std::size_t slot_of(const series_key& key) const noexcept; // its place, or the free one
   void grow_table();
-  std::uint32_t pending_family(const metric_family &family);
+  std::uint32_t pending_family(const metric_family& family);
   void seal_pending();
-  void make_sets(const std::vector<metric_family> &families, std::vector<series> &members, series_ref first);
+  void make_sets(const std::vector<metric_family>& families, std::vector<series>& members, series_ref first);
   void refresh_metadata();
-  void rebuild_if_sparse();
-  void emit_round(std::int64_t time_ns, std::int64_t monotonic_ns, std::string_view host, collection &out);
-  void emit_stamped(std::string_view host, collection &out);
-  void emit(frame &from, std::string_view host, collection &out);
+  void rebuild_if_sparse(std::size_t absent_min);
+  void emit_round(std::int64_t time_ns, std::int64_t monotonic_ns, std::string_view host, collection& out);
+  void emit_stamped(std::string_view host, collection& out);
+  void emit(frame& from, std::string_view host, collection& out);
 
-  std::shared_ptr<frame_scratch> scratch_;
   std::vector<double> values_;
   std::vector<std::uint32_t> seen_;         // the generation of the last add
   std::vector<std::uint32_t> stamped_seen_; // and of the last add_at; empty where there was none
@@ -159,6 +155,7 @@ private:
   std::uint32_t last_generation_ = 1; // of the last finish that had samples
   std::uint32_t refs_epoch_ = 0;
   std::size_t added_ = 0;
+  bool failed_ = false;
   std::size_t appeared_ = 0;
   assembler_counters counters_;
 };

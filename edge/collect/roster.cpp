@@ -41,7 +41,7 @@ struct roster_state {
   agent_actor& agent_of(const std::string& host, std::shared_ptr<local_collection> local) {
     auto& found = agents[host];
     if (!found)
-      found = self->spawn(agent, agent_config{host, config.gateway, config.pages, config.clock, std::move(local)});
+      found = spawn_agent(self->system(), agent_config{host, config.gateway, config.inbox, config.pages, config.clock, std::move(local)});
     return found;
   }
 
@@ -49,12 +49,10 @@ struct roster_state {
     if (settings.collect_host && local_host.empty()) {
       auto collectors = host_collectors::make(settings.collectors, *config.clock, *config.metrics);
       if (collectors) {
-        auto local = std::make_shared<local_collection>();
-        local->collectors = std::move(collectors).value();
-        local->interval = settings.collect_interval;
-        local->job = settings.collect_job;
         local_host = settings.host;
-        agent_of(local_host, std::move(local));
+        agent_of(local_host, std::make_shared<local_collection>(local_collection{
+                               {std::move(collectors).value(), settings.collect_job, settings.host},
+                               settings.collect_interval}));
       } else {
         spdlog::error("collect: this machine's metrics are not collected: {}", collectors.error().message);
       }
@@ -82,6 +80,8 @@ struct roster_state {
   }
 };
 
+namespace {
+
 roster_actor::behavior_type roster(roster_actor::stateful_pointer<roster_state> self, roster_config config) {
   self->state.init(self, std::move(config));
   caf::delayed_anon_send(roster_actor{self}, tick_interval, tick_atom_v);
@@ -104,6 +104,12 @@ roster_actor::behavior_type roster(roster_actor::stateful_pointer<roster_state> 
       self->quit();
     },
   };
+}
+
+} // namespace
+
+roster_actor spawn_roster(caf::actor_system& system, roster_config config) {
+  return system.spawn(roster, std::move(config));
 }
 
 } // namespace skerry::edge

@@ -13,16 +13,14 @@ struct edge_config;
 
 struct roster_config {
   gateway_actor gateway;
+  std::shared_ptr<gateway_inbox> inbox;
   fetcher* pages = nullptr; // outlives the actor
   clock_source* clock = nullptr;
   prometheus::Registry* metrics = nullptr;
   std::uint64_t seed = 0; // spreads due times; the same on every start, different between edges
 };
 
-struct roster_state;
-
 // Collects nothing before it has been given its settings.
-[[nodiscard]] roster_actor::behavior_type roster(roster_actor::stateful_pointer<roster_state> self,
-                                                 roster_config config);
+[[nodiscard]] roster_actor spawn_roster(caf::actor_system& system, roster_config config);
 
 } // namespace skerry::edge

@@ -15,7 +15,7 @@ constexpr std::chrono::seconds tick_interval{1};
 
 } // namespace
 
-struct downlink_state final : delivery::receiver_backend {
+struct downlink_state : delivery::receiver_backend {
   listener_actor::pointer self = nullptr;
   downlink_config config;
   std::optional<delivery::receiver> receiver;
@@ -60,6 +60,8 @@ struct downlink_state final : delivery::receiver_backend {
   void send(const link::peer_id& to, link::message message) override { config.send(to, std::move(message)); }
 };
 
+namespace {
+
 listener_actor::behavior_type downlink(listener_actor::stateful_pointer<downlink_state> self, downlink_config config) {
   self->state.init(self, std::move(config));
   caf::delayed_anon_send(listener_actor{self}, tick_interval, tick_atom_v);
@@ -90,6 +92,12 @@ listener_actor::behavior_type downlink(listener_actor::stateful_pointer<downlink
       self->quit();
     },
   };
+}
+
+} // namespace
+
+listener_actor spawn_downlink(caf::actor_system& system, downlink_config config) {
+  return system.spawn(downlink, std::move(config));
 }
 
 } // namespace skerry::edge

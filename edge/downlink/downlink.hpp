@@ -34,9 +34,6 @@ struct downlink_config {
   std::size_t message_bytes_max = 32 << 20;
 };
 
-struct downlink_state;
-
-[[nodiscard]] listener_actor::behavior_type downlink(listener_actor::stateful_pointer<downlink_state> self,
-                                                     downlink_config config);
+[[nodiscard]] listener_actor spawn_downlink(caf::actor_system& system, downlink_config config);
 
 } // namespace skerry::edge

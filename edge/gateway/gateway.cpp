@@ -36,7 +36,7 @@ result<void> gateway_config::validate() const {
 struct gateway_state {
   gateway_config config;
   uplink_actor uplink;
-  std::deque<collection_ptr> queue;
+  std::deque<collection> queue;
   std::uint64_t queue_bytes = 0;
   bool commit_due = false;
   // What was dropped because the spool took nothing: told with the first commit that works again.
@@ -76,16 +76,29 @@ struct gateway_state {
     caf::anon_send(uplink, std::make_shared<const std::vector<run>>(std::move(runs)));
   }
 
-  void take(collection_ptr from) {
-    queue_bytes += size_of(*from);
+  void note_dropped(std::uint64_t samples_lost, std::int64_t from_ns, std::int64_t to_ns) {
+    dropped_from_ns = dropped_from_ns == 0 ? from_ns : std::min(dropped_from_ns, from_ns);
+    dropped_to_ns = std::max(dropped_to_ns, to_ns);
+    dropped->Increment(static_cast<double>(samples_lost));
+  }
+
+  void take_inbox() {
+    auto waiting = config.inbox->take();
+    for (auto& from : waiting)
+      take(std::move(from));
+    const auto overflow = config.inbox->take_overflow();
+    if (overflow.to_ns != 0)
+      note_dropped(overflow.samples, overflow.from_ns, overflow.to_ns);
+  }
+
+  void take(collection from) {
+    queue_bytes += size_of(from);
     queue.push_back(std::move(from));
     while (queue_bytes > config.queue_bytes_max && queue.size() > 1) {
-      const auto& oldest = *queue.front();
-      for (const auto& record : oldest.records) {
-        dropped_from_ns = dropped_from_ns == 0 ? record.time_ns : std::min(dropped_from_ns, record.time_ns);
-        dropped_to_ns = std::max(dropped_to_ns, record.time_ns);
-      }
-      dropped->Increment(static_cast<double>(oldest.samples));
+      const auto& oldest = queue.front();
+      for (const auto& record : oldest.records)
+        note_dropped(0, record.time_ns, record.time_ns);
+      note_dropped(oldest.samples, dropped_from_ns, dropped_to_ns);
       queue_bytes -= size_of(oldest);
       queue.pop_front();
     }
@@ -104,8 +117,8 @@ struct gateway_state {
     const auto extra = records.size();
     std::size_t taken = 0;
     while (taken < queue.size() && (taken == 0 || bytes < config.group_bytes_max)
-           && records.size() + queue[taken]->records.size() <= run_records_max) {
-      auto& c = *queue[taken++];
+           && records.size() + queue[taken].records.size() <= run_records_max) {
+      auto& c = queue[taken++];
       bytes += size_of(c);
       group_samples += c.samples;
       std::move(c.records.begin(), c.records.end(), std::back_inserter(records));
@@ -119,7 +132,7 @@ struct gateway_state {
       // The records go back to where they came from, for the next try.
       auto from = records.begin() + static_cast<std::ptrdiff_t>(extra);
       for (std::size_t i = 0; i < taken; ++i)
-        for (auto& record : queue[i]->records)
+        for (auto& record : queue[i].records)
           record = std::move(*from++);
       spdlog::error("gateway: nothing was committed, {} collections wait in memory: {}", queue.size(),
                     committed.error().message);
@@ -130,7 +143,7 @@ struct gateway_state {
     queue.erase(queue.begin(), queue.begin() + static_cast<std::ptrdiff_t>(taken));
     queue_bytes = 0;
     for (const auto& c : queue)
-      queue_bytes += size_of(*c);
+      queue_bytes += size_of(c);
     note(committed.value().header);
     std::vector<run> runs;
     runs.push_back(std::move(committed).value());
@@ -157,6 +170,8 @@ struct gateway_state {
   }
 };
 
+namespace {
+
 gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<gateway_state> self, gateway_config config,
                                      uplink_actor uplink) {
   self->state.init(std::move(config), std::move(uplink));
@@ -168,19 +183,16 @@ gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<gateway_sta
   };
   caf::anon_send(self->state.uplink, gateway_atom_v, caf::actor_cast<caf::strong_actor_ptr>(self));
   // What this opening found goes first: clock, and what was not collected while the node was off.
-  auto opening = std::make_shared<collection>();
-  opening->records = opening_records(self->state.config.store->report(), *self->state.config.clock,
+  collection opening;
+  opening.records = opening_records(self->state.config.store->report(), *self->state.config.clock,
                                      self->state.config.commit_interval, self->state.wall_offset_ns);
   self->state.take(std::move(opening));
   arm(std::chrono::milliseconds{0});
   return {
-    [self, arm](collection_ptr& from) {
-      self->state.take(std::move(from));
-      arm(self->state.config.commit_interval);
-    },
     [self, arm](commit_atom) {
       auto& state = self->state;
       state.commit_due = false;
+      state.take_inbox();
       while (!state.queue.empty()) {
         if (!state.commit_group()) {
           arm(std::chrono::seconds{1});
@@ -199,6 +211,7 @@ gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<gateway_sta
     },
     [self](stop_atom) {
       auto& state = self->state;
+      state.take_inbox();
       while (!state.queue.empty() && state.commit_group()) {
       }
       if (const auto closed = state.config.store->close(); !closed)
@@ -207,6 +220,12 @@ gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<gateway_sta
       self->quit();
     },
   };
+}
+
+} // namespace
+
+gateway_actor spawn_gateway(caf::actor_system& system, gateway_config config, uplink_actor uplink) {
+  return system.spawn<caf::detached>(gateway, std::move(config), std::move(uplink));
 }
 
 } // namespace skerry::edge

@@ -5,6 +5,7 @@
 
 #include "actors/actors.hpp"
 #include "actors/node/clock.hpp"
+#include "edge/gateway/inbox.hpp"
 #include "edge/spool/spool.hpp"
 
 #include <chrono>
@@ -20,6 +21,7 @@ struct gateway_config {
   std::shared_ptr<spool> store;     // opened; its writer thread is this actor's from now on
   clock_source* clock = nullptr;
   prometheus::Registry* metrics = nullptr;
+  std::shared_ptr<gateway_inbox> inbox;
   std::chrono::milliseconds commit_interval{100}; // what is lost at most with a killed process; up to 1 s
   std::uint64_t group_bytes_max = 4 << 20;        // committed at once when reached
   std::uint64_t queue_bytes_max = 64 << 20;       // while the spool refuses; beyond, collections are dropped and noted
@@ -29,10 +31,7 @@ struct gateway_config {
   [[nodiscard]] result<void> validate() const;
 };
 
-struct gateway_state;
-
 // Sends every committed run to `uplink`.
-[[nodiscard]] gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<gateway_state> self,
-                                                   gateway_config config, uplink_actor uplink);
+[[nodiscard]] gateway_actor spawn_gateway(caf::actor_system& system, gateway_config config, uplink_actor uplink);
 
 } // namespace skerry::edge

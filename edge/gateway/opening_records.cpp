@@ -62,8 +62,9 @@ std::vector<pending_record> opening_records(const open_report& report, clock_sou
   if (from == 0 || from >= now)
     return out; // the first opening, or a clock that went back: nothing can be said
   if (!report.clean) {
+    // What was being read while the last commit went through is not in it either.
     const auto to = std::min(now, from + commit_interval.count());
-    out.push_back(not_collected_record(from, to, loss_cause::uncommitted,
+    out.push_back(not_collected_record(from - commit_interval.count(), to, loss_cause::uncommitted,
                                        "collected, and not yet committed when the process ended"));
     from = to;
   }

@@ -35,6 +35,11 @@ inline constexpr std::uint64_t segment_bytes_min = 1 << 20;
 inline constexpr std::uint64_t drained_active_divisor =
     8; // a drained active segment is deleted from this part on
 inline constexpr std::size_t salvage_commit_bytes = 4 << 20;
+// Runs that fill their pages badly are put together once they are backlog: when so many bytes of them have
+// come in a row and are still held, the next commit's transaction replaces them by one run.
+inline constexpr std::size_t packed_run_bytes = 64 << 10;
+inline constexpr std::size_t small_run_bytes = 32 << 10;
+inline constexpr std::size_t small_runs_bytes_max = 4 << 20; // kept in memory for that, of all streams
 
 struct held_stream {
   segment_stream stored;
@@ -64,25 +69,25 @@ struct stream_info {
 };
 
 struct set_name_hash {
-  std::size_t operator()(const set_name &name) const noexcept {
+  std::size_t operator()(const set_name& name) const noexcept {
     return std::hash<set_hash>{}(name.hash) ^ static_cast<std::size_t>(name.edge);
   }
 };
 
 class disk_spool final : public spool {
 public:
-  disk_spool(spool_config config, clock_source &clock, random_source &random, prometheus::Registry &metrics);
+  disk_spool(spool_config config, clock_source& clock, random_source& random, prometheus::Registry& metrics);
   ~disk_spool() override;
   result<void> start();
 
-  const epoch_id &epoch() const noexcept override { return epoch_; }
-  const open_report &report() const noexcept override { return report_; }
+  const epoch_id& epoch() const noexcept override { return epoch_; }
+  const open_report& report() const noexcept override { return report_; }
   result<run> commit(stream_id stream, std::span<const pending_record> records,
                      std::span<const series_set_ptr> sets) override;
   result<void> adopt(std::span<const run> runs, std::span<const adopted_set> sets) override;
-  result<void> release(const stream_key &key, const range_set &ranges) override;
-  result<std::optional<run>> read(const stream_key &key, sequence from, std::size_t bytes_max) const override;
-  result<std::optional<series_set_ptr>> find_set(edge_id edge, const set_hash &hash) const override;
+  result<void> release(const stream_key& key, const range_set& ranges) override;
+  result<std::optional<run>> read(const stream_key& key, sequence from, std::size_t bytes_max) const override;
+  result<std::optional<series_set_ptr>> find_set(edge_id edge, const set_hash& hash) const override;
   std::vector<stream_state> streams() const override;
   spool_usage usage() const override;
   result<void> close() override;
@@ -92,28 +97,30 @@ private:
   struct prepared; // a transaction and the memory that it points to
 
   // disk_spool_open.cpp
-  result<void> load_segments(std::vector<std::pair<segment_ptr, std::string>> &damaged);
+  result<void> load_segments(std::vector<std::pair<segment_ptr, std::string>>& damaged);
   void build_streams();
   void verify_in_background();
 
   // disk_spool_repair.cpp: under writing_, or while opening
-  result<void> set_aside(const segment_ptr &found, const std::string &what, open_report *report);
-  result<segment_ptr> rebuild(const salvaged &from, const std::map<stream_key, range_set> &keep,
-                              std::uint64_t &records);
-  void move_damaged(const segment_ptr &found);
-  void suspect(const segment_ptr &found, const std::string &what) const; // takes writing_, verifies again
-  void recount(const stream_key &key);                                   // under table_
+  result<void> set_aside(const segment_ptr& found, const std::string& what, open_report* report);
+  result<segment_ptr> rebuild(const salvaged& from, const std::map<stream_key, range_set>& keep,
+                              std::uint64_t& records);
+  void move_damaged(const segment_ptr& found);
+  void suspect(const segment_ptr& found, const std::string& what) const; // takes writing_, verifies again
+  void recount(const stream_key& key);                                   // under table_
 
   // disk_spool_write.cpp: under writing_
-  result<void> store(std::vector<piece> pieces, std::vector<set_name> named, const given_sets &given,
+  result<void> store(std::vector<piece> pieces, std::vector<set_name> named, const given_sets& given,
                      bool urgent);
-  result<void> store_once(const std::vector<piece> &pieces, const std::vector<set_name> &named,
-                          const given_sets &given, bool &limit);
-  void prepare(prepared &out, const std::vector<piece> &pieces, const std::vector<set_name> &named,
-               const given_sets &given);
+  result<void> store_once(const std::vector<piece>& pieces, const std::vector<set_name>& named,
+                          const given_sets& given, bool& limit);
+  void prepare(prepared& out, const std::vector<piece>& pieces, const std::vector<set_name>& named,
+               const given_sets& given);
   result<void> open_active(std::uint64_t bytes);
   void seal_active();
-  void apply(const prepared &done, const std::vector<piece> &pieces);
+  void apply(const prepared& done, const std::vector<piece>& pieces);
+  void pack(prepared& out, const std::vector<piece>& pieces); // under table_
+  void remember_small(const prepared& done, const std::vector<piece>& pieces);
   result<void> delete_drained();
   result<void> store_state(bool clean);
   void prune_streams(); // under table_
@@ -124,15 +131,15 @@ private:
 
   // disk_spool_read.cpp
   [[nodiscard]] std::vector<segment_ptr> newest_first() const;                     // under table_
-  [[nodiscard]] std::optional<byte_buffer> stored_set(const set_name &name) const; // under writing_
-  result<std::optional<run>> read_once(const stream_key &key, sequence from, std::size_t bytes_max) const;
+  [[nodiscard]] std::optional<byte_buffer> stored_set(const set_name& name) const; // under writing_
+  result<std::optional<run>> read_once(const stream_key& key, sequence from, std::size_t bytes_max) const;
   template <class Read>
-  auto read_segment(const segment_ptr &from, Read &&read) const
-      -> decltype(read(std::declval<const segment_reader &>()));
+  auto read_segment(const segment_ptr& from, Read&& read) const
+      -> decltype(read(std::declval<const segment_reader&>()));
 
   const spool_config config_;
-  clock_source &clock_;
-  random_source &random_;
+  clock_source& clock_;
+  random_source& random_;
   mutable spool_metrics metrics_;
   unique_fd lock_;
   state_file state_file_;
@@ -144,6 +151,12 @@ private:
   std::unique_ptr<segment_writer> writer_;
   segment_ptr active_;
   std::unordered_set<set_name, set_name_hash> active_sets_;
+  struct small_runs {
+    std::vector<run> runs; // contiguous, at the end of their stream in the active segment
+    std::size_t bytes = 0;
+  };
+  std::map<stream_key, small_runs> small_runs_;
+  std::size_t small_runs_bytes_ = 0;
   std::uint64_t next_segment_ = 1;
   bool disk_full_ = false;
   bool closed_ = false;

@@ -27,21 +27,21 @@ result<void> spool_config::validate() const {
   return ok();
 }
 
-result<std::unique_ptr<spool>> spool::open(spool_config config, clock_source &clock, random_source &random,
-                                           prometheus::Registry &metrics) {
+result<std::unique_ptr<spool>> spool::open(spool_config config, clock_source& clock, random_source& random,
+                                           prometheus::Registry& metrics) {
   BOOST_OUTCOME_TRYV(config.validate());
   try {
     auto made = std::make_unique<disk_spool>(std::move(config), clock, random, metrics);
     BOOST_OUTCOME_TRYV(made->start());
     return std::unique_ptr<spool>{std::move(made)};
   } catch (
-      const std::exception &e) { // file systems and threads throw where the system has nothing left to give
+      const std::exception& e) { // file systems and threads throw where the system has nothing left to give
     return fail(errc::io, fmt::format("cannot open the spool: {}", e.what()));
   }
 }
 
-disk_spool::disk_spool(spool_config config, clock_source &clock, random_source &random,
-                       prometheus::Registry &metrics)
+disk_spool::disk_spool(spool_config config, clock_source& clock, random_source& random,
+                       prometheus::Registry& metrics)
     : config_(std::move(config)),
       clock_(clock),
       random_(random),
@@ -83,8 +83,8 @@ result<void> disk_spool::start() {
                  loaded.found ? "the other one is used" : "it is made anew from the segments");
   if (loaded.damaged && !loaded.found)
     report_.damaged.push_back({config_.directory / "STATE", "both copies of the state are damaged", 0, 0});
-  for (auto &[key, memory] : loaded.state.streams) {
-    auto &info = streams_[key];
+  for (auto& [key, memory] : loaded.state.streams) {
+    auto& info = streams_[key];
     info.last = memory.last;
     info.released = std::move(memory.released);
     info.lost = std::move(memory.lost);
@@ -96,8 +96,8 @@ result<void> disk_spool::start() {
     if (const auto wrong = reader ? reader.value().verify() : std::optional{reader.error().message}; wrong)
       damaged.emplace_back(newest, *wrong);
   }
-  for (const auto &[number, one] : segments_)
-    for (const auto &[key, stream] : one->streams) {
+  for (const auto& [number, one] : segments_)
+    for (const auto& [key, stream] : one->streams) {
       report_.last_commit_ns = std::max(report_.last_commit_ns, stream.stored.last_commit_ns);
       if (key.edge == config_.edge)
         report_.previous_boot_counter = std::max(report_.previous_boot_counter, key.epoch.boot_counter);
@@ -108,19 +108,19 @@ result<void> disk_spool::start() {
   epoch_.random = random_.next_128();
   last_commit_ns_ = report_.last_commit_ns;
   std::sort(damaged.begin(), damaged.end(),
-            [](const auto &a, const auto &b) { return a.first->number < b.first->number; });
-  for (const auto &[one, what] : damaged)
+            [](const auto& a, const auto& b) { return a.first->number < b.first->number; });
+  for (const auto& [one, what] : damaged)
     if (const auto done = set_aside(one, what, &report_); !done) {
       spdlog::error("spool: {}", done.error().message);
       report_.damaged.push_back({one->directory, done.error().message, 0, 0});
     }
   // Salvage may have found older epochs of which nothing else was left.
-  for (const auto &[key, info] : streams_)
+  for (const auto& [key, info] : streams_)
     if (key.edge == config_.edge)
       epoch_.boot_counter = std::max(epoch_.boot_counter, key.epoch.boot_counter + 1);
   // A number of this edge that is neither here nor known to be released went with its file.
   std::uint64_t vanished = 0;
-  for (auto &[key, info] : streams_) {
+  for (auto& [key, info] : streams_) {
     if (key.edge != config_.edge || info.last == 0)
       continue;
     auto accounted = info.held;
@@ -148,8 +148,8 @@ result<void> disk_spool::start() {
   {
     const std::lock_guard table{table_};
     report_.segments = segments_.size();
-    for (const auto &[number, one] : segments_)
-      for (const auto &[key, stream] : one->streams)
+    for (const auto& [number, one] : segments_)
+      for (const auto& [key, stream] : one->streams)
         report_.records +=
             stream.remaining == stream.stored.stored ? stream.stored.records : stream.remaining.count();
     update_gauges();
@@ -159,7 +159,7 @@ result<void> disk_spool::start() {
   return ok();
 }
 
-result<void> disk_spool::load_segments(std::vector<std::pair<segment_ptr, std::string>> &damaged) {
+result<void> disk_spool::load_segments(std::vector<std::pair<segment_ptr, std::string>>& damaged) {
   std::error_code code;
   std::vector<fs::path> found;
   for (fs::directory_iterator it{config_.directory / "segments", code}, end; !code && it != end;
@@ -171,7 +171,7 @@ result<void> disk_spool::load_segments(std::vector<std::pair<segment_ptr, std::s
   for (fs::directory_iterator it{config_.directory / "damaged", code}, end; !code && it != end;
        it.increment(code))
     damaged_bytes_ += file_bytes(data_file(it->path()));
-  for (const auto &path : found) {
+  for (const auto& path : found) {
     const auto name = path.filename().string();
     std::uint64_t number = 0;
     const auto [stop, wrong] = std::from_chars(name.data(), name.data() + name.size(), number);
@@ -195,10 +195,10 @@ result<void> disk_spool::load_segments(std::vector<std::pair<segment_ptr, std::s
       damaged.emplace_back(one, index.error().message);
       continue;
     }
-    for (auto &[key, stream] : index.value().streams)
+    for (auto& [key, stream] : index.value().streams)
       one->streams[key].stored = std::move(stream);
-    for (auto &[key, entry] : index.value().released) {
-      auto &info = streams_[key];
+    for (auto& [key, entry] : index.value().released) {
+      auto& info = streams_[key];
       info.released.add(entry.released);
       info.last = std::max(info.last, entry.last);
     }
@@ -208,20 +208,20 @@ result<void> disk_spool::load_segments(std::vector<std::pair<segment_ptr, std::s
 }
 
 void disk_spool::build_streams() {
-  for (auto &[number, one] : segments_)
-    for (auto &[key, stream] : one->streams) {
-      auto &info = streams_[key];
+  for (auto& [number, one] : segments_)
+    for (auto& [key, stream] : one->streams) {
+      auto& info = streams_[key];
       stream.remaining = stream.stored.stored;
-      for (const auto &range : info.released.ranges())
+      for (const auto& range : info.released.ranges())
         stream.remaining.remove(range);
     }
   std::vector<stream_key> keys;
-  for (const auto &[key, info] : streams_)
+  for (const auto& [key, info] : streams_)
     keys.push_back(key);
-  for (const auto &key : keys) {
+  for (const auto& key : keys) {
     recount(key);
-    auto &info = streams_[key];
-    for (const auto &range : info.released.ranges())
+    auto& info = streams_[key];
+    for (const auto& range : info.released.ranges())
       info.lost.remove(range);
   }
 }
@@ -233,7 +233,7 @@ void disk_spool::verify_in_background() {
     const std::lock_guard table{table_};
     all = newest_first();
   }
-  for (const auto &one : all) {
+  for (const auto& one : all) {
     if (stopping_)
       return;
     if (one->number == all.front()->number)

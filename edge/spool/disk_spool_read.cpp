@@ -16,9 +16,9 @@ constexpr int attempts_max = 4; // against commits that come in between, and seg
 // there" can come from a page that was reused meanwhile: whatever was found carries a checksum and its own
 // name.
 template <class Read>
-auto disk_spool::read_segment(const segment_ptr &from, Read &&read) const
-    -> decltype(read(std::declval<const segment_reader &>())) {
-  using outcome = decltype(read(std::declval<const segment_reader &>()));
+auto disk_spool::read_segment(const segment_ptr& from, Read&& read) const
+    -> decltype(read(std::declval<const segment_reader&>())) {
+  using outcome = decltype(read(std::declval<const segment_reader&>()));
   const auto once = [&]() -> outcome {
     BOOST_OUTCOME_TRY(reader, segment_reader::open(from->directory));
     return read(reader);
@@ -40,7 +40,7 @@ std::vector<segment_ptr> disk_spool::newest_first() const {
   return out;
 }
 
-result<std::optional<run>> disk_spool::read(const stream_key &key, sequence from,
+result<std::optional<run>> disk_spool::read(const stream_key& key, sequence from,
                                             std::size_t bytes_max) const {
   auto out = read_once(key, from, bytes_max);
   // A segment that was deleted or rebuilt between finding and opening it: look again.
@@ -51,7 +51,7 @@ result<std::optional<run>> disk_spool::read(const stream_key &key, sequence from
   return out;
 }
 
-result<std::optional<run>> disk_spool::read_once(const stream_key &key, sequence from,
+result<std::optional<run>> disk_spool::read_once(const stream_key& key, sequence from,
                                                  std::size_t bytes_max) const {
   struct found_record {
     record_view view;
@@ -71,7 +71,7 @@ result<std::optional<run>> disk_spool::read_once(const stream_key &key, sequence
       if (it == streams_.end())
         break;
       if (next == 0) {
-        for (const auto &range : it->second.held.ranges())
+        for (const auto& range : it->second.held.ranges())
           if (range.last >= from) {
             next = std::max(range.first, from);
             end = range.last;
@@ -80,7 +80,7 @@ result<std::optional<run>> disk_spool::read_once(const stream_key &key, sequence
         if (next == 0)
           return std::optional<run>{};
       }
-      for (const auto &[number, one] : segments_)
+      for (const auto& [number, one] : segments_)
         if (const auto here = one->streams.find(key);
             here != one->streams.end() && here->second.remaining.contains(next)) {
           where = one;
@@ -94,7 +94,7 @@ result<std::optional<run>> disk_spool::read_once(const stream_key &key, sequence
       }
     }
     auto found =
-        read_segment(where, [&](const segment_reader &reader) { return reader.find_run(key, next); });
+        read_segment(where, [&](const segment_reader& reader) { return reader.find_run(key, next); });
     std::string wrong;
     std::vector<record_view> views;
     if (!found) {
@@ -122,7 +122,7 @@ result<std::optional<run>> disk_spool::read_once(const stream_key &key, sequence
                               where->directory.string(), wrong));
     }
     sources.push_back(std::move(*found.value()));
-    for (const auto &view : views) {
+    for (const auto& view : views) {
       const auto sequences = sequences_of(view).value(); // decode_records() checked it
       const auto last = view.seq + sequences - 1;
       if (last < next)
@@ -143,18 +143,18 @@ result<std::optional<run>> disk_spool::read_once(const stream_key &key, sequence
   if (sources.size() == 1 && records.size() == sources.front().header.record_count)
     return std::optional<run>{std::move(sources.front())};
   run_builder builder{key, records.front().view.seq, sources.front().header.tenant};
-  for (const auto &[view, sequences] : records)
+  for (const auto& [view, sequences] : records)
     builder.append(view, sequences);
   return std::optional<run>{std::move(builder).finish()};
 }
 
-std::optional<byte_buffer> disk_spool::stored_set(const set_name &name) const {
+std::optional<byte_buffer> disk_spool::stored_set(const set_name& name) const {
   std::vector<segment_ptr> all;
   {
     const std::lock_guard table{table_};
     all = newest_first();
   }
-  for (const auto &one : all) {
+  for (const auto& one : all) {
     const auto reader = segment_reader::open(one->directory);
     if (!reader)
       continue;
@@ -164,7 +164,7 @@ std::optional<byte_buffer> disk_spool::stored_set(const set_name &name) const {
   return std::nullopt;
 }
 
-result<std::optional<series_set_ptr>> disk_spool::find_set(edge_id edge, const set_hash &hash) const {
+result<std::optional<series_set_ptr>> disk_spool::find_set(edge_id edge, const set_hash& hash) const {
   const set_name name{edge, hash};
   std::vector<segment_ptr> all;
   {
@@ -172,8 +172,8 @@ result<std::optional<series_set_ptr>> disk_spool::find_set(edge_id edge, const s
     all = newest_first();
   }
   std::optional<std::pair<segment_ptr, std::string>> wrong;
-  for (const auto &one : all) {
-    auto found = read_segment(one, [&](const segment_reader &reader) { return reader.find_set(name); });
+  for (const auto& one : all) {
+    auto found = read_segment(one, [&](const segment_reader& reader) { return reader.find_set(name); });
     if (found && !found.value())
       continue;
     if (found) {
@@ -201,7 +201,7 @@ std::vector<stream_state> disk_spool::streams() const {
   const std::lock_guard table{table_};
   std::vector<stream_state> out;
   out.reserve(streams_.size());
-  for (const auto &[key, info] : streams_) {
+  for (const auto& [key, info] : streams_) {
     stream_state state;
     state.key = key;
     state.held = info.held;
@@ -222,8 +222,8 @@ spool_usage disk_spool::usage() const {
     const std::lock_guard table{table_};
     out.disk_bytes = disk_bytes();
     out.segments = segments_.size();
-    for (const auto &[number, one] : segments_)
-      for (const auto &[key, stream] : one->streams) {
+    for (const auto& [number, one] : segments_)
+      for (const auto& [key, stream] : one->streams) {
         // Exact while nothing or everything of a segment's stream is released; in between by share.
         const auto total = stream.stored.stored.count();
         const auto left = stream.remaining.count();
@@ -234,11 +234,11 @@ spool_usage disk_spool::usage() const {
                 : static_cast<std::uint64_t>(share * static_cast<double>(stream.stored.records) + 0.5);
         out.bytes += static_cast<std::uint64_t>(share * static_cast<double>(stream.stored.bytes));
       }
-    for (const auto &[key, info] : streams_)
+    for (const auto& [key, info] : streams_)
       if (!info.held.empty() && info.oldest_seq != info.held.ranges().front().first)
         to_look_up.emplace_back(key, info.held.ranges().front().first);
   }
-  for (const auto &[key, seq] : to_look_up) {
+  for (const auto& [key, seq] : to_look_up) {
     const auto found = read_once(key, seq, 1);
     if (!found || !found.value())
       continue;
@@ -252,7 +252,7 @@ spool_usage disk_spool::usage() const {
     }
   }
   const std::lock_guard table{table_};
-  for (const auto &[key, info] : streams_)
+  for (const auto& [key, info] : streams_)
     if (!info.held.empty() && info.oldest_seq == info.held.ranges().front().first
         && (out.oldest_ns == 0 || info.oldest_ns < out.oldest_ns))
       out.oldest_ns = info.oldest_ns;

@@ -12,11 +12,11 @@ namespace skerry::edge {
 
 namespace fs = std::filesystem;
 
-void disk_spool::recount(const stream_key &key) {
-  auto &info = streams_[key];
+void disk_spool::recount(const stream_key& key) {
+  auto& info = streams_[key];
   info.held = {};
   info.last_digest = 0;
-  for (const auto &[number, one] : segments_) {
+  for (const auto& [number, one] : segments_) {
     const auto here = one->streams.find(key);
     if (here == one->streams.end())
       continue;
@@ -27,11 +27,11 @@ void disk_spool::recount(const stream_key &key) {
       info.last_digest = here->second.stored.last_digest;
     }
   }
-  for (const auto &range : info.held.ranges())
+  for (const auto& range : info.held.ranges())
     info.lost.remove(range);
 }
 
-void disk_spool::suspect(const segment_ptr &found, const std::string &what) const {
+void disk_spool::suspect(const segment_ptr& found, const std::string& what) const {
   const std::lock_guard writing{writing_};
   {
     const std::lock_guard table{table_};
@@ -45,11 +45,11 @@ void disk_spool::suspect(const segment_ptr &found, const std::string &what) cons
     return;
   }
   // Reading finds the damage, repairing it is the writer's business: hence the one cast.
-  if (const auto done = const_cast<disk_spool *>(this)->set_aside(found, *wrong, nullptr); !done)
+  if (const auto done = const_cast<disk_spool*>(this)->set_aside(found, *wrong, nullptr); !done)
     spdlog::error("spool: {}", done.error().message);
 }
 
-result<void> disk_spool::set_aside(const segment_ptr &found, const std::string &what, open_report *report) {
+result<void> disk_spool::set_aside(const segment_ptr& found, const std::string& what, open_report* report) {
   if (found == active_)
     seal_active();
   metrics_.segments_damaged.Increment();
@@ -58,12 +58,12 @@ result<void> disk_spool::set_aside(const segment_ptr &found, const std::string &
   std::map<stream_key, range_set> expected;
   {
     const std::lock_guard table{table_};
-    for (const auto &[key, info] : streams_)
+    for (const auto& [key, info] : streams_)
       known.insert(key);
-    for (const auto &[key, stream] : found->streams)
+    for (const auto& [key, stream] : found->streams)
       expected[key] = stream.stored.stored;
     for (const auto stream : {stream_id::alert, stream_id::telemetry})
-      for (const auto &epoch : {epoch_, previous_epoch_})
+      for (const auto& epoch : {epoch_, previous_epoch_})
         known.insert({config_.edge, epoch, stream});
   }
   auto read =
@@ -78,31 +78,31 @@ result<void> disk_spool::set_aside(const segment_ptr &found, const std::string &
   std::map<stream_key, range_set> elsewhere;
   {
     const std::lock_guard table{table_};
-    for (const auto &[key, entry] : from.released) {
-      auto &info = streams_[key];
+    for (const auto& [key, entry] : from.released) {
+      auto& info = streams_[key];
       info.released.add(entry.released);
       info.last = std::max(info.last, entry.last);
     }
-    for (const auto &[key, stream] : from.promised)
+    for (const auto& [key, stream] : from.promised)
       expected[key].add(stream.stored);
-    for (const auto &[key, records] : from.records)
+    for (const auto& [key, records] : from.records)
       expected.try_emplace(key);
-    for (auto &[key, ranges] : expected) {
-      auto &not_wanted = elsewhere[key];
+    for (auto& [key, ranges] : expected) {
+      auto& not_wanted = elsewhere[key];
       const auto info = streams_.find(key);
       if (info != streams_.end())
         not_wanted = info->second.released;
-      for (const auto &[number, one] : segments_)
+      for (const auto& [number, one] : segments_)
         if (one != found)
           if (const auto here = one->streams.find(key); here != one->streams.end())
             not_wanted.add(here->second.remaining);
       // In the epoch that is written now, numbers beyond the last were never given.
       if (key.edge == config_.edge && key.epoch == epoch_)
         not_wanted.add({(info == streams_.end() ? 0 : info->second.last) + 1, UINT64_MAX - 1});
-      for (const auto &range : not_wanted.ranges())
+      for (const auto& range : not_wanted.ranges())
         ranges.remove(range);
       if (const auto records = from.records.find(key); records != from.records.end())
-        for (const auto &[seq, record] : records->second)
+        for (const auto& [seq, record] : records->second)
           if (const sequence_range range{seq, seq + record.sequences - 1}; !not_wanted.contains(range))
             keep[key].add(range);
     }
@@ -133,12 +133,12 @@ result<void> disk_spool::set_aside(const segment_ptr &found, const std::string &
     found->gone = true;
     if (rebuilt)
       segments_[rebuilt->number] = rebuilt;
-    for (auto &[key, ranges] : expected) {
+    for (auto& [key, ranges] : expected) {
       auto lost = ranges;
-      for (const auto &range : keep[key].ranges())
+      for (const auto& range : keep[key].ranges())
         lost.remove(range);
       lost_records += lost.count();
-      auto &info = streams_[key];
+      auto& info = streams_[key];
       info.last = std::max(info.last, ranges.highest());
       info.lost.add(lost);
       recount(key);
@@ -158,8 +158,8 @@ result<void> disk_spool::set_aside(const segment_ptr &found, const std::string &
   return ok();
 }
 
-result<segment_ptr> disk_spool::rebuild(const salvaged &from, const std::map<stream_key, range_set> &keep,
-                                        std::uint64_t &records) {
+result<segment_ptr> disk_spool::rebuild(const salvaged& from, const std::map<stream_key, range_set>& keep,
+                                        std::uint64_t& records) {
   records = 0;
   auto made = std::make_shared<segment>();
   made->number = next_segment_++;
@@ -174,8 +174,8 @@ result<segment_ptr> disk_spool::rebuild(const salvaged &from, const std::map<str
   segment_transaction batch;
   std::size_t bytes = 0;
   const auto write = [&]() -> result<void> {
-    for (const auto &one : pieces) {
-      const auto &header = one.stored.header;
+    for (const auto& one : pieces) {
+      const auto& header = one.stored.header;
       batch.runs.push_back({encode_run_key(header.key, header.first), one.stored.bytes.view});
       auto [it, fresh] = made->streams.try_emplace(header.key);
       batch.new_streams += fresh ? 1 : 0;
@@ -183,9 +183,9 @@ result<segment_ptr> disk_spool::rebuild(const salvaged &from, const std::map<str
       it->second.remaining.add({header.first, header.last()});
     }
     std::set<stream_key> touched;
-    for (const auto &one : pieces)
+    for (const auto& one : pieces)
       touched.insert(one.stored.header.key);
-    for (const auto &key : touched)
+    for (const auto& key : touched)
       batch.index.emplace_back(encode_stream_key('S', key),
                                encode_index_entry(key, made->streams[key].stored));
     auto done = writer->commit(batch);
@@ -195,7 +195,7 @@ result<segment_ptr> disk_spool::rebuild(const salvaged &from, const std::map<str
     bytes = 0;
     return done;
   };
-  const auto add_set = [&](const set_name &name) {
+  const auto add_set = [&](const set_name& name) {
     if (!sets_done.insert(name).second)
       return;
     if (const auto it = from.sets.find(name); it != from.sets.end()) {
@@ -212,15 +212,15 @@ result<segment_ptr> disk_spool::rebuild(const salvaged &from, const std::map<str
     bytes += batch.sets.back().value.size();
   };
   const auto fill = [&]() -> result<void> {
-    for (const auto &[key, ranges] : keep) {
+    for (const auto& [key, ranges] : keep) {
       piece_builder builder{key};
       sequence done = 0;
-      for (const auto &[seq, record] : from.records.at(key)) {
+      for (const auto& [seq, record] : from.records.at(key)) {
         const auto view = decode_record(record.bytes);
         if (!view || !ranges.contains(seq) || seq <= done)
           continue;
         done = seq + record.sequences - 1;
-        for_each_set(view.value().kind, view.value().payload, [&](const set_hash &hash) {
+        for_each_set(view.value().kind, view.value().payload, [&](const set_hash& hash) {
           add_set({key.edge, hash});
         });
         builder.append(view.value(), record.sequences);
@@ -231,7 +231,7 @@ result<segment_ptr> disk_spool::rebuild(const salvaged &from, const std::map<str
         }
       }
       auto rest = builder.take();
-      for (const auto &one : rest)
+      for (const auto& one : rest)
         bytes += one.stored.bytes.view.size();
       std::move(rest.begin(), rest.end(), std::back_inserter(pieces));
       if (bytes >= salvage_commit_bytes) {
@@ -251,7 +251,7 @@ result<segment_ptr> disk_spool::rebuild(const salvaged &from, const std::map<str
   return made;
 }
 
-void disk_spool::move_damaged(const segment_ptr &found) {
+void disk_spool::move_damaged(const segment_ptr& found) {
   const auto damaged = config_.directory / "damaged";
   std::error_code code;
   if (const auto made = make_private_directory(damaged); !made)

@@ -20,6 +20,7 @@ struct disk_spool::prepared {
   std::vector<set_name> set_names;
   std::map<stream_key, held_stream> streams; // of the active segment, afterwards
   std::vector<stream_key> released;          // whose released ranges are written
+  std::optional<run> packed;                 // stored instead of the one piece and the small runs before it
   std::int64_t now_ns = 0;
 };
 
@@ -30,7 +31,7 @@ result<run> disk_spool::commit(stream_id stream, std::span<const pending_record>
                 fmt::format("a commit needs a known stream and 1 to {} records, not {}", run_records_max,
                             records.size()));
   std::uint64_t bytes = 0;
-  for (const auto &record : records) {
+  for (const auto& record : records) {
     const auto size = record_header_bytes + record.host.size() + record.payload.size();
     if (record.host.size() > host_name_bytes_max || size > record_bytes_max)
       return fail(errc::invalid_argument, fmt::format("a record of {} bytes is over a limit", size));
@@ -54,8 +55,8 @@ result<run> disk_spool::commit(stream_id stream, std::span<const pending_record>
   piece whole;
   whole.from_ns = whole.to_ns = records.front().time_ns;
   std::vector<set_name> named;
-  const auto name = [&](const set_hash &hash) { named.push_back({config_.edge, hash}); };
-  for (const auto &record : records) {
+  const auto name = [&](const set_hash& hash) { named.push_back({config_.edge, hash}); };
+  for (const auto& record : records) {
     std::uint64_t sequences = 1;
     if (record.kind == record_kind::tombstone) {
       BOOST_OUTCOME_TRY(stone, decode_tombstone(record.payload));
@@ -64,7 +65,7 @@ result<run> disk_spool::commit(stream_id stream, std::span<const pending_record>
         return fail(errc::invalid_argument, fmt::format("a tombstone at {} ends at {}", seq, stone.last));
       sequences = stone.last - seq + 1;
     }
-    builder.append(record.kind, record.time_ns, record.host, record.payload, sequences);
+    builder.append(record.kind, record.time_ns, record.host, record.payload, sequences, record.flags);
     whole.from_ns = std::min(whole.from_ns, record.time_ns);
     whole.to_ns = std::max(whole.to_ns, record.time_ns);
     for_each_set(record.kind, record.payload, name);
@@ -80,14 +81,14 @@ result<run> disk_spool::commit(stream_id stream, std::span<const pending_record>
   } else {
     BOOST_OUTCOME_TRY(views, decode_records(made));
     piece_builder cut{key};
-    for (const auto &view : views) {
+    for (const auto& view : views) {
       BOOST_OUTCOME_TRY(sequences, sequences_of(view));
       cut.append(view, sequences);
     }
     pieces = cut.take();
   }
   given_sets given;
-  for (const auto &set : sets) {
+  for (const auto& set : sets) {
     const set_name set_key{config_.edge, set->hash};
     named.push_back(set_key);
     given.emplace(set_key, set);
@@ -99,7 +100,7 @@ result<run> disk_spool::commit(stream_id stream, std::span<const pending_record>
 namespace {
 
 // The part of a tombstone that stands for `range`: counts are shared out evenly over its sequences.
-result<byte_buffer> clip_tombstone(const record_view &record, const stream_key &key, std::uint64_t sequences,
+result<byte_buffer> clip_tombstone(const record_view& record, const stream_key& key, std::uint64_t sequences,
                                    sequence_range range) {
   BOOST_OUTCOME_TRY(stone, decode_tombstone(record.payload));
   const auto share = static_cast<double>(range.last - range.first + 1) / static_cast<double>(sequences);
@@ -123,8 +124,8 @@ result<void> disk_spool::adopt(std::span<const run> runs, std::span<const adopte
   std::vector<set_name> named;
   std::map<stream_key, range_set> known; // held or released, and what this call adds
   std::uint64_t trimmed = 0;
-  for (const auto &one : runs) {
-    const auto &key = one.header.key;
+  for (const auto& one : runs) {
+    const auto& key = one.header.key;
     BOOST_OUTCOME_TRY(records, decode_records(one));
     auto [it, fresh] = known.try_emplace(key);
     {
@@ -139,9 +140,9 @@ result<void> disk_spool::adopt(std::span<const run> runs, std::span<const adopte
         return fail(errc::invalid_argument, fmt::format("{} is numbered here: {} was never given",
                                                         to_string(key), one.header.last()));
     }
-    const auto name = [&](const set_hash &hash) { named.push_back({key.edge, hash}); };
+    const auto name = [&](const set_hash& hash) { named.push_back({key.edge, hash}); };
     piece_builder builder{key, one.header.tenant};
-    for (const auto &record : records) {
+    for (const auto& record : records) {
       BOOST_OUTCOME_TRY(sequences, sequences_of(record));
       const sequence_range range{record.seq, record.seq + sequences - 1};
       const auto missing = it->second.missing_in(range);
@@ -155,7 +156,7 @@ result<void> disk_spool::adopt(std::span<const run> runs, std::span<const adopte
         builder.append(record, sequences);
         continue;
       }
-      for (const auto &part : missing.ranges()) {
+      for (const auto& part : missing.ranges()) {
         BOOST_OUTCOME_TRY(bytes, clip_tombstone(record, key, sequences, part));
         BOOST_OUTCOME_TRY(clipped, decode_record(bytes));
         builder.append(clipped, part.last - part.first + 1);
@@ -168,7 +169,7 @@ result<void> disk_spool::adopt(std::span<const run> runs, std::span<const adopte
   if (pieces.empty())
     return ok();
   given_sets given;
-  for (const auto &[edge, set] : sets) {
+  for (const auto& [edge, set] : sets) {
     named.push_back({edge, set->hash});
     given.emplace(set_name{edge, set->hash}, set);
   }
@@ -176,13 +177,13 @@ result<void> disk_spool::adopt(std::span<const run> runs, std::span<const adopte
 }
 
 result<void> disk_spool::store(std::vector<piece> pieces, std::vector<set_name> named,
-                               const given_sets &given, bool urgent) {
+                               const given_sets& given, bool urgent) {
   const auto begun_ns = clock_.monotonic_ns();
   std::sort(named.begin(), named.end());
   named.erase(std::unique(named.begin(), named.end()), named.end());
   std::uint64_t bytes = 0;
   std::uint64_t records = 0;
-  for (const auto &one : pieces) {
+  for (const auto& one : pieces) {
     bytes += one.stored.bytes.view.size();
     records += one.stored.header.record_count;
   }
@@ -216,8 +217,8 @@ result<void> disk_spool::store(std::vector<piece> pieces, std::vector<set_name> 
   return ok();
 }
 
-result<void> disk_spool::store_once(const std::vector<piece> &pieces, const std::vector<set_name> &named,
-                                    const given_sets &given, bool &limit) {
+result<void> disk_spool::store_once(const std::vector<piece>& pieces, const std::vector<set_name>& named,
+                                    const given_sets& given, bool& limit) {
   const auto page = system_page_bytes();
   prepared next;
   prepare(next, pieces, named, given);
@@ -253,14 +254,14 @@ result<void> disk_spool::store_once(const std::vector<piece> &pieces, const std:
   return ok();
 }
 
-void disk_spool::prepare(prepared &out, const std::vector<piece> &pieces, const std::vector<set_name> &named,
-                         const given_sets &given) {
+void disk_spool::prepare(prepared& out, const std::vector<piece>& pieces, const std::vector<set_name>& named,
+                         const given_sets& given) {
   out = {};
   out.now_ns = clock_.wall_ns();
-  for (const auto &one : pieces)
+  for (const auto& one : pieces)
     out.batch.runs.push_back(
         {encode_run_key(one.stored.header.key, one.stored.header.first), one.stored.bytes.view});
-  for (const auto &name : named) {
+  for (const auto& name : named) {
     if (active_sets_.contains(name))
       continue;
     if (const auto it = given.find(name); it != given.end()) {
@@ -279,8 +280,8 @@ void disk_spool::prepare(prepared &out, const std::vector<piece> &pieces, const 
     out.batch.sets.push_back({encode_set_key(out.set_names[i]), out.set_bytes[i]});
 
   const std::lock_guard table{table_};
-  for (const auto &one : pieces) {
-    const auto &key = one.stored.header.key;
+  for (const auto& one : pieces) {
+    const auto& key = one.stored.header.key;
     auto [it, fresh] = out.streams.try_emplace(key);
     if (fresh) {
       const auto here = active_ ? active_->streams.find(key) : decltype(active_->streams.find(key)){};
@@ -292,15 +293,77 @@ void disk_spool::prepare(prepared &out, const std::vector<piece> &pieces, const 
     add_to(it->second.stored, one, out.now_ns);
     it->second.remaining.add({one.stored.header.first, one.stored.header.last()});
   }
-  for (const auto &[key, stream] : out.streams)
+  pack(out, pieces);
+  for (const auto& [key, stream] : out.streams)
     out.batch.index.emplace_back(encode_stream_key('S', key), encode_index_entry(key, stream.stored));
   // A new segment starts with all that is known to be released; afterwards what changed.
-  for (const auto &[key, info] : streams_) {
+  for (const auto& [key, info] : streams_) {
     if (info.released.empty() || (active_ && !info.release_unwritten))
       continue;
     out.batch.index.emplace_back(encode_stream_key('R', key),
                                  encode_index_entry(key, released_entry{info.last, info.released}));
     out.released.push_back(key);
+  }
+}
+
+void disk_spool::pack(prepared& out, const std::vector<piece>& pieces) {
+  if (pieces.size() != 1 || !active_ || disk_full_)
+    return;
+  const auto& made = pieces.front().stored;
+  const auto& key = made.header.key;
+  const auto it = small_runs_.find(key);
+  if (it == small_runs_.end() || it->second.runs.empty() || made.bytes.view.size() > small_run_bytes
+      || it->second.bytes + made.bytes.view.size() < packed_run_bytes)
+    return;
+  const auto& before = it->second.runs;
+  const auto first = before.front().header;
+  if (before.back().header.last() + 1 != made.header.first || first.tenant != made.header.tenant
+      || !streams_[key].held.contains({first.first, before.back().header.last()}))
+    return; // released meanwhile, as over a link that is up: not worth writing again
+  run_builder builder{key, first.first, first.tenant};
+  const auto append = [&](const run& from) {
+    const auto records = decode_records(from);
+    if (!records || builder.header().record_count + records.value().size() > run_records_max)
+      return false;
+    for (const auto& record : records.value())
+      builder.append(record, sequences_of(record).value());
+    return true;
+  };
+  if (!std::all_of(before.begin(), before.end(), append) || !append(made))
+    return;
+  out.packed = std::move(builder).finish();
+  for (const auto& one : before)
+    out.batch.removed_runs.push_back(encode_run_key(key, one.header.first));
+  out.batch.runs.clear();
+  out.batch.runs.push_back({encode_run_key(key, first.first), out.packed->bytes.view});
+  auto& stream = out.streams[key].stored;
+  stream.bytes += out.packed->bytes.view.size();
+  stream.bytes -= made.bytes.view.size() + it->second.bytes;
+}
+
+void disk_spool::remember_small(const prepared& done, const std::vector<piece>& pieces) {
+  const auto forget = [&](const stream_key& key) {
+    if (const auto it = small_runs_.find(key); it != small_runs_.end()) {
+      small_runs_bytes_ -= it->second.bytes;
+      small_runs_.erase(it);
+    }
+  };
+  for (const auto& one : pieces) {
+    const auto& made = one.stored;
+    const auto& key = made.header.key;
+    const auto bytes = made.bytes.view.size();
+    const auto it = small_runs_.find(key);
+    if (done.packed || bytes > small_run_bytes
+        || (it != small_runs_.end()
+            && (it->second.runs.back().header.last() + 1 != made.header.first
+                || it->second.bytes + bytes >= packed_run_bytes)))
+      forget(key);
+    if (done.packed || bytes > small_run_bytes || small_runs_bytes_ + bytes > small_runs_bytes_max)
+      continue;
+    auto& small = small_runs_[key];
+    small.runs.push_back(made);
+    small.bytes += bytes;
+    small_runs_bytes_ += bytes;
   }
 }
 
@@ -334,20 +397,23 @@ void disk_spool::seal_active() {
   active_->bytes = file_bytes(file);
   active_.reset();
   active_sets_.clear();
+  small_runs_.clear();
+  small_runs_bytes_ = 0;
 }
 
-void disk_spool::apply(const prepared &done, const std::vector<piece> &pieces) {
+void disk_spool::apply(const prepared& done, const std::vector<piece>& pieces) {
   active_sets_.insert(done.set_names.begin(), done.set_names.end());
+  remember_small(done, pieces);
   metrics_.sets_written.Increment(static_cast<double>(done.set_names.size()));
   last_commit_ns_ = done.now_ns;
   const std::lock_guard table{table_};
   segments_.try_emplace(active_->number, active_);
   active_->bytes = writer_->committed_bytes();
-  for (const auto &[key, stream] : done.streams)
+  for (const auto& [key, stream] : done.streams)
     active_->streams[key] = stream;
-  for (const auto &one : pieces) {
-    const auto &header = one.stored.header;
-    auto &info = streams_[header.key];
+  for (const auto& one : pieces) {
+    const auto& header = one.stored.header;
+    auto& info = streams_[header.key];
     const sequence_range range{header.first, header.last()};
     info.held.add(range);
     info.lost.remove(range);
@@ -356,12 +422,12 @@ void disk_spool::apply(const prepared &done, const std::vector<piece> &pieces) {
       info.last_digest = one.last_digest;
     }
   }
-  for (const auto &key : done.released)
+  for (const auto& key : done.released)
     streams_[key].release_unwritten = false;
   update_gauges();
 }
 
-result<void> disk_spool::release(const stream_key &key, const range_set &ranges) {
+result<void> disk_spool::release(const stream_key& key, const range_set& ranges) {
   const std::lock_guard writing{writing_};
   if (closed_)
     return fail(errc::cancelled, "the spool is closed");
@@ -370,7 +436,7 @@ result<void> disk_spool::release(const stream_key &key, const range_set &ranges)
     const auto it = streams_.find(key);
     if (it == streams_.end())
       return ok(); // drained long ago, or never seen here
-    auto &info = it->second;
+    auto& info = it->second;
     const auto before = info.held.count();
     for (auto range : ranges.ranges()) {
       range.first = std::max<sequence>(range.first, 1);
@@ -381,7 +447,7 @@ result<void> disk_spool::release(const stream_key &key, const range_set &ranges)
       info.held.remove(range);
       info.lost.remove(range);
       info.release_unwritten = true;
-      for (auto &[number, one] : segments_)
+      for (auto& [number, one] : segments_)
         if (const auto here = one->streams.find(key); here != one->streams.end())
           here->second.remaining.remove(range);
     }
@@ -396,9 +462,9 @@ result<void> disk_spool::delete_drained() {
   bool seal = false;
   {
     const std::lock_guard table{table_};
-    for (const auto &[number, one] : segments_) {
+    for (const auto& [number, one] : segments_) {
       const bool empty = std::all_of(one->streams.begin(), one->streams.end(),
-                                     [](const auto &stream) { return stream.second.remaining.empty(); });
+                                     [](const auto& stream) { return stream.second.remaining.empty(); });
       // The active one is filled up first, unless it is large or space is short.
       if (!empty
           || (one->active && one->bytes < config_.segment_bytes / drained_active_divisor && !disk_full_))
@@ -412,7 +478,7 @@ result<void> disk_spool::delete_drained() {
   BOOST_OUTCOME_TRYV(store_state(false));
   if (seal)
     seal_active();
-  for (const auto &one : drained) {
+  for (const auto& one : drained) {
     {
       const std::lock_guard table{table_};
       one->gone = true; // before the file goes: a reader that misses it looks here
@@ -440,7 +506,7 @@ result<void> disk_spool::store_state(bool clean) {
   {
     const std::lock_guard table{table_};
     prune_streams();
-    for (const auto &[key, info] : streams_)
+    for (const auto& [key, info] : streams_)
       state.streams[key] = {info.last, info.released, info.lost};
   }
   auto stored = state_file_.store(state);
@@ -455,7 +521,7 @@ void disk_spool::prune_streams() {
   std::map<std::pair<edge_id, stream_id>, std::size_t> drained;
   for (auto it = streams_.end(); it != streams_.begin();) {
     --it;
-    const auto &[key, info] = *it;
+    const auto& [key, info] = *it;
     if (!info.held.empty() || !info.lost.empty() || (key.edge == config_.edge && key.epoch == epoch_))
       continue;
     if (++drained[{key.edge, key.stream}] > drained_epochs_kept)
@@ -488,14 +554,14 @@ bool disk_spool::regain_reserve() {
 
 std::uint64_t disk_spool::disk_bytes() const {
   std::uint64_t bytes = damaged_bytes_;
-  for (const auto &[number, one] : segments_)
+  for (const auto& [number, one] : segments_)
     bytes += one->bytes;
   return bytes;
 }
 
 void disk_spool::update_gauges() {
   std::uint64_t pending = 0;
-  for (const auto &[key, info] : streams_)
+  for (const auto& [key, info] : streams_)
     pending += info.held.count();
   metrics_.records.Set(static_cast<double>(pending));
   metrics_.segments.Set(static_cast<double>(segments_.size()));

@@ -20,7 +20,7 @@ unique_fd::~unique_fd() {
     ::close(fd_);
 }
 
-error os_error(std::string_view what, const fs::path &path, int code) {
+error os_error(std::string_view what, const fs::path& path, int code) {
   const auto words = std::generic_category().message(code);
   if (code == ENOSPC || code == EDQUOT || code == EFBIG)
     return {errc::exhausted,
@@ -28,14 +28,14 @@ error os_error(std::string_view what, const fs::path &path, int code) {
   return {errc::io, fmt::format("{} {}: {}; check owner, mode and the disk", what, path.string(), words)};
 }
 
-result<unique_fd> open_file(const fs::path &path, int flags) {
+result<unique_fd> open_file(const fs::path& path, int flags) {
   const int fd = ::open(path.c_str(), flags | O_CLOEXEC, 0600);
   if (fd < 0)
     return os_error("cannot open", path, errno);
   return unique_fd{fd};
 }
 
-result<byte_buffer> read_whole_file(const fs::path &path, std::uint64_t bytes_max) {
+result<byte_buffer> read_whole_file(const fs::path& path, std::uint64_t bytes_max) {
   const unique_fd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   if (!fd.valid()) {
     if (errno == ENOENT)
@@ -64,7 +64,7 @@ result<byte_buffer> read_whole_file(const fs::path &path, std::uint64_t bytes_ma
   return out;
 }
 
-result<void> replace_file(const fs::path &path, bytes_view content) {
+result<void> replace_file(const fs::path& path, bytes_view content) {
   auto beside = path;
   beside += ".new";
   const auto give_up = [&](std::string_view what) {
@@ -90,14 +90,14 @@ result<void> replace_file(const fs::path &path, bytes_view content) {
   return sync_directory(path.parent_path());
 }
 
-result<void> sync_directory(const fs::path &path) {
+result<void> sync_directory(const fs::path& path) {
   BOOST_OUTCOME_TRY(fd, open_file(path, O_RDONLY | O_DIRECTORY));
   if (::fsync(fd.get()) != 0)
     return os_error("cannot sync", path, errno);
   return ok();
 }
 
-result<void> make_private_directory(const fs::path &path) {
+result<void> make_private_directory(const fs::path& path) {
   std::error_code code;
   if (path.has_parent_path())
     fs::create_directories(path.parent_path(), code); // a failure shows in mkdir below
@@ -114,7 +114,7 @@ result<void> make_private_directory(const fs::path &path) {
   return ok();
 }
 
-result<void> allocate_file(const fs::path &path, std::uint64_t bytes) {
+result<void> allocate_file(const fs::path& path, std::uint64_t bytes) {
   BOOST_OUTCOME_TRY(fd, open_file(path, O_WRONLY | O_CREAT));
   if (const int code = ::posix_fallocate(fd.get(), 0, static_cast<off_t>(bytes)); code != 0) {
     ::unlink(path.c_str());
@@ -123,17 +123,17 @@ result<void> allocate_file(const fs::path &path, std::uint64_t bytes) {
   return ok();
 }
 
-std::uint64_t file_bytes(const fs::path &path) noexcept {
+std::uint64_t file_bytes(const fs::path& path) noexcept {
   struct stat st {};
   return ::stat(path.c_str(), &st) == 0 ? static_cast<std::uint64_t>(st.st_size) : 0;
 }
 
-std::uint64_t free_bytes(const fs::path &directory) noexcept {
+std::uint64_t free_bytes(const fs::path& directory) noexcept {
   struct statvfs st {};
   return ::statvfs(directory.c_str(), &st) == 0 ? std::uint64_t{st.f_bavail} * st.f_frsize : 0;
 }
 
-result<unique_fd> lock_directory(const fs::path &directory) {
+result<unique_fd> lock_directory(const fs::path& directory) {
   const auto path = directory / "LOCK";
   BOOST_OUTCOME_TRY(fd, open_file(path, O_RDWR | O_CREAT));
   if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0)

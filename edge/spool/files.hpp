@@ -18,8 +18,8 @@ class unique_fd {
 public:
   unique_fd() = default;
   explicit unique_fd(int fd) noexcept : fd_(fd) {}
-  unique_fd(unique_fd &&other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  unique_fd &operator=(unique_fd &&other) noexcept {
+  unique_fd(unique_fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  unique_fd& operator=(unique_fd&& other) noexcept {
     std::swap(fd_, other.fd_);
     return *this;
   }
@@ -33,22 +33,22 @@ private:
 
 // exhausted for a full disk, quota or file size limit; io for the rest. The message has path and the system's
 // words.
-[[nodiscard]] error os_error(std::string_view what, const std::filesystem::path &path, int code);
+[[nodiscard]] error os_error(std::string_view what, const std::filesystem::path& path, int code);
 
-[[nodiscard]] result<unique_fd> open_file(const std::filesystem::path &path, int flags);
+[[nodiscard]] result<unique_fd> open_file(const std::filesystem::path& path, int flags);
 // not_found where there is none; malformed over `bytes_max`.
-[[nodiscard]] result<byte_buffer> read_whole_file(const std::filesystem::path &path, std::uint64_t bytes_max);
+[[nodiscard]] result<byte_buffer> read_whole_file(const std::filesystem::path& path, std::uint64_t bytes_max);
 // Written beside, synced, renamed over: after a crash the old or the new content stands there.
-[[nodiscard]] result<void> replace_file(const std::filesystem::path &path, bytes_view content);
-[[nodiscard]] result<void> sync_directory(const std::filesystem::path &path);
+[[nodiscard]] result<void> replace_file(const std::filesystem::path& path, bytes_view content);
+[[nodiscard]] result<void> sync_directory(const std::filesystem::path& path);
 // Creates it (0700) and its parents; tightens the mode of one that exists.
-[[nodiscard]] result<void> make_private_directory(const std::filesystem::path &path);
+[[nodiscard]] result<void> make_private_directory(const std::filesystem::path& path);
 // Exactly `bytes` allocated blocks, so that giving them up frees as much.
-[[nodiscard]] result<void> allocate_file(const std::filesystem::path &path, std::uint64_t bytes);
-[[nodiscard]] std::uint64_t file_bytes(const std::filesystem::path &path) noexcept; // 0: none
-[[nodiscard]] std::uint64_t free_bytes(const std::filesystem::path &directory) noexcept;
+[[nodiscard]] result<void> allocate_file(const std::filesystem::path& path, std::uint64_t bytes);
+[[nodiscard]] std::uint64_t file_bytes(const std::filesystem::path& path) noexcept; // 0: none
+[[nodiscard]] std::uint64_t free_bytes(const std::filesystem::path& directory) noexcept;
 
 // Held for as long as the object lives; conflict when another process (or object) has it.
-[[nodiscard]] result<unique_fd> lock_directory(const std::filesystem::path &directory);
+[[nodiscard]] result<unique_fd> lock_directory(const std::filesystem::path& directory);
 
 } // namespace skerry::edge

@@ -61,7 +61,7 @@ struct raw_meta {
 static_assert(sizeof(raw_meta) == 136);
 
 template <class T>
-T load_as(const std::byte *at) noexcept {
+T load_as(const std::byte* at) noexcept {
   T out;
   std::memcpy(&out, at, sizeof out);
   return out;
@@ -78,7 +78,7 @@ auto damaged(std::uint64_t page, std::string_view what) {
   return fail(errc::corrupt, fmt::format("page {} {}", page, what));
 }
 
-result<lmdb_tree> to_tree(const raw_tree &raw, std::uint64_t page) {
+result<lmdb_tree> to_tree(const raw_tree& raw, std::uint64_t page) {
   if (raw.depth > lmdb_depth_max || (raw.root == lmdb_no_page) != (raw.depth == 0) || raw.flags != 0)
     return damaged(page, "describes a tree that contradicts itself");
   return lmdb_tree{raw.root, raw.depth, raw.entries};
@@ -86,7 +86,7 @@ result<lmdb_tree> to_tree(const raw_tree &raw, std::uint64_t page) {
 
 } // namespace
 
-result<lmdb_file> lmdb_file::open(const std::filesystem::path &path) {
+result<lmdb_file> lmdb_file::open(const std::filesystem::path& path) {
   BOOST_OUTCOME_TRY(fd, open_file(path, O_RDONLY));
   lmdb_file out{std::move(fd)};
   // The page size stands in both meta pages; where the first is damaged the second is looked for at the usual
@@ -165,7 +165,7 @@ result<void> lmdb_cursor::load(std::uint64_t page, std::size_t depth) {
     return damaged(page, "is named by a tree and lies outside of the file");
   if (path_.size() <= depth)
     path_.resize(depth + 1);
-  auto &at = path_[depth];
+  auto& at = path_[depth];
   at.page.resize(file_.page_bytes());
   BOOST_OUTCOME_TRYV(file_.read_at(page * file_.page_bytes(), at.page));
   const auto head = load_as<raw_page>(at.page.data());
@@ -179,7 +179,7 @@ result<void> lmdb_cursor::load(std::uint64_t page, std::size_t depth) {
   return ok();
 }
 
-result<lmdb_cursor::node> lmdb_cursor::node_at(const level &at, std::size_t index, bool leaf) const {
+result<lmdb_cursor::node> lmdb_cursor::node_at(const level& at, std::size_t index, bool leaf) const {
   const bytes_view page{at.page};
   const auto number = load_as<raw_page>(page.data()).number;
   const std::size_t offset = load_as<std::uint16_t>(page.data() + page_header_bytes + index * 2);
@@ -207,7 +207,7 @@ result<lmdb_cursor::node> lmdb_cursor::node_at(const level &at, std::size_t inde
 }
 
 result<bool> lmdb_cursor::settle() {
-  const auto &at = path_[tree_.depth - 1u];
+  const auto& at = path_[tree_.depth - 1u];
   BOOST_OUTCOME_TRY(found, node_at(at, at.index, true));
   node_ = found;
   return true;
@@ -236,7 +236,7 @@ result<bool> lmdb_cursor::seek_at_most(bytes_view key) {
   auto page = tree_.root;
   for (std::size_t depth = 0; depth < tree_.depth; ++depth) {
     BOOST_OUTCOME_TRYV(load(page, depth));
-    auto &at = path_[depth];
+    auto& at = path_[depth];
     const bool leaf = depth + 1u == tree_.depth;
     // The last node not above the key; a branch's first key is empty and stands for everything below.
     std::size_t low = leaf ? 0 : 1;
@@ -278,7 +278,7 @@ result<bool> lmdb_cursor::seek_exactly(bytes_view key) {
 
 result<bool> lmdb_cursor::step(int direction) {
   for (std::size_t depth = tree_.depth; depth-- > 0;) {
-    auto &at = path_[depth];
+    auto& at = path_[depth];
     if (direction > 0 ? at.index + 1 < at.keys : at.index > 0) {
       at.index = direction > 0 ? at.index + 1 : at.index - 1;
       return descend_edge(depth, direction);
@@ -287,12 +287,8 @@ result<bool> lmdb_cursor::step(int direction) {
   return false;
 }
 
-result<bool> lmdb_cursor::next() {
-  return step(1);
-}
-result<bool> lmdb_cursor::previous() {
-  return step(-1);
-}
+result<bool> lmdb_cursor::next() { return step(1); }
+result<bool> lmdb_cursor::previous() { return step(-1); }
 
 result<byte_buffer> lmdb_cursor::value() const {
   if ((node_.flags & node_big) == 0)
@@ -320,7 +316,7 @@ result<lmdb_tree> lmdb_cursor::subtree() const {
   return to_tree(load_as<raw_tree>(node_.data.data()), number);
 }
 
-result<lmdb_tree> find_tree(const lmdb_file &file, const lmdb_snapshot &in, std::string_view name) {
+result<lmdb_tree> find_tree(const lmdb_file& file, const lmdb_snapshot& in, std::string_view name) {
   lmdb_cursor cursor{file, in, in.main};
   BOOST_OUTCOME_TRY(found, cursor.seek_exactly(as_bytes(name)));
   if (!found)

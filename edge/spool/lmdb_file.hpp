@@ -40,7 +40,7 @@ struct lmdb_snapshot {
 
 class lmdb_file {
 public:
-  [[nodiscard]] static result<lmdb_file> open(const std::filesystem::path &path);
+  [[nodiscard]] static result<lmdb_file> open(const std::filesystem::path& path);
 
   // Newest first. corrupt: the two meta pages do not fit each other.
   [[nodiscard]] result<std::array<lmdb_snapshot, 2>> snapshots() const;
@@ -59,7 +59,7 @@ private:
 // One position in a tree. Every move says whether it stands on an entry; `key` and `value` need that.
 class lmdb_cursor {
 public:
-  lmdb_cursor(const lmdb_file &file, const lmdb_snapshot &in, const lmdb_tree &tree) noexcept
+  lmdb_cursor(const lmdb_file& file, const lmdb_snapshot& in, const lmdb_tree& tree) noexcept
       : file_(file), last_page_(in.last_page), tree_(tree) {}
 
   [[nodiscard]] result<bool> first();
@@ -87,12 +87,12 @@ private:
     std::uint16_t flags = 0;
   };
   [[nodiscard]] result<void> load(std::uint64_t page, std::size_t depth);
-  [[nodiscard]] result<node> node_at(const level &at, std::size_t index, bool leaf) const;
+  [[nodiscard]] result<node> node_at(const level& at, std::size_t index, bool leaf) const;
   [[nodiscard]] result<bool> step(int direction);
   [[nodiscard]] result<bool> descend_edge(std::size_t from, int direction);
   [[nodiscard]] result<bool> settle(); // decodes the entry that the path points at
 
-  const lmdb_file &file_;
+  const lmdb_file& file_;
   std::uint64_t last_page_;
   lmdb_tree tree_;
   std::vector<level> path_;
@@ -100,7 +100,7 @@ private:
 };
 
 // A named database; corrupt where there is none.
-[[nodiscard]] result<lmdb_tree> find_tree(const lmdb_file &file, const lmdb_snapshot &in,
+[[nodiscard]] result<lmdb_tree> find_tree(const lmdb_file& file, const lmdb_snapshot& in,
                                           std::string_view name);
 
 } // namespace skerry::edge

@@ -4,16 +4,16 @@ namespace skerry::edge {
 
 namespace {
 
-prometheus::Family<prometheus::Counter> &counters(prometheus::Registry &registry, const char *name,
-                                                  const char *help) {
+prometheus::Family<prometheus::Counter>& counters(prometheus::Registry& registry, const char* name,
+                                                  const char* help) {
   return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
 }
 
-prometheus::Counter &counter(prometheus::Registry &registry, const char *name, const char *help) {
+prometheus::Counter& counter(prometheus::Registry& registry, const char* name, const char* help) {
   return counters(registry, name, help).Add({});
 }
 
-prometheus::Gauge &gauge(prometheus::Registry &registry, const char *name, const char *help) {
+prometheus::Gauge& gauge(prometheus::Registry& registry, const char* name, const char* help) {
   return prometheus::BuildGauge().Name(name).Help(help).Register(registry).Add({});
 }
 
@@ -22,7 +22,7 @@ constexpr auto exhausted_help = "Commits refused because a limit or the disk was
 
 } // namespace
 
-spool_metrics::spool_metrics(prometheus::Registry &r)
+spool_metrics::spool_metrics(prometheus::Registry& r)
     : commits(counter(r, "skerry_spool_commits_total", "Commits that were synced.")),
       commits_failed(counter(r, "skerry_spool_commits_failed_total", "Commits that stored nothing.")),
       exhausted_limit(counters(r, exhausted_name, exhausted_help).Add({{"cause", "bytes_max"}})),

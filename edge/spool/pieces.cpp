@@ -4,9 +4,9 @@
 
 namespace skerry::edge {
 
-void piece_builder::append(const record_view &record, std::uint64_t sequences) {
+void piece_builder::append(const record_view& record, std::uint64_t sequences) {
   if (builder_) {
-    const auto &header = builder_->header();
+    const auto& header = builder_->header();
     if (header.first + header.sequence_count != record.seq || header.record_count == run_records_max
         || builder_->size() + record.bytes.size() > run_cut_bytes)
       flush();
@@ -37,8 +37,8 @@ std::vector<piece> piece_builder::take() {
   return std::exchange(done_, {});
 }
 
-void add_to(segment_stream &stream, const piece &stored, std::int64_t now_ns) {
-  const auto &header = stored.stored.header;
+void add_to(segment_stream& stream, const piece& stored, std::int64_t now_ns) {
+  const auto& header = stored.stored.header;
   if (stream.records == 0) {
     stream.from_ns = stored.from_ns;
     stream.to_ns = stored.to_ns;

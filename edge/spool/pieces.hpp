@@ -20,11 +20,11 @@ struct piece {
 
 class piece_builder {
 public:
-  explicit piece_builder(const stream_key &key, tenant_id tenant = tenant_default)
+  explicit piece_builder(const stream_key& key, tenant_id tenant = tenant_default)
       : key_(key), tenant_(tenant) {}
 
   // In ascending order; a gap starts another run.
-  void append(const record_view &record, std::uint64_t sequences);
+  void append(const record_view& record, std::uint64_t sequences);
   void flush();
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; } // since the last take()
   [[nodiscard]] std::vector<piece> take();                            // flushes
@@ -38,6 +38,6 @@ private:
   std::size_t bytes_ = 0;
 };
 
-void add_to(segment_stream &stream, const piece &stored, std::int64_t now_ns);
+void add_to(segment_stream& stream, const piece& stored, std::int64_t now_ns);
 
 } // namespace skerry::edge

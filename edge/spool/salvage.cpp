@@ -12,9 +12,9 @@ constexpr std::size_t record_stream_offset = 29; // docs/formats.md#record
 // Every magic number of the spool starts with 'S': "Sk" a record, "SKRN" a run, "SKIX" and "SKRL" the index,
 // "SKST" a set.
 std::size_t next_candidate(bytes_view file, std::size_t from) noexcept {
-  const auto *found = from < file.size() ? std::memchr(file.data() + from, 'S', file.size() - from) : nullptr;
+  const auto* found = from < file.size() ? std::memchr(file.data() + from, 'S', file.size() - from) : nullptr;
   return found == nullptr ? file.size()
-                          : static_cast<std::size_t>(static_cast<const std::byte *>(found) - file.data());
+                          : static_cast<std::size_t>(static_cast<const std::byte*>(found) - file.data());
 }
 
 bool starts_with(bytes_view bytes, std::string_view magic) noexcept {
@@ -23,8 +23,8 @@ bool starts_with(bytes_view bytes, std::string_view magic) noexcept {
 
 class scanner {
 public:
-  scanner(salvaged &out, const std::set<stream_key> &known) : out_(out) {
-    for (const auto &key : known)
+  scanner(salvaged& out, const std::set<stream_key>& known) : out_(out) {
+    for (const auto& key : known)
       learn(key);
   }
 
@@ -54,16 +54,16 @@ public:
   }
 
 private:
-  void learn(const stream_key &key) { names_[{epoch_tag(key.edge, key.epoch), key.stream}].insert(key); }
+  void learn(const stream_key& key) { names_[{epoch_tag(key.edge, key.epoch), key.stream}].insert(key); }
 
   void take(index_entry entry) {
     learn(entry.key);
     if (entry.stream) {
-      auto &best = out_.promised[entry.key];
+      auto& best = out_.promised[entry.key];
       if (entry.stream->stored.count() >= best.stored.count()) // older copies of a page hold shorter ranges
         best = std::move(*entry.stream);
     } else {
-      auto &released = out_.released[entry.key];
+      auto& released = out_.released[entry.key];
       released.last = std::max(released.last, entry.released->last);
       released.released.add(entry.released->released);
     }
@@ -82,7 +82,7 @@ private:
     const auto record = decode_record(here);
     if (!record)
       return 1;
-    const auto &view = record.value();
+    const auto& view = record.value();
     const auto stream = stream_id{static_cast<std::uint8_t>(here[record_stream_offset])};
     const auto sequences = sequences_of(view);
     const auto named = names_.find({view.tag, stream});
@@ -103,14 +103,14 @@ private:
     return value.value().bytes;
   }
 
-  salvaged &out_;
+  salvaged& out_;
   std::map<std::pair<std::uint32_t, stream_id>, std::set<stream_key>> names_;
 };
 
 } // namespace
 
-result<salvaged> salvage_file(const std::filesystem::path &file, std::uint64_t bytes_max,
-                              const std::set<stream_key> &known) {
+result<salvaged> salvage_file(const std::filesystem::path& file, std::uint64_t bytes_max,
+                              const std::set<stream_key>& known) {
   BOOST_OUTCOME_TRY(bytes, read_whole_file(file, bytes_max));
   salvaged out;
   out.file = shared_bytes::take(std::move(bytes));

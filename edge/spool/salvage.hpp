@@ -29,7 +29,7 @@ struct salvaged {
 
 // A record names its stream by a 32-bit tag; the full key stands in run headers, in the index, and in
 // `known`.
-[[nodiscard]] result<salvaged> salvage_file(const std::filesystem::path &file, std::uint64_t bytes_max,
-                                            const std::set<stream_key> &known);
+[[nodiscard]] result<salvaged> salvage_file(const std::filesystem::path& file, std::uint64_t bytes_max,
+                                            const std::set<stream_key>& known);
 
 } // namespace skerry::edge

@@ -32,7 +32,7 @@ inline constexpr std::string_view head_key = "head";
 struct set_name {
   edge_id edge = edge_id::none;
   set_hash hash;
-  auto operator<=>(const set_name &) const = default;
+  auto operator<=>(const set_name&) const = default;
 };
 
 // What a segment holds of one stream.
@@ -66,15 +66,15 @@ struct segment_index {
   std::map<stream_key, released_entry> released;
 };
 
-[[nodiscard]] byte_buffer encode_run_key(const stream_key &key, sequence first);
-[[nodiscard]] byte_buffer encode_set_key(const set_name &name);
-[[nodiscard]] byte_buffer encode_stream_key(char kind, const stream_key &key);
-[[nodiscard]] byte_buffer encode_head(const segment_head &head);
-[[nodiscard]] byte_buffer encode_index_entry(const stream_key &key, const segment_stream &stream);
-[[nodiscard]] byte_buffer encode_index_entry(const stream_key &key, const released_entry &released);
-void put_stream_key(const stream_key &key,
-                    byte_writer &out); // 33 bytes, big-endian: sorts as stream_key does
-[[nodiscard]] result<stream_key> take_stream_key(byte_reader &in);
+[[nodiscard]] byte_buffer encode_run_key(const stream_key& key, sequence first);
+[[nodiscard]] byte_buffer encode_set_key(const set_name& name);
+[[nodiscard]] byte_buffer encode_stream_key(char kind, const stream_key& key);
+[[nodiscard]] byte_buffer encode_head(const segment_head& head);
+[[nodiscard]] byte_buffer encode_index_entry(const stream_key& key, const segment_stream& stream);
+[[nodiscard]] byte_buffer encode_index_entry(const stream_key& key, const released_entry& released);
+void put_stream_key(const stream_key& key,
+                    byte_writer& out); // 33 bytes, big-endian: sorts as stream_key does
+[[nodiscard]] result<stream_key> take_stream_key(byte_reader& in);
 
 struct index_entry { // one of the two
   stream_key key;
@@ -82,10 +82,10 @@ struct index_entry { // one of the two
   std::optional<released_entry> released;
 };
 // Reads an entry at the start of `in`; checks magic and checksum.
-[[nodiscard]] result<index_entry> decode_index_entry(bytes_view in, std::size_t &bytes);
+[[nodiscard]] result<index_entry> decode_index_entry(bytes_view in, std::size_t& bytes);
 
 // A stored set carries its name, so that it can be found in a damaged file.
-[[nodiscard]] byte_buffer encode_set_value(const set_name &name, bytes_view encoded);
+[[nodiscard]] byte_buffer encode_set_value(const set_name& name, bytes_view encoded);
 struct set_value {
   set_name name;
   std::size_t bytes = 0; // header and compressed part
@@ -93,23 +93,23 @@ struct set_value {
   bytes_view compressed;
 };
 [[nodiscard]] result<set_value> decode_set_value(bytes_view in);
-[[nodiscard]] result<shared_bytes> expand_set(const set_value &value); // and checks the hash
+[[nodiscard]] result<shared_bytes> expand_set(const set_value& value); // and checks the hash
 inline constexpr std::size_t set_header_bytes = 48;
 
 // The sets that a record names; none for what is not a frame or does not decode.
-void for_each_set(record_kind kind, bytes_view payload, const std::function<void(const set_hash &)> &visit);
+void for_each_set(record_kind kind, bytes_view payload, const std::function<void(const set_hash&)>& visit);
 [[nodiscard]] std::uint64_t checksum_of(bytes_view record) noexcept; // as its header says
 
 // Reads one segment's file.
 class segment_reader {
 public:
-  [[nodiscard]] static result<segment_reader> open(const std::filesystem::path &directory);
+  [[nodiscard]] static result<segment_reader> open(const std::filesystem::path& directory);
 
   [[nodiscard]] result<segment_index> load_index() const;
   // The stored run that has `seq`, or the next one of the stream; nullopt: none. The header is checked,
   // records not.
-  [[nodiscard]] result<std::optional<run>> find_run(const stream_key &key, sequence seq) const;
-  [[nodiscard]] result<std::optional<byte_buffer>> find_set(const set_name &name) const;
+  [[nodiscard]] result<std::optional<run>> find_run(const stream_key& key, sequence seq) const;
+  [[nodiscard]] result<std::optional<byte_buffer>> find_set(const set_name& name) const;
   // Every page, entry, record and set. nullopt: sound; else what is wrong first.
   [[nodiscard]] std::optional<std::string> verify() const;
   // No transaction was ever committed: a leftover of a crash.
@@ -118,12 +118,12 @@ public:
 private:
   explicit segment_reader(lmdb_file file) noexcept : file_(std::move(file)) {}
   [[nodiscard]] result<lmdb_snapshot> newest() const;
-  [[nodiscard]] result<void> check(const segment_index &index, const lmdb_snapshot &in) const;
+  [[nodiscard]] result<void> check(const segment_index& index, const lmdb_snapshot& in) const;
 
   lmdb_file file_;
 };
 
-[[nodiscard]] inline std::filesystem::path data_file(const std::filesystem::path &segment) {
+[[nodiscard]] inline std::filesystem::path data_file(const std::filesystem::path& segment) {
   return segment / "data.mdb";
 }
 

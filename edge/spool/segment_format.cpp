@@ -22,19 +22,19 @@ constexpr std::size_t entry_bytes_max = 4 << 20;
 constexpr int set_compression_level = 3;
 
 template <class T>
-void put_big_endian(T value, byte_writer &out) {
+void put_big_endian(T value, byte_writer& out) {
   for (int shift = (static_cast<int>(sizeof value) - 1) * 8; shift >= 0; shift -= 8)
     out.fixed(static_cast<std::uint8_t>(static_cast<std::uint64_t>(value) >> shift));
 }
 
-std::uint64_t take_big_endian(byte_reader &in) {
+std::uint64_t take_big_endian(byte_reader& in) {
   std::uint64_t out = 0;
   for (int i = 0; i < 8; ++i)
     out = out << 8 | in.fixed<std::uint8_t>();
   return out;
 }
 
-byte_buffer seal_entry(std::uint32_t magic, const byte_buffer &body) {
+byte_buffer seal_entry(std::uint32_t magic, const byte_buffer& body) {
   byte_buffer out;
   byte_writer w{out};
   w.fixed(magic);
@@ -44,7 +44,7 @@ byte_buffer seal_entry(std::uint32_t magic, const byte_buffer &body) {
   return out;
 }
 
-void put_ranges(const range_set &ranges, byte_writer &w) {
+void put_ranges(const range_set& ranges, byte_writer& w) {
   byte_buffer encoded;
   encode_ranges(ranges, encoded);
   w.varint(encoded.size());
@@ -53,7 +53,7 @@ void put_ranges(const range_set &ranges, byte_writer &w) {
 
 } // namespace
 
-void put_stream_key(const stream_key &key, byte_writer &out) {
+void put_stream_key(const stream_key& key, byte_writer& out) {
   put_big_endian(static_cast<std::uint64_t>(key.edge), out);
   put_big_endian(key.epoch.boot_counter, out);
   for (const auto byte : key.epoch.random)
@@ -61,11 +61,11 @@ void put_stream_key(const stream_key &key, byte_writer &out) {
   out.fixed(static_cast<std::uint8_t>(key.stream));
 }
 
-result<stream_key> take_stream_key(byte_reader &in) {
+result<stream_key> take_stream_key(byte_reader& in) {
   stream_key key;
   key.edge = edge_id{take_big_endian(in)};
   key.epoch.boot_counter = take_big_endian(in);
-  for (auto &byte : key.epoch.random)
+  for (auto& byte : key.epoch.random)
     byte = in.fixed<std::uint8_t>();
   key.stream = stream_id{in.fixed<std::uint8_t>()};
   if (in.failed() || !is_known(key.stream))
@@ -73,7 +73,7 @@ result<stream_key> take_stream_key(byte_reader &in) {
   return key;
 }
 
-byte_buffer encode_run_key(const stream_key &key, sequence first) {
+byte_buffer encode_run_key(const stream_key& key, sequence first) {
   byte_buffer out;
   byte_writer w{out};
   put_stream_key(key, w);
@@ -81,7 +81,7 @@ byte_buffer encode_run_key(const stream_key &key, sequence first) {
   return out;
 }
 
-byte_buffer encode_set_key(const set_name &name) {
+byte_buffer encode_set_key(const set_name& name) {
   byte_buffer out;
   byte_writer w{out};
   put_big_endian(static_cast<std::uint64_t>(name.edge), w);
@@ -90,7 +90,7 @@ byte_buffer encode_set_key(const set_name &name) {
   return out;
 }
 
-byte_buffer encode_stream_key(char kind, const stream_key &key) {
+byte_buffer encode_stream_key(char kind, const stream_key& key) {
   byte_buffer out;
   byte_writer w{out};
   w.fixed(kind);
@@ -98,7 +98,7 @@ byte_buffer encode_stream_key(char kind, const stream_key &key) {
   return out;
 }
 
-byte_buffer encode_head(const segment_head &head) {
+byte_buffer encode_head(const segment_head& head) {
   byte_buffer body;
   byte_writer w{body};
   w.varint(head.number);
@@ -112,7 +112,7 @@ byte_buffer encode_head(const segment_head &head) {
   return seal_entry(head_magic, body);
 }
 
-byte_buffer encode_index_entry(const stream_key &key, const segment_stream &stream) {
+byte_buffer encode_index_entry(const stream_key& key, const segment_stream& stream) {
   byte_buffer body;
   byte_writer w{body};
   put_stream_key(key, w);
@@ -126,7 +126,7 @@ byte_buffer encode_index_entry(const stream_key &key, const segment_stream &stre
   return seal_entry(stream_magic, body);
 }
 
-byte_buffer encode_index_entry(const stream_key &key, const released_entry &released) {
+byte_buffer encode_index_entry(const stream_key& key, const released_entry& released) {
   byte_buffer body;
   byte_writer w{body};
   put_stream_key(key, w);
@@ -161,7 +161,7 @@ result<segment_head> decode_head(bytes_view in) {
   head.runs = r.varint();
   head.sets = r.varint();
   head.writer.boot_counter = r.varint();
-  for (auto &byte : head.writer.random)
+  for (auto& byte : head.writer.random)
     byte = r.fixed<std::uint8_t>();
   if (r.failed())
     return fail(errc::corrupt, "the head entry does not decode");
@@ -170,7 +170,7 @@ result<segment_head> decode_head(bytes_view in) {
 
 } // namespace
 
-result<index_entry> decode_index_entry(bytes_view in, std::size_t &bytes) {
+result<index_entry> decode_index_entry(bytes_view in, std::size_t& bytes) {
   byte_reader magic_reader{in};
   const auto magic = magic_reader.fixed<std::uint32_t>();
   if (magic != stream_magic && magic != released_magic)
@@ -204,7 +204,7 @@ result<index_entry> decode_index_entry(bytes_view in, std::size_t &bytes) {
   return out;
 }
 
-byte_buffer encode_set_value(const set_name &name, bytes_view encoded) {
+byte_buffer encode_set_value(const set_name& name, bytes_view encoded) {
   byte_buffer compressed(ZSTD_compressBound(encoded.size()));
   const auto n = ZSTD_compress(compressed.data(), compressed.size(), encoded.data(), encoded.size(),
                                set_compression_level);
@@ -231,7 +231,7 @@ result<set_value> decode_set_value(bytes_view in) {
   const auto magic = r.fixed<std::uint32_t>();
   const auto bytes = r.fixed<std::uint32_t>();
   out.name.edge = edge_id{r.fixed<std::uint64_t>()};
-  for (auto &byte : out.name.hash.bytes)
+  for (auto& byte : out.name.hash.bytes)
     byte = r.fixed<std::uint8_t>();
   out.encoded_bytes = r.fixed<std::uint32_t>();
   const auto codec = r.fixed<std::uint32_t>();
@@ -246,7 +246,7 @@ result<set_value> decode_set_value(bytes_view in) {
   return out;
 }
 
-result<shared_bytes> expand_set(const set_value &value) {
+result<shared_bytes> expand_set(const set_value& value) {
   byte_buffer encoded(value.encoded_bytes);
   const auto n =
       ZSTD_decompress(encoded.data(), encoded.size(), value.compressed.data(), value.compressed.size());
@@ -256,14 +256,14 @@ result<shared_bytes> expand_set(const set_value &value) {
   return shared_bytes::take(std::move(encoded));
 }
 
-void for_each_set(record_kind kind, bytes_view payload, const std::function<void(const set_hash &)> &visit) {
+void for_each_set(record_kind kind, bytes_view payload, const std::function<void(const set_hash&)>& visit) {
   if (kind != record_kind::frame)
     return;
   thread_local value_decoder decoder;
   thread_local frame scratch;
   if (!decode_frame_sections(payload, scratch))
     return;
-  for (const auto &section : scratch.sections)
+  for (const auto& section : scratch.sections)
     visit(section.set);
 }
 

@@ -6,7 +6,7 @@
 
 namespace skerry::edge {
 
-result<segment_reader> segment_reader::open(const std::filesystem::path &directory) {
+result<segment_reader> segment_reader::open(const std::filesystem::path& directory) {
   BOOST_OUTCOME_TRY(file, lmdb_file::open(data_file(directory)));
   return segment_reader{std::move(file)};
 }
@@ -21,7 +21,7 @@ bool segment_reader::never_written() const {
   return both && both.value()[0].transaction == 0;
 }
 
-result<std::optional<run>> segment_reader::find_run(const stream_key &key, sequence seq) const {
+result<std::optional<run>> segment_reader::find_run(const stream_key& key, sequence seq) const {
   BOOST_OUTCOME_TRY(in, newest());
   BOOST_OUTCOME_TRY(tree, find_tree(file_, in, runs_database));
   lmdb_cursor cursor{file_, in, tree};
@@ -40,7 +40,7 @@ result<std::optional<run>> segment_reader::find_run(const stream_key &key, seque
       auto decoded = decode_run(shared_bytes::take(std::move(bytes)));
       if (!decoded)
         return fail(errc::corrupt, decoded.error().message);
-      const auto &header = decoded.value().header;
+      const auto& header = decoded.value().header;
       const auto named = encode_run_key(header.key, header.first);
       if (!std::equal(named.begin(), named.end(), cursor.key().begin(), cursor.key().end()))
         return fail(errc::corrupt, "a run stands under another key");
@@ -55,7 +55,7 @@ result<std::optional<run>> segment_reader::find_run(const stream_key &key, seque
   }
 }
 
-result<std::optional<byte_buffer>> segment_reader::find_set(const set_name &name) const {
+result<std::optional<byte_buffer>> segment_reader::find_set(const set_name& name) const {
   BOOST_OUTCOME_TRY(in, newest());
   BOOST_OUTCOME_TRY(tree, find_tree(file_, in, sets_database));
   lmdb_cursor cursor{file_, in, tree};
@@ -74,7 +74,7 @@ namespace {
 // Calls `visit(cursor)` for every entry, and checks that keys ascend and that there are as many as the tree
 // says.
 template <class Visit>
-result<void> walk(const lmdb_file &file, const lmdb_snapshot &in, std::string_view name, Visit &&visit) {
+result<void> walk(const lmdb_file& file, const lmdb_snapshot& in, std::string_view name, Visit&& visit) {
   BOOST_OUTCOME_TRY(tree, find_tree(file, in, name));
   lmdb_cursor cursor{file, in, tree};
   std::uint64_t seen = 0;
@@ -98,25 +98,25 @@ result<void> walk(const lmdb_file &file, const lmdb_snapshot &in, std::string_vi
 
 } // namespace
 
-result<void> segment_reader::check(const segment_index &index, const lmdb_snapshot &in) const {
+result<void> segment_reader::check(const segment_index& index, const lmdb_snapshot& in) const {
   std::map<stream_key, segment_stream> found;
   std::uint64_t runs = 0;
   std::uint64_t sets = 0;
-  BOOST_OUTCOME_TRYV(walk(file_, in, runs_database, [&](lmdb_cursor &at) -> result<void> {
+  BOOST_OUTCOME_TRYV(walk(file_, in, runs_database, [&](lmdb_cursor& at) -> result<void> {
     BOOST_OUTCOME_TRY(bytes, at.value());
     BOOST_OUTCOME_TRY(one, decode_run(shared_bytes::take(std::move(bytes))));
     const auto named = encode_run_key(one.header.key, one.header.first);
     if (!std::equal(named.begin(), named.end(), at.key().begin(), at.key().end()))
       return fail(errc::corrupt, "a run stands under another key");
     BOOST_OUTCOME_TRY(records, decode_records(one));
-    auto &stream = found[one.header.key];
+    auto& stream = found[one.header.key];
     stream.stored.add({one.header.first, one.header.last()});
     stream.records += records.size();
     stream.bytes += one.bytes.view.size();
     ++runs;
     return ok();
   }));
-  BOOST_OUTCOME_TRYV(walk(file_, in, sets_database, [&](lmdb_cursor &at) -> result<void> {
+  BOOST_OUTCOME_TRYV(walk(file_, in, sets_database, [&](lmdb_cursor& at) -> result<void> {
     BOOST_OUTCOME_TRY(bytes, at.value());
     BOOST_OUTCOME_TRY(value, decode_set_value(bytes));
     const auto named = encode_set_key(value.name);
@@ -129,7 +129,7 @@ result<void> segment_reader::check(const segment_index &index, const lmdb_snapsh
   if (runs != index.head.runs || sets != index.head.sets)
     return fail(errc::corrupt, fmt::format("{} runs and {} sets are there, not {} and {}", runs, sets,
                                            index.head.runs, index.head.sets));
-  for (const auto &[key, stream] : index.streams) {
+  for (const auto& [key, stream] : index.streams) {
     const auto it = found.find(key);
     if (it == found.end() || it->second.stored != stream.stored || it->second.records != stream.records
         || it->second.bytes != stream.bytes)

@@ -17,22 +17,26 @@ namespace {
 
 constexpr std::uint64_t overhead_pages = 24; // copied tree paths, free list, meta pages
 constexpr std::size_t page_header_bytes = 16;
+constexpr std::uint64_t full_disk_bytes = 64 << 10; // less is free: a short write was no broken disk
 
-error lmdb_error(std::string_view what, const fs::path &path, int code) {
+error lmdb_error(std::string_view what, const fs::path& path, int code) {
   if (code == MDB_MAP_FULL || code == MDB_TXN_FULL)
     return {errc::exhausted, fmt::format("{} segment {}: {}", what, path.string(), mdb_strerror(code))};
+  // LMDB calls a short write EIO: that is how a full disk begins.
+  if (code == EIO && free_bytes(path.parent_path()) < full_disk_bytes)
+    code = ENOSPC;
   if (code > 0)
     return os_error(what, path, code);
   return {errc::io, fmt::format("{} segment {}: {}", what, path.string(), mdb_strerror(code))};
 }
 
 MDB_val to_value(bytes_view bytes) noexcept {
-  return {bytes.size(), const_cast<std::byte *>(bytes.data())}; // LMDB only reads it
+  return {bytes.size(), const_cast<std::byte*>(bytes.data())}; // LMDB only reads it
 }
 
 class lmdb_segment_writer final : public segment_writer {
 public:
-  lmdb_segment_writer(fs::path directory, std::uint64_t number, const epoch_id &writer,
+  lmdb_segment_writer(fs::path directory, std::uint64_t number, const epoch_id& writer,
                       std::uint64_t map_bytes)
       : directory_(std::move(directory)), map_bytes_(map_bytes) {
     head_.number = number;
@@ -58,12 +62,12 @@ public:
     return ok();
   }
 
-  result<void> commit(const segment_transaction &batch) override {
+  result<void> commit(const segment_transaction& batch) override {
     // A file that was cut off under LMDB's map would be a SIGBUS.
     if (file_bytes(data_file(directory_)) < std::min<std::uint64_t>(committed_bytes_, synced_bytes_))
       return fail(errc::corrupt,
                   fmt::format("segment {} was cut off while it was open", directory_.string()));
-    MDB_txn *txn = nullptr;
+    MDB_txn* txn = nullptr;
     if (const int code = mdb_txn_begin(env_, nullptr, 0, &txn); code != 0)
       return lmdb_error("cannot begin to write", directory_, code);
     auto head = head_;
@@ -79,7 +83,7 @@ public:
     return ok();
   }
 
-  bool has_room_for(const segment_transaction &batch) const noexcept override {
+  bool has_room_for(const segment_transaction& batch) const noexcept override {
     const auto page = system_page_bytes();
     const auto limit = static_cast<std::uint64_t>(static_cast<double>(map_bytes_) * map_use_max);
     return committed_bytes_ + batch.pages(page) * page <= limit;
@@ -88,7 +92,7 @@ public:
   std::uint64_t commits() const noexcept override { return commits_; }
 
 private:
-  int fill(MDB_txn *txn, const segment_transaction &batch, segment_head &head) {
+  int fill(MDB_txn* txn, const segment_transaction& batch, segment_head& head) {
     MDB_dbi runs = 0;
     MDB_dbi sets = 0;
     MDB_dbi index = 0;
@@ -100,7 +104,13 @@ private:
       code = mdb_dbi_open(txn, index_database.data(), MDB_CREATE, &index);
     if (code == 0)
       code = mdb_dbi_open(txn, nullptr, 0, &main);
-    for (const auto &entry : batch.runs) {
+    for (const auto& key : batch.removed_runs) {
+      auto k = to_value(key);
+      if (code == 0)
+        code = mdb_del(txn, runs, &k, nullptr);
+      --head.runs;
+    }
+    for (const auto& entry : batch.runs) {
       if (code != 0)
         return code;
       // Appending fills pages whole; it is refused for a key that is not the highest.
@@ -112,12 +122,12 @@ private:
         last_run_key_ = entry.key;
       ++head.runs;
     }
-    for (const auto &entry : batch.sets) {
+    for (const auto& entry : batch.sets) {
       if (code == 0)
         code = put(txn, sets, entry.key, entry.value, MDB_NOOVERWRITE);
       ++head.sets;
     }
-    for (const auto &[key, value] : batch.index)
+    for (const auto& [key, value] : batch.index)
       if (code == 0)
         code = put(txn, index, key, value, 0);
     head.streams += batch.new_streams;
@@ -127,7 +137,7 @@ private:
     return code;
   }
 
-  static int put(MDB_txn *txn, MDB_dbi into, bytes_view key, bytes_view value, unsigned flags) {
+  static int put(MDB_txn* txn, MDB_dbi into, bytes_view key, bytes_view value, unsigned flags) {
     auto k = to_value(key);
     auto v = to_value(value);
     return mdb_put(txn, into, &k, &v, flags);
@@ -142,7 +152,7 @@ private:
 
   fs::path directory_;
   std::uint64_t map_bytes_;
-  MDB_env *env_ = nullptr;
+  MDB_env* env_ = nullptr;
   segment_head head_;
   byte_buffer last_run_key_;
   std::uint64_t committed_bytes_ = 0;
@@ -162,17 +172,17 @@ std::uint64_t segment_transaction::pages(std::size_t page_bytes) const noexcept 
   const auto add = [&](std::size_t bytes) {
     out += (page_header_bytes + bytes + page_bytes - 1) / page_bytes + 1;
   };
-  for (const auto &entry : runs)
+  for (const auto& entry : runs)
     add(entry.value.size());
-  for (const auto &entry : sets)
+  for (const auto& entry : sets)
     add(entry.value.size());
-  for (const auto &entry : index)
+  for (const auto& entry : index)
     add(entry.second.size());
   return out;
 }
 
-result<std::unique_ptr<segment_writer>> segment_writer::create(const fs::path &directory,
-                                                               std::uint64_t number, const epoch_id &writer,
+result<std::unique_ptr<segment_writer>> segment_writer::create(const fs::path& directory,
+                                                               std::uint64_t number, const epoch_id& writer,
                                                                std::uint64_t map_bytes) {
   if (::mkdir(directory.c_str(), 0700) != 0)
     return os_error("cannot create the directory", directory, errno);

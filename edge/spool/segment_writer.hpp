@@ -24,6 +24,7 @@ struct segment_transaction {
     byte_buffer key;
     bytes_view value;
   };
+  std::vector<byte_buffer> removed_runs; // their records are in one of `runs`
   std::vector<entry> runs;
   std::vector<entry> sets;
   std::vector<std::pair<byte_buffer, byte_buffer>> index;
@@ -35,14 +36,14 @@ struct segment_transaction {
 class segment_writer {
 public:
   // Creates `directory` and the file in it; both and the parent directory are synced.
-  [[nodiscard]] static result<std::unique_ptr<segment_writer>> create(const std::filesystem::path &directory,
+  [[nodiscard]] static result<std::unique_ptr<segment_writer>> create(const std::filesystem::path& directory,
                                                                       std::uint64_t number,
-                                                                      const epoch_id &writer,
+                                                                      const epoch_id& writer,
                                                                       std::uint64_t map_bytes);
   virtual ~segment_writer() = default; // closes the file
 
-  [[nodiscard]] virtual result<void> commit(const segment_transaction &batch) = 0;
-  [[nodiscard]] virtual bool has_room_for(const segment_transaction &batch) const noexcept = 0;
+  [[nodiscard]] virtual result<void> commit(const segment_transaction& batch) = 0;
+  [[nodiscard]] virtual bool has_room_for(const segment_transaction& batch) const noexcept = 0;
   [[nodiscard]] virtual std::uint64_t committed_bytes() const noexcept = 0; // up to the last used page
   [[nodiscard]] virtual std::uint64_t commits() const noexcept = 0;
 };

@@ -85,11 +85,11 @@ public:
   // the directory can't be written or the disk is full. Each says what to do. Damage is not an error: see
   // report().
   [[nodiscard]] static result<std::unique_ptr<spool>>
-  open(spool_config config, clock_source &clock, random_source &random, prometheus::Registry &metrics);
+  open(spool_config config, clock_source& clock, random_source& random, prometheus::Registry& metrics);
   virtual ~spool() = default; // does not mark the spool as closed in order: call close()
 
-  [[nodiscard]] virtual const epoch_id &epoch() const noexcept = 0;
-  [[nodiscard]] virtual const open_report &report() const noexcept = 0;
+  [[nodiscard]] virtual const epoch_id& epoch() const noexcept = 0;
+  [[nodiscard]] virtual const open_report& report() const noexcept = 0;
 
   // Numbers the records in this epoch's stream, and returns once they and their sets are synced. The run is
   // what was stored. exhausted: a limit or the disk is full, nothing was stored; io: nothing was stored.
@@ -106,15 +106,15 @@ public:
 
   // The receiver has these: they need not be kept. Segments that became empty are deleted. A crash may forget
   // a release of the last moments; then they are offered again and trimmed by the receiver.
-  virtual result<void> release(const stream_key &key, const range_set &ranges) = 0;
+  virtual result<void> release(const stream_key& key, const range_set& ranges) = 0;
 
   // The stored records of `key` from the first held one at or after `from`, cut at `bytes_max` (but at least
   // one record) and at holes. Nothing held there: nullopt. corrupt: the segment was damaged since; it is set
   // aside and salvaged, ask again.
-  [[nodiscard]] virtual result<std::optional<run>> read(const stream_key &key, sequence from,
+  [[nodiscard]] virtual result<std::optional<run>> read(const stream_key& key, sequence from,
                                                         std::size_t bytes_max) const = 0;
   [[nodiscard]] virtual result<std::optional<series_set_ptr>> find_set(edge_id edge,
-                                                                       const set_hash &hash) const = 0;
+                                                                       const set_hash& hash) const = 0;
   [[nodiscard]] virtual std::vector<stream_state> streams() const = 0;
   [[nodiscard]] virtual spool_usage usage() const = 0;
 

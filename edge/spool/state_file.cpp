@@ -21,14 +21,14 @@ constexpr std::size_t slot_header_bytes = 24;     // magic, bytes of the body, g
 constexpr std::uint64_t slot_bytes_min = 64 << 10;
 constexpr std::uint64_t state_bytes_max = 256 << 20;
 
-void put_ranges(const range_set &ranges, byte_writer &w) {
+void put_ranges(const range_set& ranges, byte_writer& w) {
   byte_buffer encoded;
   encode_ranges(ranges, encoded);
   w.varint(encoded.size());
   w.bytes(encoded);
 }
 
-byte_buffer encode_state(const spool_state &state) {
+byte_buffer encode_state(const spool_state& state) {
   byte_buffer out;
   byte_writer w{out};
   w.varint(state.epoch.boot_counter);
@@ -38,7 +38,7 @@ byte_buffer encode_state(const spool_state &state) {
   w.signed_varint(state.last_commit_ns);
   w.varint(state.next_segment);
   w.varint(state.streams.size());
-  for (const auto &[key, stream] : state.streams) {
+  for (const auto& [key, stream] : state.streams) {
     put_stream_key(key, w);
     w.varint(stream.last);
     put_ranges(stream.released, w);
@@ -51,7 +51,7 @@ result<spool_state> decode_state(bytes_view in) {
   byte_reader r{in};
   spool_state out;
   out.epoch.boot_counter = r.varint();
-  for (auto &byte : out.epoch.random)
+  for (auto& byte : out.epoch.random)
     byte = r.fixed<std::uint8_t>();
   out.clean = r.fixed<std::uint8_t>() != 0;
   out.last_commit_ns = r.signed_varint();
@@ -59,7 +59,7 @@ result<spool_state> decode_state(bytes_view in) {
   const auto count = r.varint();
   for (std::uint64_t i = 0; i < count && !r.failed(); ++i) {
     BOOST_OUTCOME_TRY(key, take_stream_key(r));
-    auto &stream = out.streams[key];
+    auto& stream = out.streams[key];
     stream.last = r.varint();
     BOOST_OUTCOME_TRY(released, decode_ranges(r.bytes(r.varint())));
     BOOST_OUTCOME_TRY(lost, decode_ranges(r.bytes(r.varint())));
@@ -134,7 +134,7 @@ result<state_file::loaded> state_file::load() {
   return out;
 }
 
-result<void> state_file::store(const spool_state &state) {
+result<void> state_file::store(const spool_state& state) {
   const auto body = encode_state(state);
   byte_buffer out;
   out.reserve(slot_header_bytes + body.size());
@@ -179,7 +179,7 @@ std::string format_text(std::uint32_t version) {
   return fmt::format("{} {:016x}\n", text, XXH3_64bits(text.data(), text.size()));
 }
 
-result<void> check_format(const std::filesystem::path &directory, bool &healed) {
+result<void> check_format(const std::filesystem::path& directory, bool& healed) {
   const auto path = directory / "FORMAT";
   const auto found = read_whole_file(path, 4096);
   healed = false;

@@ -39,7 +39,7 @@ public:
   };
   explicit state_file(std::filesystem::path path) : path_(std::move(path)) {}
   [[nodiscard]] result<loaded> load();
-  [[nodiscard]] result<void> store(const spool_state &state); // synced on return
+  [[nodiscard]] result<void> store(const spool_state& state); // synced on return
 
 private:
   std::filesystem::path path_;
@@ -52,6 +52,6 @@ private:
 inline constexpr std::uint32_t spool_format_version = 1;
 [[nodiscard]] std::string format_text(std::uint32_t version);
 // unsupported_version: newer. A missing or damaged file is written anew; `healed` is set for the latter.
-[[nodiscard]] result<void> check_format(const std::filesystem::path &directory, bool &healed);
+[[nodiscard]] result<void> check_format(const std::filesystem::path& directory, bool& healed);
 
 } // namespace skerry::edge

@@ -10,7 +10,7 @@ namespace {
 constexpr std::uint64_t file_bytes_max = std::uint64_t{4} << 30;
 }
 
-int verify_segment_main(const std::filesystem::path &path) {
+int verify_segment_main(const std::filesystem::path& path) {
   const auto directory = path.filename() == "data.mdb" ? path.parent_path() : path;
   const auto segment = segment_reader::open(directory);
   if (!segment && segment.error().code != errc::corrupt) {
@@ -21,7 +21,7 @@ int verify_segment_main(const std::filesystem::path &path) {
   if (!wrong) {
     std::uint64_t records = 0;
     if (const auto index = segment.value().load_index())
-      for (const auto &[key, stream] : index.value().streams)
+      for (const auto& [key, stream] : index.value().streams)
         records += stream.records;
     fmt::print("{}: sound, {} records\n", directory.string(), records);
     return 0;
@@ -33,7 +33,7 @@ int verify_segment_main(const std::filesystem::path &path) {
     return 2;
   }
   std::uint64_t records = 0;
-  for (const auto &[key, stream] : found.value().records)
+  for (const auto& [key, stream] : found.value().records)
     records += stream.size();
   fmt::print("can be salvaged: {} records, {} series sets\n", records, found.value().sets.size());
   return 1;

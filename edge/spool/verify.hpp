@@ -8,6 +8,6 @@
 
 namespace skerry::edge {
 
-[[nodiscard]] int verify_segment_main(const std::filesystem::path &path);
+[[nodiscard]] int verify_segment_main(const std::filesystem::path& path);
 
 } // namespace skerry::edge

@@ -167,6 +167,8 @@ struct uplink_state {
   bool key_refused = false;
 };
 
+namespace {
+
 uplink_actor::behavior_type uplink(uplink_actor::stateful_pointer<uplink_state> self, uplink_config config) {
   self->state.init(std::move(config));
   caf::delayed_anon_send(caf::actor_cast<uplink_actor>(self), tick_interval, tick_atom_v);
@@ -217,6 +219,12 @@ uplink_actor::behavior_type uplink(uplink_actor::stateful_pointer<uplink_state> 
       self->quit();
     },
   };
+}
+
+} // namespace
+
+uplink_actor spawn_uplink(caf::actor_system& system, uplink_config config) {
+  return system.spawn(uplink, std::move(config));
 }
 
 } // namespace skerry::edge

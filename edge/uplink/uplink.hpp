@@ -40,9 +40,6 @@ struct uplink_config {
   std::size_t message_bytes_max = 32 << 20;
 };
 
-struct uplink_state;
-
-[[nodiscard]] uplink_actor::behavior_type uplink(uplink_actor::stateful_pointer<uplink_state> self,
-                                                 uplink_config config);
+[[nodiscard]] uplink_actor spawn_uplink(caf::actor_system& system, uplink_config config);
 
 } // namespace skerry::edge

@@ -76,11 +76,9 @@ constexpr scale_table make_scales() {
 constexpr scale_table scales = make_scales();
 
 // Half away from zero. What rounds wrongly close to 2^53 fails the check that follows every use.
-std::int64_t round_to_int(double v) noexcept {
-  return static_cast<std::int64_t>(v + (v < 0 ? -0.5 : 0.5));
-}
+std::int64_t round_to_int(double v) noexcept { return static_cast<std::int64_t>(v + (v < 0 ? -0.5 : 0.5)); }
 
-bool try_exponent(double v, int e, decimal &out) noexcept {
+bool try_exponent(double v, int e, decimal& out) noexcept {
   const double power = pow10[static_cast<std::size_t>(e)];
   const double scaled = v * power;
   if (!(std::fabs(scaled) < mantissa_max))
@@ -98,7 +96,7 @@ struct scaled_value {
 };
 
 // Precondition: |v| < 2^53, not a whole number. `hint` is the last exponent that fitted.
-bool find_scale(double v, int &hint, scaled_value &out) noexcept {
+bool find_scale(double v, int& hint, scaled_value& out) noexcept {
   decimal d;
   if (to_decimal(v, hint, d) && d.exponent <= decimals_max + 2) {
     while (d.mantissa % 10 == 0) { // the hint had more digits than it takes
@@ -115,7 +113,7 @@ bool find_scale(double v, int &hint, scaled_value &out) noexcept {
   return false;
 }
 
-bool find_noise(double v, scaled_value &out) noexcept {
+bool find_noise(double v, scaled_value& out) noexcept {
   if (v < 0)
     return false;
   for (std::size_t i = 0; i < noise_factor.size(); ++i) {
@@ -134,7 +132,7 @@ bool find_noise(double v, scaled_value &out) noexcept {
 
 } // namespace
 
-bool to_decimal(double v, int hint, decimal &out) noexcept {
+bool to_decimal(double v, int hint, decimal& out) noexcept {
   if (!(std::fabs(v) < mantissa_max) || (v == 0 && std::signbit(v)))
     return false;
   if (static_cast<double>(static_cast<std::int64_t>(v)) == v) {
@@ -154,7 +152,7 @@ double from_decimal(decimal d) noexcept {
 }
 
 struct value_encoder::impl {
-  ZSTD_CCtx *context = ZSTD_createCCtx();
+  ZSTD_CCtx* context = ZSTD_createCCtx();
   byte_buffer plain;
   byte_buffer packed;
 
@@ -163,20 +161,20 @@ struct value_encoder::impl {
     ZSTD_CCtx_setParameter(context, ZSTD_c_contentSizeFlag, 0);
   }
   ~impl() { ZSTD_freeCCtx(context); }
-  impl(const impl &) = delete;
-  impl &operator=(const impl &) = delete;
+  impl(const impl&) = delete;
+  impl& operator=(const impl&) = delete;
 };
 
 value_encoder::value_encoder() : impl_(std::make_unique<impl>()) {}
 value_encoder::~value_encoder() = default;
 
-void value_encoder::encode(std::span<const double> values, byte_buffer &out) {
+void value_encoder::encode(std::span<const double> values, byte_buffer& out) {
   assert(values.size() <= frame_values_max);
-  auto &plain = impl_->plain;
+  auto& plain = impl_->plain;
   if (plain.size() < values.size() * 9)
     plain.resize(values.size() * 9);
-  auto *control = plain.data();
-  auto *to = plain.data() + values.size();
+  auto* control = plain.data();
+  auto* to = plain.data() + values.size();
   int hint = 0;
   for (const double v : values) {
     scaled_value s;
@@ -206,7 +204,7 @@ void value_encoder::encode(std::span<const double> values, byte_buffer &out) {
   }
   const auto plain_bytes = static_cast<std::size_t>(to - plain.data());
 
-  auto &packed = impl_->packed;
+  auto& packed = impl_->packed;
   const auto bound = ZSTD_compressBound(plain_bytes);
   if (packed.size() < bound)
     packed.resize(bound);
@@ -223,14 +221,14 @@ void value_encoder::encode(std::span<const double> values, byte_buffer &out) {
 }
 
 struct value_decoder::impl {
-  ZSTD_DCtx *context = ZSTD_createDCtx();
+  ZSTD_DCtx* context = ZSTD_createDCtx();
   byte_buffer plain;
   byte_buffer packed;
 
   impl() = default;
   ~impl() { ZSTD_freeDCtx(context); }
-  impl(const impl &) = delete;
-  impl &operator=(const impl &) = delete;
+  impl(const impl&) = delete;
+  impl& operator=(const impl&) = delete;
 };
 
 value_decoder::value_decoder() : impl_(std::make_unique<impl>()) {}
@@ -248,14 +246,14 @@ result<void> value_decoder::decode(bytes_view from, std::span<double> values) {
   if (head.failed() || plain_bytes < values.size() || plain_bytes > values.size() * 9)
     return damaged();
   // Mantissas are read eight bytes at a time, the last ones past their end.
-  auto &plain = impl_->plain;
+  auto& plain = impl_->plain;
   if (plain.size() < plain_bytes + 8)
     plain.resize(plain_bytes + 8);
   const auto rest = head.rest();
   if (codec == codec_plain) {
     std::copy(rest.begin(), rest.end(), plain.begin());
   } else {
-    auto &packed = impl_->packed;
+    auto& packed = impl_->packed;
     if (packed.size() < zstd_magic_bytes + rest.size())
       packed.resize(zstd_magic_bytes + rest.size());
     std::copy(rest.begin(), rest.end(), std::copy(zstd_magic.begin(), zstd_magic.end(), packed.begin()));
@@ -274,7 +272,7 @@ result<void> value_decoder::decode(bytes_view from, std::span<double> values) {
   }
   if (!known || values.size() + mantissa_bytes != plain_bytes)
     return damaged();
-  const auto *at = plain.data() + values.size();
+  const auto* at = plain.data() + values.size();
   for (std::size_t i = 0; i < values.size(); ++i) {
     const auto control = static_cast<std::uint8_t>(plain[i]);
     std::uint64_t mantissa;

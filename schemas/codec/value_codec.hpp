@@ -18,11 +18,11 @@ class value_encoder {
 public:
   value_encoder();
   ~value_encoder();
-  value_encoder(const value_encoder &) = delete;
-  value_encoder &operator=(const value_encoder &) = delete;
+  value_encoder(const value_encoder&) = delete;
+  value_encoder& operator=(const value_encoder&) = delete;
 
   // Appends codec id, lengths and data. Precondition: at most frame_values_max values.
-  void encode(std::span<const double> values, byte_buffer &out);
+  void encode(std::span<const double> values, byte_buffer& out);
 
 private:
   struct impl;
@@ -33,8 +33,8 @@ class value_decoder {
 public:
   value_decoder();
   ~value_decoder();
-  value_decoder(const value_decoder &) = delete;
-  value_decoder &operator=(const value_decoder &) = delete;
+  value_decoder(const value_decoder&) = delete;
+  value_decoder& operator=(const value_decoder&) = delete;
 
   // Decodes exactly values.size() values and reads `from` to its end. malformed: any other count, damaged
   // bytes. unsupported_version: an unknown codec id.
@@ -52,7 +52,7 @@ struct decimal {
 };
 // False where `v` is no such decimal (NaN, infinities, -0, too many digits). `hint` is tried first: pass the
 // exponent of a neighbour.
-[[nodiscard]] bool to_decimal(double v, int hint, decimal &out) noexcept;
+[[nodiscard]] bool to_decimal(double v, int hint, decimal& out) noexcept;
 [[nodiscard]] double from_decimal(decimal d) noexcept;
 
 } // namespace skerry

@@ -22,6 +22,7 @@ namespace skerry {
 inline constexpr std::string_view label_name = "__name__";
 inline constexpr std::size_t set_series_max = 256;
 inline constexpr std::size_t set_bytes_max = 4 << 20; // encoded, uncompressed
+inline constexpr std::size_t set_expanded_bytes_max = 64 << 20; // names, values and help of all members, decoded
 inline constexpr std::size_t label_value_bytes_max = 64 << 10;
 inline constexpr std::size_t labels_max = 256; // of one series
 

@@ -92,6 +92,8 @@ result<series_set_ptr> decode_series_set(shared_bytes encoded) {
     return i < strings.size() ? strings[i] : std::string_view{};
   };
 
+  // A string is written once and may be named by every label: a small set could grow to gigabytes.
+  std::size_t expanded = 0;
   auto set = std::make_shared<series_set>();
   const auto family_count = r.varint();
   if (r.failed() || family_count > set_series_max)
@@ -99,10 +101,12 @@ result<series_set_ptr> decode_series_set(shared_bytes encoded) {
   for (std::uint64_t i = 0; i < family_count; ++i) {
     metric_family family;
     const auto type = r.fixed<std::uint8_t>();
-    family.type = type <= static_cast<std::uint8_t>(metric_type::stateset) ? metric_type{type} : metric_type::unknown;
+    family.type =
+        type <= static_cast<std::uint8_t>(metric_type::stateset) ? metric_type{type} : metric_type::unknown;
     family.name = text_at(r.varint());
     family.help = text_at(r.varint());
     family.unit = text_at(r.varint());
+    expanded += family.name.size() + family.help.size() + family.unit.size();
     set->families.push_back(std::move(family));
   }
   const auto member_count = r.varint();
@@ -121,10 +125,14 @@ result<series_set_ptr> decode_series_set(shared_bytes encoded) {
       const auto value = r.varint();
       if (r.failed() || name >= strings.size() || value >= strings.size())
         return damaged();
+      expanded += strings[name].size() + strings[value].size();
+      if (expanded > set_expanded_bytes_max)
+        return damaged();
       member.all.push_back({std::string{strings[name]}, std::string{strings[value]}});
     }
-    const auto unordered = std::adjacent_find(member.all.begin(), member.all.end(),
-                                              [](const label& a, const label& b) { return a.name >= b.name; });
+    const auto unordered =
+        std::adjacent_find(member.all.begin(), member.all.end(),
+                           [](const label& a, const label& b) { return a.name >= b.name; });
     if (unordered != member.all.end())
       return damaged();
     set->members.push_back(std::move(member));

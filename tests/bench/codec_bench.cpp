@@ -19,7 +19,7 @@ namespace {
 std::vector<std::vector<double>> frames;
 
 bool load() {
-  const char *pattern = std::getenv("SKERRY_SCRAPES");
+  const char* pattern = std::getenv("SKERRY_SCRAPES");
   if (pattern == nullptr) {
     std::cerr << "codec_bench: set SKERRY_SCRAPES to a pattern of recorded scrapes\n";
     return false;
@@ -38,7 +38,7 @@ bool load() {
   for (std::uint32_t t = 0; t < 8; ++t) {
     replay_target target{from, 1, t};
     for (std::uint64_t step = 0; step < from->steps(); ++step) {
-      auto &frame = frames.emplace_back();
+      auto& frame = frames.emplace_back();
       for (std::size_t i = 0; i < from->series().size(); ++i)
         frame.push_back(std::strtod(std::string{target.value(i, step)}.c_str(), nullptr));
     }
@@ -46,12 +46,12 @@ bool load() {
   return true;
 }
 
-void encode(benchmark::State &state) {
+void encode(benchmark::State& state) {
   value_encoder encoder;
   byte_buffer out;
   std::size_t at = 0, values = 0, bytes = 0;
   for (auto _ : state) {
-    const auto &frame = frames[at++ % frames.size()];
+    const auto& frame = frames[at++ % frames.size()];
     out.clear();
     encoder.encode(frame, out);
     values += frame.size();
@@ -63,11 +63,11 @@ void encode(benchmark::State &state) {
 }
 BENCHMARK(encode);
 
-void decode(benchmark::State &state) {
+void decode(benchmark::State& state) {
   value_encoder encoder;
   value_decoder decoder;
   std::vector<byte_buffer> encoded;
-  for (const auto &frame : frames)
+  for (const auto& frame : frames)
     encoder.encode(frame, encoded.emplace_back());
   std::vector<double> out;
   std::size_t at = 0, values = 0;
@@ -85,7 +85,7 @@ BENCHMARK(decode);
 
 } // namespace
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv) || !load())
     return 1;

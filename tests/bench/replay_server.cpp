@@ -2,9 +2,9 @@
 // /targets/<i>/metrics. Every request for a target is its next step. One thread; costs a few percent of a
 // core at 100,000 samples a second.
 //
-// Also: GET /counts (JSON: what was served so far), GET /-/healthy, and with --journal one line per scrape
-// served: target, step, time served in ns since 1970. `replay_values` computes the values of any of them
-// again.
+// Also: GET /counts (JSON: what was served so far), GET /-/silence and /-/speak (targets answer 503, or well
+// again; with ?target=<i> that one alone), GET /-/healthy, and with --journal one line per scrape served:
+// target, step, time served in ns since 1970. `replay_values` computes the values of any of them again.
 
 #include "tests/bench/replay_source.hpp"
 
@@ -31,6 +31,7 @@ constexpr std::size_t request_bytes_max = 16 << 10;
 struct target_state {
   replay_target source;
   std::uint64_t steps = 0; // handed out
+  bool silent = false;
 };
 
 struct service {
@@ -41,13 +42,13 @@ struct service {
   std::uint64_t samples = 0;
   std::uint64_t bytes = 0;
   std::uint64_t broken = 0; // the scraper went away before the end
-  std::FILE *journal = nullptr;
+  std::FILE* journal = nullptr;
 };
 
 class session : public std::enable_shared_from_this<session> {
 public:
   // `only`: the target of this port, or -1 where the path names it.
-  session(service &all, tcp::socket socket, int only)
+  session(service& all, tcp::socket socket, int only)
       : all_(all), socket_(std::move(socket)), delay_(socket_.get_executor()), only_(only) {
     boost::system::error_code ignored;
     socket_.set_option(tcp::no_delay{true}, ignored);
@@ -75,14 +76,20 @@ private:
     auto status = std::string_view{"200 OK"};
     auto type = std::string_view{"text/plain; version=0.0.4; charset=utf-8"};
     const auto query = path.find('?');
-    if (const auto i = target_of(path.substr(0, query)); i >= 0) {
+    if (const auto i = target_of(path.substr(0, query));
+        i >= 0 && all_.targets[static_cast<std::size_t>(i)].silent) {
+      status = "503 Service Unavailable";
+      body_ = "silent\n";
+    } else if (i >= 0) {
       target_ = i;
-      auto &target = all_.targets[static_cast<std::size_t>(i)];
+      auto& target = all_.targets[static_cast<std::size_t>(i)];
       step_ = target.steps++;
       target.source.render(step_, body_);
     } else if (path == "/counts") {
       type = "application/json";
       counts();
+    } else if (path.starts_with("/-/silence") || path.starts_with("/-/speak")) {
+      silence(query == std::string_view::npos ? "" : path.substr(query), path.starts_with("/-/silence"));
     } else if (path == "/-/healthy") {
       body_ = "ok\n";
     } else {
@@ -143,6 +150,18 @@ private:
                : -1;
   }
 
+  void silence(std::string_view query, bool silent) {
+    constexpr std::string_view prefix = "?target=";
+    std::size_t only = 0;
+    const bool one = query.starts_with(prefix);
+    if (one)
+      std::from_chars(query.data() + prefix.size(), query.data() + query.size(), only);
+    for (std::size_t i = 0; i < all_.targets.size(); ++i)
+      if (!one || i == only)
+        all_.targets[i].silent = silent;
+    body_ = "ok\n";
+  }
+
   void counts() {
     body_.clear();
     auto to = std::back_inserter(body_);
@@ -155,7 +174,7 @@ private:
     body_ += "]}\n";
   }
 
-  service &all_;
+  service& all_;
   tcp::socket socket_;
   asio::steady_timer delay_;
   int only_;
@@ -165,7 +184,7 @@ private:
   bool close_ = false;
 };
 
-void accept(service &all, tcp::acceptor &on, int only) {
+void accept(service& all, tcp::acceptor& on, int only) {
   on.async_accept([&all, &on, only](auto failed, tcp::socket socket) {
     if (failed == asio::error::operation_aborted)
       return;
@@ -177,7 +196,7 @@ void accept(service &all, tcp::acceptor &on, int only) {
 
 } // namespace
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   CLI::App app{"Serves recorded scrapes as many targets, each with its own labels and values"};
   std::vector<std::string> files;
   std::string host = "127.0.0.1", journal, ports_file;
@@ -254,7 +273,7 @@ int main(int argc, char **argv) {
     if (all.journal != nullptr)
       arm();
     io.run();
-  } catch (const std::exception &e) {
+  } catch (const std::exception& e) {
     std::cerr << "replay_server: " << e.what() << '\n';
     return 1;
   }

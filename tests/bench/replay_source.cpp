@@ -37,9 +37,7 @@ std::uint64_t mix(std::uint64_t x) noexcept {
   x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
   return x ^ (x >> 31);
 }
-std::uint64_t mix(std::uint64_t a, std::uint64_t b) noexcept {
-  return mix(mix(a) ^ b);
-}
+std::uint64_t mix(std::uint64_t a, std::uint64_t b) noexcept { return mix(mix(a) ^ b); }
 
 struct sample_line {
   std::string_view series; // with labels
@@ -47,7 +45,7 @@ struct sample_line {
 };
 
 // The series ends at the last brace, or at the first blank where it has none; a timestamp is left out.
-bool split_line(std::string_view line, sample_line &out) noexcept {
+bool split_line(std::string_view line, sample_line& out) noexcept {
   const auto brace = line.rfind('}');
   const auto end = brace != std::string_view::npos ? brace + 1 : line.find(' ');
   if (end == std::string_view::npos || end >= line.size())
@@ -60,16 +58,14 @@ bool split_line(std::string_view line, sample_line &out) noexcept {
   return true;
 }
 
-bool parse_value(std::string_view text, double &out) noexcept {
+bool parse_value(std::string_view text, double& out) noexcept {
   if (!text.empty() && text.front() == '+')
     text.remove_prefix(1);
   const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), out);
   return code == std::errc{} && end == text.data() + text.size();
 }
 
-std::string_view metric_name(std::string_view series) noexcept {
-  return series.substr(0, series.find('{'));
-}
+std::string_view metric_name(std::string_view series) noexcept { return series.substr(0, series.find('{')); }
 
 std::string_view without(std::string_view name, std::string_view suffix) noexcept {
   return name.ends_with(suffix) ? name.substr(0, name.size() - suffix.size()) : name;
@@ -84,7 +80,7 @@ std::string_view label_in(std::string_view series, std::string_view label) noexc
 }
 
 // The fewest decimals that tell every value to within its last bit.
-int decimals_of(const std::vector<double> &values) {
+int decimals_of(const std::vector<double>& values) {
   const auto fits = [&](int d) {
     return std::all_of(values.begin(), values.end(), [&](double v) {
       const double scaled = std::round(v * power_of_ten(d));
@@ -103,7 +99,7 @@ int decimals_of(const std::vector<double> &values) {
   return std::clamp(16 - static_cast<int>(std::log10(most)), 0, decimals_max);
 }
 
-void analyse(recorded_series &s, std::vector<double> values, std::string_view type) {
+void analyse(recorded_series& s, std::vector<double> values, std::string_view type) {
   const auto name = metric_name(s.text);
   const bool constant = std::all_of(values.begin(), values.end(), [&](double v) { return v == values[0]; });
   const bool finite = std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
@@ -141,7 +137,7 @@ void analyse(recorded_series &s, std::vector<double> values, std::string_view ty
     s.granule = std::gcd(s.granule, unit);
   if (constant) // of one value only powers of two tell anything
     s.granule = std::min<std::int64_t>(s.granule & -s.granule, 4096);
-  for (auto &unit : s.units)
+  for (auto& unit : s.units)
     unit /= s.granule;
 
   const auto n = s.units.size();
@@ -169,7 +165,7 @@ void analyse(recorded_series &s, std::vector<double> values, std::string_view ty
 
 } // namespace
 
-std::size_t format_go(double v, char *to) noexcept {
+std::size_t format_go(double v, char* to) noexcept {
   const auto put = [&](std::string_view text) {
     std::memcpy(to, text.data(), text.size());
     return text.size();
@@ -217,7 +213,7 @@ result<recording> recording::load(std::span<const std::string> files) {
           || (!parse_value(sample.value, ignored) && sample.value.find("nf") == std::string_view::npos
               && sample.value.find("N") == std::string_view::npos))
         return fail(errc::malformed, fmt::format("{}: no sample: {}", files[f], line.substr(0, 200)));
-      auto &values = seen[std::string{sample.series}];
+      auto& values = seen[std::string{sample.series}];
       if (f == 0) {
         order.emplace_back(sample.series);
         comment_before.push_back(std::move(comments));
@@ -231,7 +227,7 @@ result<recording> recording::load(std::span<const std::string> files) {
   std::string pending;
   for (std::size_t i = 0; i < order.size(); ++i) {
     pending += comment_before[i];
-    const auto &texts = seen[order[i]];
+    const auto& texts = seen[order[i]];
     if (texts.size() != files.size()) {
       ++out.left_out_;
       continue;
@@ -246,7 +242,7 @@ result<recording> recording::load(std::span<const std::string> files) {
         base = without(name, suffix);
     s.family_hash = XXH3_64bits(base.data(), base.size());
     std::vector<double> values;
-    for (const auto &text : texts) {
+    for (const auto& text : texts) {
       double v = std::numeric_limits<double>::quiet_NaN();
       (void)parse_value(text, v);
       values.push_back(v);
@@ -265,11 +261,11 @@ result<recording> recording::load(std::span<const std::string> files) {
 
 replay_target::replay_target(std::shared_ptr<const recording> from, std::uint64_t seed, std::uint32_t target)
     : from_(std::move(from)), seed_(mix(seed, target)), target_(target) {
-  const auto &all = from_->series();
+  const auto& all = from_->series();
   phase_ = mix(seed_, 1) % from_->steps();
   slots_.resize(all.size());
   for (std::size_t i = 0; i < all.size(); ++i) {
-    const auto &s = all[i];
+    const auto& s = all[i];
     skeleton_ += from_->comments()[i];
     skeleton_ += own_labels(s.text);
     skeleton_ += ' ';
@@ -306,7 +302,7 @@ std::string replay_target::own_labels(std::string_view text) const {
 }
 
 void replay_target::refresh(std::size_t index, std::uint64_t step) {
-  const auto &s = from_->series()[index];
+  const auto& s = from_->series()[index];
   if (s.kind == replay_kind::literal)
     return;
   const auto n = from_->steps();
@@ -325,11 +321,8 @@ void replay_target::refresh(std::size_t index, std::uint64_t step) {
   };
   std::int64_t units = 0;
   switch (s.kind) {
-  case replay_kind::literal:
-    return;
-  case replay_kind::counter:
-    units = scaled(recorded + loop * s.per_loop);
-    break;
+  case replay_kind::literal: return;
+  case replay_kind::counter: units = scaled(recorded + loop * s.per_loop); break;
   case replay_kind::clock: // of a recording made a whole number of seconds earlier, up to a day
     units = recorded + loop * s.per_loop + noise() / 2
             - static_cast<std::int64_t>(static_cast<double>(mix(seed_, 5) % 86400) * power_of_ten(s.decimals))
@@ -343,7 +336,7 @@ void replay_target::refresh(std::size_t index, std::uint64_t step) {
       units = std::min<std::int64_t>(0, units + noise());
     break;
   }
-  auto &slot = slots_[index];
+  auto& slot = slots_[index];
   if (units == slot.units)
     return;
   slot.units = units;
@@ -360,11 +353,9 @@ std::string_view replay_target::value(std::size_t index, std::uint64_t step) {
 std::string replay_target::series_text(std::size_t index) const {
   return own_labels(from_->series()[index].text);
 }
-std::size_t replay_target::series_count() const noexcept {
-  return slots_.size() + 1;
-}
+std::size_t replay_target::series_count() const noexcept { return slots_.size() + 1; }
 
-void replay_target::render(std::uint64_t step, std::string &body) {
+void replay_target::render(std::uint64_t step, std::string& body) {
   body.clear();
   body.reserve(skeleton_.size() + slots_.size() * 24 + 128);
   std::size_t at = 0;

@@ -51,12 +51,12 @@ public:
   // Reads scrapes in order of the file names given. Series that are not in all of them are left out.
   [[nodiscard]] static result<recording> load(std::span<const std::string> files);
 
-  [[nodiscard]] const std::vector<recorded_series> &series() const noexcept { return series_; }
+  [[nodiscard]] const std::vector<recorded_series>& series() const noexcept { return series_; }
   [[nodiscard]] std::size_t steps() const noexcept { return steps_; }
   [[nodiscard]] std::size_t series_left_out() const noexcept { return left_out_; }
   // The comment lines before series i, and after the last.
-  [[nodiscard]] const std::vector<std::string> &comments() const noexcept { return comments_; }
-  [[nodiscard]] const std::string &node_name() const noexcept { return node_name_; }
+  [[nodiscard]] const std::vector<std::string>& comments() const noexcept { return comments_; }
+  [[nodiscard]] const std::string& node_name() const noexcept { return node_name_; }
 
 private:
   std::vector<recorded_series> series_;
@@ -71,7 +71,7 @@ public:
   replay_target(std::shared_ptr<const recording> from, std::uint64_t seed, std::uint32_t target);
 
   // The body of a scrape at `step` (0, 1, …), in Prometheus' text format. Cheapest in ascending order.
-  void render(std::uint64_t step, std::string &body);
+  void render(std::uint64_t step, std::string& body);
   // The value of series `index` (of recording::series()) as text.
   [[nodiscard]] std::string_view value(std::size_t index, std::uint64_t step);
   [[nodiscard]] std::string series_text(std::size_t index) const; // with this target's labels
@@ -98,6 +98,6 @@ private:
 };
 
 // As Go prints a float64 with 'g' and the shortest precision, which is what exporters write.
-std::size_t format_go(double v, char *to) noexcept; // at most 31 bytes
+std::size_t format_go(double v, char* to) noexcept; // at most 31 bytes
 
 } // namespace skerry::bench

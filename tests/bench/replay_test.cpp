@@ -17,17 +17,17 @@ std::string go(double v) {
 
 struct files {
   std::vector<std::string> names;
-  explicit files(const std::vector<std::string> &bodies) {
+  explicit files(const std::vector<std::string>& bodies) {
     char folder[] = "/tmp/skerry-replay-XXXXXX";
     REQUIRE(mkdtemp(folder) != nullptr);
     folder_ = folder;
-    for (const auto &body : bodies) {
+    for (const auto& body : bodies) {
       names.push_back(folder_ + "/" + std::to_string(names.size()) + ".txt");
       std::ofstream{names.back()} << body;
     }
   }
   ~files() {
-    for (const auto &name : names)
+    for (const auto& name : names)
       unlink(name.c_str());
     rmdir(folder_.c_str());
   }

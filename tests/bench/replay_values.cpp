@@ -16,7 +16,7 @@
 
 using namespace skerry::bench;
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   CLI::App app{"Computes again what replay_server served"};
   std::vector<std::string> files;
   std::string pairs, match;
@@ -81,7 +81,7 @@ int main(int argc, char **argv) {
   std::ifstream file;
   if (pairs != "-")
     file.open(pairs);
-  std::istream &in = pairs == "-" ? std::cin : file;
+  std::istream& in = pairs == "-" ? std::cin : file;
   if (!in) {
     std::cerr << "replay_values: cannot read " << pairs << '\n';
     return 1;

@@ -29,10 +29,10 @@ std::int64_t cpu_ns() {
 }
 
 struct labelled : series_resolver {
-  frame_assembler *into = nullptr;
+  frame_assembler* into = nullptr;
   std::string instance;
 
-  series_ref resolve(const metric_family &family, labels &exposed) override {
+  series_ref resolve(const metric_family& family, labels& exposed) override {
     exposed.push_back({"instance", instance});
     exposed.push_back({"job", "bench"});
     sort_labels(exposed);
@@ -48,7 +48,7 @@ struct target {
 
 } // namespace
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   std::size_t target_count = 200;
   std::size_t rounds = 100;
   std::vector<std::string> pages;
@@ -67,12 +67,9 @@ int main(int argc, char **argv) {
     fmt::print(stderr, "usage: scrape_bench [--targets N] [--rounds N] PAGE…\n");
     return 2;
   }
-  auto frames = std::make_shared<frame_scratch>();
-  auto scratch = std::make_shared<parse_scratch>();
   std::vector<std::unique_ptr<target>> targets;
   for (std::size_t t = 0; t < target_count; ++t) {
-    targets.push_back(std::make_unique<target>(
-        target{frame_assembler{frames}, exposition_parser{scratch, true}, labelled{}}));
+    targets.push_back(std::make_unique<target>(target{{}, exposition_parser{true}, {}}));
     targets.back()->resolver.into = &targets.back()->assembler;
     targets.back()->resolver.instance = fmt::format("host-{:04}:9100", t);
   }
@@ -90,7 +87,7 @@ int main(int argc, char **argv) {
   std::string page;
   for (std::size_t round = 0; round <= rounds; ++round) {
     for (std::size_t t = 0; t < target_count; ++t) {
-      auto &to = *targets[t];
+      auto& to = *targets[t];
       page = pages[(round + t) % pages.size()];
       const auto size = page.size();
       const auto time_ns = static_cast<std::int64_t>(1'700'000'000'000 + round * 1000) * 1'000'000;
@@ -114,12 +111,12 @@ int main(int argc, char **argv) {
       finish_ns += finished - parsed;
       samples += report.kept;
       page_bytes += size;
-      for (const auto &record : made.records)
+      for (const auto& record : made.records)
         frame_bytes += record.payload.size();
     }
   }
   std::size_t memory = 0;
-  for (const auto &t : targets)
+  for (const auto& t : targets)
     memory += t->assembler.memory_bytes() + t->parser.memory_bytes();
   const auto per = [&](auto ns) { return static_cast<double>(ns) / static_cast<double>(samples); };
   fmt::print("samples {}  page bytes/sample {:.1f}  frame bytes/sample {:.2f}  memory bytes/series {:.0f}\n",

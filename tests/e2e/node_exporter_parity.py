@@ -19,6 +19,7 @@ Exit status: 0 no differences, 1 differences (listed), 2 the comparison could no
 
 import argparse
 import contextlib
+import http.client
 import json
 import math
 import os
@@ -56,6 +57,7 @@ GAUGE_TOLERANCE = 0.05
 ROUNDING = 1e-9
 HTTP_TIMEOUT_SECONDS = 10
 START_TIMEOUT_SECONDS = 10
+PAUSE_SECONDS = 0.5  # between rounds, so that they see the host in different moments
 
 
 class Failed(Exception):
@@ -115,6 +117,14 @@ def get(url):
         raise Failed(f"cannot read {url}: {e}; is it running?") from e
 
 
+def get_again(connection):
+    try:
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read().decode()
+    except (OSError, http.client.HTTPException) as e:
+        raise Failed(f"cannot read node_exporter again: {e}") from e
+
+
 # --- the two sides ---------------------------------------------------------------------------------------------------
 
 @contextlib.contextmanager
@@ -139,7 +149,9 @@ def node_exporter(path, collectors, extra):
                     raise Failed(f"{path} does not start:\n{text}")
                 else:
                     time.sleep(0.02)
-            yield lambda: parse_text(get(f"http://{address}/metrics"))
+            # One connection for all readings: it is open while ours are read too, and each side counts its sockets.
+            connection = http.client.HTTPConnection(address, timeout=HTTP_TIMEOUT_SECONDS)
+            yield lambda: parse_text(get_again(connection))
         finally:
             process.terminate()
             process.wait()
@@ -246,7 +258,8 @@ def compare(arguments, read_ours, extra=()):
     with node_exporter(arguments.node_exporter, collectors, extra) as read_exporter:
         read_exporter()  # the first reading opens and allocates
         lasting, compared, beyond = None, 0, 0
-        for _ in range(arguments.rounds):
+        for number in range(arguments.rounds):
+            time.sleep(PAUSE_SECONDS * min(number, 1))
             before = read_exporter()
             ours = read_ours(before[0].get(("node_time_seconds", ()), 0))
             after = read_exporter()
@@ -372,7 +385,7 @@ def main():
     parser.add_argument("--node-exporter", required=True, metavar="PATH")
     parser.add_argument("--collectors", default=",".join(COLLECTORS), help="comma-separated; default: all that we have")
     parser.add_argument("--match", default="", help="further matchers for the query API, such as host=\"a\"")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--wait", type=float, default=60, help="seconds for a new collection to reach the query API")
     parser.add_argument("--fixture", action="store_true", help="compare on made-up trees; needs --skerry-command")
     arguments = parser.parse_args()

@@ -6,10 +6,19 @@
 
 using namespace skerry;
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
+namespace {
+
+bool same_bits(const std::vector<double>& a, const std::vector<double>& b) {
+  return a.size() == b.size()
+         && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0);
+}
+
+} // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static value_encoder encoder;
   static value_decoder decoder;
-  const bytes_view in{reinterpret_cast<const std::byte *>(data), size};
+  const bytes_view in{reinterpret_cast<const std::byte*>(data), size};
   static frame got;
   (void)decode_frame_sections(in, got);
   if (decode_frame(in, decoder, got)) {
@@ -17,8 +26,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
     encode_frame(got, encoder, out);
     frame again;
     if (!decode_frame(out, decoder, again) || again.time_ns != got.time_ns
-        || again.values.size() != got.values.size()
-        || std::memcmp(again.values.data(), got.values.data(), got.values.size() * sizeof(double)) != 0)
+        || !same_bits(again.values, got.values))
       std::abort();
   }
   // The first two bytes as a count, the rest as encoded values.
@@ -35,8 +43,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
   byte_buffer out;
   encoder.encode(values, out);
   std::vector<double> back(values.size());
-  if (!decoder.decode(out, back)
-      || (!values.empty() && std::memcmp(back.data(), values.data(), values.size() * sizeof(double)) != 0))
+  if (!decoder.decode(out, back) || !same_bits(back, values))
     std::abort();
   return 0;
 }

@@ -12,22 +12,13 @@ using namespace skerry;
 
 namespace {
 
-void read_payload(const record_view &record) {
+void read_payload(const record_view& record) {
   switch (record.kind) {
-  case record_kind::watermark:
-    (void)decode_watermark(record.payload);
-    break;
-  case record_kind::clock_note:
-    (void)decode_clock_note(record.payload);
-    break;
-  case record_kind::tombstone:
-    (void)decode_tombstone(record.payload);
-    break;
-  case record_kind::not_collected:
-    (void)decode_not_collected(record.payload);
-    break;
-  default:
-    break;
+  case record_kind::watermark: (void)decode_watermark(record.payload); break;
+  case record_kind::clock_note: (void)decode_clock_note(record.payload); break;
+  case record_kind::tombstone: (void)decode_tombstone(record.payload); break;
+  case record_kind::not_collected: (void)decode_not_collected(record.payload); break;
+  default: break;
   }
 }
 
@@ -39,7 +30,7 @@ void read_run(bytes_view in) {
   if (!records)
     return;
   run_builder again{run.value().header.key, run.value().header.first, run.value().header.tenant};
-  for (const auto &record : records.value()) {
+  for (const auto& record : records.value()) {
     read_payload(record);
     again.append(record, sequences_of(record).value());
   }
@@ -49,7 +40,7 @@ void read_run(bytes_view in) {
 
 } // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   byte_buffer in(size);
   if (size != 0)
     std::memcpy(in.data(), data, size);

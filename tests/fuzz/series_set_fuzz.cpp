@@ -6,8 +6,8 @@
 
 using namespace skerry;
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
-  const bytes_view in{reinterpret_cast<const std::byte *>(data), size};
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const bytes_view in{reinterpret_cast<const std::byte*>(data), size};
   const auto set = decode_series_set(shared_bytes::copy(in));
   if (!set)
     return 0;

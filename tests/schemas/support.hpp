@@ -30,7 +30,7 @@ inline byte_buffer unhex(std::string_view text) {
 // The seed of a random test: from SKERRY_SEED where set, so that a failing run can be repeated. Write
 // INFO("SKERRY_SEED=" << seed) beside its use.
 inline std::uint64_t pick_seed() {
-  if (const char *given = std::getenv("SKERRY_SEED"))
+  if (const char* given = std::getenv("SKERRY_SEED"))
     return std::strtoull(given, nullptr, 10);
   return std::random_device{}();
 }
@@ -38,7 +38,7 @@ inline std::uint64_t pick_seed() {
 // Calls `read` with every truncation and every single-bit flip of `good`, on memory of exactly that size so
 // that AddressSanitizer sees a read past the end.
 template <class Read>
-void each_damage(bytes_view good, Read &&read) {
+void each_damage(bytes_view good, Read&& read) {
   for (std::size_t n = 0; n < good.size(); ++n)
     read(byte_buffer(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(n)));
   for (std::size_t i = 0; i < good.size() * 8; ++i) {

@@ -19,10 +19,10 @@ namespace {
 
 class time_collector final : public collector {
 public:
-  explicit time_collector(const collector_context &context)
+  explicit time_collector(const collector_context& context)
       : clock_(context.clock), sources_(context.config.sys / "devices/system/clocksource") {}
 
-  result<void> collect(family_sink &sink) override {
+  result<void> collect(family_sink& sink) override {
     const std::int64_t now_ns = clock_.wall_ns();
     sink.single("node_time_seconds", metric_type::gauge, "The host's clock, in seconds since 1970.",
                 static_cast<double>(now_ns) / 1e9);
@@ -38,7 +38,7 @@ public:
   }
 
 private:
-  result<void> clock_sources(family_sink &sink) {
+  result<void> clock_sources(family_sink& sink) {
     auto opened = directory::open(sources_);
     if (!opened)
       return opened.error().code == errc::not_found ? result<void>(ok()) : result<void>(opened.error());
@@ -49,7 +49,7 @@ private:
                         "1 for the clock source that the kernel uses."};
     std::size_t device = 0;
     char page[small_file_bytes];
-    for (const auto &name : names) {
+    for (const auto& name : names) {
       if (!name.starts_with("clocksource"))
         continue;
       const auto number = fmt::format_int(device++).str();
@@ -62,13 +62,13 @@ private:
     return ok();
   }
 
-  clock_source &clock_;
+  clock_source& clock_;
   std::filesystem::path sources_;
 };
 
 class timex_collector final : public collector {
 public:
-  result<void> collect(family_sink &sink) override {
+  result<void> collect(family_sink& sink) override {
     ::timex state{}; // no modes: only asks
     const int answer = ::adjtimex(&state);
     if (answer < 0)
@@ -119,7 +119,7 @@ public:
 
 class uname_collector final : public collector {
 public:
-  result<void> collect(family_sink &sink) override {
+  result<void> collect(family_sink& sink) override {
     ::utsname names{};
     if (::uname(&names) != 0)
       return fail(errc::io, fmt::format("uname: {}", std::strerror(errno)));
@@ -138,14 +138,8 @@ public:
 
 } // namespace
 
-collector_ptr make_time(const collector_context &c) {
-  return std::make_unique<time_collector>(c);
-}
-collector_ptr make_timex(const collector_context &) {
-  return std::make_unique<timex_collector>();
-}
-collector_ptr make_uname(const collector_context &) {
-  return std::make_unique<uname_collector>();
-}
+collector_ptr make_time(const collector_context& c) { return std::make_unique<time_collector>(c); }
+collector_ptr make_timex(const collector_context&) { return std::make_unique<timex_collector>(); }
+collector_ptr make_uname(const collector_context&) { return std::make_unique<uname_collector>(); }
 
 } // namespace skerry::edge::host

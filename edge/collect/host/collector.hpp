@@ -20,12 +20,12 @@ namespace skerry::edge::host {
 // What collectors share. It outlives them, except those with `may_block`: these can outlive everything but
 // what they copy, and may copy from `config` only.
 struct collector_context {
-  using statfs_function = std::function<int(const char *path, struct statfs *to)>;
+  using statfs_function = std::function<int(const char* path, struct statfs* to)>;
 
-  const host_config &config;
-  clock_source &clock;
-  stat_file &stat;                   // /proc/stat, read once per collection
-  deadline_runner &runner;           // for single calls that can hang
+  const host_config& config;
+  clock_source& clock;
+  stat_file& stat;                   // /proc/stat, read once per collection
+  deadline_runner& runner;           // for single calls that can hang
   statfs_function statfs = ::statfs; // a test's own may hang
 };
 
@@ -34,14 +34,14 @@ public:
   virtual ~collector() = default;
   // not_found: this host has nothing of the kind; reported as no success, but neither logged nor counted.
   // Every other error is a failure. What was added before it stays.
-  [[nodiscard]] virtual result<void> collect(family_sink &sink) = 0;
+  [[nodiscard]] virtual result<void> collect(family_sink& sink) = 0;
 };
 
 struct collector_entry {
   std::string_view name;
   bool on_by_default;
   bool may_block; // reads hardware that can hang: runs on the helper thread, against a deadline
-  std::unique_ptr<collector> (*make)(const collector_context &context);
+  std::unique_ptr<collector> (*make)(const collector_context& context);
 };
 
 [[nodiscard]] std::span<const collector_entry> collector_table() noexcept; // sorted by name

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <optional>
 #include <utility>
 
 namespace skerry::edge {
@@ -24,46 +25,45 @@ using host::deadline_runner;
 using host::detached_collector;
 using host::family_sink;
 
-constexpr std::int64_t log_again_ns =
-    std::int64_t{600} * 1'000'000'000; // the same trouble of the same collector
+constexpr std::int64_t log_again_ns = std::int64_t{600} * 1'000'000'000; // one collector's failures
 
 struct slot {
-  const collector_entry *entry = nullptr;
+  const collector_entry* entry = nullptr;
   std::unique_ptr<collector> here;           // runs on the calling thread ...
   std::unique_ptr<detached_collector> there; // ... or on the helper, where it may block
-  prometheus::Counter *failures = nullptr;
-  prometheus::Counter *dropped = nullptr;
-  std::string last_error;
-  std::int64_t logged_at_ns = 0;
+  prometheus::Counter* failures = nullptr;
+  prometheus::Counter* dropped = nullptr;
+  bool failing_aloud = false;                    // the present failure was logged
+  std::optional<std::int64_t> failure_logged_ns; // monotonic; when last
 };
 
 } // namespace
 
 struct host_collectors::impl {
-  impl(host_config c, clock_source &t, prometheus::Registry &registry);
+  impl(host_config c, clock_source& t, prometheus::Registry& registry);
 
-  result<void> run(slot &s, family_sink &sink);
-  void note(slot &s, const result<void> &outcome);
-  void collect(std::vector<collected_family> &out);
+  result<void> run(slot& s, family_sink& sink);
+  void note(slot& s, const result<void>& outcome);
+  void collect(std::vector<collected_family>& out);
 
   host_config config;
-  clock_source &clock;
+  clock_source& clock;
   host::stat_file stat;
   deadline_runner runner;
   std::vector<slot> slots;
   std::vector<std::pair<double, bool>> timings; // seconds and success of each slot
-  prometheus::Counter *collections = nullptr;
-  prometheus::Gauge *stuck = nullptr;
+  prometheus::Counter* collections = nullptr;
+  prometheus::Gauge* stuck = nullptr;
 };
 
-host_collectors::impl::impl(host_config c, clock_source &t, prometheus::Registry &registry)
+host_collectors::impl::impl(host_config c, clock_source& t, prometheus::Registry& registry)
     : config(std::move(c)), clock(t), stat(config.proc) {
-  auto &failures =
+  auto& failures =
       prometheus::BuildCounter()
           .Name("skerry_collect_host_failures_total")
           .Help("Collections of a host collector that failed; node_scrape_collector_success was 0.")
           .Register(registry);
-  auto &dropped = prometheus::BuildCounter()
+  auto& dropped = prometheus::BuildCounter()
                       .Name("skerry_collect_host_series_dropped_total")
                       .Help("Samples of a host collector beyond its series_max.")
                       .Register(registry);
@@ -77,17 +77,17 @@ host_collectors::impl::impl(host_config c, clock_source &t, prometheus::Registry
                .Help("Calls into mounts or hardware that have not returned in time and are still waited for.")
                .Register(registry)
                .Add({});
-  const auto named = [](const std::vector<std::string> &names, std::string_view name) {
+  const auto named = [](const std::vector<std::string>& names, std::string_view name) {
     return std::find(names.begin(), names.end(), name) != names.end();
   };
-  for (const auto &entry : host::collector_table()) {
+  for (const auto& entry : host::collector_table()) {
     const bool wanted = config.enabled.empty() ? entry.on_by_default : named(config.enabled, entry.name);
     if (!wanted || named(config.disabled, entry.name))
       continue;
     slot s;
     s.entry = &entry;
     if (entry.may_block)
-      s.there = std::make_unique<detached_collector>(config, [&](const host_config &own) {
+      s.there = std::make_unique<detached_collector>(config, [&](const host_config& own) {
         return entry.make({own, clock, stat, runner});
       });
     else
@@ -99,7 +99,7 @@ host_collectors::impl::impl(host_config c, clock_source &t, prometheus::Registry
   timings.resize(slots.size());
 }
 
-result<void> host_collectors::impl::run(slot &s, family_sink &sink) {
+result<void> host_collectors::impl::run(slot& s, family_sink& sink) {
   sink.begin_collector(config.series_max);
   std::size_t lost = 0;
   auto outcome = s.there ? s.there->collect(sink, runner, lost) : host::collect_caught(*s.here, sink);
@@ -114,26 +114,24 @@ result<void> host_collectors::impl::run(slot &s, family_sink &sink) {
                           config.series_max));
 }
 
-void host_collectors::impl::note(slot &s, const result<void> &outcome) {
+void host_collectors::impl::note(slot& s, const result<void>& outcome) {
   if (outcome) {
-    if (!s.last_error.empty())
+    if (std::exchange(s.failing_aloud, false))
       spdlog::info("host collectors: {} works again", s.entry->name);
-    s.last_error.clear();
     return;
   }
   if (outcome.error().code == errc::not_found)
     return; // nothing of the kind here
   s.failures->Increment();
   const std::int64_t now = clock.monotonic_ns();
-  const bool first = s.last_error.empty();
-  s.last_error = outcome.error().message;
-  if (!first && now - s.logged_at_ns < log_again_ns)
+  if (s.failure_logged_ns && now - *s.failure_logged_ns < log_again_ns)
     return;
-  s.logged_at_ns = now;
-  spdlog::warn("host collectors: {}: {}", s.entry->name, s.last_error);
+  s.failure_logged_ns = now;
+  s.failing_aloud = true;
+  spdlog::warn("host collectors: {}: {}", s.entry->name, outcome.error().message);
 }
 
-void host_collectors::impl::collect(std::vector<collected_family> &out) {
+void host_collectors::impl::collect(std::vector<collected_family>& out) {
   collections->Increment();
   stat.forget();
   family_sink sink(out);
@@ -160,22 +158,22 @@ void host_collectors::impl::collect(std::vector<collected_family> &out) {
 host_collectors::host_collectors(std::unique_ptr<impl> state) : impl_(std::move(state)) {}
 host_collectors::~host_collectors() = default;
 
-result<std::unique_ptr<host_collectors>> host_collectors::make(host_config config, clock_source &clock,
-                                                               prometheus::Registry &registry) {
+result<std::unique_ptr<host_collectors>> host_collectors::make(host_config config, clock_source& clock,
+                                                               prometheus::Registry& registry) {
   BOOST_OUTCOME_TRYV(config.validate());
   try {
     return std::unique_ptr<host_collectors>(
         new host_collectors(std::make_unique<impl>(std::move(config), clock, registry)));
   } catch (
-      const std::exception &e) { // the registry refuses a metric that something else registered differently
+      const std::exception& e) { // the registry refuses a metric that something else registered differently
     return fail(errc::invalid_argument, fmt::format("host collectors: {}", e.what()));
   }
 }
 
-void host_collectors::collect(std::vector<collected_family> &out) noexcept {
+void host_collectors::collect(std::vector<collected_family>& out) noexcept {
   try {
     impl_->collect(out);
-  } catch (const std::exception &e) { // memory is short: no samples this time
+  } catch (const std::exception& e) { // memory is short: no samples this time
     out.clear();
     spdlog::error("host collectors: this collection is lost: {}", e.what());
   }
@@ -183,7 +181,7 @@ void host_collectors::collect(std::vector<collected_family> &out) noexcept {
 
 std::vector<std::string_view> host_collectors::names() const {
   std::vector<std::string_view> all;
-  for (const auto &s : impl_->slots)
+  for (const auto& s : impl_->slots)
     all.push_back(s.entry->name);
   return all;
 }

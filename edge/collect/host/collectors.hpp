@@ -31,19 +31,19 @@ class host_collectors {
 public:
   // invalid_argument: an unknown collector, a broken expression, a bound of zero (see host_config::validate).
   // `clock` and `registry` must outlive the collectors.
-  [[nodiscard]] static result<std::unique_ptr<host_collectors>> make(host_config config, clock_source &clock,
-                                                                     prometheus::Registry &registry);
+  [[nodiscard]] static result<std::unique_ptr<host_collectors>> make(host_config config, clock_source& clock,
+                                                                     prometheus::Registry& registry);
 
   // Replaces the content of `out` by the present state of the host. Hand back the same vector every time:
   // then only what changed is written and a collection allocates almost nothing. The order of families and
   // samples stays the same for as long as the same series exist. Labels are sorted and never empty; text that
   // is not UTF-8 is repaired.
-  void collect(std::vector<collected_family> &out) noexcept;
+  void collect(std::vector<collected_family>& out) noexcept;
 
   [[nodiscard]] std::vector<std::string_view> names() const; // of the collectors that run, in their order
 
-  host_collectors(const host_collectors &) = delete;
-  host_collectors &operator=(const host_collectors &) = delete;
+  host_collectors(const host_collectors&) = delete;
+  host_collectors& operator=(const host_collectors&) = delete;
   ~host_collectors();
 
 private:

@@ -26,13 +26,13 @@ constexpr std::size_t columns = guest + 2;
 
 class cpu_collector final : public collector {
 public:
-  explicit cpu_collector(const collector_context &context)
+  explicit cpu_collector(const collector_context& context)
       : stat_(context.stat), throttle_(context.config.sys), isolated_(isolated_cpus(context.config.sys)) {
     const long ticks = ::sysconf(_SC_CLK_TCK);
     ticks_per_second_ = ticks > 0 ? static_cast<double>(ticks) : 100;
   }
 
-  result<void> collect(family_sink &sink) override {
+  result<void> collect(family_sink& sink) override {
     BOOST_OUTCOME_TRY(text, stat_.read());
     BOOST_OUTCOME_TRYV(parse(text));
     open_family seconds{"node_cpu_seconds_total", metric_type::counter,
@@ -49,7 +49,7 @@ public:
     }
     open_family isolated{"node_cpu_isolated", metric_type::gauge,
                          "1 for each CPU that the scheduler leaves alone."};
-    for (const auto &cpu : isolated_)
+    for (const auto& cpu : isolated_)
       sink.add(isolated, 1, {{"cpu", cpu}});
     throttle_.collect(sink, shown_.size());
     return ok();
@@ -70,7 +70,7 @@ private:
         return fail(errc::malformed, fmt::format("/proc/stat: \"{}\" is no CPU", key));
       if (now_.size() <= *index)
         now_.resize(*index + 1, times{}); // a CPU that is off has no line and shows zeros
-      for (auto &column : now_[*index]) {
+      for (auto& column : now_[*index]) {
         const auto word = next_word(line);
         if (word.empty())
           break; // older kernels have fewer columns
@@ -97,7 +97,7 @@ private:
   }
 
   // "1,3-5" of sysfs, one text each. Fixed at boot.
-  static std::vector<std::string> isolated_cpus(const std::filesystem::path &sys) {
+  static std::vector<std::string> isolated_cpus(const std::filesystem::path& sys) {
     std::vector<std::string> all;
     const auto cpus = directory::open(sys / "devices/system/cpu");
     char page[small_file_bytes];
@@ -119,7 +119,7 @@ private:
     return all;
   }
 
-  stat_file &stat_;
+  stat_file& stat_;
   cpu_throttle throttle_;
   std::vector<std::string> isolated_;
   double ticks_per_second_;
@@ -129,8 +129,6 @@ private:
 
 } // namespace
 
-collector_ptr make_cpu(const collector_context &context) {
-  return std::make_unique<cpu_collector>(context);
-}
+collector_ptr make_cpu(const collector_context& context) { return std::make_unique<cpu_collector>(context); }
 
 } // namespace skerry::edge::host

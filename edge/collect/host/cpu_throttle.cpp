@@ -16,14 +16,14 @@ void cpu_throttle::find() {
   const auto names = cpus.value().list();
   if (!names)
     return;
-  for (const auto &name : names.value()) {
+  for (const auto& name : names.value()) {
     if (!name.starts_with("cpu") || name.size() < 4 || name[3] < '0' || name[3] > '9')
       continue;
     const auto cpu = cpus.value().sub(name.c_str());
     if (!cpu)
       continue;
     char page[small_file_bytes];
-    const auto number = [&](const char *file) {
+    const auto number = [&](const char* file) {
       const auto text = cpu.value().read(file, page);
       const auto value = text ? parse_number<std::uint64_t>(text.value()) : std::nullopt;
       return value ? std::to_string(*value) : std::string();
@@ -32,9 +32,9 @@ void cpu_throttle::find() {
     const auto core = number("topology/core_id");
     if (package.empty() || core.empty())
       continue;
-    const auto known = [&](const std::vector<counter> &all, std::string_view of) {
+    const auto known = [&](const std::vector<counter>& all, std::string_view of) {
       return std::any_of(all.begin(), all.end(),
-                         [&](const counter &c) { return c.package == package && c.core == of; });
+                         [&](const counter& c) { return c.package == package && c.core == of; });
     };
     if (!known(cores_, core) && cpu.value().contains("thermal_throttle/core_throttle_count"))
       cores_.push_back({name + "/thermal_throttle/core_throttle_count", package, core});
@@ -43,7 +43,7 @@ void cpu_throttle::find() {
   }
 }
 
-void cpu_throttle::collect(family_sink &sink, std::size_t cpu_count) {
+void cpu_throttle::collect(family_sink& sink, std::size_t cpu_count) {
   if (cpu_count != cpu_count_) {
     cpu_count_ = cpu_count;
     find();
@@ -54,7 +54,7 @@ void cpu_throttle::collect(family_sink &sink, std::size_t cpu_count) {
   if (!cpus)
     return;
   char page[small_file_bytes];
-  const auto add = [&](open_family &family, const counter &c) {
+  const auto add = [&](open_family& family, const counter& c) {
     const auto text = cpus.value().read(c.file.c_str(), page);
     if (const auto value = text ? parse_number<double>(text.value()) : std::nullopt)
       sink.add(family, *value, {{"core", c.core}, {"package", c.package}});
@@ -63,9 +63,9 @@ void cpu_throttle::collect(family_sink &sink, std::size_t cpu_count) {
                       "Times that this CPU package was slowed down because of heat."};
   open_family core{"node_cpu_core_throttles_total", metric_type::counter,
                    "Times that this CPU core was slowed down because of heat."};
-  for (const auto &c : packages_)
+  for (const auto& c : packages_)
     add(package, c);
-  for (const auto &c : cores_)
+  for (const auto& c : cores_)
     add(core, c);
 }
 

@@ -13,8 +13,8 @@ namespace skerry::edge::host {
 
 class cpu_throttle {
 public:
-  explicit cpu_throttle(const std::filesystem::path &sys) : cpus_(sys / "devices/system/cpu") {}
-  void collect(family_sink &sink, std::size_t cpu_count);
+  explicit cpu_throttle(const std::filesystem::path& sys) : cpus_(sys / "devices/system/cpu") {}
+  void collect(family_sink& sink, std::size_t cpu_count);
 
 private:
   struct counter {

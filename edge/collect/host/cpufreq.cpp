@@ -9,7 +9,7 @@ namespace skerry::edge::host {
 namespace {
 
 struct frequency {
-  const char *file;
+  const char* file;
   std::string_view name;
   std::string_view help;
 };
@@ -27,10 +27,10 @@ constexpr frequency frequencies[] = {
 
 class cpufreq_collector final : public collector {
 public:
-  explicit cpufreq_collector(const collector_context &context)
+  explicit cpufreq_collector(const collector_context& context)
       : cpus_(context.config.sys / "devices/system/cpu") {}
 
-  result<void> collect(family_sink &sink) override {
+  result<void> collect(family_sink& sink) override {
     auto opened = directory::open(cpus_);
     if (!opened)
       return opened.error().code == errc::not_found ? result<void>(ok()) : result<void>(opened.error());
@@ -39,7 +39,7 @@ public:
     for (std::size_t i = 0; i < std::size(frequencies); ++i)
       families[i] = {frequencies[i].name, metric_type::gauge, frequencies[i].help};
     char page[small_file_bytes];
-    for (const auto &name : names) {
+    for (const auto& name : names) {
       if (!name.starts_with("cpu") || name.size() < 4 || name[3] < '0' || name[3] > '9')
         continue;
       const auto cpu = opened.value().sub((name + "/cpufreq").c_str());
@@ -61,7 +61,7 @@ private:
 
 } // namespace
 
-collector_ptr make_cpufreq(const collector_context &context) {
+collector_ptr make_cpufreq(const collector_context& context) {
   return std::make_unique<cpufreq_collector>(context);
 }
 

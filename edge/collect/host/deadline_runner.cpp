@@ -56,7 +56,7 @@ void deadline_runner::serve(std::shared_ptr<helper> self) {
   }
 }
 
-deadline_runner::outcome deadline_runner::run(const std::shared_ptr<job> &what,
+deadline_runner::outcome deadline_runner::run(const std::shared_ptr<job>& what,
                                               std::chrono::nanoseconds time_max) {
   if (!helper_) {
     if (stuck_->load() >= stuck_max_)
@@ -65,7 +65,7 @@ deadline_runner::outcome deadline_runner::run(const std::shared_ptr<job> &what,
     fresh->stuck = stuck_;
     try {
       thread_ = std::thread(serve, fresh);
-    } catch (const std::system_error &) {
+    } catch (const std::system_error&) {
       return outcome::refused; // no thread to be had; the next collection tries again
     }
     helper_ = std::move(fresh);

@@ -33,11 +33,11 @@ public:
   };
 
   explicit deadline_runner(std::size_t stuck_max = stuck_threads_max);
-  deadline_runner(const deadline_runner &) = delete;
-  deadline_runner &operator=(const deadline_runner &) = delete;
+  deadline_runner(const deadline_runner&) = delete;
+  deadline_runner& operator=(const deadline_runner&) = delete;
   ~deadline_runner(); // waits for an idle helper, never for a stuck one
 
-  [[nodiscard]] outcome run(const std::shared_ptr<job> &what, std::chrono::nanoseconds time_max);
+  [[nodiscard]] outcome run(const std::shared_ptr<job>& what, std::chrono::nanoseconds time_max);
   [[nodiscard]] std::size_t stuck() const noexcept { return stuck_->load(); }
 
 private:

@@ -9,10 +9,10 @@
 
 namespace skerry::edge::host {
 
-result<void> collect_caught(collector &from, family_sink &sink) noexcept {
+result<void> collect_caught(collector& from, family_sink& sink) noexcept {
   try {
     return from.collect(sink);
-  } catch (const std::exception &e) {
+  } catch (const std::exception& e) {
     return fail(errc::io, e.what());
   } catch (...) {
     return fail(errc::io, "an unknown exception");
@@ -20,7 +20,7 @@ result<void> collect_caught(collector &from, family_sink &sink) noexcept {
 }
 
 struct detached_collector::work {
-  explicit work(const host_config &c) : config(c) {}
+  explicit work(const host_config& c) : config(c) {}
 
   host_config config;
   std::unique_ptr<collector> from;
@@ -30,12 +30,12 @@ struct detached_collector::work {
 };
 
 detached_collector::detached_collector(
-    const host_config &config, const std::function<std::unique_ptr<collector>(const host_config &)> &make)
+    const host_config& config, const std::function<std::unique_ptr<collector>(const host_config&)>& make)
     : work_(std::make_shared<work>(config)) {
   work_->from = make(work_->config);
 }
 
-result<void> detached_collector::collect(family_sink &sink, deadline_runner &runner, std::size_t &dropped) {
+result<void> detached_collector::collect(family_sink& sink, deadline_runner& runner, std::size_t& dropped) {
   if (unfinished_) {
     if (!unfinished_->finished.load())
       return fail(errc::timeout, "an earlier call has still not returned; a driver or device hangs");
@@ -54,8 +54,7 @@ result<void> detached_collector::collect(family_sink &sink, deadline_runner &run
   };
   const auto time_max = work_->config.time_max;
   switch (runner.run(job, time_max)) {
-  case deadline_runner::outcome::done:
-    break;
+  case deadline_runner::outcome::done: break;
   case deadline_runner::outcome::late:
     unfinished_ = std::move(job);
     return fail(errc::timeout, fmt::format("no answer within {}; a driver or device hangs",

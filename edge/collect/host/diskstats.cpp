@@ -66,12 +66,12 @@ constexpr ata_property ata_properties[] = {
 
 class diskstats_collector final : public collector {
 public:
-  explicit diskstats_collector(const collector_context &context)
+  explicit diskstats_collector(const collector_context& context)
       : file_(context.config.proc / "diskstats"),
         excluded_(context.config.diskstats_device_exclude),
         udev_(context.config.udev) {}
 
-  result<void> collect(family_sink &sink) override {
+  result<void> collect(family_sink& sink) override {
     BOOST_OUTCOME_TRY(rest, file_.read(buffer_));
     families to;
     std::string_view line;
@@ -94,7 +94,7 @@ public:
       }
       if (count < columns_min)
         continue; // a partition of an old kernel has 4 columns that mean something else
-      const auto &known = udev_.of(*major, *minor);
+      const auto& known = udev_.of(*major, *minor);
       add_info(sink, to, device, *major, *minor, known);
       for (std::size_t i = 0; i < count; ++i)
         sink.add(to.columns_[i], values[i], {{"device", device}});
@@ -121,13 +121,13 @@ private:
     }
   };
 
-  static std::string_view property(const udev_properties::properties &all, std::string_view key) {
+  static std::string_view property(const udev_properties::properties& all, std::string_view key) {
     const auto found = all.find(key);
     return found == all.end() ? std::string_view{} : std::string_view(found->second);
   }
 
-  static void add_info(family_sink &sink, families &to, std::string_view device, std::uint32_t major,
-                       std::uint32_t minor, const udev_properties::properties &known) {
+  static void add_info(family_sink& sink, families& to, std::string_view device, std::uint32_t major,
+                       std::uint32_t minor, const udev_properties::properties& known) {
     const fmt::format_int major_text(major);
     const fmt::format_int minor_text(minor);
     sink.add(to.info, 1,
@@ -141,8 +141,8 @@ private:
               {"wwn", property(known, "ID_WWN")}});
   }
 
-  static void add_properties(family_sink &sink, families &to, std::string_view device,
-                             const udev_properties::properties &known) {
+  static void add_properties(family_sink& sink, families& to, std::string_view device,
+                             const udev_properties::properties& known) {
     if (known.empty())
       return;
     if (const auto type = property(known, "ID_FS_TYPE"); !type.empty())
@@ -175,7 +175,7 @@ private:
 
 } // namespace
 
-collector_ptr make_diskstats(const collector_context &context) {
+collector_ptr make_diskstats(const collector_context& context) {
   return std::make_unique<diskstats_collector>(context);
 }
 

@@ -33,7 +33,7 @@ std::size_t sequence_length(std::string_view text) noexcept {
 }
 
 // `text` with every byte that is not UTF-8 replaced, and no longer than a label may be.
-void assign_text(std::string &to, std::string_view text) {
+void assign_text(std::string& to, std::string_view text) {
   const bool ascii =
       std::all_of(text.begin(), text.end(), [](char c) { return static_cast<signed char>(c) >= 0; });
   if (ascii) {
@@ -53,15 +53,15 @@ void assign_text(std::string &to, std::string_view text) {
 
 std::size_t without_empty(std::span<const label_view> labels) noexcept {
   return static_cast<std::size_t>(
-      std::count_if(labels.begin(), labels.end(), [](const label_view &l) { return !l.value.empty(); }));
+      std::count_if(labels.begin(), labels.end(), [](const label_view& l) { return !l.value.empty(); }));
 }
 
 // Whether `all` is what write_labels would make of these; may say no for text that needed repair.
-bool same_labels(const labels &all, std::string_view name, std::span<const label_view> given) noexcept {
+bool same_labels(const labels& all, std::string_view name, std::span<const label_view> given) noexcept {
   if (all.size() != without_empty(given) + 1 || all[0].value != name)
     return false;
   std::size_t at = 1;
-  for (const auto &l : given) {
+  for (const auto& l : given) {
     if (l.value.empty())
       continue;
     if (all[at].name != l.name || all[at].value != l.value)
@@ -71,12 +71,12 @@ bool same_labels(const labels &all, std::string_view name, std::span<const label
   return true;
 }
 
-void write_labels(labels &all, std::string_view name, std::span<const label_view> given) {
+void write_labels(labels& all, std::string_view name, std::span<const label_view> given) {
   all.resize(without_empty(given) + 1);
   all[0].name = label_name; // '_' sorts before the lower-case letters that all our labels start with
   all[0].value = name;
   std::size_t at = 1;
-  for (const auto &l : given) {
+  for (const auto& l : given) {
     if (l.value.empty())
       continue;
     all[at].name = l.name;
@@ -87,9 +87,7 @@ void write_labels(labels &all, std::string_view name, std::span<const label_view
 
 } // namespace
 
-void family_sink::begin() {
-  counts_.clear();
-}
+void family_sink::begin() { counts_.clear(); }
 
 void family_sink::begin_collector(std::size_t series_max) noexcept {
   series_max_ = series_max;
@@ -97,12 +95,12 @@ void family_sink::begin_collector(std::size_t series_max) noexcept {
   dropped_ = 0;
 }
 
-void family_sink::place(open_family &family) {
+void family_sink::place(open_family& family) {
   family.at = static_cast<std::uint32_t>(counts_.size());
   if (family.at == out_.size())
     out_.emplace_back();
   counts_.push_back(0);
-  metric_family &to = out_[family.at].family;
+  metric_family& to = out_[family.at].family;
   if (to.name == family.name && to.type == family.type)
     return; // the same as last time: one name has one help
   to.name = family.name;
@@ -111,7 +109,7 @@ void family_sink::place(open_family &family) {
   to.unit.clear();
 }
 
-void family_sink::add(open_family &family, double value, std::span<const label_view> labels) {
+void family_sink::add(open_family& family, double value, std::span<const label_view> labels) {
   if (series_ >= series_max_) {
     ++dropped_;
     return;
@@ -119,11 +117,11 @@ void family_sink::add(open_family &family, double value, std::span<const label_v
   ++series_;
   if (family.at == open_family::unplaced)
     place(family);
-  auto &samples = out_[family.at].samples;
+  auto& samples = out_[family.at].samples;
   const std::size_t at = counts_[family.at]++;
   if (at == samples.size())
     samples.emplace_back();
-  collected_sample &to = samples[at];
+  collected_sample& to = samples[at];
   to.value = value;
   if (!same_labels(to.all, family.name, labels))
     write_labels(to.all, family.name, labels);
@@ -134,13 +132,13 @@ void family_sink::single(std::string_view name, metric_type type, std::string_vi
   add(family, value);
 }
 
-void family_sink::append(const std::vector<collected_family> &from) {
+void family_sink::append(const std::vector<collected_family>& from) {
   std::vector<label_view> views;
-  for (const auto &f : from) {
+  for (const auto& f : from) {
     open_family family{f.family.name, f.family.type, f.family.help};
-    for (const auto &s : f.samples) {
+    for (const auto& s : f.samples) {
       views.clear();
-      for (const auto &l : s.all)
+      for (const auto& l : s.all)
         if (l.name != label_name)
           views.push_back({l.name, l.value});
       add(family, s.value, views);

@@ -35,25 +35,25 @@ struct open_family {
 
 class family_sink {
 public:
-  explicit family_sink(std::vector<collected_family> &out) noexcept : out_(out) {}
+  explicit family_sink(std::vector<collected_family>& out) noexcept : out_(out) {}
 
   void begin(); // of a collection: what is in `out` may be overwritten
   void begin_collector(std::size_t series_max) noexcept;
   // Labels sorted by name, without __name__. Samples of different families may come in any order.
-  void add(open_family &family, double value, std::span<const label_view> labels);
-  void add(open_family &family, double value, std::initializer_list<label_view> labels = {}) {
+  void add(open_family& family, double value, std::span<const label_view> labels);
+  void add(open_family& family, double value, std::initializer_list<label_view> labels = {}) {
     add(family, value, std::span(labels.begin(), labels.size()));
   }
   void single(std::string_view name, metric_type type, std::string_view help, double value);
-  void append(const std::vector<collected_family> &from); // all of another sink's families
+  void append(const std::vector<collected_family>& from); // all of another sink's families
   void finish();                                          // drops what was left over from the last collection
 
   [[nodiscard]] std::size_t dropped() const noexcept { return dropped_; } // samples, since begin_collector
 
 private:
-  void place(open_family &family);
+  void place(open_family& family);
 
-  std::vector<collected_family> &out_;
+  std::vector<collected_family>& out_;
   std::vector<std::size_t> counts_; // samples in each family so far
   std::size_t series_max_ = 0;
   std::size_t series_ = 0;

@@ -30,7 +30,7 @@ error system_error(int number, std::string_view doing, std::string_view what) {
   return {code, fmt::format("cannot {} {}: {}", doing, what, std::strerror(number))};
 }
 
-ssize_t read_again(int fd, char *to, std::size_t size, std::size_t offset) {
+ssize_t read_again(int fd, char* to, std::size_t size, std::size_t offset) {
   ssize_t n;
   do
     n = ::pread(fd, to, size, static_cast<off_t>(offset));
@@ -40,19 +40,17 @@ ssize_t read_again(int fd, char *to, std::size_t size, std::size_t offset) {
 
 } // namespace
 
-kept_file::kept_file(kept_file &&other) noexcept
+kept_file::kept_file(kept_file&& other) noexcept
     : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}
 
-kept_file::~kept_file() {
-  close();
-}
+kept_file::~kept_file() { close(); }
 
 void kept_file::close() noexcept {
   if (fd_ >= 0)
     ::close(std::exchange(fd_, -1));
 }
 
-result<std::string_view> kept_file::read(std::string &buffer) {
+result<std::string_view> kept_file::read(std::string& buffer) {
   const bool was_open = fd_ >= 0;
   auto content = read_once(buffer);
   if (!content && was_open && content.error().code != errc::exhausted)
@@ -60,7 +58,7 @@ result<std::string_view> kept_file::read(std::string &buffer) {
   return content;
 }
 
-result<std::string_view> kept_file::read_once(std::string &buffer) {
+result<std::string_view> kept_file::read_once(std::string& buffer) {
   if (fd_ < 0) {
     fd_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd_ < 0)
@@ -88,28 +86,28 @@ result<std::string_view> kept_file::read_once(std::string &buffer) {
   }
 }
 
-result<directory> directory::open(const std::filesystem::path &path) {
+result<directory> directory::open(const std::filesystem::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0)
     return system_error(errno, "open", path.native());
   return directory(fd);
 }
 
-directory::directory(directory &&other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+directory::directory(directory&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
 
 directory::~directory() {
   if (fd_ >= 0)
     ::close(fd_);
 }
 
-result<directory> directory::sub(const char *name) const {
+result<directory> directory::sub(const char* name) const {
   const int fd = ::openat(fd_, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0)
     return system_error(errno, "open", name);
   return directory(fd);
 }
 
-result<std::string_view> directory::read(const char *name, char (&page)[small_file_bytes]) const {
+result<std::string_view> directory::read(const char* name, char (&page)[small_file_bytes]) const {
   const int fd = ::openat(fd_, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0)
     return system_error(errno, "open", name);
@@ -124,7 +122,7 @@ result<std::string_view> directory::read(const char *name, char (&page)[small_fi
 
 result<std::vector<std::string>> directory::list(bool with_files) const {
   const int fd = ::openat(fd_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR *stream = fd < 0 ? nullptr : ::fdopendir(fd);
+  DIR* stream = fd < 0 ? nullptr : ::fdopendir(fd);
   if (stream == nullptr) {
     const int number = errno;
     if (fd >= 0)
@@ -132,7 +130,7 @@ result<std::vector<std::string>> directory::list(bool with_files) const {
     return system_error(number, "list", "directory");
   }
   std::vector<std::string> names;
-  while (const dirent *entry = ::readdir(stream)) {
+  while (const dirent* entry = ::readdir(stream)) {
     const std::string_view name = entry->d_name;
     if (name == "." || name == ".." || (!with_files && entry->d_type == DT_REG))
       continue;
@@ -145,8 +143,6 @@ result<std::vector<std::string>> directory::list(bool with_files) const {
   return names;
 }
 
-bool directory::contains(const char *name) const noexcept {
-  return ::faccessat(fd_, name, F_OK, 0) == 0;
-}
+bool directory::contains(const char* name) const noexcept { return ::faccessat(fd_, name, F_OK, 0) == 0; }
 
 } // namespace skerry::edge::host

@@ -33,7 +33,7 @@ struct mount {
 };
 
 // The kernel writes blanks and backslashes in paths as "\040".
-void unescape(std::string_view text, std::string &to) {
+void unescape(std::string_view text, std::string& to) {
   const auto octal = [](char c) { return c >= '0' && c <= '7'; };
   to.clear();
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -64,7 +64,7 @@ struct answer {
 
 class filesystem_collector final : public collector {
 public:
-  explicit filesystem_collector(const collector_context &context)
+  explicit filesystem_collector(const collector_context& context)
       : runner_(context.runner),
         clock_(context.clock),
         statfs_(context.statfs),
@@ -78,7 +78,7 @@ public:
       rootfs_.pop_back(); // "" stands for "/"
   }
 
-  result<void> collect(family_sink &sink) override {
+  result<void> collect(family_sink& sink) override {
     auto content = of_init_.read(buffer_);
     if (!content)
       content = of_self_.read(buffer_); // no process 1 to be seen: inside a container, or without the right
@@ -99,7 +99,7 @@ public:
       if (seen_.insert(fmt::format("{}\n{}\n{}", m.device, m.point, m.type)).second)
         add(sink, to, m, ask(m.point, deadline));
     }
-    std::erase_if(stuck_, [](const auto &s) { return s.second->finished.load(); });
+    std::erase_if(stuck_, [](const auto& s) { return s.second->finished.load(); });
     return ok();
   }
 
@@ -116,7 +116,7 @@ private:
                              "1 where the file system could not be asked, or did not answer in time."};
   };
 
-  bool parse(std::string_view line, mount &m) const {
+  bool parse(std::string_view line, mount& m) const {
     m.device = next_word(line);
     const auto point = next_word(line);
     m.type = next_word(line);
@@ -134,7 +134,7 @@ private:
   }
 
   // Null: no answer.
-  std::shared_ptr<const answer> ask(const std::string &point, std::int64_t deadline) {
+  std::shared_ptr<const answer> ask(const std::string& point, std::int64_t deadline) {
     const auto before = stuck_.find(point);
     if (before != stuck_.end()) {
       if (!before->second->finished.load())
@@ -150,25 +150,21 @@ private:
       got->error = call(path.c_str(), &got->numbers) == 0 ? 0 : errno;
     };
     switch (runner_.run(job, std::min(time_max_, std::chrono::nanoseconds(left)))) {
-    case deadline_runner::outcome::done:
-      return got;
-    case deadline_runner::outcome::late:
-      stuck_.emplace(point, std::move(job));
-      return nullptr;
-    case deadline_runner::outcome::refused:
-      return nullptr;
+    case deadline_runner::outcome::done: return got;
+    case deadline_runner::outcome::late: stuck_.emplace(point, std::move(job)); return nullptr;
+    case deadline_runner::outcome::refused: return nullptr;
     }
     return nullptr;
   }
 
-  static void add(family_sink &sink, families &to, const mount &m, const std::shared_ptr<const answer> &got) {
+  static void add(family_sink& sink, families& to, const mount& m, const std::shared_ptr<const answer>& got) {
     const label_view labels[] = {{"device", m.device}, {"fstype", m.type}, {"mountpoint", m.point}};
     const bool failed = !got || got->error != 0;
     sink.add(to.device_error, failed ? 1 : 0, labels);
     if (failed)
       return;
     const auto number = [](auto v) { return static_cast<double>(v); };
-    const auto &n = got->numbers;
+    const auto& n = got->numbers;
     const double block = number(n.f_bsize);
     sink.add(to.size, number(n.f_blocks) * block, labels);
     sink.add(to.free, number(n.f_bfree) * block, labels);
@@ -178,8 +174,8 @@ private:
     sink.add(to.read_only, m.read_only ? 1 : 0, labels);
   }
 
-  deadline_runner &runner_;
-  clock_source &clock_;
+  deadline_runner& runner_;
+  clock_source& clock_;
   collector_context::statfs_function statfs_;
   std::chrono::nanoseconds time_max_;
   std::string rootfs_;
@@ -194,7 +190,7 @@ private:
 
 } // namespace
 
-collector_ptr make_filesystem(const collector_context &context) {
+collector_ptr make_filesystem(const collector_context& context) {
   return std::make_unique<filesystem_collector>(context);
 }
 

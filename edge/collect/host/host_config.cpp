@@ -12,11 +12,11 @@ namespace skerry::edge {
 
 namespace {
 
-result<void> check_names(std::string_view setting, const std::vector<std::string> &names) {
+result<void> check_names(std::string_view setting, const std::vector<std::string>& names) {
   std::vector<std::string> known;
-  for (const auto &entry : host::collector_table())
+  for (const auto& entry : host::collector_table())
     known.emplace_back(entry.name);
-  for (const auto &name : names) {
+  for (const auto& name : names) {
     if (std::find(known.begin(), known.end(), name) != known.end())
       continue;
     const auto near = nearest(name, known);
@@ -35,7 +35,7 @@ result<void> check_names(std::string_view setting, const std::vector<std::string
 result<void> host_config::validate() const {
   BOOST_OUTCOME_TRYV(check_names("enabled", enabled));
   BOOST_OUTCOME_TRYV(check_names("disabled", disabled));
-  const std::pair<std::string_view, const std::string *> expressions[] = {
+  const std::pair<std::string_view, const std::string*> expressions[] = {
       {"filesystem_mount_points_exclude", &filesystem_mount_points_exclude},
       {"filesystem_fs_types_exclude", &filesystem_fs_types_exclude},
       {"diskstats_device_exclude", &diskstats_device_exclude},
@@ -44,7 +44,7 @@ result<void> host_config::validate() const {
       {"netstat_fields", &netstat_fields},
       {"vmstat_fields", &vmstat_fields},
   };
-  for (const auto &[setting, expression] : expressions)
+  for (const auto& [setting, expression] : expressions)
     if (const auto wrong = host::name_filter::compile_error(*expression); !wrong.empty())
       return fail(errc::invalid_argument,
                   fmt::format("host collectors: {}: not a regular expression (RE2): {}", setting, wrong));

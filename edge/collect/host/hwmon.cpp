@@ -26,7 +26,7 @@ using sensors = std::map<std::string, sensor>; // by name, "temp1"
 // Families of all chips by name: they come in any order, and each appears once.
 class families {
 public:
-  open_family &of(std::string_view name, metric_type type, std::string_view help) {
+  open_family& of(std::string_view name, metric_type type, std::string_view help) {
     const auto found = all_.find(name);
     if (found != all_.end())
       return found->second;
@@ -39,21 +39,19 @@ private:
   std::map<std::string, open_family, std::less<>> all_;
 };
 
-std::string base_name(const std::filesystem::path &path) {
-  return clean_name(path.filename().native());
-}
+std::string base_name(const std::filesystem::path& path) { return clean_name(path.filename().native()); }
 
 class hwmon_collector final : public collector {
 public:
-  explicit hwmon_collector(const collector_context &context) : path_(context.config.sys / "class/hwmon") {}
+  explicit hwmon_collector(const collector_context& context) : path_(context.config.sys / "class/hwmon") {}
 
-  result<void> collect(family_sink &sink) override {
+  result<void> collect(family_sink& sink) override {
     BOOST_OUTCOME_TRY(opened,
                       directory::open(path_)); // not_found: nothing to measure with, as on virtual machines
     BOOST_OUTCOME_TRY(names, opened.list());
     families to;
     std::size_t nameless = 0;
-    for (const auto &name : names) {
+    for (const auto& name : names) {
       const auto chip = opened.sub(name.c_str());
       if (!chip)
         continue;
@@ -70,7 +68,7 @@ public:
 
 private:
   // After the device it belongs to, which is stable, else what it calls itself, else its place in sysfs.
-  static std::string chip_name(const std::filesystem::path &path, const directory &chip) {
+  static std::string chip_name(const std::filesystem::path& path, const directory& chip) {
     std::error_code failed;
     const auto device = std::filesystem::canonical(path / "device", failed);
     if (!failed) {
@@ -85,32 +83,32 @@ private:
     return failed ? std::string() : base_name(real);
   }
 
-  static std::string own_name(const directory &chip) {
+  static std::string own_name(const directory& chip) {
     char page[small_file_bytes];
     const auto text = chip.read("name", page);
     return text ? clean_name(text.value()) : std::string();
   }
 
-  static void read_sensors(const directory &from, sensors &to) {
+  static void read_sensors(const directory& from, sensors& to) {
     const auto names = from.list(true);
     if (!names)
       return;
     char page[small_file_bytes];
     std::size_t count = 0;
-    for (const auto &name : names.value()) {
+    for (const auto& name : names.value()) {
       const auto file = parse_sensor_file(name);
       if (!file || ++count > readings_max)
         continue;
       const auto text = from.read(name.c_str(), page);
       if (!text)
         continue; // a sensor that is absent or off
-      auto &s = to[fmt::format("{}{}", file->type, file->number)];
+      auto& s = to[fmt::format("{}{}", file->type, file->number)];
       s.type = file->type;
       s.values[std::string(file->property)] = text.value();
     }
   }
 
-  static void add_chip(family_sink &sink, families &to, const std::string &chip, const directory &from) {
+  static void add_chip(family_sink& sink, families& to, const std::string& chip, const directory& from) {
     sensors all;
     read_sensors(from, all);
     if (const auto device = from.sub("device")) // older drivers keep their files there
@@ -119,7 +117,7 @@ private:
       sink.add(
           to.of("node_hwmon_chip_names", metric_type::gauge, "1 for each chip, with the name of its kind."),
           1, {{"chip", chip}, {"chip_name", own}});
-    for (const auto &[name, s] : all) {
+    for (const auto& [name, s] : all) {
       if (const auto label = s.values.find("label"); label != s.values.end())
         sink.add(to.of("node_hwmon_sensor_label", metric_type::gauge,
                        "1 for each sensor that says what it measures."),
@@ -128,8 +126,8 @@ private:
     }
   }
 
-  static void add_sensor(family_sink &sink, families &to, const std::string &chip, const std::string &name,
-                         const sensor &s) {
+  static void add_sensor(family_sink& sink, families& to, const std::string& chip, const std::string& name,
+                         const sensor& s) {
     const label_view labels[] = {{"chip", chip}, {"sensor", name}};
     const auto plain = s.values.find("");
     const bool has_plain = plain != s.values.end();
@@ -151,7 +149,7 @@ private:
             *value * 0.001, labels);
       return;
     }
-    for (const auto &[property, text] : s.values) {
+    for (const auto& [property, text] : s.values) {
       if (property == "label")
         continue;
       const auto number = parse_number<double>(text);
@@ -169,7 +167,7 @@ private:
 
 } // namespace
 
-collector_ptr make_hwmon(const collector_context &context) {
+collector_ptr make_hwmon(const collector_context& context) {
   return std::make_unique<hwmon_collector>(context);
 }
 

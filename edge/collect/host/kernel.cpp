@@ -11,9 +11,9 @@ namespace {
 
 class loadavg_collector final : public collector {
 public:
-  explicit loadavg_collector(const collector_context &context) : file_(context.config.proc / "loadavg") {}
+  explicit loadavg_collector(const collector_context& context) : file_(context.config.proc / "loadavg") {}
 
-  result<void> collect(family_sink &sink) override {
+  result<void> collect(family_sink& sink) override {
     BOOST_OUTCOME_TRY(content, file_.read(buffer_));
     std::string_view rest = trim(content);
     constexpr std::pair<std::string_view, std::string_view> loads[] = {
@@ -21,7 +21,7 @@ public:
         {"node_load5", "Tasks that run or wait, averaged over 5 minutes."},
         {"node_load15", "Tasks that run or wait, averaged over 15 minutes."},
     };
-    for (const auto &[name, help] : loads) {
+    for (const auto& [name, help] : loads) {
       const auto value = parse_number<double>(next_word(rest));
       if (!value)
         return fail(errc::malformed, fmt::format("{} has not three numbers", file_.path().native()));
@@ -37,10 +37,10 @@ private:
 
 class filefd_collector final : public collector {
 public:
-  explicit filefd_collector(const collector_context &context)
+  explicit filefd_collector(const collector_context& context)
       : file_(context.config.proc / "sys/fs/file-nr") {}
 
-  result<void> collect(family_sink &sink) override {
+  result<void> collect(family_sink& sink) override {
     BOOST_OUTCOME_TRY(content, file_.read(buffer_));
     std::string_view rest = trim(content);
     const auto allocated = parse_number<double>(next_word(rest));
@@ -62,11 +62,11 @@ private:
 
 class entropy_collector final : public collector {
 public:
-  explicit entropy_collector(const collector_context &context)
+  explicit entropy_collector(const collector_context& context)
       : available_(context.config.proc / "sys/kernel/random/entropy_avail"),
         pool_(context.config.proc / "sys/kernel/random/poolsize") {}
 
-  result<void> collect(family_sink &sink) override {
+  result<void> collect(family_sink& sink) override {
     BOOST_OUTCOME_TRY(available, number(available_));
     sink.single("node_entropy_available_bits", metric_type::gauge, "Entropy that the kernel has gathered.",
                 available);
@@ -77,7 +77,7 @@ public:
   }
 
 private:
-  result<double> number(kept_file &file) {
+  result<double> number(kept_file& file) {
     BOOST_OUTCOME_TRY(content, file.read(buffer_));
     const auto value = parse_number<double>(trim(content));
     if (!value)
@@ -92,12 +92,12 @@ private:
 
 class pressure_collector final : public collector {
 public:
-  explicit pressure_collector(const collector_context &context)
+  explicit pressure_collector(const collector_context& context)
       : cpu_(context.config.proc / "pressure/cpu"),
         io_(context.config.proc / "pressure/io"),
         memory_(context.config.proc / "pressure/memory") {}
 
-  result<void> collect(family_sink &sink) override {
+  result<void> collect(family_sink& sink) override {
     BOOST_OUTCOME_TRYV(
         add(sink, cpu_, {"node_pressure_cpu_waiting_seconds_total", "Time that some task waited for a CPU."},
             {}));
@@ -116,7 +116,7 @@ private:
     std::string_view help;
   };
 
-  result<void> add(family_sink &sink, kept_file &file, metric some, metric full) {
+  result<void> add(family_sink& sink, kept_file& file, metric some, metric full) {
     auto content = file.read(buffer_);
     if (!content) // a kernel without pressure accounting, or with it turned off
       return fail(content.error().code == errc::unsupported ? errc::not_found : content.error().code,
@@ -125,7 +125,7 @@ private:
     std::string_view line;
     while (next_line(rest, line)) {
       const auto kind = next_word(line);
-      const metric &to = kind == "some" ? some : full;
+      const metric& to = kind == "some" ? some : full;
       if (to.name.empty())
         continue;
       const auto at = line.find("total=");
@@ -147,17 +147,9 @@ private:
 
 } // namespace
 
-collector_ptr make_loadavg(const collector_context &c) {
-  return std::make_unique<loadavg_collector>(c);
-}
-collector_ptr make_filefd(const collector_context &c) {
-  return std::make_unique<filefd_collector>(c);
-}
-collector_ptr make_entropy(const collector_context &c) {
-  return std::make_unique<entropy_collector>(c);
-}
-collector_ptr make_pressure(const collector_context &c) {
-  return std::make_unique<pressure_collector>(c);
-}
+collector_ptr make_loadavg(const collector_context& c) { return std::make_unique<loadavg_collector>(c); }
+collector_ptr make_filefd(const collector_context& c) { return std::make_unique<filefd_collector>(c); }
+collector_ptr make_entropy(const collector_context& c) { return std::make_unique<entropy_collector>(c); }
+collector_ptr make_pressure(const collector_context& c) { return std::make_unique<pressure_collector>(c); }
 
 } // namespace skerry::edge::host

@@ -15,7 +15,7 @@ constexpr std::string_view meminfo_prefix = "node_memory_";
 constexpr std::string_view vmstat_prefix = "node_vmstat_";
 
 // "Active(anon):" → "node_memory_Active_anon"
-void meminfo_name(std::string_view key, std::string &to) {
+void meminfo_name(std::string_view key, std::string& to) {
   to = meminfo_prefix;
   key.remove_suffix(key.ends_with(':') ? 1 : 0);
   for (const char c : key) {
@@ -28,9 +28,9 @@ void meminfo_name(std::string_view key, std::string &to) {
 
 class meminfo_collector final : public collector {
 public:
-  explicit meminfo_collector(const collector_context &context) : file_(context.config.proc / "meminfo") {}
+  explicit meminfo_collector(const collector_context& context) : file_(context.config.proc / "meminfo") {}
 
-  result<void> collect(family_sink &sink) override {
+  result<void> collect(family_sink& sink) override {
     BOOST_OUTCOME_TRY(rest, file_.read(buffer_));
     std::string_view line;
     while (next_line(rest, line)) {
@@ -58,10 +58,10 @@ private:
 
 class vmstat_collector final : public collector {
 public:
-  explicit vmstat_collector(const collector_context &context)
+  explicit vmstat_collector(const collector_context& context)
       : file_(context.config.proc / "vmstat"), fields_(context.config.vmstat_fields) {}
 
-  result<void> collect(family_sink &sink) override {
+  result<void> collect(family_sink& sink) override {
     BOOST_OUTCOME_TRY(rest, file_.read(buffer_));
     std::string_view line;
     while (next_line(rest, line)) {
@@ -86,10 +86,10 @@ private:
 
 } // namespace
 
-collector_ptr make_meminfo(const collector_context &context) {
+collector_ptr make_meminfo(const collector_context& context) {
   return std::make_unique<meminfo_collector>(context);
 }
-collector_ptr make_vmstat(const collector_context &context) {
+collector_ptr make_vmstat(const collector_context& context) {
   return std::make_unique<vmstat_collector>(context);
 }
 

@@ -15,9 +15,9 @@ RE2::Options options() {
 
 } // namespace
 
-name_filter::name_filter(const std::string &expression)
+name_filter::name_filter(const std::string& expression)
     : expression_(std::make_unique<RE2>(expression, options())) {}
-name_filter::name_filter(name_filter &&) noexcept = default;
+name_filter::name_filter(name_filter&&) noexcept = default;
 name_filter::~name_filter() = default;
 
 bool name_filter::matches(std::string_view name) {
@@ -30,7 +30,7 @@ bool name_filter::matches(std::string_view name) {
   return answer;
 }
 
-std::string name_filter::compile_error(const std::string &expression) {
+std::string name_filter::compile_error(const std::string& expression) {
   const RE2 compiled(expression, options());
   return compiled.ok() ? "" : compiled.error();
 }

@@ -21,14 +21,14 @@ inline constexpr std::size_t filter_names_max =
 
 class name_filter {
 public:
-  explicit name_filter(const std::string &expression); // one that compile_error() passed
-  name_filter(name_filter &&) noexcept;
+  explicit name_filter(const std::string& expression); // one that compile_error() passed
+  name_filter(name_filter&&) noexcept;
   ~name_filter();
 
   [[nodiscard]] bool matches(std::string_view name); // anywhere in the name
 
   // What is wrong with the expression, or "".
-  [[nodiscard]] static std::string compile_error(const std::string &expression);
+  [[nodiscard]] static std::string compile_error(const std::string& expression);
 
 private:
   struct hash {

@@ -10,7 +10,7 @@ namespace skerry::edge::host {
 namespace {
 
 struct property {
-  const char *file;
+  const char* file;
   std::string_view name;
   metric_type type;
   double factor;
@@ -49,10 +49,10 @@ constexpr property properties[] = {
 
 class netclass_collector final : public collector {
 public:
-  explicit netclass_collector(const collector_context &context)
+  explicit netclass_collector(const collector_context& context)
       : devices_(context.config.sys / "class/net"), ignored_(context.config.netclass_ignored_devices) {}
 
-  result<void> collect(family_sink &sink) override {
+  result<void> collect(family_sink& sink) override {
     BOOST_OUTCOME_TRY(opened, directory::open(devices_));
     BOOST_OUTCOME_TRY(names, opened.list());
     open_family up{"node_network_up", metric_type::gauge, "1 while the device's state is \"up\"."};
@@ -62,13 +62,13 @@ public:
     for (std::size_t i = 0; i < std::size(properties); ++i)
       to[i] = {properties[i].name, properties[i].type, properties[i].help};
     char page[small_file_bytes];
-    for (const auto &name : names) {
+    for (const auto& name : names) {
       if (ignored_.matches(name))
         continue;
       const auto device = opened.sub(name.c_str());
       if (!device)
         continue; // gone since it was listed
-      const auto text = [&](const char *file) {
+      const auto text = [&](const char* file) {
         const auto content = device.value().read(file, page);
         return content ? std::string(content.value()) : std::string();
       };
@@ -97,7 +97,7 @@ private:
 
 } // namespace
 
-collector_ptr make_netclass(const collector_context &context) {
+collector_ptr make_netclass(const collector_context& context) {
   return std::make_unique<netclass_collector>(context);
 }
 

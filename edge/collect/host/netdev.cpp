@@ -36,12 +36,12 @@ constexpr column columns[] = {
 
 class netdev_collector final : public collector {
 public:
-  explicit netdev_collector(const collector_context &context)
+  explicit netdev_collector(const collector_context& context)
       : file_(context.config.proc / "net/dev"),
         devices_(context.config.sys / "class/net"),
         excluded_(context.config.netdev_device_exclude) {}
 
-  result<void> collect(family_sink &sink) override {
+  result<void> collect(family_sink& sink) override {
     BOOST_OUTCOME_TRY(rest, file_.read(buffer_));
     const auto devices = directory::open(devices_);
     open_family to[std::size(columns)];
@@ -58,7 +58,7 @@ public:
       if (device.empty() || excluded_.matches(device))
         continue;
       line.remove_prefix(colon + 1);
-      for (auto &family : to) {
+      for (auto& family : to) {
         const auto value = parse_number<std::uint64_t>(next_word(line));
         if (!value)
           return fail(errc::malformed,
@@ -86,10 +86,10 @@ private:
 
 class softnet_collector final : public collector {
 public:
-  explicit softnet_collector(const collector_context &context)
+  explicit softnet_collector(const collector_context& context)
       : file_(context.config.proc / "net/softnet_stat") {}
 
-  result<void> collect(family_sink &sink) override {
+  result<void> collect(family_sink& sink) override {
     BOOST_OUTCOME_TRY(rest, file_.read(buffer_));
     open_family to[] = {
         {"node_softnet_processed_total", metric_type::counter, "Packets that each CPU has processed."},
@@ -101,7 +101,7 @@ public:
     std::string_view line;
     for (std::size_t cpu = 0; next_line(rest, line); ++cpu) {
       const fmt::format_int number(cpu);
-      for (auto &family : to) {
+      for (auto& family : to) {
         const auto word = next_word(line);
         std::uint64_t value = 0;
         const auto [end, code] = std::from_chars(word.data(), word.data() + word.size(), value, 16);
@@ -121,10 +121,10 @@ private:
 
 } // namespace
 
-collector_ptr make_netdev(const collector_context &context) {
+collector_ptr make_netdev(const collector_context& context) {
   return std::make_unique<netdev_collector>(context);
 }
-collector_ptr make_softnet(const collector_context &context) {
+collector_ptr make_softnet(const collector_context& context) {
   return std::make_unique<softnet_collector>(context);
 }
 

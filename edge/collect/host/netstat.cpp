@@ -15,13 +15,13 @@ constexpr std::string_view help = "A protocol counter of /proc/net/netstat, snmp
 
 class netstat_collector final : public collector {
 public:
-  explicit netstat_collector(const collector_context &context)
+  explicit netstat_collector(const collector_context& context)
       : netstat_(context.config.proc / "net/netstat"),
         snmp_(context.config.proc / "net/snmp"),
         snmp6_(context.config.proc / "net/snmp6"),
         fields_(context.config.netstat_fields) {}
 
-  result<void> collect(family_sink &sink) override {
+  result<void> collect(family_sink& sink) override {
     BOOST_OUTCOME_TRYV(add_pairs(sink, netstat_));
     BOOST_OUTCOME_TRYV(add_pairs(sink, snmp_));
     return add_lines(sink);
@@ -29,7 +29,7 @@ public:
 
 private:
   // "Tcp: A B" and below it "Tcp: 1 2".
-  result<void> add_pairs(family_sink &sink, kept_file &file) {
+  result<void> add_pairs(family_sink& sink, kept_file& file) {
     BOOST_OUTCOME_TRY(rest, file.read(buffer_));
     std::string_view names;
     std::string_view values;
@@ -52,7 +52,7 @@ private:
   }
 
   // "Udp6InDatagrams  12"; absent where the host has no IPv6.
-  result<void> add_lines(family_sink &sink) {
+  result<void> add_lines(family_sink& sink) {
     auto content = snmp6_.read(buffer_);
     if (!content)
       return content.error().code == errc::not_found ? result<void>(ok()) : result<void>(content.error());
@@ -70,7 +70,7 @@ private:
     return ok();
   }
 
-  result<void> add(family_sink &sink, std::string_view word, const kept_file &file) {
+  result<void> add(family_sink& sink, std::string_view word, const kept_file& file) {
     if (!fields_.matches(key_))
       return ok();
     const auto value = parse_number<double>(word);
@@ -92,7 +92,7 @@ private:
 
 } // namespace
 
-collector_ptr make_netstat(const collector_context &context) {
+collector_ptr make_netstat(const collector_context& context) {
   return std::make_unique<netstat_collector>(context);
 }
 

@@ -65,10 +65,10 @@ std::optional<double> major_minor(std::string_view version) noexcept {
 
 class os_collector final : public collector {
 public:
-  explicit os_collector(const collector_context &context)
+  explicit os_collector(const collector_context& context)
       : files_{context.config.rootfs / "etc/os-release", context.config.rootfs / "usr/lib/os-release"} {}
 
-  result<void> collect(family_sink &sink) override {
+  result<void> collect(family_sink& sink) override {
     BOOST_OUTCOME_TRYV(refresh());
     label_view labels[std::size(fields)];
     for (std::size_t i = 0; i < std::size(fields); ++i)
@@ -85,7 +85,7 @@ public:
 
 private:
   result<void> refresh() {
-    for (const auto &file : files_) {
+    for (const auto& file : files_) {
       struct stat seen {};
       if (::stat(file.c_str(), &seen) != 0)
         continue;
@@ -120,8 +120,6 @@ private:
 
 } // namespace
 
-collector_ptr make_os(const collector_context &context) {
-  return std::make_unique<os_collector>(context);
-}
+collector_ptr make_os(const collector_context& context) { return std::make_unique<os_collector>(context); }
 
 } // namespace skerry::edge::host

@@ -23,11 +23,11 @@ namespace {
 constexpr std::size_t tasks_between_clocks = 64; // the deadline is looked at this often
 
 struct close_directory {
-  void operator()(DIR *d) const noexcept { ::closedir(d); }
+  void operator()(DIR* d) const noexcept { ::closedir(d); }
 };
 using directory_stream = std::unique_ptr<DIR, close_directory>;
 
-directory_stream open_stream(int at, const char *name) noexcept {
+directory_stream open_stream(int at, const char* name) noexcept {
   const int fd = ::openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0)
     return nullptr;
@@ -37,9 +37,7 @@ directory_stream open_stream(int at, const char *name) noexcept {
   return stream;
 }
 
-bool is_number(const char *name) noexcept {
-  return *name >= '0' && *name <= '9';
-}
+bool is_number(const char* name) noexcept { return *name >= '0' && *name <= '9'; }
 
 struct task {
   char state = 0;
@@ -48,7 +46,7 @@ struct task {
 
 class processes_collector final : public collector {
 public:
-  explicit processes_collector(const collector_context &context)
+  explicit processes_collector(const collector_context& context)
       : clock_(context.clock),
         proc_(context.config.proc),
         tasks_max_(context.config.tasks_max),
@@ -56,7 +54,7 @@ public:
         threads_max_(context.config.proc / "sys/kernel/threads-max"),
         pid_max_(context.config.proc / "sys/kernel/pid_max") {}
 
-  result<void> collect(family_sink &sink) override {
+  result<void> collect(family_sink& sink) override {
     processes_ = 0;
     threads_ = 0;
     looked_at_ = 0;
@@ -84,7 +82,7 @@ private:
 
   static double number(std::uint64_t v) noexcept { return static_cast<double>(v); }
 
-  static void add(family_sink &sink, open_family &family, std::string_view label, const counts &all) {
+  static void add(family_sink& sink, open_family& family, std::string_view label, const counts& all) {
     for (std::size_t c = 0; c < all.size(); ++c) {
       const char letter = static_cast<char>(c);
       if (all[c] > 0)
@@ -92,7 +90,7 @@ private:
     }
   }
 
-  result<double> limit(kept_file &file) {
+  result<double> limit(kept_file& file) {
     BOOST_OUTCOME_TRY(content, file.read(buffer_));
     const auto value = parse_number<std::uint64_t>(trim(content));
     if (!value)
@@ -106,7 +104,7 @@ private:
       return fail(errc::io, fmt::format("cannot list {}", proc_.native()));
     const std::int64_t deadline = clock_.monotonic_ns() + time_max_ns_;
     char path[NAME_MAX + 8];
-    while (const dirent *entry = ::readdir(all.get())) {
+    while (const dirent* entry = ::readdir(all.get())) {
       if (!is_number(entry->d_name))
         continue;
       BOOST_OUTCOME_TRYV(within_bounds(deadline));
@@ -127,12 +125,12 @@ private:
     return ok();
   }
 
-  result<void> count_threads(int proc, const char *path, std::int64_t deadline) {
+  result<void> count_threads(int proc, const char* path, std::int64_t deadline) {
     const auto tasks = open_stream(proc, path);
     if (!tasks)
       return ok(); // has ended
     char name[NAME_MAX + 8];
-    while (const dirent *entry = ::readdir(tasks.get())) {
+    while (const dirent* entry = ::readdir(tasks.get())) {
       if (!is_number(entry->d_name))
         continue;
       BOOST_OUTCOME_TRYV(within_bounds(deadline));
@@ -158,7 +156,7 @@ private:
   static std::size_t slot_of(char state) noexcept { return static_cast<unsigned char>(state) & 127u; }
 
   template <std::size_t N>
-  static void append(char (&to)[N], const char *name, std::string_view suffix) noexcept {
+  static void append(char (&to)[N], const char* name, std::string_view suffix) noexcept {
     const std::string_view front(name);
     const std::size_t length = std::min(front.size(), N - suffix.size() - 1);
     std::copy_n(front.data(), length, to);
@@ -168,7 +166,7 @@ private:
 
   // "12 (a name) S 1 …", where the name may hold anything; the number of threads is the 18th word after the
   // name.
-  static bool read_task(int at, const char *path, task &to) noexcept {
+  static bool read_task(int at, const char* path, task& to) noexcept {
     const int fd = ::openat(at, path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
       return false;
@@ -192,7 +190,7 @@ private:
     return true;
   }
 
-  clock_source &clock_;
+  clock_source& clock_;
   std::filesystem::path proc_;
   std::size_t tasks_max_;
   std::int64_t time_max_ns_;
@@ -208,7 +206,7 @@ private:
 
 } // namespace
 
-collector_ptr make_processes(const collector_context &context) {
+collector_ptr make_processes(const collector_context& context) {
   return std::make_unique<processes_collector>(context);
 }
 

@@ -19,19 +19,19 @@ constexpr std::size_t mem = 4; // in pages
 
 class sockstat_collector final : public collector {
 public:
-  explicit sockstat_collector(const collector_context &context)
+  explicit sockstat_collector(const collector_context& context)
       : ipv4_(context.config.proc / "net/sockstat"), ipv6_(context.config.proc / "net/sockstat6") {
     const long bytes = ::sysconf(_SC_PAGESIZE);
     page_bytes_ = bytes > 0 ? static_cast<double>(bytes) : 4096;
   }
 
-  result<void> collect(family_sink &sink) override {
+  result<void> collect(family_sink& sink) override {
     BOOST_OUTCOME_TRYV(add(sink, ipv4_, true));
     return add(sink, ipv6_, false);
   }
 
 private:
-  result<void> add(family_sink &sink, kept_file &file, bool with_used) {
+  result<void> add(family_sink& sink, kept_file& file, bool with_used) {
     auto content = file.read(buffer_);
     if (!content)
       return content.error().code == errc::not_found ? result<void>(ok()) : result<void>(content.error());
@@ -67,8 +67,8 @@ private:
     return ok();
   }
 
-  void add_protocol(family_sink &sink, std::string_view protocol,
-                    const std::array<std::optional<double>, std::size(states)> &values) {
+  void add_protocol(family_sink& sink, std::string_view protocol,
+                    const std::array<std::optional<double>, std::size(states)>& values) {
     const auto add_one = [&](std::string_view state, double value) {
       name_.assign("node_sockstat_").append(protocol).append("_").append(state);
       sink.single(name_, metric_type::gauge,
@@ -90,7 +90,7 @@ private:
 
 } // namespace
 
-collector_ptr make_sockstat(const collector_context &context) {
+collector_ptr make_sockstat(const collector_context& context) {
   return std::make_unique<sockstat_collector>(context);
 }
 

@@ -25,14 +25,14 @@ constexpr stat_line stat_lines[] = {
 
 class stat_collector final : public collector {
 public:
-  explicit stat_collector(const collector_context &context) : stat_(context.stat) {}
+  explicit stat_collector(const collector_context& context) : stat_(context.stat) {}
 
-  result<void> collect(family_sink &sink) override {
+  result<void> collect(family_sink& sink) override {
     BOOST_OUTCOME_TRY(rest, stat_.read());
     std::string_view line;
     while (next_line(rest, line)) {
       const auto key = next_word(line);
-      for (const auto &known : stat_lines) {
+      for (const auto& known : stat_lines) {
         if (known.key != key)
           continue;
         const auto value = parse_number<double>(next_word(line));
@@ -45,12 +45,12 @@ public:
   }
 
 private:
-  stat_file &stat_;
+  stat_file& stat_;
 };
 
 } // namespace
 
-collector_ptr make_stat(const collector_context &context) {
+collector_ptr make_stat(const collector_context& context) {
   return std::make_unique<stat_collector>(context);
 }
 

@@ -9,7 +9,7 @@ namespace skerry::edge::host {
 
 class stat_file {
 public:
-  explicit stat_file(const std::filesystem::path &proc) : file_(proc / "stat") {}
+  explicit stat_file(const std::filesystem::path& proc) : file_(proc / "stat") {}
 
   void forget() noexcept { fresh_ = false; } // at the start of a collection
   // Valid until forget(). Errors as kept_file::read.

@@ -34,8 +34,6 @@ constexpr collector_entry entries[] = {
 
 } // namespace
 
-std::span<const collector_entry> collector_table() noexcept {
-  return entries;
-}
+std::span<const collector_entry> collector_table() noexcept { return entries; }
 
 } // namespace skerry::edge::host

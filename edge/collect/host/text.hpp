@@ -10,7 +10,7 @@
 namespace skerry::edge::host {
 
 // Cuts the next line off `rest`, without its end. False at the end of the text.
-inline bool next_line(std::string_view &rest, std::string_view &line) noexcept {
+inline bool next_line(std::string_view& rest, std::string_view& line) noexcept {
   if (rest.empty())
     return false;
   const std::size_t end = rest.find('\n');
@@ -20,7 +20,7 @@ inline bool next_line(std::string_view &rest, std::string_view &line) noexcept {
 }
 
 // Cuts the next word (between blanks or tabs) off `rest`; empty when there is none.
-inline std::string_view next_word(std::string_view &rest) noexcept {
+inline std::string_view next_word(std::string_view& rest) noexcept {
   const std::size_t begin = rest.find_first_not_of(" \t");
   if (begin == std::string_view::npos) {
     rest = {};

@@ -15,10 +15,10 @@ constexpr std::string_view cooler_prefix = "cooling_device";
 
 class thermal_collector final : public collector {
 public:
-  explicit thermal_collector(const collector_context &context)
+  explicit thermal_collector(const collector_context& context)
       : path_(context.config.sys / "class/thermal") {}
 
-  result<void> collect(family_sink &sink) override {
+  result<void> collect(family_sink& sink) override {
     auto opened = directory::open(path_);
     if (!opened)
       return opened.error().code == errc::not_found ? result<void>(ok()) : result<void>(opened.error());
@@ -29,14 +29,14 @@ public:
                         "How much the device cools now."};
     open_family maximum{"node_cooling_device_max_state", metric_type::gauge, "How much the device can cool."};
     std::size_t silent = 0;
-    for (const auto &name : names) {
+    for (const auto& name : names) {
       const auto device = opened.value().sub(name.c_str());
       if (!device)
         continue;
       char page[small_file_bytes];
       const auto type_text = device.value().read("type", page);
       const std::string type(type_text ? type_text.value() : std::string_view{});
-      const auto number = [&](const char *file) -> result<double> {
+      const auto number = [&](const char* file) -> result<double> {
         BOOST_OUTCOME_TRY(text, device.value().read(file, page));
         const auto value = parse_number<std::int64_t>(text);
         if (!value)
@@ -73,7 +73,7 @@ private:
 
 } // namespace
 
-collector_ptr make_thermal_zone(const collector_context &context) {
+collector_ptr make_thermal_zone(const collector_context& context) {
   return std::make_unique<thermal_collector>(context);
 }
 

@@ -12,7 +12,7 @@ namespace skerry::edge::host {
 
 namespace {
 
-std::string read_start(const std::string &path) {
+std::string read_start(const std::string& path) {
   std::string text;
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0)
@@ -26,7 +26,7 @@ std::string read_start(const std::string &path) {
 
 } // namespace
 
-const udev_properties::properties &udev_properties::of(std::uint32_t major, std::uint32_t minor) {
+const udev_properties::properties& udev_properties::of(std::uint32_t major, std::uint32_t minor) {
   static const properties none;
   const std::string path = fmt::format("{}/b{}:{}", data_.native(), major, minor);
   const std::uint64_t key = std::uint64_t{major} << 32 | minor;
@@ -37,7 +37,7 @@ const udev_properties::properties &udev_properties::of(std::uint32_t major, std:
   }
   if (known_.size() >= udev_devices_max && !known_.contains(key))
     known_.clear();
-  entry &e = known_[key];
+  entry& e = known_[key];
   const std::int64_t changed_ns = std::int64_t{seen.st_mtim.tv_sec} * 1'000'000'000 + seen.st_mtim.tv_nsec;
   if (e.changed_ns == changed_ns && e.inode == seen.st_ino)
     return e.all;

@@ -20,7 +20,7 @@ public:
 
   explicit udev_properties(std::filesystem::path data) : data_(std::move(data)) {}
   // Empty where udev knows nothing; valid until the next call.
-  [[nodiscard]] const properties &of(std::uint32_t major, std::uint32_t minor);
+  [[nodiscard]] const properties& of(std::uint32_t major, std::uint32_t minor);
 
 private:
   struct entry {

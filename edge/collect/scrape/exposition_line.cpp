@@ -11,20 +11,14 @@ namespace skerry::edge {
 
 namespace {
 
-bool is_letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-bool is_blank(char c) {
-  return c == ' ' || c == '\t';
-}
+bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_blank(char c) { return c == ' ' || c == '\t'; }
 
 // Walks one line. `blanks` skips what the format allows between tokens: nothing in OpenMetrics.
 struct cursor {
-  const char *at;
-  const char *end;
+  const char* at;
+  const char* end;
   exposition_format format;
 
   [[nodiscard]] bool done() const { return at == end; }
@@ -41,15 +35,15 @@ struct cursor {
         ++at;
   }
   std::string_view name(bool colons) {
-    const char *first = at;
+    const char* first = at;
     if (at != end && (is_letter(*at) || (colons && *at == ':')))
       while (at != end && (is_letter(*at) || is_digit(*at) || (colons && *at == ':')))
         ++at;
     return {first, static_cast<std::size_t>(at - first)};
   }
   // After the opening quote; returns what is between the quotes, still escaped. False: no closing quote.
-  bool quoted(std::string_view &into) {
-    const char *first = at;
+  bool quoted(std::string_view& into) {
+    const char* first = at;
     while (at != end && *at != '"') {
       if (*at == '\\' && ++at == end)
         return false;
@@ -65,7 +59,7 @@ struct cursor {
 
 // After the opening brace. Calls each(name, escaped value); the error, or nullptr.
 template <class Each>
-const char *walk_labels(cursor &c, Each &&each) {
+const char* walk_labels(cursor& c, Each&& each) {
   const bool strict = c.format == exposition_format::open_metrics;
   c.blanks();
   bool first = true;
@@ -111,7 +105,7 @@ std::string unescape(std::string_view text, bool quotes) {
   return out;
 }
 
-bool parse_type(std::string_view text, exposition_format format, metric_type &into) {
+bool parse_type(std::string_view text, exposition_format format, metric_type& into) {
   struct entry {
     std::string_view text;
     metric_type type;
@@ -124,9 +118,9 @@ bool parse_type(std::string_view text, exposition_format format, metric_type &in
                                    {"info", metric_type::info},
                                    {"stateset", metric_type::stateset},
                                    {"unknown", metric_type::unknown}};
-  const auto find = [&](const auto &in) {
+  const auto find = [&](const auto& in) {
     const auto it =
-        std::find_if(std::begin(in), std::end(in), [&](const entry &e) { return e.text == text; });
+        std::find_if(std::begin(in), std::end(in), [&](const entry& e) { return e.text == text; });
     if (it == std::end(in))
       return false;
     into = it->type;
@@ -140,7 +134,7 @@ bool parse_type(std::string_view text, exposition_format format, metric_type &in
   return text == "untyped";
 }
 
-exposition_line bad(const char *why) {
+exposition_line bad(const char* why) {
   exposition_line line;
   line.kind = line_kind::bad;
   line.error = why;
@@ -153,7 +147,7 @@ exposition_line of_kind(line_kind kind) {
   return line;
 }
 
-bool starts_word(std::string_view &text, std::string_view word, exposition_format format) {
+bool starts_word(std::string_view& text, std::string_view word, exposition_format format) {
   if (!text.starts_with(word) || text.size() == word.size())
     return false;
   const char next = text[word.size()];
@@ -212,9 +206,9 @@ exposition_line parse_comment(std::string_view line, exposition_format format) {
 }
 
 // Seconds as a float become whole milliseconds, cut as Prometheus cuts them.
-const char *parse_seconds(const char *at, const char *end, std::int64_t &into, const char *&error) {
+const char* parse_seconds(const char* at, const char* end, std::int64_t& into, const char*& error) {
   double seconds = 0;
-  const char *p = parse_number(at, end, seconds);
+  const char* p = parse_number(at, end, seconds);
   if (p == nullptr || !(std::fabs(seconds * 1000) < 9.2e18)) {
     error = "a timestamp is malformed";
     return nullptr;
@@ -238,9 +232,9 @@ exposition_format format_of(std::string_view content_type) noexcept {
   return same ? exposition_format::open_metrics : exposition_format::text;
 }
 
-bool parse_value_part(const char *at, const char *end, exposition_format format, std::string_view metric,
-                      value_part &into, const char *&error) {
-  const char *p = parse_number(at, end, into.value);
+bool parse_value_part(const char* at, const char* end, exposition_format format, std::string_view metric,
+                      value_part& into, const char*& error) {
+  const char* p = parse_number(at, end, into.value);
   if (p == nullptr) {
     error = "the value is not a number";
     return false;
@@ -253,7 +247,7 @@ bool parse_value_part(const char *at, const char *end, exposition_format format,
       ++p;
     if (p == end)
       return true;
-    const char *last = p;
+    const char* last = p;
     while (last != end && is_digit(*last))
       ++last;
     const auto parsed = std::from_chars(p, last, into.time_ms);
@@ -314,10 +308,10 @@ exposition_line parse_line(std::string_view line, exposition_format format) {
   if (out.name.empty())
     return bad("a line starts with what is no metric name");
   out.series_last = static_cast<std::size_t>(c.at - line.data());
-  const char *blanks_from = c.at;
+  const char* blanks_from = c.at;
   c.blanks();
   if (c.take('{')) {
-    if (const char *why = walk_labels(c, [](auto, auto) {}))
+    if (const char* why = walk_labels(c, [](auto, auto) {}))
       return bad(why);
     out.series_last = static_cast<std::size_t>(c.at - line.data());
     blanks_from = c.at;
@@ -329,7 +323,7 @@ exposition_line parse_line(std::string_view line, exposition_format format) {
     return bad("expected a space before the value");
   out.value_at = static_cast<std::size_t>(c.at - line.data());
   value_part part;
-  const char *why = "";
+  const char* why = "";
   if (!parse_value_part(c.at, c.end, format, out.name, part, why))
     return bad(why);
   out.kind = line_kind::sample;
@@ -339,7 +333,7 @@ exposition_line parse_line(std::string_view line, exposition_format format) {
   return out;
 }
 
-bool parse_labels(std::string_view series, labels &into) {
+bool parse_labels(std::string_view series, labels& into) {
   into.clear();
   cursor c{series.data(), series.data() + series.size(), exposition_format::text};
   into.push_back({std::string{label_name}, std::string{c.name(true)}});
@@ -349,19 +343,17 @@ bool parse_labels(std::string_view series, labels &into) {
       into.push_back({std::string{name}, value.find('\\') == std::string_view::npos ? std::string{value}
                                                                                     : unescape(value, true)});
     });
-  std::sort(into.begin(), into.end(), [](const label &a, const label &b) { return a.name < b.name; });
+  std::sort(into.begin(), into.end(), [](const label& a, const label& b) { return a.name < b.name; });
   return std::adjacent_find(into.begin(), into.end(),
-                            [](const label &a, const label &b) { return a.name == b.name; })
+                            [](const label& a, const label& b) { return a.name == b.name; })
          == into.end();
 }
 
-std::string unescape_help(std::string_view text) {
-  return unescape(text, false);
-}
+std::string unescape_help(std::string_view text) { return unescape(text, false); }
 
 bool is_utf8(std::string_view text) noexcept {
-  const auto *p = reinterpret_cast<const unsigned char *>(text.data());
-  const auto *const end = p + text.size();
+  const auto* p = reinterpret_cast<const unsigned char*>(text.data());
+  const auto* const end = p + text.size();
   while (p != end) {
     const unsigned c = *p++;
     if (c < 0x80)

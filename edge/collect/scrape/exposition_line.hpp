@@ -28,7 +28,7 @@ struct exposition_line {
   std::size_t value_at = 0;
   double value = 0;
   std::optional<std::int64_t> time_ms;
-  const char *error = ""; // of kind bad; static text
+  const char* error = ""; // of kind bad; static text
 };
 
 // `line` is without its '\n'. Does not read labels: parse_labels does, for series that are new.
@@ -41,12 +41,12 @@ struct value_part {
   bool has_time = false;
   std::int64_t time_ms = 0;
 };
-[[nodiscard]] bool parse_value_part(const char *at, const char *end, exposition_format format,
-                                    std::string_view metric, value_part &into, const char *&error);
+[[nodiscard]] bool parse_value_part(const char* at, const char* end, exposition_format format,
+                                    std::string_view metric, value_part& into, const char*& error);
 
 // The labels of `series` (name and braces, of a line that parsed), with `__name__`, sorted; labels with an
 // empty value are kept. False where a name is there twice.
-[[nodiscard]] bool parse_labels(std::string_view series, labels &into);
+[[nodiscard]] bool parse_labels(std::string_view series, labels& into);
 
 [[nodiscard]] std::string unescape_help(std::string_view text);
 [[nodiscard]] bool is_utf8(std::string_view text) noexcept;

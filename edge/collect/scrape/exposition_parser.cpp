@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <unordered_map>
 #include <xxhash.h>
 
 #if defined(__SSE2__)
@@ -23,13 +24,32 @@ constexpr std::uint32_t flag_reread =
     0x8000'0000; // the assembler does not hold this line's value: read it again
 constexpr std::uint32_t flag_refused = 0x4000'0000; // malformed: taken apart each time
 
+struct family_text {
+  metric_type type = metric_type::unknown;
+  std::string_view help;
+  std::string_view unit;
+};
+
+struct parse_scratch {
+  std::vector<remembered_line> lines;
+  std::vector<std::uint32_t> table;                           // lines of the last page by their series' bytes
+  std::unordered_map<std::string_view, family_text> families; // of the page being parsed
+  std::vector<std::string_view> changed; // families whose metadata lines are not as before
+  labels exposed;
+};
+
+parse_scratch& scratch_of_thread() {
+  thread_local parse_scratch s;
+  return s;
+}
+
 // How many leading bytes are equal.
-std::size_t equal_bytes(const char *a, const char *b, std::size_t n) noexcept {
+std::size_t equal_bytes(const char* a, const char* b, std::size_t n) noexcept {
   std::size_t i = 0;
 #if defined(__SSE2__)
   for (; i + 16 <= n; i += 16) {
-    const auto x = _mm_loadu_si128(reinterpret_cast<const __m128i *>(a + i));
-    const auto y = _mm_loadu_si128(reinterpret_cast<const __m128i *>(b + i));
+    const auto x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(a + i));
+    const auto y = _mm_loadu_si128(reinterpret_cast<const __m128i*>(b + i));
     const auto same = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(x, y)));
     if (same != 0xffff)
       return i + static_cast<std::size_t>(std::countr_one(same));
@@ -68,38 +88,38 @@ bool belongs(std::string_view suffix, metric_type type) {
 
 // One pass over one page.
 struct exposition_parser::walk {
-  exposition_parser &self;
-  const std::string &page;
-  frame_assembler &into;
-  series_resolver &resolver;
+  exposition_parser& self;
+  const std::string& page;
+  frame_assembler& into;
+  series_resolver& resolver;
   page_report report{};
 
-  parse_scratch &scratch = *self.scratch_;
-  const char *const base = page.data();
-  const char *const end = base + page.size();
-  const char *const old_base = self.last_.data();
-  const std::vector<remembered_line> &old = self.lines_;
+  parse_scratch& scratch = scratch_of_thread();
+  const char* const base = page.data();
+  const char* const end = base + page.size();
+  const char* const old_base = self.last_.data();
+  const std::vector<remembered_line>& old = self.lines_;
   std::size_t next_old = 0; // the remembered line that the next one is compared with
   bool table_ready = false;
   bool families_ready = false;
   bool ended = false; // "# EOF" was read
 
-  [[nodiscard]] std::uint32_t offset(const char *p) const { return static_cast<std::uint32_t>(p - base); }
+  [[nodiscard]] std::uint32_t offset(const char* p) const { return static_cast<std::uint32_t>(p - base); }
 
-  [[nodiscard]] std::string_view old_series(const remembered_line &line) const {
+  [[nodiscard]] std::string_view old_series(const remembered_line& line) const {
     auto last = line.value_at;
     while (last > line.series_at && (old_base[last - 1] == ' ' || old_base[last - 1] == '\t'))
       --last;
     return {old_base + line.series_at, last - line.series_at};
   }
 
-  void fail_at(const char *p, std::string_view why) {
+  void fail_at(const char* p, std::string_view why) {
     if (report.error.empty())
       report.error = fmt::format("line {}: {}", std::count(base, p, '\n') + 1, why);
   }
 
   // The line after `ref` and flags are decided. Returns the flags to remember it with.
-  std::uint32_t deliver(series_ref ref, double value, const value_part *part) {
+  std::uint32_t deliver(series_ref ref, double value, const value_part* part) {
     ++report.samples;
     if (ref == no_series)
       return ref;
@@ -113,27 +133,27 @@ struct exposition_parser::walk {
   }
 
   void run() {
-    const char *p = base;
+    const char* p = base;
     while (p != end && !ended) {
-      const char *const q = next_old < old.size() ? remembered(p) : p;
+      const char* const q = next_old < old.size() ? remembered(p) : p;
       p = q != p ? q : unremembered(p);
     }
   }
 
   // Goes on while lines are as remembered; returns the first byte that is not dealt with.
-  const char *remembered(const char *p) {
-    auto &out = scratch.lines;
-    const char *o = old_base + (next_old == 0 ? 0 : old[next_old - 1].end);
-    const char *const old_end = old_base + old.back().end;
-    const char *same_until = p; // up to here the page equals what stands at `o`
+  const char* remembered(const char* p) {
+    auto& out = scratch.lines;
+    const char* o = old_base + (next_old == 0 ? 0 : old[next_old - 1].end);
+    const char* const old_end = old_base + old.back().end;
+    const char* same_until = p; // up to here the page equals what stands at `o`
     while (next_old != old.size()) {
-      const auto &line = old[next_old];
-      const char *const line_end = p + (old_base + line.end - o);
+      const auto& line = old[next_old];
+      const char* const line_end = p + (old_base + line.end - o);
       if (same_until < line_end)
         same_until +=
             equal_bytes(same_until, o + (same_until - p),
                         static_cast<std::size_t>(std::min(end - same_until, old_end - o - (same_until - p))));
-      const char *const value_at = p + (old_base + line.value_at - o);
+      const char* const value_at = p + (old_base + line.value_at - o);
       const auto series_at = offset(p + (old_base + line.series_at - o));
       if (same_until >= line_end && (line.ref & (flag_reread | flag_refused)) == 0) {
         ++report.samples;
@@ -147,13 +167,13 @@ struct exposition_parser::walk {
         p = line_end;
       } else if (same_until >= value_at && (line.ref & flag_refused) == 0) {
         value_part part;
-        const char *q = parse_number(value_at, end, part.value);
+        const char* q = parse_number(value_at, end, part.value);
         if (q == nullptr)
           return p;
         bool plain = q != end && *q == '\n';
         if (!plain) {
-          q = static_cast<const char *>(std::memchr(q, '\n', static_cast<std::size_t>(end - q)));
-          const char *why = "";
+          q = static_cast<const char*>(std::memchr(q, '\n', static_cast<std::size_t>(end - q)));
+          const char* why = "";
           if (q == nullptr || !parse_value_part(value_at, q, self.format_, old_name(line), part, why))
             return p;
         }
@@ -169,16 +189,16 @@ struct exposition_parser::walk {
     return p;
   }
 
-  [[nodiscard]] std::string_view old_name(const remembered_line &line) const {
+  [[nodiscard]] std::string_view old_name(const remembered_line& line) const {
     const auto series = old_series(line);
     return series.substr(0, series.find_first_of("{ \t"));
   }
 
   // Takes lines apart up to and with the first that holds a sample or is refused.
-  const char *unremembered(const char *p) {
+  const char* unremembered(const char* p) {
     while (p != end && !ended) {
-      const auto *eol = static_cast<const char *>(std::memchr(p, '\n', static_cast<std::size_t>(end - p)));
-      const char *const next = eol == nullptr ? end : eol + 1;
+      const auto* eol = static_cast<const char*>(std::memchr(p, '\n', static_cast<std::size_t>(end - p)));
+      const char* const next = eol == nullptr ? end : eol + 1;
       const std::string_view text{p, static_cast<std::size_t>((eol == nullptr ? end : eol) - p)};
       auto line = parse_line(text, self.format_);
       if (eol == nullptr && self.format_ == exposition_format::open_metrics && line.kind != line_kind::end) {
@@ -187,8 +207,7 @@ struct exposition_parser::walk {
       }
       switch (line.kind) {
       case line_kind::blank:
-      case line_kind::comment:
-        break;
+      case line_kind::comment: break;
       case line_kind::help:
       case line_kind::type:
       case line_kind::unit:
@@ -200,19 +219,15 @@ struct exposition_parser::walk {
         if (next != end)
           fail_at(next, "there is data after # EOF");
         return next;
-      case line_kind::bad:
-        refuse(p, next, line.error);
-        return next;
-      case line_kind::sample:
-        sample(p, text, next, line);
-        return next;
+      case line_kind::bad: refuse(p, next, line.error); return next;
+      case line_kind::sample: sample(p, text, next, line); return next;
       }
       p = next;
     }
     return p;
   }
 
-  void refuse(const char *p, const char *next, const char *why) {
+  void refuse(const char* p, const char* next, const char* why) {
     ++report.lines_refused;
     fail_at(p, why);
     if (next_old < old.size() && (old[next_old].ref & flag_refused) != 0)
@@ -220,7 +235,7 @@ struct exposition_parser::walk {
     scratch.lines.push_back({offset(p), offset(p), offset(next), flag_refused | no_series});
   }
 
-  void sample(const char *p, std::string_view text, const char *next, const exposition_line &line) {
+  void sample(const char* p, std::string_view text, const char* next, const exposition_line& line) {
     const auto series = text.substr(line.series_first, line.series_last - line.series_first);
     std::uint32_t ref = no_series;
     if (const auto found = find_old(series); found != old.size()) {
@@ -249,7 +264,7 @@ struct exposition_parser::walk {
     if (next_old < old.size() && (old[next_old].ref & flag_refused) == 0
         && old_series(old[next_old]) == series)
       return next_old;
-    auto &table = scratch.table;
+    auto& table = scratch.table;
     const auto mask = std::bit_ceil(old.size() * 2) - 1;
     if (!table_ready) {
       table_ready = true;
@@ -275,10 +290,10 @@ struct exposition_parser::walk {
     if (families_ready)
       return;
     families_ready = true;
-    auto &families = scratch.families;
-    for (const char *p = base; p != end;) {
-      const auto *eol = static_cast<const char *>(std::memchr(p, '\n', static_cast<std::size_t>(end - p)));
-      const char *const last = eol == nullptr ? end : eol;
+    auto& families = scratch.families;
+    for (const char* p = base; p != end;) {
+      const auto* eol = static_cast<const char*>(std::memchr(p, '\n', static_cast<std::size_t>(end - p)));
+      const char* const last = eol == nullptr ? end : eol;
       if (*p == '#') {
         const auto line = parse_line({p, static_cast<std::size_t>(last - p)}, self.format_);
         if (line.kind == line_kind::help)
@@ -292,7 +307,7 @@ struct exposition_parser::walk {
     }
   }
 
-  static metric_family make_family(std::string_view name, const family_text &text) {
+  static metric_family make_family(std::string_view name, const family_text& text) {
     return {std::string{name}, text.type, unescape_help(text.help), std::string{text.unit}};
   }
 
@@ -313,7 +328,7 @@ struct exposition_parser::walk {
       return;
     read_families();
     if (all)
-      for (const auto &[name, text] : scratch.families)
+      for (const auto& [name, text] : scratch.families)
         into.redeclare(make_family(name, text));
     for (const auto name : scratch.changed)
       if (const auto it = scratch.families.find(name); it != scratch.families.end())
@@ -321,12 +336,8 @@ struct exposition_parser::walk {
   }
 };
 
-exposition_parser::exposition_parser(std::shared_ptr<parse_scratch> scratch, bool honor_timestamps)
-    : scratch_(scratch ? std::move(scratch) : std::make_shared<parse_scratch>()),
-      honor_timestamps_(honor_timestamps) {}
-
-page_report exposition_parser::parse(std::string &page, exposition_format format, frame_assembler &into,
-                                     series_resolver &resolver) {
+page_report exposition_parser::parse(std::string& page, exposition_format format, frame_assembler& into,
+                                     series_resolver& resolver) {
   if (page.size() > page_bytes_max) {
     page_report report;
     report.error = fmt::format("a page of {} bytes is over the limit of {}", page.size(), page_bytes_max);
@@ -336,7 +347,7 @@ page_report exposition_parser::parse(std::string &page, exposition_format format
     forget();
   format_ = format;
   refs_epoch_ = into.refs_epoch();
-  auto &scratch = *scratch_;
+  auto& scratch = scratch_of_thread();
   scratch.lines.clear();
   scratch.lines.reserve(lines_.size() + 16);
   scratch.families.clear();

@@ -9,17 +9,15 @@
 //
 // A malformed line is refused and counted, the rest of the page is kept.
 //
-// Memory kept for each target: the last page and 16 bytes a sample. One thread at a time; the parsers of a
-// thread share one parse_scratch.
+// Memory kept for each target: the last page and 16 bytes a sample. One thread at a time, not always the
+// same; what is needed only while a page is parsed belongs to the thread.
 
 #include "edge/collect/frame_assembler.hpp"
 #include "edge/collect/scrape/exposition_line.hpp"
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 namespace skerry::edge {
@@ -32,7 +30,7 @@ class series_resolver {
 public:
   virtual ~series_resolver() = default;
   // `exposed` as the page has them: sorted, empty values included. no_series: dropped.
-  virtual series_ref resolve(const metric_family &family, labels &exposed) = 0;
+  virtual series_ref resolve(const metric_family& family, labels& exposed) = 0;
 };
 
 struct page_report {
@@ -51,38 +49,24 @@ struct remembered_line {
   std::uint32_t ref = 0; // with flags, see the .cpp
 };
 
-struct family_text {
-  metric_type type = metric_type::unknown;
-  std::string_view help;
-  std::string_view unit;
-};
-
-struct parse_scratch {
-  std::vector<remembered_line> lines;
-  std::vector<std::uint32_t> table;                           // lines of the last page by their series' bytes
-  std::unordered_map<std::string_view, family_text> families; // of the page being parsed
-  std::vector<std::string_view> changed; // families whose metadata lines are not as before
-  labels exposed;
-};
-
 class exposition_parser {
 public:
-  exposition_parser(std::shared_ptr<parse_scratch> scratch, bool honor_timestamps);
+  explicit exposition_parser(bool honor_timestamps) noexcept : honor_timestamps_(honor_timestamps) {}
 
   // Adds the samples of `page` to `into`, between its begin() and finish(). On return `page` holds the memory
   // of the page before, for reuse.
-  page_report parse(std::string &page, exposition_format format, frame_assembler &into,
-                    series_resolver &resolver);
+  page_report parse(std::string& page, exposition_format format, frame_assembler& into,
+                    series_resolver& resolver);
 
   // The next page is parsed without memory: needed when references changed or the resolver would answer
   // otherwise.
   void forget();
+  void honor_timestamps(bool honor) noexcept { honor_timestamps_ = honor; } // forget() as well
   [[nodiscard]] std::size_t memory_bytes() const noexcept;
 
 private:
   struct walk;
 
-  std::shared_ptr<parse_scratch> scratch_;
   bool honor_timestamps_;
   exposition_format format_ = exposition_format::text;
   std::string last_;

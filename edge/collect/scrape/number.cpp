@@ -17,8 +17,8 @@ bool equals_ignoring_case(std::string_view text, std::string_view lower) {
 
 } // namespace
 
-const char *parse_number_slow(const char *at, const char *end, double &into) noexcept {
-  const char *stop = at;
+const char* parse_number_slow(const char* at, const char* end, double& into) noexcept {
+  const char* stop = at;
   while (stop != end && *stop != ' ' && *stop != '\t' && *stop != '\n')
     ++stop;
   std::string_view text{at, static_cast<std::size_t>(stop - at)};
@@ -56,7 +56,7 @@ const char *parse_number_slow(const char *at, const char *end, double &into) noe
     long shift = 0;
     if (e != std::string_view::npos) {
       const auto sign = text[e + 1];
-      const auto *first = text.data() + e + 1 + (sign == '+' ? 1 : 0);
+      const auto* first = text.data() + e + 1 + (sign == '+' ? 1 : 0);
       if (std::from_chars(first, stop, shift).ec == std::errc::result_out_of_range)
         shift = sign == '-' ? -1'000'000'000 : 1'000'000'000;
     }

@@ -26,9 +26,7 @@ std::string unique_path(std::string_view name) {
       .string();
 }
 
-void text(const responder_ptr& to, std::string body) {
-  to->answer({200, "text/plain", std::move(body), {}});
-}
+void text(const responder_ptr& to, std::string body) { to->answer({200, "text/plain", std::move(body), {}}); }
 
 std::vector<route> routes() {
   const auto echo = [](const request& from, responder_ptr to) {

@@ -96,8 +96,8 @@ struct comparer {
            && same(a.lost_custody, b.lost_custody) && a.batch_bytes_max == b.batch_bytes_max;
   }
   static bool eq(const batch& a, const batch& b) {
-    return a.number == b.number && a.lane == b.lane && a.run.header == b.run.header
-           && same_bytes(a.run.bytes.view, b.run.bytes.view);
+    return a.number == b.number && a.lane == b.lane && a.pending_records == b.pending_records
+           && a.run.header == b.run.header && same_bytes(a.run.bytes.view, b.run.bytes.view);
   }
   static bool eq(const ack& a, const ack& b) {
     return same(a.ranges, b.ranges) && a.freed_bytes == b.freed_bytes;
@@ -162,6 +162,7 @@ T random_body(random_engine& random) {
     m.number = random();
     m.lane = link::lane{static_cast<std::uint16_t>(below(random, 3))};
     m.run = sample_run(random(), 1 + below(random, 20));
+    m.pending_records = random();
   } else if constexpr (std::is_same_v<T, ack>) {
     m.ranges = random_held(random);
     m.freed_bytes = random();

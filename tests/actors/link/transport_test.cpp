@@ -59,7 +59,8 @@ struct test_server {
     return it != all.end() ? admission{.admitted = true, .user_id = it->second}
                            : admission{.admitted = false, .user_id = {}, .reason = "unknown"};
   };
-  bool echo = false;
+  std::atomic<bool> echo{false};
+  std::atomic<server_transport*> speaker{nullptr}; // for callbacks: they may come before start() has returned
   std::unique_ptr<server_transport> transport;
 
   void start(server_config config = {}, const std::string& bind = "tcp://127.0.0.1:*") {
@@ -69,8 +70,8 @@ struct test_server {
         start_server(config,
                      {.message =
                           [this](peer_id from, std::string user_id, message_parts parts) {
-                            if (echo)
-                              (void)transport->try_send(from, parts);
+                            if (auto* out = speaker.load(); echo && out != nullptr)
+                              (void)out->try_send(from, parts);
                             seen.change([&](state& s) {
                               s.peers[user_id] = from;
                               s.received.push_back({std::move(from), std::move(user_id), texts(parts)});
@@ -80,6 +81,7 @@ struct test_server {
                      metrics);
     REQUIRE(started);
     transport = std::move(started).value();
+    speaker = transport.get();
   }
   [[nodiscard]] bool wait_received(std::size_t count) {
     return seen.wait([&](const state& s) { return s.received.size() >= count; });
@@ -240,25 +242,28 @@ TEST_CASE("an authenticator that fails or names nobody lets nobody in") {
 
 TEST_CASE("no key, a wrong server key, garbage, HTTP and half-open connections are turned away and counted") {
   server_config config;
-  config.handshake_timeout = 300ms;
+  config.handshake_timeout = 1s;
   pair p{config};
   const auto address = p.server.transport->address();
 
+  // What does not even speak ZMTP is closed before a handshake begins.
+  const auto turned_away = [&] { return metric(p.server.metrics, "skerry_link_server_closed_total"); };
+  // Either end may be the first to notice that they speak different mechanisms.
   zmq::context_t context;
   zmq::socket_t plain{context, zmq::socket_type::dealer};
   plain.set(zmq::sockopt::linger, 0);
   plain.connect(address);
   plain.send(zmq::buffer(std::string_view{"no key"}), zmq::send_flags::none);
-  REQUIRE(p.server.wait_metric(handshakes, "failed_protocol", 1));
+  REQUIRE(p.server.seen.wait([&](const auto&) { return turned_away() >= 1; }));
+  CHECK(metric(p.server.metrics, handshakes) > metric(p.server.metrics, handshakes, "succeeded"));
 
   test_client wrong;
   wrong.start(address, make_keypair().public_key);
   REQUIRE(wrong.wait_state(client_state::disconnected));
   CHECK(!wrong.transport->try_send(parts_of("x")));
+  wrong.transport.reset();
+  plain.close();
 
-  const auto turned_away = [&] {
-    return metric(p.server.metrics, handshakes) - metric(p.server.metrics, handshakes, "succeeded");
-  };
   random_engine random{seed()};
   for (int i = 0; i < 20; ++i) {
     const auto before = turned_away();
@@ -432,11 +437,11 @@ TEST_CASE("two hundred clients connect, and each is answered under its own name"
 }
 
 TEST_CASE("handshakes beyond the limit per second wait, and none is lost") {
-  constexpr std::size_t count = 30;
+  constexpr std::size_t count = 3;
   test_server server;
   std::vector<std::unique_ptr<test_client>> clients;
   server_config config;
-  config.handshakes_per_second_max = 20;
+  config.handshakes_per_second_max = 1;
   for (std::size_t i = 0; i < count; ++i) {
     clients.push_back(std::make_unique<test_client>());
     server.known.change(

@@ -16,9 +16,7 @@ std::unique_ptr<config_document> parsed(std::string_view text) {
   return std::move(document).value();
 }
 
-bool contains(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
+bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 } // namespace
 

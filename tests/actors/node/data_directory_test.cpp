@@ -1,5 +1,4 @@
 #include "actors/node/data_directory.hpp"
-
 #include "actors/node/log.hpp"
 #include "tests/actors/node/temporary_folder.hpp"
 
@@ -20,17 +19,13 @@ unsigned mode_of(const std::filesystem::path& path) {
   return there.st_mode & 0777;
 }
 
-std::string content(const std::filesystem::path& path) {
-  return read_file(path, 1 << 20).value();
-}
+std::string content(const std::filesystem::path& path) { return read_file(path, 1 << 20).value(); }
 
 void put(const std::filesystem::path& path, std::string_view text) {
   std::ofstream{path, std::ios::binary} << text;
 }
 
-bool contains(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
+bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 } // namespace
 

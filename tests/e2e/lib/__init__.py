@@ -4,11 +4,12 @@ Standard library only. A test puts tests/e2e on sys.path and imports `from lib i
 """
 
 from .web import get, get_json, metric, metrics, post
-from .process import Process, Workspace, free_port
+from .nodes import Cloud, Edge, binaries
+from .process import Process, Workspace, disk_bytes, free_port, run_command
 from .relay import Relay
 from .replay import Replay
 from .seed import seeded
 from .wait import Timeout, wait_until
 
-__all__ = ["Process", "Relay", "Replay", "Timeout", "Workspace", "free_port", "get", "get_json", "metric", "metrics",
-           "post", "seeded", "wait_until"]
+__all__ = ["Cloud", "Edge", "Process", "Relay", "Replay", "Timeout", "Workspace", "binaries", "disk_bytes", "free_port", "get", "get_json",
+           "metric", "metrics", "post", "run_command", "seeded", "wait_until"]

@@ -185,6 +185,14 @@ class Process:
         return out
 
 
+def run_command(argv, deadline=30.0, code=0, stdin=None):
+    """Runs a command that ends by itself and returns its standard output. `code`: the exit code to expect."""
+    ran = subprocess.run([str(a) for a in argv], capture_output=True, text=True, timeout=deadline, input=stdin)
+    assert ran.returncode == code, (f"{' '.join(map(str, argv))} ended with {ran.returncode}, not {code}:\n"
+                                    f"{ran.stdout}{ran.stderr}")
+    return ran.stdout
+
+
 def disk_bytes(path):
     """What the files below take on disk: allocated blocks, so that sparse files count for what they hold."""
     total = 0

@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from .web import get_json
+from .web import get, get_json
 from .process import Process
 from .wait import wait_until
 
@@ -39,6 +39,13 @@ class Replay:
                                     "labels": {"__metrics_path__": f"/targets/{i}/metrics", "host": self.host(i),
                                                "instance": f"{self.host(i)}:9100", "rack": f"r{i // 20}"}}
                                    for i in range(self.targets)]}
+
+    def silence(self, target=None):
+        """Targets (or this one) answer 503 from now on."""
+        get(self.url + "/-/silence", **({} if target is None else {"target": target}))
+
+    def speak(self, target=None):
+        get(self.url + "/-/speak", **({} if target is None else {"target": target}))
 
     @staticmethod
     def host(target):

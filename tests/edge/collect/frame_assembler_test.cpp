@@ -15,7 +15,7 @@ using namespace skerry::edge;
 namespace {
 
 std::uint64_t seed_of_test() {
-  if (const char *s = std::getenv("SKERRY_SEED"))
+  if (const char* s = std::getenv("SKERRY_SEED"))
     return std::strtoull(s, nullptr, 10);
   return std::random_device{}();
 }
@@ -33,27 +33,27 @@ struct receiver {
   std::map<std::int64_t, std::map<std::string, std::uint64_t>> by_time;
   std::map<std::string, metric_family> families;
 
-  void take(const collection &from) {
-    for (const auto &set : from.sets) {
+  void take(const collection& from) {
+    for (const auto& set : from.sets) {
       REQUIRE(hash_set(set->encoded.view) == set->hash);
       auto decoded = decode_series_set(set->encoded);
       REQUIRE(decoded);
-      for (const auto &member : decoded.value()->members)
+      for (const auto& member : decoded.value()->members)
         families[to_string(member.all)] = decoded.value()->families[member.family];
       sets[set->hash] = decoded.value();
     }
     std::uint64_t samples = 0;
     std::set<set_hash> named_sets;
-    for (const auto &record : from.records) {
+    for (const auto& record : from.records) {
       REQUIRE(record.kind == record_kind::frame);
       frame f;
       REQUIRE(decode_frame(record.payload, decoder, f));
       REQUIRE(f.time_ns == record.time_ns);
       std::size_t at = 0;
-      for (const auto &section : f.sections) {
+      for (const auto& section : f.sections) {
         named_sets.insert(section.set);
         REQUIRE(sets.contains(section.set));
-        const auto &set = *sets[section.set];
+        const auto& set = *sets[section.set];
         REQUIRE(set.members.size() == section.series_count);
         for (std::size_t i = 0; i < section.series_count; ++i) {
           if (!section.present.empty() && ((section.present[i / 64] >> (i % 64)) & 1) == 0)
@@ -93,7 +93,7 @@ TEST_CASE("a frame holds what was added, in sets cut at families") {
   CHECK(made.records[0].host == "h");
   CHECK(made.samples == 1200);
   std::vector<std::size_t> counts;
-  for (const auto &set : made.sets)
+  for (const auto& set : made.sets)
     counts.push_back(decode_series_set(set->encoded).value()->members.size());
   // The big family starts in the set of the third: it has to be spread over several anyway.
   CHECK(counts == std::vector<std::size_t>{200, 200, 256, 256, 256, 32});
@@ -237,7 +237,7 @@ TEST_CASE("whatever comes and goes, the receiver sees each value and each end on
     for (int i = 0; i < names / 4; ++i) {
       if (static_cast<double>(random() % 1000) / 1000 >= chance)
         continue;
-      const int id = window / 2 + static_cast<int>(random() % names) / 2;
+      const int id = window * 2 + static_cast<int>(random() % names) / 2;
       if (!refs.contains(id) || random() % 8 == 0)
         refs[id] = a.intern({"f" + std::to_string(id / 10), metric_type::gauge, "", ""},
                             named("f" + std::to_string(id / 10), std::to_string(id)));
@@ -254,14 +254,14 @@ TEST_CASE("whatever comes and goes, the receiver sees each value and each end on
     const auto text = [](int id) {
       return to_string(named("f" + std::to_string(id / 10), std::to_string(id)));
     };
-    for (const auto &[id, value] : model)
+    for (const auto& [id, value] : model)
       expected[text(id)] = std::bit_cast<std::uint64_t>(value);
     for (const int id : live)
       expected.try_emplace(text(id), stale_bits);
     INFO("round " << round);
     REQUIRE(r.by_time[round] == expected);
     live.clear();
-    for (const auto &[id, value] : model)
+    for (const auto& [id, value] : model)
       live.insert(id);
     REQUIRE(a.set_count() < 40);
   }

@@ -107,7 +107,7 @@ TEST_CASE("drained segments are deleted, and what was released stays known") {
     CHECK(s->usage().segments < full.segments / 2);
     CHECK(s->usage().disk_bytes < full.disk_bytes / 2);
     std::uint64_t on_disk = 0;
-    for (const auto &entry : fs::recursive_directory_iterator{dir.path() / "segments"})
+    for (const auto& entry : fs::recursive_directory_iterator{dir.path() / "segments"})
       on_disk += entry.is_regular_file() ? entry.file_size() : 0;
     CHECK(on_disk < full.disk_bytes / 2);
     // killed here: nothing was closed
@@ -209,7 +209,7 @@ TEST_CASE("adopted runs keep their identity, and what is known is trimmed") {
   REQUIRE(s->adopt(std::vector{make(5, 3)}, {}));
   const auto all = read_all(*s, origin);
   CHECK(all.size() == 18);
-  for (const auto &[seq, bytes] : all)
+  for (const auto& [seq, bytes] : all)
     CHECK(bytes.ends_with(fmt::format("record {}", seq)));
   CHECK(s->usage().records == 18);
 
@@ -332,9 +332,40 @@ TEST_CASE("readers on other threads see whole runs while the writer commits, rel
       REQUIRE(s->release(key, ranges({{1, last - 30}})));
   }
   stop = true;
-  for (auto &reader : readers)
+  for (auto& reader : readers)
     reader.join();
   CHECK(wrong == 0);
   CHECK(read_count > 0);
   CHECK(w.metric("skerry_spool_segments_damaged_total") == 0);
+}
+
+TEST_CASE("small runs that become backlog are packed, and fill their pages") {
+  temporary_directory dir;
+  world w;
+  auto config = small_config(dir.path());
+  config.segment_bytes = 16 << 20;
+  std::map<sequence, std::string> expected;
+  stream_key key;
+  const auto bytes = GENERATE(900, 4960);
+  {
+    const auto s = w.open(config);
+    key = {test_edge, s->epoch(), stream_id::telemetry};
+    for (int i = 0; i < 1000; ++i) {
+      expect_run(expected, s->commit(stream_id::telemetry,
+                                     event_records(w.random, 1, static_cast<std::size_t>(bytes)), {})
+                               .value());
+      if (i % 50 == 0)
+        expect_run(expected, s->commit(stream_id::telemetry, event_records(w.random, 2, 3000), {}).value());
+      if (i % 300 == 0)
+        REQUIRE(s->commit(stream_id::alert, event_records(w.random, 1, 50), {}));
+    }
+    CHECK(read_all(*s, key) == expected);
+    CHECK(s->usage().records == expected.size() + 4);
+    // What is not packed yet and the pages that packing freed are a constant part.
+    CHECK(static_cast<double>(s->usage().disk_bytes)
+          < 1.05 * static_cast<double>(s->usage().bytes) + 4.0 * (64 << 10));
+  }
+  const auto s = w.open(config); // the newest segment is verified: its index agrees
+  CHECK(s->report().damaged.empty());
+  CHECK(read_all(*s, key) == expected);
 }

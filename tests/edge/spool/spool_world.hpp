@@ -22,8 +22,12 @@ namespace fs = std::filesystem;
 
 class temporary_directory {
 public:
+  // In memory where that is to be had: what is tested is what was written, not how long a disk takes to sync.
   temporary_directory() {
-    auto pattern = (fs::temp_directory_path() / "skerry-spool-XXXXXX").string();
+    const fs::path memory{"/dev/shm"};
+    auto pattern =
+        ((::access(memory.c_str(), W_OK) == 0 ? memory : fs::temp_directory_path()) / "skerry-spool-XXXXXX")
+            .string();
     if (::mkdtemp(pattern.data()) == nullptr)
       std::abort();
     path_ = pattern;
@@ -32,9 +36,9 @@ public:
     std::error_code ignored;
     fs::remove_all(path_, ignored);
   }
-  temporary_directory(const temporary_directory &) = delete;
-  temporary_directory &operator=(const temporary_directory &) = delete;
-  [[nodiscard]] const fs::path &path() const noexcept { return path_; }
+  temporary_directory(const temporary_directory&) = delete;
+  temporary_directory& operator=(const temporary_directory&) = delete;
+  [[nodiscard]] const fs::path& path() const noexcept { return path_; }
 
 private:
   fs::path path_;
@@ -51,7 +55,7 @@ class test_random final : public random_source {
 public:
   explicit test_random(std::uint64_t seed) : engine(seed) {}
   void fill(std::span<std::uint8_t> out) noexcept override {
-    for (auto &byte : out)
+    for (auto& byte : out)
       byte = static_cast<std::uint8_t>(engine());
   }
   std::uint64_t below(std::uint64_t bound) { return engine() % bound; }
@@ -59,13 +63,13 @@ public:
 };
 
 inline std::uint64_t seed_of(std::uint64_t fallback) {
-  const char *given = std::getenv("SKERRY_SEED");
+  const char* given = std::getenv("SKERRY_SEED");
   return given == nullptr ? fallback : std::strtoull(given, nullptr, 10);
 }
 
 inline constexpr edge_id test_edge{0xc0ffee};
 
-inline spool_config small_config(const fs::path &directory) {
+inline spool_config small_config(const fs::path& directory) {
   spool_config config;
   config.directory = directory;
   config.edge = test_edge;
@@ -81,21 +85,21 @@ struct world {
   std::unique_ptr<prometheus::Registry> metrics = std::make_unique<prometheus::Registry>();
 
   explicit world(std::uint64_t seed = 1) : random(seed) {}
-  result<std::unique_ptr<spool>> try_open(const spool_config &config) {
+  result<std::unique_ptr<spool>> try_open(const spool_config& config) {
     metrics = std::make_unique<prometheus::Registry>();
     return spool::open(config, clock, random, *metrics);
   }
-  std::unique_ptr<spool> open(const spool_config &config) {
+  std::unique_ptr<spool> open(const spool_config& config) {
     auto opened = try_open(config);
     INFO((opened ? "" : opened.error().message));
     REQUIRE(opened);
     return std::move(opened).value();
   }
-  [[nodiscard]] double metric(const std::string &name) const {
+  [[nodiscard]] double metric(const std::string& name) const {
     double out = 0;
-    for (const auto &family : metrics->Collect())
+    for (const auto& family : metrics->Collect())
       if (family.name == name)
-        for (const auto &one : family.metric)
+        for (const auto& one : family.metric)
           out += one.counter.value + one.gauge.value;
     return out;
   }
@@ -111,7 +115,7 @@ inline series_set_ptr some_set(std::uint64_t id, std::size_t series_count = 3) {
   return make_series_set({{"m", metric_type::gauge, "help", ""}}, std::move(members));
 }
 
-inline pending_record frame_record(const series_set_ptr &set, std::int64_t time_ns) {
+inline pending_record frame_record(const series_set_ptr& set, std::int64_t time_ns) {
   frame f;
   f.time_ns = time_ns;
   f.sections.push_back({set->hash, static_cast<std::uint16_t>(set->members.size()), {}});
@@ -123,15 +127,15 @@ inline pending_record frame_record(const series_set_ptr &set, std::int64_t time_
   return out;
 }
 
-inline pending_record event_record(test_random &random, std::size_t bytes, std::int64_t time_ns = 1000) {
+inline pending_record event_record(test_random& random, std::size_t bytes, std::int64_t time_ns = 1000) {
   pending_record out{record_kind::event, time_ns, "host", {}};
   out.payload.resize(bytes);
-  for (auto &byte : out.payload)
+  for (auto& byte : out.payload)
     byte = static_cast<std::byte>(random.engine());
   return out;
 }
 
-inline std::vector<pending_record> event_records(test_random &random, std::size_t count, std::size_t bytes) {
+inline std::vector<pending_record> event_records(test_random& random, std::size_t count, std::size_t bytes) {
   std::vector<pending_record> out;
   for (std::size_t i = 0; i < count; ++i)
     out.push_back(event_record(random, bytes, static_cast<std::int64_t>(1000 + i)));
@@ -140,13 +144,13 @@ inline std::vector<pending_record> event_records(test_random &random, std::size_
 
 inline range_set ranges(std::initializer_list<sequence_range> all) {
   range_set out;
-  for (const auto &one : all)
+  for (const auto& one : all)
     out.add(one);
   return out;
 }
 
-inline std::optional<stream_state> state_of(const spool &of, const stream_key &key) {
-  for (auto &state : of.streams())
+inline std::optional<stream_state> state_of(const spool& of, const stream_key& key) {
+  for (auto& state : of.streams())
     if (state.key == key)
       return state;
   return std::nullopt;
@@ -154,7 +158,7 @@ inline std::optional<stream_state> state_of(const spool &of, const stream_key &k
 
 // Everything that can be read of a stream, by sequence; damage found on the way is asked again, as the uplink
 // does.
-inline std::map<sequence, std::string> read_all(const spool &of, const stream_key &key,
+inline std::map<sequence, std::string> read_all(const spool& of, const stream_key& key,
                                                 std::size_t bytes_max = 1 << 20) {
   std::map<sequence, std::string> out;
   sequence next = 1;
@@ -169,11 +173,11 @@ inline std::map<sequence, std::string> read_all(const spool &of, const stream_ke
     }
     if (!read.value())
       return out;
-    const auto &run = *read.value();
+    const auto& run = *read.value();
     REQUIRE(run.header.key == key);
     const auto records = decode_records(run);
     REQUIRE(records);
-    for (const auto &record : records.value())
+    for (const auto& record : records.value())
       out[record.seq] = std::string{as_text(record.bytes)};
     REQUIRE(run.header.last() >= next);
     next = run.header.last() + 1;
@@ -181,10 +185,10 @@ inline std::map<sequence, std::string> read_all(const spool &of, const stream_ke
 }
 
 // The records of a run as they would be read back.
-inline void expect_run(std::map<sequence, std::string> &into, const run &made) {
+inline void expect_run(std::map<sequence, std::string>& into, const run& made) {
   const auto records = decode_records(made);
   REQUIRE(records);
-  for (const auto &record : records.value())
+  for (const auto& record : records.value())
     into[record.seq] = std::string{as_text(record.bytes)};
 }
 

@@ -125,32 +125,18 @@ TEST_CASE("random doubles of every kind come back bit by bit") {
   for (int round = 0; round < 400; ++round) {
     values.resize(random() % 600);
     const auto style = random() % 8;
-    for (auto &v : values) {
+    for (auto& v : values) {
       const auto bits = random();
       const auto digits = static_cast<double>(bits >> (random() % 64));
       const double power = std::pow(10.0, static_cast<double>(random() % 16));
       switch (style == 7 ? random() % 7 : style) {
-      case 0:
-        v = std::bit_cast<double>(bits);
-        break; // anything
-      case 1:
-        v = digits;
-        break; // counters
-      case 2:
-        v = digits / power;
-        break; // decimals
-      case 3:
-        v = digits * (1 / power);
-        break; // what is left of decimals
-      case 4:
-        v = -digits / power;
-        break;
-      case 5:
-        v = static_cast<double>((bits >> (20 + random() % 44)) * (random() % 2 ? 512 : 4096));
-        break;
-      default:
-        v = nasty[bits % nasty.size()];
-        break;
+      case 0: v = std::bit_cast<double>(bits); break; // anything
+      case 1: v = digits; break;                      // counters
+      case 2: v = digits / power; break;              // decimals
+      case 3: v = digits * (1 / power); break;        // what is left of decimals
+      case 4: v = -digits / power; break;
+      case 5: v = static_cast<double>((bits >> (20 + random() % 44)) * (random() % 2 ? 512 : 4096)); break;
+      default: v = nasty[bits % nasty.size()]; break;
       }
       if (random() % 4 == 0) // next to a decimal, and not one
         v = std::nextafter(v, random() % 2 ? limits::infinity() : -limits::infinity());
@@ -221,9 +207,9 @@ TEST_CASE(
     values.push_back(1000 + i);
   value_decoder decoder;
   std::vector<double> back(values.size());
-  for (const auto &bytes : {encoded(nasty), encoded(values)}) {
+  for (const auto& bytes : {encoded(nasty), encoded(values)}) {
     const auto count = bytes == encoded(nasty) ? nasty.size() : values.size();
-    each_damage(bytes, [&](const byte_buffer &in) {
+    each_damage(bytes, [&](const byte_buffer& in) {
       const auto r = decoder.decode(in, std::span{back}.first(count));
       if (!r)
         CHECK((r.error().code == errc::malformed || r.error().code == errc::unsupported_version));

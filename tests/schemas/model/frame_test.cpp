@@ -24,7 +24,7 @@ frame sample_frame() {
   return f;
 }
 
-bool same(const frame &a, const frame &b) {
+bool same(const frame& a, const frame& b) {
   if (a.time_ns != b.time_ns || a.monotonic_ns != b.monotonic_ns || a.sections.size() != b.sections.size()
       || a.values.size() != b.values.size())
     return false;
@@ -36,7 +36,7 @@ bool same(const frame &a, const frame &b) {
          || std::memcmp(a.values.data(), b.values.data(), a.values.size() * sizeof(double)) == 0;
 }
 
-byte_buffer encoded(const frame &f) {
+byte_buffer encoded(const frame& f) {
   value_encoder encoder;
   byte_buffer out;
   encode_frame(f, encoder, out);
@@ -71,13 +71,13 @@ TEST_CASE("frames of every shape and time come back") {
     f.monotonic_ns = static_cast<std::int64_t>(random() >> (random() % 64));
     f.sections.resize(random() % 8);
     std::size_t values = 0;
-    for (auto &s : f.sections) {
-      for (auto &b : s.set.bytes)
+    for (auto& s : f.sections) {
+      for (auto& b : s.set.bytes)
         b = static_cast<std::uint8_t>(random());
       s.series_count = static_cast<std::uint16_t>(1 + random() % set_series_max);
       if (random() % 2) {
         s.present.resize((s.series_count + 63u) / 64);
-        for (auto &word : s.present)
+        for (auto& word : s.present)
           word = random();
         if (s.series_count % 64 != 0)
           s.present.back() &= (std::uint64_t{1} << (s.series_count % 64)) - 1;
@@ -111,7 +111,7 @@ TEST_CASE("the ends of time fit into a frame") {
 TEST_CASE("damaged frames never crash") {
   value_decoder decoder;
   frame back;
-  each_damage(encoded(sample_frame()), [&](const byte_buffer &in) {
+  each_damage(encoded(sample_frame()), [&](const byte_buffer& in) {
     const auto r = decode_frame(in, decoder, back);
     if (!r)
       CHECK((r.error().code == errc::malformed || r.error().code == errc::unsupported_version));

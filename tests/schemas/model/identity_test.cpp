@@ -9,7 +9,7 @@ TEST_CASE("edge ids are printed and read as sixteen digits") {
   CHECK(to_string(edge_id{0xc0ffee}) == "0000000000c0ffee");
   CHECK(parse_edge_id("0000000000c0ffee").value() == edge_id{0xc0ffee});
   CHECK(parse_edge_id("FFFFFFFFFFFFFFFF").value() == edge_id{UINT64_MAX});
-  for (const auto *text :
+  for (const auto* text :
        {"", "c0ffee", "0000000000000000", "0000000000c0ffeg", "00000000000c0ffee", "-000000000c0ffee"})
     CHECK_FALSE(parse_edge_id(text));
 }

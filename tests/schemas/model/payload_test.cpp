@@ -9,7 +9,7 @@ using namespace skerry::test;
 namespace {
 
 template <class T>
-byte_buffer encoded(const T &payload) {
+byte_buffer encoded(const T& payload) {
   byte_buffer out;
   encode_payload(payload, out);
   return out;
@@ -67,7 +67,7 @@ TEST_CASE("payloads come back") {
 }
 
 TEST_CASE("damaged payloads are refused or decode to something, and never throw") {
-  const auto try_all = [](const byte_buffer &in) {
+  const auto try_all = [](const byte_buffer& in) {
     CHECK_NOTHROW(decode_watermark(in));
     CHECK_NOTHROW(decode_clock_note(in));
     CHECK_NOTHROW(decode_tombstone(in));

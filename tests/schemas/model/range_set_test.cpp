@@ -13,9 +13,9 @@ namespace {
 constexpr std::size_t universe = 64;
 using model = std::bitset<universe>;
 
-bool well_formed(const range_set &s) {
+bool well_formed(const range_set& s) {
   for (std::size_t i = 0; i < s.ranges().size(); ++i) {
-    const auto &r = s.ranges()[i];
+    const auto& r = s.ranges()[i];
     if (r.first > r.last || (i > 0 && s.ranges()[i - 1].last + 1 >= r.first))
       return false;
   }
@@ -90,7 +90,7 @@ TEST_CASE("range lists have golden bytes; damaged and oversized ones are refused
   constexpr auto golden = "0301636400a006a01f";
   CHECK(hex(bytes) == golden);
   CHECK(decode_ranges(unhex(golden)).value() == set);
-  each_damage(bytes, [](const byte_buffer &in) {
+  each_damage(bytes, [](const byte_buffer& in) {
     const auto r = decode_ranges(in);
     if (r)
       CHECK(well_formed(r.value()));

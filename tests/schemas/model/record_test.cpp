@@ -61,14 +61,14 @@ TEST_CASE("records and runs have golden bytes") {
 
 TEST_CASE("no flipped bit and no cut goes unnoticed") {
   const auto made = sample_run();
-  each_damage(made.bytes.view, [](const byte_buffer &in) {
+  each_damage(made.bytes.view, [](const byte_buffer& in) {
     const auto read = decode_run(shared_bytes::copy(in));
     if (read)
       CHECK_FALSE(decode_records(read.value()));
   });
   byte_buffer record;
   encode_record(record_kind::event, key, 1, 1000, "host-a", as_bytes("hello"), record);
-  each_damage(record, [](const byte_buffer &in) { CHECK_FALSE(decode_record(in)); });
+  each_damage(record, [](const byte_buffer& in) { CHECK_FALSE(decode_record(in)); });
 }
 
 TEST_CASE("records in the wrong place are refused") {
@@ -82,7 +82,7 @@ TEST_CASE("records in the wrong place are refused") {
   const auto made = std::move(builder).finish();
   REQUIRE(decode_records(made));
 
-  const auto with = [&](const byte_buffer &a, const byte_buffer &b) {
+  const auto with = [&](const byte_buffer& a, const byte_buffer& b) {
     byte_buffer bytes(made.bytes.view.begin(), made.bytes.view.begin() + run_header_bytes);
     bytes.insert(bytes.end(), a.begin(), a.end());
     bytes.insert(bytes.end(), b.begin(), b.end());
@@ -108,6 +108,12 @@ TEST_CASE("a tombstone cannot reach past its run or before itself") {
   CHECK(decode_records(std::move(before).finish()).error().code == errc::malformed);
 }
 
+TEST_CASE("the last number there is cannot be used: what follows it could not be named") {
+  run_builder builder{key, UINT64_MAX};
+  builder.append(record_kind::event, 0, "", {});
+  CHECK(decode_run(std::move(builder).finish().bytes).error().code == errc::malformed);
+}
+
 TEST_CASE("records of any size come back") {
   const auto seed = pick_seed();
   INFO("SKERRY_SEED=" << seed);
@@ -118,7 +124,7 @@ TEST_CASE("records of any size come back") {
     std::vector<std::string> hosts;
     for (auto n = 1 + random() % 40; n > 0; --n) {
       payloads.emplace_back(random() % 3000);
-      for (auto &b : payloads.back())
+      for (auto& b : payloads.back())
         b = static_cast<std::byte>(random());
       hosts.emplace_back(random() % 256, 'h');
       builder.append(record_kind::frame, static_cast<std::int64_t>(random()), hosts.back(), payloads.back());

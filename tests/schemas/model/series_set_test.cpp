@@ -16,7 +16,7 @@ series_set_ptr sample_set() {
                           {1, {{"__name__", "up"}}}});
 }
 
-bool same(const series_set &a, const series_set &b) {
+bool same(const series_set& a, const series_set& b) {
   if (a.hash != b.hash || a.families != b.families || a.members.size() != b.members.size())
     return false;
   for (std::size_t i = 0; i < a.members.size(); ++i)
@@ -50,11 +50,11 @@ TEST_CASE("random sets come back, and equal content has an equal name") {
   std::mt19937_64 random{seed};
   for (int round = 0; round < 60; ++round) {
     std::vector<metric_family> families(1 + random() % 20);
-    for (auto &f : families)
+    for (auto& f : families)
       f = {fmt::format("m{}", random() % 1000), metric_type{static_cast<std::uint8_t>(random() % 8)},
            std::string(random() % 200, 'h'), random() % 2 ? "bytes" : ""};
     std::vector<series> members(1 + random() % set_series_max);
-    for (auto &m : members) {
+    for (auto& m : members) {
       m.family = static_cast<std::uint32_t>(random() % families.size());
       m.all.push_back({std::string{label_name}, families[m.family].name});
       for (auto n = random() % 12; n > 0; --n)
@@ -74,7 +74,7 @@ TEST_CASE("random sets come back, and equal content has an equal name") {
 
 TEST_CASE("damaged sets never crash, and what decodes has another name") {
   const auto set = sample_set();
-  each_damage(set->encoded.view, [&](const byte_buffer &in) {
+  each_damage(set->encoded.view, [&](const byte_buffer& in) {
     const auto r = decode_series_set(shared_bytes::take(byte_buffer{in}));
     if (r)
       CHECK(r.value()->hash != set->hash);
@@ -123,6 +123,30 @@ TEST_CASE("a set that claims more than its bounds is refused") {
              "01"
              "0001000100")
         == errc::malformed); // bytes left over
+}
+
+TEST_CASE("a small set that would grow to gigabytes is refused") {
+  byte_buffer bytes;
+  byte_writer w{bytes};
+  w.fixed(std::uint8_t{1});
+  w.varint(labels_max + 1);
+  for (std::size_t i = 0; i < labels_max; ++i)
+    w.text(fmt::format("n{:03}", i));
+  w.text(std::string(label_value_bytes_max, 'x'));
+  w.varint(1);
+  for (int i = 0; i < 4; ++i)
+    w.fixed(std::uint8_t{0});
+  w.varint(set_series_max);
+  for (std::size_t m = 0; m < set_series_max; ++m) {
+    w.varint(0);
+    w.varint(labels_max);
+    for (std::size_t i = 0; i < labels_max; ++i) {
+      w.varint(i);
+      w.varint(labels_max);
+    }
+  }
+  CHECK(bytes.size() < 400'000);
+  CHECK(decode_series_set(shared_bytes::take(std::move(bytes))).error().code == errc::malformed);
 }
 
 TEST_CASE("labels are sorted, empty ones dropped, the last of equal names wins") {

@@ -2,15 +2,18 @@
 #include "tests/edge/collect/host/tree.hpp"
 
 #include <catch2/catch.hpp>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <sstream>
 
 using namespace skerry;
 using namespace skerry::edge;
 
 namespace {
 
-double success(const values &all, const std::string &collector) {
+double success(const values& all, const std::string& collector) {
   return find(all, "node_scrape_collector_success{collector=\"" + collector + "\"}").value_or(-1);
 }
 
@@ -77,6 +80,38 @@ TEST_CASE("a collector that fails is reported, counted, and costs no other", "[h
   CHECK(now.own("skerry_collect_host_failures_total", "filefd") == 1);
 }
 
+TEST_CASE("a collector that fails now and then is logged once in ten minutes", "[host]") {
+  std::ostringstream lines;
+  const auto before = spdlog::default_logger();
+  spdlog::set_default_logger(
+      std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_st>(lines)));
+  const auto count = [&](std::string_view what) {
+    const auto text = lines.str();
+    std::size_t n = 0;
+    for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + 1))
+      ++n;
+    return n;
+  };
+  {
+    tree files;
+    collecting now(files.config({"loadavg"}));
+    const auto flap = [&] {
+      for (int i = 0; i < 20; ++i) {
+        files.write("proc/loadavg", i % 2 == 0 ? "rubbish\n" : "1 2 3\n");
+        now();
+      }
+    };
+    flap();
+    CHECK(count("loadavg has not three numbers") == 1);
+    CHECK(count("works again") == 1);
+    CHECK(now.own("skerry_collect_host_failures_total", "loadavg") == 10);
+    now.clock.monotonic += std::int64_t{601} * 1'000'000'000;
+    flap();
+    CHECK(count("loadavg has not three numbers") == 2);
+  }
+  spdlog::set_default_logger(before);
+}
+
 TEST_CASE("hardware that is not there is no failure", "[host]") {
   tree files;
   collecting now(files.config({"hwmon", "pressure"}));
@@ -112,7 +147,7 @@ TEST_CASE("series beyond the bound are dropped, counted and reported", "[host]")
   collecting now(config);
   const auto all = now();
   CHECK(
-      std::count_if(all.begin(), all.end(), [](const auto &s) { return s.first.starts_with("node_memory"); })
+      std::count_if(all.begin(), all.end(), [](const auto& s) { return s.first.starts_with("node_memory"); })
       == 10);
   CHECK(success(all, "meminfo") == 0);
   CHECK(success(all, "loadavg") == 1);
@@ -126,30 +161,30 @@ TEST_CASE("on this host everything that every Linux has is there, in the same or
   std::vector<collected_family> families;
   made.value()->collect(families);
   const auto all = values_of(families);
-  for (const auto *series :
+  for (const auto* series :
        {"node_load1", "node_memory_MemTotal_bytes", "node_boot_time_seconds", "node_forks_total",
         "node_time_seconds", "node_timex_tick_seconds", "node_vmstat_pgfault", "node_netstat_Tcp_InSegs",
         "node_filefd_allocated", "node_processes_pids"})
     CHECK(find(all, series).value_or(0) > 0);
   CHECK(find(all, R"(node_cpu_seconds_total{cpu="0",mode="user"})").value_or(0) > 0);
-  for (const auto *always :
+  for (const auto* always :
        {"cpu", "meminfo", "netdev", "netclass", "stat", "time", "uname", "vmstat", "processes"})
     CHECK(success(all, always) == 1);
 
   std::vector<std::string> order;
   const auto names = [&] {
     std::vector<std::string> n;
-    for (const auto &f : families)
+    for (const auto& f : families)
       n.push_back(f.family.name);
     return n;
   };
   const auto first = names();
   made.value()->collect(families);
   CHECK(names() == first);
-  for (const auto &f : families) {
+  for (const auto& f : families) {
     CHECK_FALSE(f.samples.empty());
     CHECK_FALSE(f.family.help.empty());
-    for (const auto &s : f.samples) {
+    for (const auto& s : f.samples) {
       auto sorted = s.all;
       sort_labels(sorted); // also drops empty ones
       CHECK(sorted == s.all);

@@ -44,7 +44,7 @@ std::shared_ptr<deadline_runner::job> job_of(std::function<void()> work) {
   return job;
 }
 
-bool becomes_true(const std::function<bool()> &condition) {
+bool becomes_true(const std::function<bool()>& condition) {
   const auto deadline = std::chrono::steady_clock::now() + long_enough;
   while (!condition()) {
     if (std::chrono::steady_clock::now() > deadline)
@@ -57,7 +57,7 @@ bool becomes_true(const std::function<bool()> &condition) {
 class hanging_collector final : public collector {
 public:
   explicit hanging_collector(std::shared_ptr<gate> at) : at_(std::move(at)) {}
-  result<void> collect(family_sink &sink) override {
+  result<void> collect(family_sink& sink) override {
     sink.single("before", metric_type::gauge, "h", 1);
     at_->wait();
     sink.single("after", metric_type::gauge, "h", 2);
@@ -137,7 +137,7 @@ TEST_CASE("a collector that hangs fails at once until it has returned, then work
   auto at = std::make_shared<gate>();
   deadline_runner runner;
   detached_collector hanging(config,
-                             [&](const host_config &) { return std::make_unique<hanging_collector>(at); });
+                             [&](const host_config&) { return std::make_unique<hanging_collector>(at); });
   std::vector<collected_family> out;
   family_sink sink(out);
   std::size_t dropped = 0;
@@ -171,7 +171,7 @@ TEST_CASE("a mount that hangs costs only itself", "[host][deadline]") {
   deadline_runner runner;
   auto at = std::make_shared<gate>();
   auto asked = std::make_shared<std::atomic<int>>(0); // the dead one
-  const auto statfs_or_hang = [at, asked](const char *path, struct statfs *to) {
+  const auto statfs_or_hang = [at, asked](const char* path, struct statfs* to) {
     if (std::string_view(path).ends_with("/dead")) {
       ++*asked;
       at->wait();

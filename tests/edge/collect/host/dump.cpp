@@ -21,7 +21,7 @@ double cpu_seconds() {
 
 } // namespace
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   using namespace skerry;
   edge::host_config config;
   std::size_t repeat = 0;

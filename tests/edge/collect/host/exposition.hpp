@@ -27,17 +27,17 @@ inline std::string escape(std::string_view text, bool quotes) {
   return out;
 }
 
-inline std::string exposition(const std::vector<collected_family> &families) {
+inline std::string exposition(const std::vector<collected_family>& families) {
   std::string out;
-  for (const auto &f : families) {
+  for (const auto& f : families) {
     const auto type =
         f.family.type == metric_type::unknown ? std::string_view("untyped") : to_string(f.family.type);
     out += fmt::format("# HELP {} {}\n# TYPE {} {}\n", f.family.name, escape(f.family.help, false),
                        f.family.name, type);
-    for (const auto &s : f.samples) {
+    for (const auto& s : f.samples) {
       out += value_of(s.all, label_name);
       char before = '{';
-      for (const auto &l : s.all) {
+      for (const auto& l : s.all) {
         if (l.name == label_name)
           continue;
         out += fmt::format("{}{}=\"{}\"", before, l.name, escape(l.value, true));

@@ -19,7 +19,7 @@ std::string value_of_label(std::string_view text) {
   return std::string(value_of(out.at(0).samples.at(0).all, "l"));
 }
 
-void fill(family_sink &sink, double value, std::string_view device, bool with_middle = true) {
+void fill(family_sink& sink, double value, std::string_view device, bool with_middle = true) {
   sink.begin();
   sink.begin_collector(100);
   sink.single("first", metric_type::counter, "one", value);
@@ -49,7 +49,7 @@ TEST_CASE("a second collection writes values in place and keeps all text", "[hos
   std::vector<collected_family> out;
   family_sink sink(out);
   fill(sink, 5, "a device with a name too long for the string itself");
-  const char *text = out[2].samples[0].all[1].value.data();
+  const char* text = out[2].samples[0].all[1].value.data();
   fill(sink, 7, "a device with a name too long for the string itself");
   CHECK(out[2].samples[0].all[1].value.data() == text);
   CHECK(out[2].samples[0].value == 7);
@@ -84,7 +84,7 @@ TEST_CASE("samples beyond a collector's bound are dropped and counted", "[host][
   sink.begin();
   sink.begin_collector(2);
   open_family f{"f", metric_type::gauge, "h"};
-  for (const auto *device : {"a", "b", "c", "d"})
+  for (const auto* device : {"a", "b", "c", "d"})
     sink.add(f, 1, {{"device", device}});
   CHECK(sink.dropped() == 2);
   sink.begin_collector(2); // the next collector has its own bound

@@ -85,7 +85,7 @@ TEST_CASE("vmstat and netstat: only what the filter lets through", "[host][proc]
   CHECK(find(all, "node_netstat_Tcp_CurrEstab") == 8);
   CHECK_FALSE(find(all, "node_netstat_Tcp_MaxConn"));
   CHECK(find(all, "node_netstat_Udp6_NoPorts") == 9);
-  for (const auto &f : now.families)
+  for (const auto& f : now.families)
     if (f.family.name.starts_with("node_netstat") || f.family.name.starts_with("node_vmstat"))
       CHECK(f.family.type == metric_type::unknown);
 }
@@ -166,7 +166,7 @@ TEST_CASE("netdev: columns, no loopback, devices come and go", "[host][proc]") {
 
 TEST_CASE("processes: states, threads, names that look like fields", "[host][proc]") {
   tree files;
-  const auto stat = [](int pid, const std::string &name, char state, int threads) {
+  const auto stat = [](int pid, const std::string& name, char state, int threads) {
     return std::to_string(pid) + " (" + name + ") " + state + " 0 1 1 0 -1 4194560 1 1 1 1 1 1 1 1 20 0 "
            + std::to_string(threads) + " 0 3 1 1\n";
   };
@@ -232,6 +232,6 @@ TEST_CASE("filesystem: filters, escapes, doubles, a mount point that is not ther
         == 1);
   CHECK_FALSE(
       find(all, R"(node_filesystem_size_bytes{device="/dev/sdc",fstype="xfs",mountpoint="/nowhere"})"));
-  for (const auto &[series, value] : all)
+  for (const auto& [series, value] : all)
     CHECK((series.find("tmpfs") == std::string::npos && series.find("\"proc\"") == std::string::npos));
 }

@@ -23,22 +23,22 @@ public:
     if (::mkdtemp(name) == nullptr)
       throw std::runtime_error("mkdtemp");
     root_ = name;
-    for (const auto *part : {"proc", "sys", "root", "udev"})
+    for (const auto* part : {"proc", "sys", "root", "udev"})
       std::filesystem::create_directory(root_ / part);
   }
-  tree(const tree &) = delete;
-  tree &operator=(const tree &) = delete;
+  tree(const tree&) = delete;
+  tree& operator=(const tree&) = delete;
   ~tree() {
     std::error_code ignored;
     std::filesystem::remove_all(root_, ignored);
   }
 
-  void write(const std::string &name, std::string_view text) const {
+  void write(const std::string& name, std::string_view text) const {
     std::filesystem::create_directories((root_ / name).parent_path());
     std::ofstream(root_ / name, std::ios::binary | std::ios::trunc) << text;
   }
-  void remove(const std::string &name) const { std::filesystem::remove_all(root_ / name); }
-  [[nodiscard]] const std::filesystem::path &root() const { return root_; }
+  void remove(const std::string& name) const { std::filesystem::remove_all(root_ / name); }
+  [[nodiscard]] const std::filesystem::path& root() const { return root_; }
 
   [[nodiscard]] host_config config(std::vector<std::string> enabled = {}) const {
     host_config c;
@@ -65,10 +65,10 @@ public:
 
 using values = std::map<std::string, double>; // by series as text: node_load1{a="b"}
 
-inline values values_of(const std::vector<collected_family> &families) {
+inline values values_of(const std::vector<collected_family>& families) {
   values all;
-  for (const auto &f : families)
-    for (const auto &s : f.samples)
+  for (const auto& f : families)
+    for (const auto& s : f.samples)
       if (!all.emplace(to_string(s.all), s.value).second)
         throw std::runtime_error("twice: " + to_string(s.all));
   return all;
@@ -76,7 +76,7 @@ inline values values_of(const std::vector<collected_family> &families) {
 
 // Collectors on a tree, and what they said last.
 struct collecting {
-  explicit collecting(const host_config &config) {
+  explicit collecting(const host_config& config) {
     auto made = host_collectors::make(config, clock, registry);
     if (!made)
       throw std::runtime_error(made.error().message);
@@ -89,10 +89,10 @@ struct collecting {
   }
 
   // A metric about ourselves, with this collector's label or without one.
-  [[nodiscard]] double own(const std::string &name, const std::string &collector = "") const {
-    for (const auto &family : registry.Collect())
+  [[nodiscard]] double own(const std::string& name, const std::string& collector = "") const {
+    for (const auto& family : registry.Collect())
       if (family.name == name)
-        for (const auto &m : family.metric)
+        for (const auto& m : family.metric)
           if (collector.empty() || (!m.label.empty() && m.label[0].value == collector))
             return m.counter.value + m.gauge.value;
     return -1;
@@ -104,7 +104,7 @@ struct collecting {
   std::vector<collected_family> families;
 };
 
-inline std::optional<double> find(const values &all, const std::string &series) {
+inline std::optional<double> find(const values& all, const std::string& series) {
   const auto found = all.find(series);
   return found == all.end() ? std::nullopt : std::optional(found->second);
 }

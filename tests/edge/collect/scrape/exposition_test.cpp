@@ -15,15 +15,15 @@ using namespace skerry::edge;
 namespace {
 
 std::uint64_t seed_of_test() {
-  if (const char *s = std::getenv("SKERRY_SEED"))
+  if (const char* s = std::getenv("SKERRY_SEED"))
     return std::strtoull(s, nullptr, 10);
   return std::random_device{}();
 }
 
 struct plain : series_resolver {
-  frame_assembler *into = nullptr;
+  frame_assembler* into = nullptr;
   std::map<std::string, metric_family> families;
-  series_ref resolve(const metric_family &family, labels &exposed) override {
+  series_ref resolve(const metric_family& family, labels& exposed) override {
     sort_labels(exposed);
     if (value_of(exposed, label_name) == "dropped")
       return no_series;
@@ -36,7 +36,7 @@ using page_values = std::map<std::int64_t, std::map<std::string, std::uint64_t>>
 
 struct page_reader {
   frame_assembler assembler;
-  exposition_parser parser{nullptr, true};
+  exposition_parser parser{true};
   plain resolver;
   value_decoder decoder;
   page_report report;
@@ -50,17 +50,17 @@ struct page_reader {
     const auto made = assembler.finish(0, 0, "");
     std::map<set_hash, series_set_ptr> sets;
     families.clear();
-    for (const auto &set : made.sets) {
+    for (const auto& set : made.sets) {
       sets[set->hash] = decode_series_set(set->encoded).value();
-      for (const auto &member : sets[set->hash]->members)
+      for (const auto& member : sets[set->hash]->members)
         families[to_string(member.all)] = sets[set->hash]->families[member.family];
     }
     page_values out;
-    for (const auto &record : made.records) {
+    for (const auto& record : made.records) {
       frame f;
       REQUIRE(decode_frame(record.payload, decoder, f));
       std::size_t at = 0;
-      for (const auto &section : f.sections)
+      for (const auto& section : f.sections)
         for (std::size_t i = 0; i < section.series_count; ++i)
           if (section.present.empty() || ((section.present[i / 64] >> (i % 64)) & 1) != 0) {
             const auto bits = std::bit_cast<std::uint64_t>(f.values[at++]);
@@ -72,17 +72,15 @@ struct page_reader {
   }
 };
 
-std::string text_of(const page_values &all) {
+std::string text_of(const page_values& all) {
   std::string out;
-  for (const auto &[time, values] : all)
-    for (const auto &[name, value] : values)
+  for (const auto& [time, values] : all)
+    for (const auto& [name, value] : values)
       out += fmt::format("{} {} {:x}\n", time, name, value);
   return out;
 }
 
-std::uint64_t bits(double v) {
-  return std::bit_cast<std::uint64_t>(v);
-}
+std::uint64_t bits(double v) { return std::bit_cast<std::uint64_t>(v); }
 
 constexpr auto open = exposition_format::open_metrics;
 
@@ -92,11 +90,11 @@ TEST_CASE("numbers are read as Go reads them") {
   const auto read = [](std::string text) -> std::optional<double> {
     double v = 0;
     text += '\n';
-    const char *end = text.data() + text.size();
-    const char *q = parse_number(text.data(), end, v);
+    const char* end = text.data() + text.size();
+    const char* q = parse_number(text.data(), end, v);
     return q == end - 1 ? std::optional{v} : std::nullopt;
   };
-  for (const char *bad :
+  for (const char* bad :
        {"",    "-",     "+",    ".",    "e5", "1e",    "1e+",    "0x10", "0x1p3", "1_000", "1 ",    "--1",
         "+-1", "1.2.3", "nane", "+nan", "in", "1e400", "-1e400", "1f",   "1d",    "١",     "1e5.5", "inf1"})
     CHECK_FALSE(read(bad));
@@ -131,7 +129,7 @@ TEST_CASE("numbers are read as Go reads them") {
                                 : static_cast<double>(random() % 100'000'000) / std::pow(10, random() % 9);
     if (!std::isfinite(v))
       continue;
-    const char *formats[] = {"%.17g", "%.3f", "%g", "%.9e"};
+    const char* formats[] = {"%.17g", "%.3f", "%g", "%.9e"};
     std::snprintf(text, sizeof text, i % 2 == 0 ? "%.17g" : formats[random() % 4], v);
     INFO(text);
     REQUIRE(bits(read(text).value_or(0)) == bits(std::strtod(text, nullptr)));
@@ -269,7 +267,7 @@ TEST_CASE("OpenMetrics: what a page may not hold") {
 TEST_CASE("the media type chooses the format") {
   CHECK(format_of("application/openmetrics-text; version=1.0.0; charset=utf-8") == open);
   CHECK(format_of("Application/OpenMetrics-Text") == open);
-  for (const char *text :
+  for (const char* text :
        {"", "text/plain; version=0.0.4", "text/html", ";", "application/openmetrics-text2"})
     CHECK(format_of(text) == exposition_format::text);
 }
@@ -304,10 +302,10 @@ TEST_CASE("a page is read the same with and without memory") {
   INFO("SKERRY_SEED=" << seed);
   std::mt19937_64 random{seed};
   const auto pick = [&](std::size_t n) { return random() % n; };
-  const char *values[] = {"0",   "1", "12.5", "NaN", "+Inf", "-0", "1e3", "1.445753e+06",
+  const char* values[] = {"0",   "1", "12.5", "NaN", "+Inf", "-0", "1e3", "1.445753e+06",
                           "bad", "",  "3 ",   "0x1", "7 x"};
-  const char *times[] = {"", "", "", "", " 1000", " 2000.5", " x"};
-  const char *extra[] = {
+  const char* times[] = {"", "", "", "", " 1000", " 2000.5", " x"};
+  const char* extra[] = {
       "# HELP m1 help\n", "# TYPE m1 gauge\n", "# TYPE m1 counter\n", "# hm\n", "\n", "garbage\n", "# EOF\n"};
   for (int world = 0; world < 60; ++world) {
     const auto format = world % 2 == 0 ? exposition_format::text : open;
@@ -318,24 +316,16 @@ TEST_CASE("a page is read the same with and without memory") {
       lines.push_back("m" + std::to_string(pick(6)) + "{l=\"" + std::to_string(pick(9)) + "\"} 1\n");
     for (int round = 0; round < 30; ++round) {
       for (std::size_t change = 0, n = pick(5); change < n && !lines.empty(); ++change) {
-        auto &line = lines[pick(lines.size())];
+        auto& line = lines[pick(lines.size())];
         switch (pick(6)) {
-        case 0:
-          lines.erase(lines.begin() + static_cast<std::ptrdiff_t>(pick(lines.size())));
-          break;
+        case 0: lines.erase(lines.begin() + static_cast<std::ptrdiff_t>(pick(lines.size()))); break;
         case 1:
           lines.insert(lines.begin() + static_cast<std::ptrdiff_t>(pick(lines.size())),
                        extra[pick(std::size(extra))]);
           break;
-        case 2:
-          std::swap(line, lines[pick(lines.size())]);
-          break;
-        case 3:
-          lines.push_back("m" + std::to_string(pick(9)) + " " + std::to_string(pick(99)) + "\n");
-          break;
-        case 4:
-          std::shuffle(lines.begin(), lines.end(), random);
-          break;
+        case 2: std::swap(line, lines[pick(lines.size())]); break;
+        case 3: lines.push_back("m" + std::to_string(pick(9)) + " " + std::to_string(pick(99)) + "\n"); break;
+        case 4: std::shuffle(lines.begin(), lines.end(), random); break;
         default:
           if (const auto space = line.find("} "); space != std::string::npos)
             line = line.substr(0, space + 2) + values[pick(std::size(values))] + times[pick(std::size(times))]
@@ -343,7 +333,7 @@ TEST_CASE("a page is read the same with and without memory") {
         }
       }
       std::string page;
-      for (const auto &line : lines)
+      for (const auto& line : lines)
         page += line;
       if (pick(10) == 0 && !page.empty())
         page.pop_back();

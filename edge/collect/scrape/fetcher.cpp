@@ -1,0 +1,453 @@
+#include "edge/collect/scrape/fetcher.hpp"
+
+#include <curl/curl.h>
+#include <fmt/format.h>
+#include <prometheus/counter.h>
+#include <prometheus/registry.h>
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <mutex>
+#include <pthread.h>
+#include <signal.h>
+#include <thread>
+#include <unordered_set>
+
+namespace skerry::edge {
+
+namespace {
+
+constexpr long receive_buffer_bytes = 64 << 10;
+constexpr std::size_t body_reserve_max = 16 << 20; // believed from Content-Length
+constexpr long idle_connection_seconds = 300;      // longer than scrape intervals are
+constexpr int poll_ms = 1000;
+
+// Loopback, private and link-local addresses: the network is near, compression would only cost processor
+// time.
+bool is_near(const char* address) {
+  if (address == nullptr)
+    return false;
+  in_addr v4{};
+  if (inet_pton(AF_INET, address, &v4) == 1) {
+    const auto a = ntohl(v4.s_addr);
+    return (a >> 24) == 127 || (a >> 24) == 10 || (a >> 20) == 0xac1 || (a >> 16) == 0xc0a8
+           || (a >> 16) == 0xa9fe;
+  }
+  in6_addr v6{};
+  if (inet_pton(AF_INET6, address, &v6) == 1) {
+    if (IN6_IS_ADDR_V4MAPPED(&v6)) {
+      std::array<char, INET_ADDRSTRLEN> text{};
+      inet_ntop(AF_INET, &v6.s6_addr[12], text.data(), text.size());
+      return is_near(text.data());
+    }
+    return IN6_IS_ADDR_LOOPBACK(&v6) || IN6_IS_ADDR_LINKLOCAL(&v6) || (v6.s6_addr[0] & 0xfe) == 0xfc;
+  }
+  return false;
+}
+
+fetch_failure failure_of(CURLcode code) {
+  switch (code) {
+  case CURLE_COULDNT_CONNECT:
+  case CURLE_COULDNT_RESOLVE_HOST:
+  case CURLE_COULDNT_RESOLVE_PROXY: return fetch_failure::connect;
+  case CURLE_OPERATION_TIMEDOUT: return fetch_failure::timeout;
+  case CURLE_SSL_CONNECT_ERROR:
+  case CURLE_PEER_FAILED_VERIFICATION:
+  case CURLE_SSL_CERTPROBLEM:
+  case CURLE_SSL_CACERT_BADFILE:
+  case CURLE_SSL_CIPHER: return fetch_failure::tls;
+  default: return fetch_failure::other;
+  }
+}
+
+struct curl_global {
+  CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
+};
+
+} // namespace
+
+class fetch_slot {
+public:
+  explicit fetch_slot(fetch_options options) : options_(std::move(options)), easy_(curl_easy_init()) {}
+  ~fetch_slot() {
+    curl_easy_cleanup(easy_);
+    curl_slist_free_all(headers_);
+    curl_slist_free_all(connect_to_);
+  }
+  fetch_slot(const fetch_slot&) = delete;
+  fetch_slot& operator=(const fetch_slot&) = delete;
+
+  result<void> prepare();
+
+  const fetch_options options_;
+  CURL* easy_ = nullptr;
+  curl_slist* headers_ = nullptr;
+  curl_slist* connect_to_ = nullptr;
+  std::atomic<bool> busy_{false};
+  // Of the request under way; on the fetcher's thread.
+  fetch_request request_;
+  fetcher::callback done_;
+  std::string body_;
+  bool too_large_ = false;
+  bool gzip_ = false;
+  bool near_ = true; // until the address is known, as that costs least
+  std::size_t last_size_ = 0;
+  std::array<char, CURL_ERROR_SIZE> error_{};
+};
+
+namespace {
+
+std::size_t take_body(char* data, std::size_t, std::size_t size, void* self) {
+  auto& slot = *static_cast<fetch_slot*>(self);
+  auto& body = slot.body_;
+  if (size > slot.request_.body_bytes_max - body.size()) {
+    slot.too_large_ = true;
+    return 0; // ends the transfer
+  }
+  if (body.empty()) {
+    // One allocation for the whole page, of about its size.
+    auto expected = slot.last_size_ + slot.last_size_ / 32 + 64;
+    curl_off_t length = -1;
+    if (!slot.gzip_ && curl_easy_getinfo(slot.easy_, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length) == CURLE_OK
+        && length > 0)
+      expected = static_cast<std::size_t>(length);
+    body.reserve(std::max(size, std::min({expected, slot.request_.body_bytes_max, body_reserve_max})));
+  }
+  body.append(data, size);
+  return size;
+}
+
+} // namespace
+
+result<void> fetch_slot::prepare() {
+  if (easy_ == nullptr)
+    return fail(errc::exhausted, "libcurl has no memory for another target");
+  CURLcode first = CURLE_OK;
+  std::string_view which;
+  const auto set = [&](std::string_view name, CURLoption option, auto value) {
+    if (const auto code = curl_easy_setopt(easy_, option, value); code != CURLE_OK && first == CURLE_OK) {
+      first = code;
+      which = name;
+    }
+  };
+  const auto text = [&](std::string_view name, CURLoption option, const std::string& value) {
+    if (!value.empty())
+      set(name, option, value.c_str());
+  };
+  auto url = options_.url;
+  // A name to verify and to send as SNI is what libcurl takes from the URL: ask for that name, connect to the
+  // address.
+  if (!options_.server_name.empty() && options_.url.starts_with("https://")) {
+    CURLU* parts = curl_url();
+    char* host = nullptr;
+    char* port = nullptr;
+    char* whole = nullptr;
+    if (curl_url_set(parts, CURLUPART_URL, options_.url.c_str(), 0) == CURLUE_OK
+        && curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK
+        && curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK
+        && curl_url_set(parts, CURLUPART_HOST, options_.server_name.c_str(), 0) == CURLUE_OK
+        && curl_url_get(parts, CURLUPART_URL, &whole, 0) == CURLUE_OK) {
+      connect_to_ = curl_slist_append(
+          nullptr, fmt::format("{}:{}:{}:{}", options_.server_name, port, host, port).c_str());
+      headers_ = curl_slist_append(headers_, fmt::format("Host: {}:{}", host, port).c_str());
+      set("server_name", CURLOPT_CONNECT_TO, connect_to_);
+      url = whole;
+    } else {
+      first = CURLE_URL_MALFORMAT;
+      which = "server_name";
+    }
+    curl_free(host);
+    curl_free(port);
+    curl_free(whole);
+    curl_url_cleanup(parts);
+  }
+  for (const auto& header : options_.headers)
+    headers_ = curl_slist_append(headers_, header.c_str());
+  set("URL", CURLOPT_URL, url.c_str());
+  set("headers", CURLOPT_HTTPHEADER, headers_);
+  set("HTTP version", CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+  set("protocols", CURLOPT_PROTOCOLS_STR, "http,https");
+  set("protocols", CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+  set("redirects", CURLOPT_FOLLOWLOCATION, options_.follow_redirects ? 1L : 0L);
+  set("redirects", CURLOPT_MAXREDIRS, fetch_redirects_max);
+  set("signals", CURLOPT_NOSIGNAL, 1L);
+  set("progress", CURLOPT_NOPROGRESS, 1L);
+  set("buffer", CURLOPT_BUFFERSIZE, receive_buffer_bytes);
+  set("idle time", CURLOPT_MAXAGE_CONN, idle_connection_seconds);
+  set("proxy", CURLOPT_PROXY, options_.proxy_url.c_str()); // empty: none, also not from the environment
+  set("write", CURLOPT_WRITEFUNCTION, &take_body);
+  set("write", CURLOPT_WRITEDATA, static_cast<void*>(this));
+  set("private", CURLOPT_PRIVATE, static_cast<void*>(this));
+  set("error", CURLOPT_ERRORBUFFER, error_.data());
+  if (options_.basic_auth) {
+    set("basic_auth", CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_BASIC));
+    set("basic_auth", CURLOPT_USERNAME, options_.username.c_str());
+    set("basic_auth", CURLOPT_PASSWORD, options_.password.c_str());
+  }
+  text("ca_file", CURLOPT_CAINFO, options_.ca_file);
+  text("cert_file", CURLOPT_SSLCERT, options_.cert_file);
+  text("key_file", CURLOPT_SSLKEY, options_.key_file);
+  set("insecure_skip_verify", CURLOPT_SSL_VERIFYPEER, options_.insecure_skip_verify ? 0L : 1L);
+  set("insecure_skip_verify", CURLOPT_SSL_VERIFYHOST, options_.insecure_skip_verify ? 0L : 2L);
+  const auto& tls = options_.tls_min_version;
+  set("min_version", CURLOPT_SSLVERSION,
+      static_cast<long>(tls == "TLS10"   ? CURL_SSLVERSION_TLSv1_0
+                        : tls == "TLS11" ? CURL_SSLVERSION_TLSv1_1
+                        : tls == "TLS13" ? CURL_SSLVERSION_TLSv1_3
+                                         : CURL_SSLVERSION_TLSv1_2));
+  gzip_ = options_.gzip == compression::on;
+  set("compression", CURLOPT_ACCEPT_ENCODING, gzip_ ? "gzip" : nullptr);
+  if (first != CURLE_OK)
+    return fail(errc::invalid_argument,
+                fmt::format("a target's {} is refused: {}", which, curl_easy_strerror(first)));
+  return ok();
+}
+
+namespace {
+
+class curl_fetcher final : public fetcher {
+public:
+  explicit curl_fetcher(prometheus::Registry& metrics)
+      : requests_(prometheus::BuildCounter()
+                      .Name("skerry_scrape_requests_total")
+                      .Help("HTTP requests to targets that were answered or failed.")
+                      .Register(metrics)
+                      .Add({})),
+        body_bytes_(prometheus::BuildCounter()
+                        .Name("skerry_scrape_body_bytes_total")
+                        .Help("Bytes of pages received, uncompressed.")
+                        .Register(metrics)
+                        .Add({})),
+        connects_(prometheus::BuildCounter()
+                      .Name("skerry_scrape_connects_total")
+                      .Help("New connections to targets; the other requests reused one.")
+                      .Register(metrics)
+                      .Add({})) {}
+
+  result<void> init() {
+    static const curl_global global;
+    multi_ = global.code == CURLE_OK ? curl_multi_init() : nullptr;
+    if (multi_ == nullptr)
+      return fail(errc::io, "libcurl does not start; free memory and try again");
+    try {
+      thread_ = std::thread{[this] { run(); }};
+    } catch (const std::system_error& e) {
+      return fail(errc::io, fmt::format("the thread that fetches targets does not start: {}", e.what()));
+    }
+    return ok();
+  }
+
+  ~curl_fetcher() override {
+    if (thread_.joinable()) {
+      {
+        const std::lock_guard lock{mutex_};
+        stopping_ = true;
+      }
+      curl_multi_wakeup(multi_);
+      thread_.join();
+    } else {
+      curl_multi_cleanup(multi_);
+    }
+  }
+
+  result<fetch_slot_ptr> open(fetch_options options) override {
+    if (slots_->load() >= fetch_slots_max)
+      return fail(errc::exhausted,
+                  fmt::format("there are {} targets already; spread them over more edges", fetch_slots_max));
+    auto count = slots_;
+    ++*count;
+    fetch_slot_ptr slot{new fetch_slot{std::move(options)}, [count](fetch_slot* s) {
+                          delete s;
+                          --*count;
+                        }};
+    BOOST_OUTCOME_TRYV(slot->prepare());
+    return slot;
+  }
+
+  result<void> fetch(const fetch_slot_ptr& slot, fetch_request request, callback done) override {
+    if (slot->busy_.exchange(true))
+      return fail(errc::conflict, "the last request to this target is still under way");
+    {
+      const std::lock_guard lock{mutex_};
+      if (stopping_) {
+        slot->busy_ = false;
+        return fail(errc::cancelled, "the fetcher stops");
+      }
+      slot->request_ = std::move(request);
+      slot->done_ = std::move(done);
+      queue_.push_back(slot);
+    }
+    curl_multi_wakeup(multi_);
+    return ok();
+  }
+
+private:
+  void run() {
+    // OpenSSL writes with write(2): a peer that went away must not end the process. The signal is the
+    // thread's own.
+    sigset_t pipe;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
+    for (;;) {
+      {
+        const std::lock_guard lock{mutex_};
+        if (stopping_)
+          break;
+        starting_.swap(queue_);
+      }
+      for (auto& slot : starting_)
+        begin(std::move(slot));
+      starting_.clear();
+      int running = 0;
+      curl_multi_perform(multi_, &running);
+      bool answered = false;
+      int left = 0;
+      while (const CURLMsg* message = curl_multi_info_read(multi_, &left)) {
+        if (message->msg != CURLMSG_DONE)
+          continue;
+        void* self = nullptr;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &self);
+        end(*static_cast<fetch_slot*>(self), message->data.result);
+        answered = true;
+      }
+      if (!answered)
+        curl_multi_poll(multi_, nullptr, 0, poll_ms, nullptr);
+    }
+    // Everybody who waits is told.
+    const auto waiting = [&] {
+      const std::lock_guard lock{mutex_};
+      return std::move(queue_);
+    }();
+    for (const auto& slot : waiting)
+      answer(slot, [] {
+        fetch_response response;
+        response.failure = fetch_failure::other;
+        response.error = "the fetcher stops";
+        return response;
+      }());
+    while (!active_.empty())
+      end(**active_.begin(), CURLE_ABORTED_BY_CALLBACK);
+    curl_multi_cleanup(multi_); // here, as closing TLS connections writes to them
+  }
+
+  void begin(fetch_slot_ptr slot) {
+    auto& s = *slot;
+    if (s.request_.body_bytes_max == 0 || s.request_.body_bytes_max > fetch_body_bytes_max)
+      s.request_.body_bytes_max = fetch_body_bytes_max;
+    s.body_ = std::move(s.request_.buffer);
+    s.body_.clear();
+    s.too_large_ = false;
+    s.error_[0] = '\0';
+    curl_easy_setopt(s.easy_, CURLOPT_TIMEOUT_MS,
+                     static_cast<long>(std::max<std::int64_t>(1, s.request_.timeout.count())));
+    const bool gzip =
+        s.options_.gzip == compression::on || (s.options_.gzip == compression::automatic && !s.near_);
+    if (gzip != s.gzip_) {
+      s.gzip_ = gzip;
+      curl_easy_setopt(s.easy_, CURLOPT_ACCEPT_ENCODING, gzip ? "gzip" : nullptr);
+    }
+    if (const auto connections = static_cast<long>(slots_->load() * 2 + 64); connections > connections_) {
+      connections_ = connections * 2;
+      curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, connections_);
+    }
+    if (curl_multi_add_handle(multi_, s.easy_) != CURLM_OK) {
+      fetch_response response;
+      response.failure = fetch_failure::other;
+      response.error = "libcurl refuses the request";
+      answer(slot, std::move(response));
+      return;
+    }
+    active_.insert(std::move(slot));
+  }
+
+  void end(fetch_slot& s, CURLcode code) {
+    curl_multi_remove_handle(multi_, s.easy_);
+    fetch_response response;
+    long status = 0;
+    long connects = 0;
+    curl_off_t total_us = 0;
+    char* type = nullptr;
+    char* address = nullptr;
+    curl_easy_getinfo(s.easy_, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(s.easy_, CURLINFO_TOTAL_TIME_T, &total_us);
+    curl_easy_getinfo(s.easy_, CURLINFO_CONTENT_TYPE, &type);
+    curl_easy_getinfo(s.easy_, CURLINFO_NUM_CONNECTS, &connects);
+    curl_easy_getinfo(s.easy_, CURLINFO_PRIMARY_IP, &address);
+    response.status = static_cast<int>(status);
+    response.duration = std::chrono::microseconds{total_us};
+    if (type != nullptr)
+      response.content_type = type;
+    if (s.too_large_) {
+      response.failure = fetch_failure::body_size;
+      response.error =
+          fmt::format("the page is larger than body_size_limit ({} bytes)", s.request_.body_bytes_max);
+    } else if (code == CURLE_OPERATION_TIMEDOUT) {
+      response.failure = fetch_failure::timeout;
+      response.error = fmt::format("no complete page within {} ms", s.request_.timeout.count());
+    } else if (code == CURLE_ABORTED_BY_CALLBACK) {
+      response.failure = fetch_failure::other;
+      response.error = "the fetcher stops";
+    } else if (code != CURLE_OK) {
+      response.failure = failure_of(code);
+      response.error = s.error_[0] != '\0' ? s.error_.data() : curl_easy_strerror(code);
+    } else if (status != 200) {
+      response.failure = fetch_failure::status;
+      response.error = fmt::format("server returned HTTP status {}", status);
+    } else {
+      s.last_size_ = s.body_.size();
+    }
+    if (address != nullptr && *address != '\0')
+      s.near_ = s.options_.proxy_url.empty() && is_near(address);
+    requests_.Increment();
+    body_bytes_.Increment(static_cast<double>(s.body_.size()));
+    if (connects > 0)
+      connects_.Increment(static_cast<double>(connects));
+    // A page that shrank gives memory back.
+    if (s.body_.capacity() > 2 * s.body_.size() + (16 << 10))
+      s.body_.shrink_to_fit();
+    response.body = std::move(s.body_);
+    if (response.failure != fetch_failure::none)
+      response.body.clear();
+    // The set is searched by address: a slot that is under way is in it.
+    const auto it = active_.find(fetch_slot_ptr{fetch_slot_ptr{}, &s});
+    const auto slot = *it;
+    active_.erase(it);
+    answer(slot, std::move(response));
+  }
+
+  static void answer(const fetch_slot_ptr& slot, fetch_response response) {
+    auto done = std::move(slot->done_);
+    slot->done_ = nullptr;
+    slot->busy_ = false; // before the callback, which may ask again
+    if (done)
+      done(std::move(response));
+  }
+
+  CURLM* multi_ = nullptr;
+  std::thread thread_;
+  std::mutex mutex_;
+  std::vector<fetch_slot_ptr> queue_; // guarded; at most one entry a slot
+  bool stopping_ = false;             // guarded
+  std::shared_ptr<std::atomic<std::size_t>> slots_ = std::make_shared<std::atomic<std::size_t>>(0);
+  // On the thread:
+  std::vector<fetch_slot_ptr> starting_;
+  std::unordered_set<fetch_slot_ptr> active_;
+  long connections_ = 0;
+  prometheus::Counter& requests_;
+  prometheus::Counter& body_bytes_;
+  prometheus::Counter& connects_;
+};
+
+} // namespace
+
+result<std::unique_ptr<fetcher>> fetcher::start(prometheus::Registry& metrics) {
+  auto made = std::make_unique<curl_fetcher>(metrics);
+  BOOST_OUTCOME_TRYV(made->init());
+  return std::unique_ptr<fetcher>{std::move(made)};
+}
+
+} // namespace skerry::edge

@@ -1,0 +1,372 @@
+#include "edge/collect/scrape/scrape_target.hpp"
+
+#include <fmt/format.h>
+#include <prometheus/counter.h>
+
+#include <algorithm>
+#include <xxhash.h>
+
+namespace skerry::edge {
+
+namespace {
+
+constexpr std::int64_t ns_per_ms = 1'000'000;
+constexpr std::string_view exported_prefix = "exported_";
+
+bool has(const labels& all, std::string_view name) {
+  const auto at = std::lower_bound(all.begin(), all.end(), name,
+                                   [](const label& l, std::string_view n) { return l.name < n; });
+  return at != all.end() && at->name == name;
+}
+
+// "exported_" before the name until nobody has it.
+std::string exported_name(std::string name, const labels& exposed, const labels& target) {
+  do
+    name.insert(0, exported_prefix);
+  while (has(exposed, name) || has(target, name));
+  return name;
+}
+
+// The labels of the target on a series of its page. `exposed` may hold empty values; they are gone
+// afterwards.
+void attach_target_labels(labels& exposed, const labels& target, bool honor) {
+  labels out = exposed;
+  std::erase_if(out, [](const label& l) { return l.value.empty(); });
+  labels conflicts;
+  for (const auto& [name, value] : target) {
+    if (honor) {
+      if (!has(exposed, name))
+        set_label(out, name, value);
+      continue;
+    }
+    if (const auto exposed_value = value_of(exposed, name); !exposed_value.empty())
+      conflicts.push_back({name, std::string{exposed_value}});
+    set_label(out, name, value);
+  }
+  // The shortest first, so that "exported_job" of the page does not take the place of "job".
+  std::stable_sort(conflicts.begin(), conflicts.end(),
+                   [](const label& a, const label& b) { return a.name.size() < b.name.size(); });
+  labels taken = exposed;
+  for (const auto& [name, value] : conflicts) {
+    const auto to = exported_name(name, taken, target);
+    set_label(taken, to, "x");
+    set_label(out, to, value);
+  }
+  exposed = std::move(out);
+}
+
+// `host` and `site` are not labels of a series here: they come from frame and key.
+void move_reserved_labels(labels& all, std::string_view host) {
+  for (const std::string_view reserved : {"host", "site"}) {
+    const std::string value{value_of(all, reserved)};
+    if (value.empty())
+      continue;
+    set_label(all, reserved, {});
+    if (reserved == "host" && value == host)
+      continue;
+    set_label(all, exported_name(std::string{reserved}, all, {}), value);
+  }
+}
+
+std::string check_limits(const labels& all, const scrape_config& config) {
+  const auto metric = value_of(all, label_name);
+  if (config.label_limit != 0 && all.size() > config.label_limit)
+    return fmt::format("label_limit exceeded (metric: {:.50}, number of labels: {}, limit: {})", metric,
+                       all.size(), config.label_limit);
+  for (const auto& [name, value] : all) {
+    if (config.label_name_length_limit != 0 && name.size() > config.label_name_length_limit)
+      return fmt::format(
+          "label_name_length_limit exceeded (metric: {:.50}, label name: {:.50}, length: {}, limit: {})",
+          metric, name, name.size(), config.label_name_length_limit);
+    if (config.label_value_length_limit != 0 && value.size() > config.label_value_length_limit)
+      return fmt::format(
+          "label_value_length_limit exceeded (metric: {:.50}, label name: {:.50}, length: {}, limit: {})",
+          metric, name, value.size(), config.label_value_length_limit);
+  }
+  return {};
+}
+
+std::vector<std::string>& spare_pages() {
+  thread_local std::vector<std::string> pages;
+  return pages;
+}
+
+prometheus::Counter& counter(prometheus::Registry& registry, const char* name, const char* help) {
+  return prometheus::BuildCounter().Name(name).Help(help).Register(registry).Add({});
+}
+
+prometheus::Counter& failures(prometheus::Registry& registry, const char* reason) {
+  return prometheus::BuildCounter()
+      .Name("skerry_scrape_failures_total")
+      .Help("Scrapes after which `up` is 0, by reason.")
+      .Register(registry)
+      .Add({{"reason", reason}});
+}
+
+} // namespace
+
+scrape_metrics::scrape_metrics(prometheus::Registry& r)
+    : scrapes(counter(r, "skerry_scrape_scrapes_total", "Scrapes, failed ones among them.")),
+      samples(counter(r, "skerry_scrape_samples_total",
+                      "Samples kept of pages, before stale markers and reports.")),
+      stale_markers(counter(r, "skerry_scrape_stale_markers_total", "Stale markers for series that ended.")),
+      series_made(
+          counter(r, "skerry_scrape_series_sets_total", "Series sets made, as series came or changed.")),
+      duplicates(counter(r, "skerry_scrape_duplicates_total",
+                         "Samples dropped because their series had one in the same page at the same time.")),
+      lines_refused(counter(r, "skerry_scrape_lines_refused_total", "Malformed lines of pages.")),
+      series_refused(
+          counter(r, "skerry_scrape_series_refused_total", "Series over a bound: too many, or too large.")),
+      samples_refused(counter(r, "skerry_scrape_samples_refused_total",
+                              "Samples dropped because a page held too many distinct timestamps.")),
+      relabel_dropped(
+          counter(r, "skerry_scrape_relabel_dropped_total", "Samples that metric_relabel_configs dropped.")),
+      failed_connect(failures(r, "connect")),
+      failed_timeout(failures(r, "timeout")),
+      failed_tls(failures(r, "tls")),
+      failed_body_size(failures(r, "body_size")),
+      failed_status(failures(r, "status")),
+      failed_other(failures(r, "other")),
+      failed_page(failures(r, "malformed")),
+      failed_limit(failures(r, "limit")),
+      skipped(counter(r, "skerry_scrape_skipped_total",
+                      "Scrapes not begun as the one before was still under way.")),
+      file_errors(counter(r, "skerry_scrape_file_sd_errors_total", "Target files that could not be read.")),
+      target_errors(
+          counter(r, "skerry_scrape_target_errors_total", "Discovered labels that make no target.")) {}
+
+class scrape_target::page_resolver final : public series_resolver {
+public:
+  explicit page_resolver(scrape_target& target) : t_(target) {}
+
+  series_ref resolve(const metric_family& family, labels& exposed) override {
+    const auto& config = *t_.config_;
+    attach_target_labels(exposed, t_.public_, config.honor_labels);
+    if (!config.metric_relabel_configs.empty() && !relabel(exposed, config.metric_relabel_configs))
+      return no_series;
+    if (exposed.empty())
+      return no_series;
+    if (error.empty()) {
+      if (!is_metric_name(value_of(exposed, label_name)))
+        error = "metric_relabel_configs left a series without a valid metric name";
+      else
+        error = check_limits(exposed, config);
+    }
+    if (!error.empty())
+      return no_series;
+    move_reserved_labels(exposed, t_.host_);
+    return t_.assembler_.intern(family, exposed);
+  }
+
+  std::string error; // the page as a whole is not kept
+
+private:
+  scrape_target& t_;
+};
+
+scrape_target::scrape_target(scrape_config_ptr config, resolved_target target, std::uint64_t seed,
+                             scrape_metrics& metrics)
+    : config_(std::move(config)),
+      target_(std::move(target)),
+      public_(target_.public_labels()),
+      host_(target_.host()),
+      parser_(config_->honor_timestamps),
+      metrics_(metrics) {
+  const auto hash = hash_of(target_.all) ^ XXH3_64bits(target_.url.data(), target_.url.size()) ^ seed;
+  const auto interval_ms = std::max<std::int64_t>(1, target_.interval.count() / ns_per_ms);
+  offset_ns_ = static_cast<std::int64_t>(hash % static_cast<std::uint64_t>(interval_ms)) * ns_per_ms;
+}
+
+scrape_target::~scrape_target() = default;
+
+std::int64_t scrape_target::next_scrape_time(std::int64_t now_ns) const noexcept {
+  const auto interval = std::max<std::int64_t>(ns_per_ms, target_.interval.count());
+  const auto since = now_ns - offset_ns_;
+  const auto turn = since >= 0 ? since / interval : (since - interval + 1) / interval;
+  const auto due = (turn + 1) * interval + offset_ns_;
+  return due - (due % ns_per_ms + ns_per_ms) % ns_per_ms;
+}
+
+std::int64_t scrape_target::sample_time(std::int64_t due_ns, std::int64_t began_ns) const noexcept {
+  // Not for intervals so short that the tolerance would matter.
+  if (target_.interval.count() > 100 * scrape_late_max_ns && began_ns >= due_ns
+      && began_ns - due_ns <= scrape_late_max_ns)
+    return due_ns - due_ns % ns_per_ms;
+  return began_ns - began_ns % ns_per_ms;
+}
+
+fetch_request scrape_target::request() {
+  take_settings();
+  fetch_request out;
+  out.timeout = std::chrono::duration_cast<std::chrono::milliseconds>(target_.timeout);
+  out.body_bytes_max = config_->body_size_limit;
+  if (auto& pages = spare_pages(); !pages.empty()) {
+    out.buffer = std::move(pages.back());
+    pages.pop_back();
+  }
+  return out;
+}
+
+collection scrape_target::process(fetch_response& response, std::int64_t time_ns, std::int64_t monotonic_ns) {
+  take_settings();
+  outcome result;
+  result.duration_seconds = std::chrono::duration<double>(response.duration).count();
+  assembler_.begin();
+  if (response.failure != fetch_failure::none) {
+    switch (response.failure) {
+    case fetch_failure::connect: metrics_.failed_connect.Increment(); break;
+    case fetch_failure::timeout: metrics_.failed_timeout.Increment(); break;
+    case fetch_failure::tls: metrics_.failed_tls.Increment(); break;
+    case fetch_failure::body_size: metrics_.failed_body_size.Increment(); break;
+    case fetch_failure::status: metrics_.failed_status.Increment(); break;
+    case fetch_failure::none:
+    case fetch_failure::other: metrics_.failed_other.Increment(); break;
+    }
+    result.error = response.error;
+    assembler_.mark_failed();
+    return report(std::move(result), time_ns, monotonic_ns);
+  }
+  page_resolver resolver{*this};
+  const bool empty = response.body.empty();
+  const auto page = parser_.parse(response.body, format_of(response.content_type), assembler_, resolver);
+  // What comes back is the page before: its memory serves another request.
+  if (auto& pages = spare_pages();
+      pages.size() < spare_pages_max && response.body.capacity() <= spare_page_bytes_max)
+    pages.push_back(std::move(response.body));
+  result.scraped = page.samples;
+  result.kept = page.kept;
+  result.added = assembler_.appeared();
+  metrics_.relabel_dropped.Increment(static_cast<double>(page.samples - page.kept));
+  if (page.lines_refused != 0)
+    metrics_.lines_refused.Increment(static_cast<double>(page.lines_refused));
+
+  const bool refused_series = !resolver.error.empty();
+  result.error = std::move(resolver.error);
+  if (result.error.empty() && config_->sample_limit != 0 && page.kept > config_->sample_limit)
+    result.error =
+        fmt::format("sample_limit exceeded (samples: {}, limit: {})", page.kept, config_->sample_limit);
+  if (!result.error.empty()) {
+    metrics_.failed_limit.Increment();
+    assembler_.begin(); // nothing of this page is kept
+    assembler_.mark_failed();
+    if (refused_series)
+      parser_.forget(); // or the refused series would be taken for dropped ones
+    return report(std::move(result), time_ns, monotonic_ns);
+  }
+  metrics_.samples.Increment(static_cast<double>(page.kept));
+  if (!page.error.empty()) {
+    metrics_.failed_page.Increment();
+    result.error = page.error;
+  }
+  if (empty)
+    assembler_.mark_failed();
+  return report(std::move(result), time_ns, monotonic_ns);
+}
+
+collection scrape_target::fail(std::string why, std::int64_t time_ns, std::int64_t monotonic_ns) {
+  assembler_.begin();
+  assembler_.mark_failed();
+  metrics_.failed_limit.Increment();
+  outcome result;
+  result.error = why.empty() ? "the target was not scraped" : std::move(why);
+  return report(std::move(result), time_ns, monotonic_ns);
+}
+
+collection scrape_target::end(std::int64_t time_ns, std::int64_t monotonic_ns) {
+  auto out = assembler_.stale_all(time_ns, monotonic_ns, host_);
+  parser_.forget();
+  count();
+  return out;
+}
+
+void scrape_target::reconfigure(scrape_config_ptr config) {
+  const std::lock_guard lock{mutex_};
+  next_config_ = std::move(config);
+  has_settings_ = true;
+}
+
+target_status scrape_target::status() const {
+  const std::lock_guard lock{mutex_};
+  return status_;
+}
+
+void scrape_target::take_settings() {
+  if (!has_settings_.exchange(false))
+    return;
+  scrape_config_ptr config;
+  {
+    const std::lock_guard lock{mutex_};
+    config = std::move(next_config_);
+    next_config_ = nullptr;
+  }
+  if (!config)
+    return;
+  if (config->honor_labels != config_->honor_labels || config->honor_timestamps != config_->honor_timestamps
+      || config->label_limit != config_->label_limit
+      || config->label_name_length_limit != config_->label_name_length_limit
+      || config->label_value_length_limit != config_->label_value_length_limit
+      || !(config->metric_relabel_configs == config_->metric_relabel_configs)) {
+    parser_.forget();
+    parser_.honor_timestamps(config->honor_timestamps);
+  }
+  config_ = std::move(config);
+}
+
+collection scrape_target::report(outcome result, std::int64_t time_ns, std::int64_t monotonic_ns) {
+  static const std::array<metric_family, 5> families{{
+      {"up", metric_type::gauge, "1 if the target was scraped and its page was well-formed, else 0.", ""},
+      {"scrape_duration_seconds", metric_type::gauge, "How long the scrape took.", "seconds"},
+      {"scrape_samples_scraped", metric_type::gauge, "Samples that the target exposed.", ""},
+      {"scrape_samples_post_metric_relabeling", metric_type::gauge,
+       "Samples that remained after metric relabelling.", ""},
+      {"scrape_series_added", metric_type::gauge, "Series that were not there in the scrape before, about.",
+       ""},
+  }};
+  if (report_epoch_ != assembler_.refs_epoch()) {
+    for (std::size_t i = 0; i < families.size(); ++i) {
+      auto all = public_;
+      set_label(all, label_name, families[i].name);
+      move_reserved_labels(all, host_);
+      report_refs_[i] = assembler_.intern(families[i], all);
+    }
+    report_epoch_ = assembler_.refs_epoch();
+  }
+  const std::array<double, 5> values{result.error.empty() ? 1.0 : 0.0, result.duration_seconds,
+                                     static_cast<double>(result.scraped), static_cast<double>(result.kept),
+                                     static_cast<double>(result.added)};
+  for (std::size_t i = 0; i < values.size(); ++i)
+    if (report_refs_[i] != no_series)
+      assembler_.add(report_refs_[i], values[i]);
+  {
+    const std::lock_guard lock{mutex_};
+    status_.health = result.error.empty() ? target_health::up : target_health::down;
+    status_.last_error = std::move(result.error);
+    status_.last_scrape_ns = time_ns;
+    status_.last_duration_seconds = result.duration_seconds;
+    status_.last_samples = result.kept;
+  }
+  metrics_.scrapes.Increment();
+  auto out = assembler_.finish(time_ns, monotonic_ns, host_);
+  count();
+  return out;
+}
+
+void scrape_target::count() {
+  const auto& now = assembler_.counters();
+  const auto add = [](prometheus::Counter& to, std::uint64_t value, std::uint64_t before) {
+    if (value != before)
+      to.Increment(static_cast<double>(value - before));
+  };
+  add(metrics_.duplicates, now.duplicates, counted_.duplicates);
+  add(metrics_.series_refused, now.series_refused, counted_.series_refused);
+  add(metrics_.samples_refused, now.samples_refused, counted_.samples_refused);
+  add(metrics_.stale_markers, now.stale_markers, counted_.stale_markers);
+  add(metrics_.series_made, now.sets_made, counted_.sets_made);
+  counted_ = now;
+}
+
+std::size_t scrape_target::memory_bytes() const noexcept {
+  return sizeof *this + assembler_.memory_bytes() + parser_.memory_bytes();
+}
+
+} // namespace skerry::edge

@@ -1,0 +1,491 @@
+// The engine's contract, case by case.
+
+#include "store_fixture.hpp"
+
+#include <csignal>
+#include <fstream>
+#include <sys/resource.h>
+
+using namespace skerry;
+using namespace skerry::cloud;
+using namespace skerry::cloud::test;
+
+namespace {
+
+constexpr std::int64_t second = 1'000'000'000;
+const std::int64_t now = 1'700'000'000 * second;
+using promql::match_op;
+
+promql::select_request matching(std::vector<promql::matcher> matchers) {
+  auto r = everything();
+  r.matchers = std::move(matchers);
+  return r;
+}
+
+} // namespace
+
+TEST_CASE("what was appended is answered from the log and from partitions alike") {
+  const temporary_directory dir;
+  auto s = open_store(small_config(dir.path()));
+  const auto set = make_set("a", 3);
+  model m;
+  request_builder b{edge_id{1}, "ship"};
+  for (int i = 0; i < 10; ++i) {
+    b.values("h1", set, now + i * second, {1.0 * i, 2.5, stale_marker()});
+    const double values[] = {1.0 * i, 2.5, stale_marker()};
+    for (int k = 0; k < 3; ++k)
+      m.add("ship", "h1", set->members[static_cast<std::size_t>(k)].all, now + i * second, values[k]);
+  }
+  REQUIRE(append(*s.db, b.take()));
+  CHECK(select(*s.db, everything()) == m.expected());
+  auto part = everything();
+  part.from_ms = now / 1'000'000 + 2000;
+  part.to_ms = now / 1'000'000 + 5000;
+  CHECK(select(*s.db, part) == m.expected(part.from_ms, part.to_ms));
+
+  s->flush();
+  CHECK(s->usage().samples == 30);
+  CHECK(s->usage().partitions == 1);
+  std::size_t in_log = 0;
+  REQUIRE(s->log_identities([&](const auto&, auto, auto) { ++in_log; }));
+  CHECK(in_log == 0);
+  CHECK(select(*s.db, everything()) == m.expected());
+  CHECK(select(*s.db, part) == m.expected(part.from_ms, part.to_ms));
+
+  s.db.reset();
+  s = open_store(small_config(dir.path()));
+  CHECK(select(*s.db, everything()) == m.expected());
+}
+
+TEST_CASE("matchers choose as Prometheus does, in the log and in partitions") {
+  const temporary_directory dir;
+  auto s = open_store(small_config(dir.path()));
+  const auto a = make_set("a", 4);
+  const auto b = make_set("b", 4);
+  REQUIRE(append(*s.db, request_builder{edge_id{1}, "ship"}.values("h1", a, now, {1, 2, 3, 4}).take()));
+  REQUIRE(append(*s.db, request_builder{edge_id{2}, "farm"}.values("h2", b, now, {1, 2, 3, 4}).take()));
+  const auto check = [&] {
+    const auto count = [&](std::vector<promql::matcher> m) {
+      return select(*s.db, matching(std::move(m))).size();
+    };
+    CHECK(count({}) == 8);
+    CHECK(count({match(match_op::equal, "__name__", "m0")}) == 4);
+    CHECK(count({match(match_op::equal, "__name__", "nothing")}) == 0);
+    CHECK(count({match(match_op::equal, "job", "a")}) == 4);
+    CHECK(count({match(match_op::not_equal, "job", "a")}) == 4);
+    CHECK(count({match(match_op::equal, "host", "h1")}) == 4);
+    CHECK(count({match(match_op::equal, "site", "farm"), match(match_op::equal, "__name__", "m1")}) == 2);
+    CHECK(count({match(match_op::regex, "n", "0|1")}) == 4);
+    CHECK(count({match(match_op::not_regex, "n", "0|1")}) == 4);
+    CHECK(count({match(match_op::equal, "absent", "")}) == 8);
+    CHECK(count({match(match_op::not_equal, "absent", "")}) == 0);
+    CHECK(count({match(match_op::not_equal, "absent", "x")}) == 8);
+    CHECK(count({match(match_op::regex, "absent", ".*")}) == 8);
+    CHECK(count({match(match_op::regex, "job", ".+"), match(match_op::not_regex, "site", "s.*")}) == 4);
+    CHECK(count({match(match_op::equal, "host", "")}) == 0);
+
+    CHECK(s->label_names(everything()).value()
+          == std::vector<std::string>{"__name__", "host", "job", "n", "site"});
+    CHECK(s->label_values("job", everything()).value() == std::vector<std::string>{"a", "b"});
+    CHECK(s->label_values("host", everything()).value() == std::vector<std::string>{"h1", "h2"});
+    CHECK(s->label_values("n", matching({match(match_op::equal, "__name__", "m1")})).value()
+          == std::vector<std::string>{"2", "3"});
+    CHECK(s->label_values("site", matching({match(match_op::equal, "job", "b")})).value()
+          == std::vector<std::string>{"farm"});
+    CHECK(s->label_names(matching({match(match_op::equal, "job", "nothing")})).value().empty());
+    std::set<std::string> series;
+    REQUIRE(s->series(matching({match(match_op::equal, "n", "3")}),
+                      [&](const labels& all) { CHECK(series.insert(to_string(all)).second); }));
+    CHECK(series
+          == std::set<std::string>{R"(m1{host="h1",job="a",n="3",site="ship"})",
+                                   R"(m1{host="h2",job="b",n="3",site="farm"})"});
+    const auto metadata = s->metadata().value();
+    REQUIRE(metadata.size() == 2);
+    CHECK(metadata[1].name == "m1");
+    CHECK(metadata[1].help == "help of m1");
+    CHECK(metadata[1].type == metric_type::gauge);
+  };
+  check();
+  s->flush();
+  check();
+}
+
+TEST_CASE("series of different sets and edges with the same labels are one") {
+  const temporary_directory dir;
+  auto s = open_store(small_config(dir.path()));
+  const auto a = make_set("a", 2);
+  const auto b = make_set("a", 4); // other set, the first two series are the same
+  REQUIRE(append(*s.db, request_builder{edge_id{1}, "ship"}.values("h", a, now, {1, 2}).take()));
+  s->flush();
+  REQUIRE(
+      append(*s.db, request_builder{edge_id{2}, "ship"}.values("h", b, now + second, {3, 4, 5, 6}).take()));
+  REQUIRE(append(*s.db, request_builder{edge_id{3}, "ship"}.values("h", a, now, {1, 9}).take()));
+  for (int i = 0; i < 2; ++i) {
+    const auto all = select(*s.db, everything());
+    REQUIRE(all.size() == 4);
+    const auto& second_series = all.at(R"(m0{host="h",job="a",n="1",site="ship"})");
+    REQUIRE(second_series.size() == 2);
+    CHECK(std::bit_cast<double>(second_series.at(now / 1'000'000)) == 9); // the greater
+    s->flush();
+  }
+}
+
+TEST_CASE("the value that stays does not depend on the order of arrival") {
+  const auto set = make_set("a", 1);
+  const double values[] = {1,
+                           -1,
+                           0.0,
+                           -0.0,
+                           stale_marker(),
+                           std::bit_cast<double>(0x7ff8000000000001),
+                           std::bit_cast<double>(0xfff8000000000001)};
+  for (const auto a : values)
+    for (const auto b : values) {
+      CHECK(std::bit_cast<std::uint64_t>(resolve(a, b)) == std::bit_cast<std::uint64_t>(resolve(b, a)));
+      if (is_stale(a))
+        CHECK(std::bit_cast<std::uint64_t>(resolve(a, b)) == std::bit_cast<std::uint64_t>(b));
+    }
+  CHECK(resolve(1, -1) == 1);
+  CHECK(!std::signbit(resolve(-0.0, 0.0)));
+
+  const temporary_directory dir;
+  auto s = open_store(small_config(dir.path()));
+  REQUIRE(append(*s.db, request_builder{edge_id{1}, "x", 1}.values("h", set, now, {1}).take()));
+  REQUIRE(append(*s.db, request_builder{edge_id{1}, "x", 2}.values("h", set, now, {1}).take()));
+  REQUIRE(append(*s.db, request_builder{edge_id{1}, "x", 3}.values("h", set, now, {7}).take()));
+  s->flush();
+  CHECK(s.metric("skerry_store_duplicates_total") == 1);
+  CHECK(s.metric("skerry_store_conflicts_total") == 1);
+  CHECK(std::bit_cast<double>(select(*s.db, everything()).begin()->second.begin()->second) == 7);
+}
+
+TEST_CASE("a run that is appended twice stands in the log once") {
+  const temporary_directory dir;
+  auto s = open_store(small_config(dir.path()));
+  const auto set = make_set("a", 1);
+  const auto twice = [&](sequence first) {
+    request_builder b{edge_id{1}, "x", first};
+    for (int i = 0; i < 5; ++i)
+      b.values("h", set, now + (static_cast<std::int64_t>(first) + i) * second, {1.0});
+    return b.take();
+  };
+  REQUIRE(append(*s.db, twice(1)));
+  REQUIRE(append(*s.db, twice(1)));
+  REQUIRE(append(*s.db, twice(3))); // overlaps
+  std::map<sequence, int> seen;
+  REQUIRE(s->log_identities([&](const record_identity& id, auto, auto host) {
+    CHECK(host == "h");
+    ++seen[id.seq];
+  }));
+  CHECK(seen == std::map<sequence, int>{{1, 1}, {2, 1}, {3, 1}, {4, 1}, {5, 1}, {6, 1}, {7, 1}});
+  CHECK(s.metric("skerry_store_repeated_records_total") == 8);
+}
+
+TEST_CASE("state survives rotation, sealing and restart") {
+  const temporary_directory dir;
+  auto s = open_store(small_config(dir.path()));
+  const auto set = make_set("a", 1);
+  REQUIRE(put_state(*s.db, {{"held/1", "one"}, {"held/2", "two"}, {"mark/1", "x"}}));
+  REQUIRE(append(*s.db,
+                 request_builder{edge_id{1}, "x"}.values("h", set, now, {1}).state("held/1", "more").take()));
+  s->flush();
+  REQUIRE(put_state(*s.db, {{"held/2", ""}}));
+  const std::map<std::string, std::string> held{{"held/1", "more"}};
+  CHECK(all_state(*s.db, "held/") == held);
+  s.db.reset();
+  s = open_store(small_config(dir.path()));
+  CHECK(all_state(*s.db, "held/") == held);
+  CHECK(all_state(*s.db).size() == 2);
+}
+
+TEST_CASE("a lower fence is refused, also after a restart") {
+  const temporary_directory dir;
+  auto s = open_store(small_config(dir.path()));
+  const auto set = make_set("a", 1);
+  const auto with_fence = [&](std::uint64_t fence, sequence seq) {
+    auto r = request_builder{edge_id{1}, "x", seq}.values("h", set, now, {1}).take();
+    r.fence = fence;
+    r.shard = 5;
+    return r;
+  };
+  REQUIRE(append(*s.db, with_fence(3, 1)));
+  s->flush();
+  const auto refused = append(*s.db, with_fence(2, 2));
+  REQUIRE(!refused);
+  CHECK(refused.error().code == errc::forbidden);
+  s.db.reset();
+  s = open_store(small_config(dir.path()));
+  CHECK(append(*s.db, with_fence(2, 2)).error().code == errc::forbidden);
+  CHECK(append(*s.db, with_fence(3, 2)));
+}
+
+TEST_CASE("series sets are found in the log, in partitions and after a restart, by edge") {
+  const temporary_directory dir;
+  auto s = open_store(small_config(dir.path()));
+  const auto set = make_set("a", 200);
+  REQUIRE(append(
+      *s.db, request_builder{edge_id{1}, "x"}.values("h", set, now, std::vector<double>(200, 1.0)).take()));
+  const auto check = [&] {
+    const auto found = s->find_set(edge_id{1}, set->hash);
+    REQUIRE(found);
+    CHECK(found->members.size() == 200);
+    CHECK(s->find_set(edge_id{2}, set->hash) == nullptr);
+    CHECK(s->find_set(edge_id{1}, set_hash{}) == nullptr);
+  };
+  check();
+  s.db.reset();
+  s = open_store(small_config(dir.path()));
+  check();
+  s->flush();
+  s.db.reset();
+  s = open_store(small_config(dir.path()));
+  check();
+}
+
+TEST_CASE("an append whose sets are unknown or do not fit is refused whole") {
+  const temporary_directory dir;
+  auto s = open_store(small_config(dir.path()));
+  auto missing = request_builder{edge_id{1}, "x"}.values("h", make_set("a", 2), now, {1, 2}).take();
+  missing.sets.clear();
+  CHECK(append(*s.db, std::move(missing)).error().code == errc::invalid_argument);
+  // A count that is not the set's.
+  const auto set = make_set("b", 3);
+  frame f;
+  f.time_ns = now;
+  f.sections.push_back({set->hash, 2, {}});
+  f.values = {1, 2};
+  CHECK(append(*s.db, request_builder{edge_id{1}, "x"}.frame_of("h", f, {set}).take()).error().code
+        == errc::invalid_argument);
+  CHECK(append(*s.db,
+               request_builder{edge_id{1}, "x"}.note(record_kind::frame, "h", now, as_bytes("junk")).take())
+            .error()
+            .code
+        == errc::unsupported_version);
+  std::size_t records = 0;
+  REQUIRE(s->log_identities([&](const auto&, auto, auto) { ++records; }));
+  CHECK(records == 0);
+  // The same stream goes on.
+  CHECK(append(*s.db, request_builder{edge_id{1}, "x"}.values("h", set, now, {1, 2, 3}).take()));
+  CHECK(select(*s.db, everything()).size() == 3);
+}
+
+TEST_CASE("the ledger tells what overlaps a range, from log and partitions, each entry once") {
+  const temporary_directory dir;
+  auto s = open_store(small_config(dir.path()));
+  byte_buffer lost;
+  encode_payload(tombstone{10, now, now + 50 * second, 100, 1000, loss_cause::spool_bytes}, lost);
+  byte_buffer down;
+  encode_payload(not_collected{now + 60 * second, now + 90 * second, loss_cause::node_off, "off"}, down);
+  const auto request = [&] {
+    return request_builder{edge_id{1}, "x"}
+        .note(record_kind::tombstone, "h", now + 50 * second, lost, 10)
+        .note(record_kind::not_collected, "h", now + 90 * second, down)
+        .note(record_kind::watermark, "h", now + 91 * second, as_bytes(""))
+        .take();
+  };
+  REQUIRE(append(*s.db, request()));
+  REQUIRE(append(*s.db, request())); // tombstones are not trimmed
+  const auto count = [&](std::int64_t from, std::int64_t to) {
+    std::vector<record_kind> kinds;
+    REQUIRE(s->ledger(now + from * second, now + to * second, [&](const ledger_entry& e) {
+      CHECK(e.site == "x");
+      CHECK(e.host == "h");
+      CHECK(e.origin.edge == edge_id{1});
+      kinds.push_back(e.kind);
+    }));
+    return kinds;
+  };
+  for (int i = 0; i < 2; ++i) {
+    CHECK(count(0, 100).size() == 2);
+    CHECK(count(10, 20) == std::vector{record_kind::tombstone}); // inside of its range
+    CHECK(count(70, 80) == std::vector{record_kind::not_collected});
+    CHECK(count(52, 55).empty());
+    CHECK(count(91, 100).empty());
+    s->flush();
+  }
+}
+
+TEST_CASE("partitions follow the samples' times, and retention deletes whole ones") {
+  const temporary_directory dir;
+  auto config = small_config(dir.path());
+  config.retention = std::chrono::hours{24 * 5};
+  auto s = open_store(config);
+  const auto set = make_set("a", 1);
+  request_builder b{edge_id{1}, "x"};
+  constexpr std::int64_t day = 86'400 * second;
+  for (int i = 0; i < 4; ++i)
+    b.values("h", set, now - i * day, {1.0 * i});
+  b.values("h", set, now - 40 * day, {9}); // past retention when sealed
+  REQUIRE(append(*s.db, b.take()));
+  s->flush();
+  CHECK(s->usage().partitions == 4);
+  CHECK(s.metric("skerry_store_expired_samples_total") == 1);
+  CHECK(select(*s.db, everything()).begin()->second.size() == 4);
+  test_clock().wall += 4 * day;
+  REQUIRE(append(*s.db, request_builder{edge_id{1}, "x", 10}.values("h", set, now, {0}).take()));
+  s->flush();
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds{10};
+  while (s->usage().partitions != 2 && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::yield();
+  CHECK(s->usage().partitions == 2);
+  CHECK(s.metric("skerry_store_partitions_expired_total") == 2);
+  CHECK(select(*s.db, everything()).begin()->second.size() == 2);
+  test_clock().wall -= 4 * day;
+}
+
+TEST_CASE("times at both ends of int64 are stored and answered") {
+  const temporary_directory dir;
+  auto s = open_store(small_config(dir.path()));
+  const auto set = make_set("a", 1);
+  request_builder b{edge_id{1}, "x"};
+  const std::int64_t times[] = {INT64_MIN, INT64_MIN + 1, -1, 0, 1, INT64_MAX - 1, INT64_MAX};
+  for (const auto t : times)
+    b.values("h", set, t, {1});
+  REQUIRE(append(*s.db, b.take()));
+  const auto before = select(*s.db, everything());
+  CHECK(before.begin()->second.size() == 4); // in milliseconds
+  s->flush();
+  CHECK(select(*s.db, everything()) == before);
+}
+
+TEST_CASE("labels of any length and content are found") {
+  const temporary_directory dir;
+  auto s = open_store(small_config(dir.path()));
+  const std::string long_value(40'000, 'v');
+  const std::string long_name(400, 'n');
+  const std::string odd{"a\0b\xff", 4};
+  std::vector<series> members;
+  for (const auto& all :
+       {labels{{"__name__", "x"}, {long_name, long_value}},
+        labels{{"__name__", "x"}, {long_name, long_value + "2"}}, labels{{"__name__", odd}, {"l", odd}}}) {
+    auto sorted = all;
+    sort_labels(sorted);
+    members.push_back({0, sorted});
+  }
+  const auto set = make_series_set({{"x", metric_type::gauge, "", ""}}, members);
+  REQUIRE(append(*s.db, request_builder{edge_id{1}, "x"}.values("h", set, now, {1, 2, 3}).take()));
+  for (int i = 0; i < 2; ++i) {
+    CHECK(select(*s.db, matching({match(match_op::equal, long_name, long_value)})).size() == 1);
+    CHECK(select(*s.db, matching({match(match_op::not_equal, long_name, long_value)})).size() == 2);
+    CHECK(select(*s.db, matching({match(match_op::equal, "l", odd)})).size() == 1);
+    CHECK(s->label_values(long_name, everything()).value()
+          == std::vector<std::string>{long_value, long_value + "2"});
+    CHECK(s->label_names(everything()).value()
+          == std::vector<std::string>{"__name__", "host", "l", long_name, "site"});
+    s->flush();
+  }
+}
+
+TEST_CASE("a query stops at its limit and when it is cancelled") {
+  const temporary_directory dir;
+  auto s = open_store(small_config(dir.path()));
+  const auto set = make_set("a", 10);
+  request_builder b{edge_id{1}, "x"};
+  for (int i = 0; i < 100; ++i)
+    b.values("h", set, now + i * second, std::vector<double>(10, 1.0));
+  REQUIRE(append(*s.db, b.take()));
+  std::atomic<bool> cancelled = true;
+  for (int i = 0; i < 2; ++i) {
+    auto r = everything();
+    r.samples_max = 999;
+    CHECK(s->select(r, [](const auto&) {}).error().code == errc::exhausted);
+    r.samples_max = 1000;
+    CHECK(s->select(r, [](const auto&) {}));
+    r.cancelled = &cancelled;
+    CHECK(s->select(r, [](const auto&) {}).error().code == errc::cancelled);
+    s->flush();
+  }
+}
+
+TEST_CASE("a store is opened by one process, and never by an older build") {
+  const temporary_directory dir;
+  auto s = open_store(small_config(dir.path()));
+  prometheus::Registry registry;
+  const auto second_one = open_embedded_engine(small_config(dir.path()), registry);
+  REQUIRE(!second_one);
+  CHECK(second_one.error().code == errc::conflict);
+  CHECK(second_one.error().message.find(dir.path().string()) != std::string::npos);
+  s.db.reset();
+
+  std::ifstream in{dir.path() / "FORMAT"};
+  std::string line;
+  std::getline(in, line);
+  CHECK(line == "skerry-store 1 cfb8313f07b12bb3");
+  std::ofstream{dir.path() / "FORMAT"} << "skerry-store 1 0000000000000000\n"; // damaged: written anew
+  s = open_store(small_config(dir.path()));
+  s.db.reset();
+  std::ofstream{dir.path() / "FORMAT"} << "skerry-store 2 b0a2bdae6716f8c3\n";
+  const auto newer = open_embedded_engine(small_config(dir.path()), registry);
+  REQUIRE(!newer);
+  CHECK(newer.error().code == errc::unsupported_version);
+}
+
+TEST_CASE("a bad configuration or directory is a clear error") {
+  prometheus::Registry registry;
+  embedded_config config;
+  CHECK(open_embedded_engine(config, registry).error().code == errc::invalid_argument);
+  config.directory = "/proc/no/such/place";
+  const auto refused = open_embedded_engine(config, registry);
+  REQUIRE(!refused);
+  CHECK(refused.error().code == errc::io);
+  CHECK(refused.error().message.find("/proc/no") != std::string::npos);
+}
+
+TEST_CASE("a full disk refuses appends, and space lets them go on") {
+  const temporary_directory dir;
+  auto s = open_store(small_config(dir.path()));
+  const auto set = make_set("a", 100);
+  std::mt19937_64 rng{1};
+  const auto request = [&](sequence seq) {
+    request_builder b{edge_id{1}, "x", seq};
+    for (int i = 0; i < 20; ++i) {
+      std::vector<double> values(100);
+      for (auto& v : values)
+        v = std::bit_cast<double>(rng());
+      b.values("h", set, now + (static_cast<std::int64_t>(seq) + i) * second, values);
+    }
+    return b.take();
+  };
+  REQUIRE(append(*s.db, request(1)));
+  const auto before = select(*s.db, everything());
+  // A limit on file sizes stands for the disk's end.
+  struct rlimit old {};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &old) == 0);
+  const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
+  struct rlimit small = old;
+  small.rlim_cur = 24 << 10;
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+  const auto refused = append(*s.db, request(100));
+  CHECK(::setrlimit(RLIMIT_FSIZE, &old) == 0);
+  std::signal(SIGXFSZ, old_handler);
+  REQUIRE(!refused);
+  CHECK(refused.error().code == errc::exhausted);
+  CHECK(select(*s.db, everything()) == before);
+  REQUIRE(append(*s.db, request(100)));
+  CHECK(select(*s.db, everything()).begin()->second.size() == 40);
+  s.db.reset();
+  s = open_store(small_config(dir.path()));
+  CHECK(select(*s.db, everything()).begin()->second.size() == 40);
+}
+
+TEST_CASE("a full queue refuses at once") {
+  const temporary_directory dir;
+  auto config = small_config(dir.path());
+  config.queue_requests_max = 1;
+  auto s = open_store(config);
+  const auto set = make_set("a", 1);
+  std::atomic<int> done = 0;
+  std::atomic<int> refused = 0;
+  constexpr int n = 2000;
+  for (int i = 0; i < n; ++i)
+    s->append(
+        request_builder{edge_id{1}, "x", static_cast<sequence>(i + 1)}.values("h", set, now + i, {1}).take(),
+        [&](const result<void>& how) {
+          refused += !how && how.error().code == errc::exhausted;
+          ++done;
+        });
+  s.db.reset(); // finishes what is queued
+  CHECK(done == n);
+  CHECK(refused > 0);
+  CHECK(refused < n);
+}
