@@ -1,0 +1,146 @@
+// The registry: origins, and what may be asked.
+
+#include "actors/link/registry_impl.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <map>
+
+namespace skerry::link {
+
+using namespace detail;
+
+namespace {
+
+invite_info::state state_of(const invite_row& row, std::int64_t now_s) noexcept {
+  return row.used                ? invite_info::state::used
+         : row.cancelled_s != 0  ? invite_info::state::cancelled
+         : row.expiry_s <= now_s ? invite_info::state::expired
+                                 : invite_info::state::open;
+}
+
+} // namespace
+
+result<void> registry::register_origin(edge_id parent, edge_id origin, std::int64_t now_s) {
+  if (parent == origin)
+    return ok();
+  if (origin == edge_id::none)
+    return fail(errc::invalid_argument, "registry: an origin needs an id");
+  BOOST_OUTCOME_TRY(txn, impl_->writing());
+  edge_row through;
+  BOOST_OUTCOME_TRY(parent_known, txn.get(impl_->edges, big_endian(number(parent)), through));
+  if (!parent_known)
+    return no_such_edge(parent);
+  if (through.revoked_s != 0 || through.parent != edge_id::none)
+    return fail(errc::forbidden, fmt::format("edge {} is revoked or has no key, and can't speak for others",
+                                             to_string(parent)));
+  edge_row row;
+  BOOST_OUTCOME_TRY(known, txn.get(impl_->edges, big_endian(number(origin)), row));
+  if (known && row.parent == parent)
+    return ok();
+  if (known && row.parent == edge_id::none)
+    return fail(errc::forbidden, fmt::format("edge {} has a key of its own: {} can't speak for it",
+                                             to_string(origin), to_string(parent)));
+  if (known) {
+    edge_row before;
+    BOOST_OUTCOME_TRY(exists, txn.get(impl_->edges, big_endian(number(row.parent)), before));
+    if (exists && before.revoked_s == 0)
+      return fail(errc::conflict, fmt::format("edge {} speaks through {}, not through {}", to_string(origin),
+                                              to_string(row.parent), to_string(parent)));
+    BOOST_OUTCOME_TRYV(impl_->leave_parent(txn, row));
+  } else {
+    BOOST_OUTCOME_TRY(count, txn.count(impl_->edges));
+    if (count >= edges_max)
+      return fail(errc::exhausted, fmt::format("registry: there are {} edges, and no more are taken", count));
+    row.created_s = now_s;
+  }
+  if (through.origins >= origins_of_parent_max)
+    return fail(errc::exhausted, fmt::format("edge {} speaks for {} others, and no more are taken",
+                                             to_string(parent), through.origins));
+  row.site = through.site;
+  row.parent = parent;
+  ++through.origins;
+  BOOST_OUTCOME_TRYV(txn.put(impl_->edges, big_endian(number(origin)), row));
+  BOOST_OUTCOME_TRYV(txn.put(impl_->edges, big_endian(number(parent)), through));
+  return txn.commit();
+}
+
+bool registry::may_speak(edge_id user, edge_id origin) const noexcept {
+  const auto ask = [&]() -> result<bool> {
+    BOOST_OUTCOME_TRY(txn, impl_->reading());
+    edge_row speaker;
+    BOOST_OUTCOME_TRY(known, txn.get(impl_->edges, big_endian(number(user)), speaker));
+    if (!known || speaker.revoked_s != 0 || speaker.parent != edge_id::none)
+      return false;
+    if (user == origin)
+      return true;
+    edge_row row;
+    BOOST_OUTCOME_TRY(exists, txn.get(impl_->edges, big_endian(number(origin)), row));
+    return exists && row.parent == user && row.revoked_s == 0;
+  };
+  const auto answer = ask();
+  if (!answer)
+    spdlog::error("{}", answer.error().message);
+  return answer && answer.value();
+}
+
+result<std::string> registry::site_of(edge_id edge) const {
+  BOOST_OUTCOME_TRY(txn, impl_->reading());
+  edge_row row;
+  BOOST_OUTCOME_TRY(known, txn.get(impl_->edges, big_endian(number(edge)), row));
+  if (!known)
+    return no_such_edge(edge);
+  return row.site;
+}
+
+result<std::vector<edge_info>> registry::list_edges() const {
+  BOOST_OUTCOME_TRY(txn, impl_->reading());
+  std::map<std::uint64_t, edge_info> all;
+  BOOST_OUTCOME_TRYV(txn.for_each(impl_->edges, [&](bytes_view key, bytes_view value) -> result<void> {
+    edge_row row;
+    BOOST_OUTCOME_TRYV(decode(value, row));
+    const auto id = from_big_endian(key);
+    all[id] = {edge_id{id}, row.site, {}, row.created_s, row.joined_s, row.revoked_s, row.parent};
+    return ok();
+  }));
+  BOOST_OUTCOME_TRYV(txn.for_each(impl_->keys, [&](bytes_view key, bytes_view value) -> result<void> {
+    key_row row;
+    BOOST_OUTCOME_TRYV(decode(value, row));
+    const auto owner = all.find(row.id);
+    edge_info::key out{{}, row.created_s, row.revoked_s};
+    if (row.what != key_row::role::edge || owner == all.end() || key.size() != out.public_key.bytes.size())
+      return ok();
+    std::memcpy(out.public_key.bytes.data(), key.data(), key.size());
+    owner->second.keys.push_back(out);
+    return ok();
+  }));
+  std::vector<edge_info> out;
+  out.reserve(all.size());
+  for (auto& [id, info] : all)
+    out.push_back(std::move(info));
+  return out;
+}
+
+result<edge_info> registry::find(edge_id edge) const {
+  BOOST_OUTCOME_TRY(all, list_edges());
+  const auto it = std::find_if(all.begin(), all.end(), [&](const auto& info) { return info.edge == edge; });
+  if (it == all.end())
+    return no_such_edge(edge);
+  return std::move(*it);
+}
+
+result<std::vector<invite_info>> registry::list_invites(std::int64_t now_s) const {
+  BOOST_OUTCOME_TRY(txn, impl_->reading());
+  std::vector<invite_info> out;
+  BOOST_OUTCOME_TRYV(txn.for_each(impl_->invites, [&](bytes_view key, bytes_view value) -> result<void> {
+    invite_row row;
+    BOOST_OUTCOME_TRYV(decode(value, row));
+    out.push_back({invite_id{from_big_endian(key)}, row.site, row.rejoins, row.created_s, row.expiry_s,
+                   state_of(row, now_s), row.joined});
+    return ok();
+  }));
+  return out;
+}
+
+} // namespace skerry::link
