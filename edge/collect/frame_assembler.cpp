@@ -215,7 +215,7 @@ void frame_assembler::make_sets(const std::vector<metric_family>& families, std:
     const auto full = make_series_set(std::move(set_families), std::move(set_members));
     auto lean = std::make_shared<series_set>();
     lean->hash = full->hash;
-    lean->encoded = full->encoded;
+    lean->encoded = shared_bytes::copy(full->encoded.view); // without the slack of its making
     made.set = std::move(lean);
     sets_.push_back(std::move(made));
     ++counters_.sets_made;
@@ -299,7 +299,7 @@ void frame_assembler::refresh_metadata() {
     const auto full = make_series_set(std::move(families), decoded.value()->members);
     auto lean = std::make_shared<series_set>();
     lean->hash = full->hash;
-    lean->encoded = full->encoded;
+    lean->encoded = shared_bytes::copy(full->encoded.view); // without the slack of its making
     known.set = std::move(lean);
     ++known.metadata_changes;
     ++counters_.sets_made;

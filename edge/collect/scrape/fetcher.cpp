@@ -114,7 +114,11 @@ std::size_t take_body(char* data, std::size_t, std::size_t size, void* self) {
     if (!slot.gzip_ && curl_easy_getinfo(slot.easy_, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length) == CURLE_OK
         && length > 0)
       expected = static_cast<std::size_t>(length);
-    body.reserve(std::max(size, std::min({expected, slot.request_.body_bytes_max, body_reserve_max})));
+    const auto wanted = std::max(size, std::min({expected, slot.request_.body_bytes_max, body_reserve_max}));
+    if (body.capacity() < wanted) {
+      body = std::string{}; // growing what is there would double it
+      body.reserve(wanted);
+    }
   }
   body.append(data, size);
   return size;
@@ -406,8 +410,8 @@ private:
     body_bytes_.Increment(static_cast<double>(s.body_.size()));
     if (connects > 0)
       connects_.Increment(static_cast<double>(connects));
-    // A page that shrank gives memory back.
-    if (s.body_.capacity() > 2 * s.body_.size() + (16 << 10))
+    // The target keeps this memory: not much more than the page.
+    if (s.body_.capacity() > s.body_.size() + s.body_.size() / 4 + (4 << 10))
       s.body_.shrink_to_fit();
     response.body = std::move(s.body_);
     if (response.failure != fetch_failure::none)
