@@ -106,8 +106,9 @@ private:
   result<segment_ptr> rebuild(const salvaged& from, const std::map<stream_key, range_set>& keep,
                               std::uint64_t& records);
   void move_damaged(const segment_ptr& found);
-  void suspect(const segment_ptr& found, const std::string& what) const; // takes writing_, verifies again
-  void recount(const stream_key& key);                                   // under table_
+  // Takes writing_, verifies again; fails where there was no room to salvage.
+  result<void> suspect(const segment_ptr& found, const std::string& what) const;
+  void recount(const stream_key& key); // under table_
 
   // disk_spool_write.cpp: under writing_
   result<void> store(std::vector<piece> pieces, std::vector<set_name> named, const given_sets& given,
@@ -121,6 +122,7 @@ private:
   void apply(const prepared& done, const std::vector<piece>& pieces);
   void pack(prepared& out, const std::vector<piece>& pieces); // under table_
   void remember_small(const prepared& done, const std::vector<piece>& pieces);
+  // disk_spool_space.cpp: under writing_
   result<void> delete_drained();
   result<void> store_state(bool clean);
   void prune_streams(); // under table_

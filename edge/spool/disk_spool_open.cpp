@@ -241,7 +241,7 @@ void disk_spool::verify_in_background() {
     const auto reader = segment_reader::open(one->directory);
     const auto wrong = reader ? reader.value().verify() : std::optional{reader.error().message};
     if (wrong)
-      suspect(one, *wrong);
+      (void)suspect(one, *wrong); // logged; reading it tries again
   }
 }
 

@@ -116,7 +116,7 @@ result<std::optional<run>> disk_spool::read_once(const stream_key& key, sequence
       }
       if (gone)
         return fail(errc::unavailable, fmt::format("segment {} went while it was read", where->number));
-      suspect(where, wrong);
+      BOOST_OUTCOME_TRYV(suspect(where, wrong));
       return fail(errc::corrupt,
                   fmt::format("segment {} is damaged: {}; what is readable was saved, ask again",
                               where->directory.string(), wrong));
@@ -192,7 +192,7 @@ result<std::optional<series_set_ptr>> disk_spool::find_set(edge_id edge, const s
   }
   if (!wrong)
     return std::optional<series_set_ptr>{};
-  suspect(wrong->first, wrong->second);
+  BOOST_OUTCOME_TRYV(suspect(wrong->first, wrong->second));
   return fail(errc::corrupt, fmt::format("segment {} is damaged: {}; what is readable was saved, ask again",
                                          wrong->first->directory.string(), wrong->second));
 }

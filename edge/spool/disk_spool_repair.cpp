@@ -31,22 +31,24 @@ void disk_spool::recount(const stream_key& key) {
     info.lost.remove(range);
 }
 
-void disk_spool::suspect(const segment_ptr& found, const std::string& what) const {
+result<void> disk_spool::suspect(const segment_ptr& found, const std::string& what) const {
   const std::lock_guard writing{writing_};
   {
     const std::lock_guard table{table_};
     if (found->gone)
-      return;
+      return ok();
   }
   const auto reader = segment_reader::open(found->directory);
   const auto wrong = reader ? reader.value().verify() : std::optional{reader.error().message};
   if (!wrong) {
     spdlog::warn("spool: segment {} looked damaged ({}) and is sound", found->directory.string(), what);
-    return;
+    return ok();
   }
   // Reading finds the damage, repairing it is the writer's business: hence the one cast.
-  if (const auto done = const_cast<disk_spool*>(this)->set_aside(found, *wrong, nullptr); !done)
+  auto done = const_cast<disk_spool*>(this)->set_aside(found, *wrong, nullptr);
+  if (!done)
     spdlog::error("spool: {}", done.error().message);
+  return done;
 }
 
 result<void> disk_spool::set_aside(const segment_ptr& found, const std::string& what, open_report* report) {

@@ -110,7 +110,7 @@ public:
 
   // The stored records of `key` from the first held one at or after `from`, cut at `bytes_max` (but at least
   // one record) and at holes. Nothing held there: nullopt. corrupt: the segment was damaged since; it is set
-  // aside and salvaged, ask again.
+  // aside and salvaged, ask again. exhausted: the same, but there is no room on the disk to salvage it now.
   [[nodiscard]] virtual result<std::optional<run>> read(const stream_key& key, sequence from,
                                                         std::size_t bytes_max) const = 0;
   [[nodiscard]] virtual result<std::optional<series_set_ptr>> find_set(edge_id edge,

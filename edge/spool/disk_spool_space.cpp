@@ -1,0 +1,172 @@
+// Releasing, deleting, the reserve and STATE: where space comes back, on the writer's thread.
+
+#include "edge/spool/disk_spool.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <unistd.h>
+
+namespace skerry::edge {
+
+namespace fs = std::filesystem;
+
+result<void> disk_spool::release(const stream_key& key, const range_set& ranges) {
+  const std::lock_guard writing{writing_};
+  if (closed_)
+    return fail(errc::cancelled, "the spool is closed");
+  {
+    const std::lock_guard table{table_};
+    const auto it = streams_.find(key);
+    if (it == streams_.end())
+      return ok(); // drained long ago, or never seen here
+    auto& info = it->second;
+    const auto before = info.held.count();
+    for (auto range : ranges.ranges()) {
+      range.first = std::max<sequence>(range.first, 1);
+      range.last = std::min(range.last, info.last); // beyond: given by another life of this disk
+      if (range.first > range.last || info.released.contains(range))
+        continue;
+      info.released.add(range);
+      info.held.remove(range);
+      info.lost.remove(range);
+      info.release_unwritten = true;
+      for (auto& [number, one] : segments_)
+        if (const auto here = one->streams.find(key); here != one->streams.end())
+          here->second.remaining.remove(range);
+    }
+    metrics_.records_released.Increment(static_cast<double>(before - info.held.count()));
+    update_gauges();
+  }
+  return delete_drained();
+}
+
+result<void> disk_spool::delete_drained() {
+  std::vector<segment_ptr> drained;
+  bool seal = false;
+  {
+    const std::lock_guard table{table_};
+    for (const auto& [number, one] : segments_) {
+      const bool empty = std::all_of(one->streams.begin(), one->streams.end(),
+                                     [](const auto& stream) { return stream.second.remaining.empty(); });
+      // The active one is filled up first, unless it is large or space is short.
+      if (!empty
+          || (one->active && one->bytes < config_.segment_bytes / drained_active_divisor && !disk_full_))
+        continue;
+      seal = seal || one->active;
+      drained.push_back(one);
+    }
+  }
+  if (drained.empty())
+    return ok();
+  BOOST_OUTCOME_TRYV(store_state(false));
+  if (seal)
+    seal_active();
+  for (const auto& one : drained) {
+    {
+      const std::lock_guard table{table_};
+      one->gone = true; // before the file goes: a reader that misses it looks here
+      segments_.erase(one->number);
+      metrics_.segments_deleted.Increment();
+      update_gauges();
+    }
+    std::error_code code;
+    fs::remove_all(one->directory, code);
+    if (code)
+      spdlog::warn("spool: cannot delete {}: {}; it is tried again at the next start",
+                   one->directory.string(), code.message());
+  }
+  if (disk_full_)
+    regain_reserve();
+  return ok();
+}
+
+result<void> disk_spool::store_state(bool clean) {
+  spool_state state;
+  state.epoch = epoch_;
+  state.clean = clean;
+  state.last_commit_ns = last_commit_ns_;
+  state.next_segment = next_segment_;
+  {
+    const std::lock_guard table{table_};
+    prune_streams();
+    for (const auto& [key, info] : streams_)
+      state.streams[key] = {info.last, info.released, info.lost};
+  }
+  auto stored = state_file_.store(state);
+  if (!stored && stored.error().code == errc::exhausted && !disk_full_) {
+    give_up_reserve();
+    stored = state_file_.store(state);
+  }
+  return stored;
+}
+
+void disk_spool::prune_streams() {
+  std::map<std::pair<edge_id, stream_id>, std::size_t> drained;
+  for (auto it = streams_.end(); it != streams_.begin();) {
+    --it;
+    const auto& [key, info] = *it;
+    if (!info.held.empty() || !info.lost.empty() || (key.edge == config_.edge && key.epoch == epoch_))
+      continue;
+    if (++drained[{key.edge, key.stream}] > drained_epochs_kept)
+      it = streams_.erase(it);
+  }
+}
+
+void disk_spool::give_up_reserve() {
+  ::unlink((config_.directory / "RESERVE").c_str());
+  disk_full_ = true;
+  metrics_.reserve_held.Set(0);
+}
+
+// True when the reserve is there again.
+bool disk_spool::regain_reserve() {
+  if (config_.reserve_bytes != 0) {
+    const auto reserve = config_.directory / "RESERVE";
+    if (file_bytes(reserve) == config_.reserve_bytes && !disk_full_) {
+      metrics_.reserve_held.Set(1);
+      return true;
+    }
+    // Twice: what is left after it has to be worth leaving the careful mode for.
+    if (free_bytes(config_.directory) < 2 * config_.reserve_bytes
+        || !allocate_file(reserve, config_.reserve_bytes))
+      return false;
+  } else if (free_bytes(config_.directory) < small_commit_bytes) {
+    return false;
+  }
+  if (disk_full_)
+    spdlog::info("spool: the disk of {} has room again", config_.directory.string());
+  disk_full_ = false;
+  metrics_.reserve_held.Set(1);
+  return true;
+}
+
+std::uint64_t disk_spool::disk_bytes() const {
+  std::uint64_t bytes = damaged_bytes_;
+  for (const auto& [number, one] : segments_)
+    bytes += one->bytes;
+  return bytes;
+}
+
+void disk_spool::update_gauges() {
+  std::uint64_t pending = 0;
+  for (const auto& [key, info] : streams_)
+    pending += info.held.count();
+  metrics_.records.Set(static_cast<double>(pending));
+  metrics_.segments.Set(static_cast<double>(segments_.size()));
+  metrics_.disk_bytes.Set(static_cast<double>(disk_bytes()));
+}
+
+result<void> disk_spool::close() {
+  stopping_ = true;
+  if (verifier_.joinable())
+    verifier_.join();
+  const std::lock_guard writing{writing_};
+  if (closed_)
+    return ok();
+  closed_ = true;
+  seal_active();
+  return store_state(true);
+}
+
+} // namespace skerry::edge
