@@ -219,21 +219,22 @@ engine_usage embedded_engine::usage() const {
 
 result<void> embedded_engine::select(const promql::select_request& request,
                                      const std::function<void(const promql::series_view&)>& each) {
-  return selection{snapshot(INT64_MIN, INT64_MAX), partitions_, metrics_, request}.select(each);
+  return selection{snapshot(INT64_MIN, INT64_MAX), partitions_, registry_, metrics_, request}.select(each);
 }
 
 result<void> embedded_engine::series(const promql::select_request& request,
                                      const std::function<void(const labels&)>& each) {
-  return selection{snapshot(INT64_MIN, INT64_MAX), partitions_, metrics_, request}.series(each);
+  return selection{snapshot(INT64_MIN, INT64_MAX), partitions_, registry_, metrics_, request}.series(each);
 }
 
 result<std::vector<std::string>> embedded_engine::label_names(const promql::select_request& request) {
-  return selection{snapshot(INT64_MIN, INT64_MAX), partitions_, metrics_, request}.label_names();
+  return selection{snapshot(INT64_MIN, INT64_MAX), partitions_, registry_, metrics_, request}.label_names();
 }
 
 result<std::vector<std::string>> embedded_engine::label_values(std::string_view name,
                                                                const promql::select_request& request) {
-  return selection{snapshot(INT64_MIN, INT64_MAX), partitions_, metrics_, request}.label_values(name);
+  return selection{snapshot(INT64_MIN, INT64_MAX), partitions_, registry_, metrics_, request}.label_values(
+      name);
 }
 
 result<std::vector<promql::family_metadata>> embedded_engine::metadata() {
@@ -244,7 +245,7 @@ result<std::vector<promql::family_metadata>> embedded_engine::metadata() {
   auto from = snapshot(INT64_MIN, INT64_MAX);
   if (from.partitions.size() > set_partitions_max)
     from.partitions.resize(set_partitions_max);
-  return selection{std::move(from), partitions_, metrics_, everything}.metadata();
+  return selection{std::move(from), partitions_, registry_, metrics_, everything}.metadata();
 }
 
 } // namespace skerry::cloud

@@ -28,10 +28,11 @@ std::int64_t to_ms(std::int64_t ns) noexcept {
 
 } // namespace
 
-selection::selection(store_snapshot from, partition_catalog& partitions, store_metrics& metrics,
-                     const promql::select_request& request)
+selection::selection(store_snapshot from, partition_catalog& partitions, const set_registry& sets,
+                     store_metrics& metrics, const promql::select_request& request)
     : from_(std::move(from)),
       partitions_(partitions),
+      sets_(sets),
       metrics_(metrics),
       request_(request),
       from_ns_(to_ns(request.from_ms, false)),
@@ -240,14 +241,30 @@ result<void> selection::read_head(const head_hit& hit, const place_key& at, tabl
   return ok();
 }
 
-result<series_set_ptr> selection::set_of(const partition_hit& hit) {
-  if (last_set_ && last_set_->hash == hit.source.set)
-    return last_set_;
-  BOOST_OUTCOME_TRY(set, opened_[hit.partition].reader.set(hit.source.set));
-  if (!set)
-    return fail(errc::corrupt, "series set " + to_string(hit.source.set) + " is missing");
-  last_set_ = set;
-  return set;
+result<void> selection::columns_of(const partition_hit& hit, table& t, std::vector<std::uint32_t>& columns) {
+  columns.clear();
+  // Sets that are still being written are in memory already.
+  auto compact = sets_.find(hit.source.set);
+  series_set_ptr set;
+  if (!compact) {
+    BOOST_OUTCOME_TRY(found, opened_[hit.partition].reader.set(hit.source.set));
+    if (!found)
+      return fail(errc::corrupt, "series set " + to_string(hit.source.set) + " is missing");
+    set = std::move(found);
+  }
+  const auto count = compact ? compact->count() : set->members.size();
+  for (const auto member : hit.of_set) {
+    if (member >= count)
+      return fail(errc::corrupt, "the label index names a series that its set lacks");
+    columns.push_back(column_of(t, hit.source.set, member, [&] {
+      if (compact)
+        return compact->labels_of(member, hit.source.site, hit.source.host);
+      auto all = set->members[member].all;
+      add_place(all, hit.source.site, hit.source.host);
+      return all;
+    }));
+  }
+  return ok();
 }
 
 result<void> selection::read_partition(const partition_hit& hit, table& t) {
@@ -259,16 +276,7 @@ result<void> selection::read_partition(const partition_hit& hit, table& t) {
   return reader.each_block(hit.source.number, from_ns_, to_ns_, [&](const block_place& at) -> result<void> {
     BOOST_OUTCOME_TRYV(go_on());
     if (columns.empty()) {
-      BOOST_OUTCOME_TRY(set, set_of(hit));
-      for (const auto member : hit.of_set) {
-        if (member >= set->members.size())
-          return fail(errc::corrupt, "the label index names a series that its set lacks");
-        columns.push_back(column_of(t, hit.source.set, member, [&] {
-          auto all = set->members[member].all;
-          add_place(all, hit.source.site, hit.source.host);
-          return all;
-        }));
-      }
+      BOOST_OUTCOME_TRYV(columns_of(hit, t, columns));
     }
     const auto read = [&]() -> result<void> {
       BOOST_OUTCOME_TRY(bytes, reader.block(at));
@@ -352,19 +360,9 @@ result<void> selection::series(const std::function<void(const labels&)>& each) {
       }
     for (const auto& hit : at.partitions) {
       BOOST_OUTCOME_TRYV(go_on());
-      const auto set = set_of(hit);
-      if (!set) {
-        if (passable(set.error(), "series set"))
-          continue;
-        return set.error();
-      }
-      for (const auto member : hit.of_set)
-        if (member < set.value()->members.size())
-          column_of(t, hit.source.set, member, [&] {
-            auto all = set.value()->members[member].all;
-            add_place(all, hit.source.site, hit.source.host);
-            return all;
-          });
+      std::vector<std::uint32_t> columns;
+      if (auto made = columns_of(hit, t, columns); !made && !passable(made.error(), "series set"))
+        return made;
     }
     for (const auto& c : t.columns)
       each(c.all);

@@ -24,8 +24,8 @@ struct store_snapshot {
 
 class selection {
 public:
-  selection(store_snapshot from, partition_catalog& partitions, store_metrics& metrics,
-            const promql::select_request& request);
+  selection(store_snapshot from, partition_catalog& partitions, const set_registry& sets,
+            store_metrics& metrics, const promql::select_request& request);
 
   [[nodiscard]] result<void> select(const std::function<void(const promql::series_view&)>& each);
   [[nodiscard]] result<void> series(const std::function<void(const labels&)>& each);
@@ -76,13 +76,15 @@ private:
   result<void> read_partition(const partition_hit& hit, table& t);
   result<void> add(column& to, std::int64_t time_ns, double value);
   result<void> emit(column& c, const std::function<void(const promql::series_view&)>& each);
-  result<series_set_ptr> set_of(const partition_hit& hit);
+  // The columns of the members that hit, in their order.
+  result<void> columns_of(const partition_hit& hit, table& t, std::vector<std::uint32_t>& columns);
   // Damage in one place must not hide the rest: counted, logged, and left out.
   bool passable(const error& e, const char* what);
   [[nodiscard]] result<void> go_on() const;
 
   store_snapshot from_;
   partition_catalog& partitions_;
+  const set_registry& sets_;
   store_metrics& metrics_;
   const promql::select_request& request_;
   std::int64_t from_ns_ = 0;
@@ -94,7 +96,6 @@ private:
   std::uint64_t samples_ = 0;
   std::vector<std::int64_t> times_ms_;
   std::vector<double> values_;
-  series_set_ptr last_set_;
 };
 
 } // namespace skerry::cloud
