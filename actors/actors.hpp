@@ -120,6 +120,8 @@ using roster_actor = caf::typed_actor<
 using gateway_actor = caf::typed_actor<
   // Commit what has gathered in its inbox.
   caf::reacts_to<commit_atom>,
+  // Look for records that were damaged on disk.
+  caf::reacts_to<tick_atom>,
   // Runs of an edge further out; answered with (stored, ticket, error text) to the sender.
   caf::reacts_to<job_ptr>,
   // The receiver upstream has these.

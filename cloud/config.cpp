@@ -24,6 +24,8 @@ void read_store(config_section& s, embedded_config& to) {
   read_size(s, "log_bytes_max", to.log_bytes_max);
   s.read("log_age_max", to.log_age_max);
   s.read("commit_gather", to.commit_gather);
+  if (to.commit_gather > std::chrono::seconds{1})
+    s.complain("commit_gather", "must be at most 1s: acks wait for it");
   s.read("partition_span", to.partition_span);
   read_count(s, "partitions_open_max", to.partitions_open_max, 1, 10'000);
   read_size(s, "queue_bytes_max", to.queue_bytes_max);
@@ -56,8 +58,14 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
   });
   root.section("ingest", [&](config_section& s) {
     read_size(s, "credit_bytes", to.receiver.credit_bytes);
+    if (to.receiver.credit_bytes < 4096 || to.receiver.credit_bytes > (1 << 30))
+      s.complain("credit_bytes", "must lie between 4KiB and 1GiB");
     read_size(s, "batch_bytes_max", to.receiver.batch_bytes_max);
+    if (to.receiver.batch_bytes_max < 4096 || to.receiver.batch_bytes_max > (8 << 20))
+      s.complain("batch_bytes_max", "must lie between 4KiB and 8MiB");
     s.read("future_max", to.future_max);
+    if (to.future_max < std::chrono::seconds{1})
+      s.complain("future_max", "must be at least 1s");
   });
   root.section("delivery", [&](config_section& s) { read_count(s, "ranges_max", to.receiver.ranges_max, 16, 65'536); });
   root.section("store", [&](config_section& s) { read_store(s, to.store); });

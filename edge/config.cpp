@@ -4,6 +4,7 @@
 #include "actors/node/config.hpp"
 #include "actors/node/log.hpp"
 #include "actors/node/settings.hpp"
+#include "schemas/model/host.hpp"
 
 #include <array>
 
@@ -42,7 +43,7 @@ void read_collect(config_section& s, edge_config& to) {
   read_count(s, "tasks_max", c.tasks_max, 1, 10'000'000);
   s.read("time_max", c.time_max);
   if (const auto valid = c.validate(); !valid)
-    s.complain(c.enabled.empty() ? "disabled" : "enabled", valid.error().message);
+    s.complain("", valid.error().message); // it names the setting
 }
 
 void read_spool(config_section& s, edge_config& to) {
@@ -78,7 +79,8 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
   std::string data;
   if (root.read("data", data))
     to.data = data;
-  root.read("host", to.host);
+  if (root.read("host", to.host) && (to.host.empty() || to.host.size() > host_name_bytes_max))
+    root.complain("host", "must have 1 to 255 bytes; leave it out for the operating system's host name");
   root.section("log", [&](config_section& s) {
     if (s.read("level", to.log_level))
       if (const auto valid = check_log_level(to.log_level); !valid)
@@ -90,8 +92,14 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
   root.section("spool", [&](config_section& s) { read_spool(s, to); });
   root.section("uplink", [&](config_section& s) {
     read_size(s, "batch_bytes_max", to.uplink_batch_bytes_max);
+    if (to.uplink_batch_bytes_max < 4096 || to.uplink_batch_bytes_max > (8 << 20))
+      s.complain("batch_bytes_max", "must lie between 4KiB and 8MiB");
     s.read("dead_after", to.uplink_dead_after);
+    if (to.uplink_dead_after < std::chrono::seconds{1})
+      s.complain("dead_after", "must be at least 1s");
     s.read("ping_interval", to.uplink_ping_interval);
+    if (to.uplink_ping_interval < std::chrono::seconds{1})
+      s.complain("ping_interval", "must be at least 1s");
   });
   root.section("link", [&](config_section& s) {
     s.read("bind", to.link_bind);

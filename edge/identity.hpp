@@ -15,7 +15,7 @@ struct edge_identity {
   edge_id edge = edge_id::none;
   std::string site;
   link::curve_key server_key; // of the receiver that it joined
-  std::vector<std::string> addresses; // "tcp://host:port", tried in order
+  std::vector<std::string> addresses; // "tcp://host:port"; the first is used
 };
 
 // not_found: this data directory has not joined yet (the message says how); malformed: the file is damaged.

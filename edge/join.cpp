@@ -86,7 +86,11 @@ result<edge_identity> join(const std::filesystem::path& data, const link::join_t
     already = known.value().edge;
   else if (known.error().code != errc::not_found)
     return known.error();
-  BOOST_OUTCOME_TRY(keys, link::load_or_create_keypair(data / "link.key"));
+  // The registry knows the key of an edge that joined before: joining again takes a new one, which replaces the old
+  // one only when the receiver has it. Repeating a join that was cut off uses the same key.
+  const auto key_file = data / "link.key";
+  const auto new_key_file = already ? data / "link.key.joining" : key_file;
+  BOOST_OUTCOME_TRY(keys, link::load_or_create_keypair(new_key_file));
   std::optional<error> last;
   for (const auto& address : token.addresses) {
     auto joined = ask(address, token, keys.public_key, timeout);
@@ -100,6 +104,11 @@ result<edge_identity> join(const std::filesystem::path& data, const link::join_t
                   fmt::format("{} belongs to edge {} already, and the token is for edge {}: ask for a token made with "
                               "`skerry invite --edge {}`, or join with an empty data directory",
                               data.string(), to_string(*already), to_string(joined.value().edge), to_string(*already)));
+    if (already) {
+      BOOST_OUTCOME_TRYV(link::save_keypair(key_file, keys));
+      std::error_code ignored;
+      std::filesystem::remove(new_key_file, ignored);
+    }
     edge_identity identity{joined.value().edge, joined.value().site, token.server_key, token.addresses};
     BOOST_OUTCOME_TRYV(save_identity(data, identity));
     return identity;

@@ -26,7 +26,7 @@ namespace {
 
 constexpr std::uint64_t spool_bytes_default_max = std::uint64_t{10} << 30;
 
-// The edge's side of CAF. One worker that blocks when idle: agents share scratch memory, and one is enough for
+// The edge's side of CAF. One worker that blocks when idle: its scratch memory is made once, and it is enough for
 // millions of samples a second. The gateway has a thread of its own.
 struct actor_settings : caf::actor_system_config {
   actor_settings() {

@@ -67,8 +67,20 @@ http::response make_invite(const status_context& context, const http::request& r
   }
   const auto now_s = system_clock().wall_ns() / 1'000'000'000;
   // Edges further out belong to this gateway's site: the cloud takes the site from the key that speaks.
+  const auto* site = request.parameter("site");
+  if (site != nullptr && *site != context.identity.site)
+    return failure(400, "bad_data",
+                   fmt::format("edges behind this gateway belong to its site, '{}': say --site {}",
+                               context.identity.site, context.identity.site));
+  auto rejoins = edge_id::none;
+  if (const auto* text = request.parameter("edge"); text != nullptr && !text->empty()) {
+    const auto parsed = parse_edge_id(*text);
+    if (!parsed)
+      return failure(400, "bad_data", parsed.error().message);
+    rejoins = parsed.value();
+  }
   auto made = context.registry->create_invite(context.identity.site, ttl.count() / 1'000'000'000, now_s,
-                                              system_random());
+                                              system_random(), rejoins);
   if (!made)
     return failure(422, "execution", made.error().message);
   const auto& invite = made.value();

@@ -60,9 +60,8 @@ result<void> server_config::validate() const {
   BOOST_OUTCOME_TRY(address, parse_listen(listen));
   if (!is_loopback(address) && bearer_token.empty() && !allow_remote_unauthenticated)
     return bad(fmt::format(
-        "'{}' can be reached from other machines and no token is set: set http.bearer_token_file, or "
-        "listen on 127.0.0.1, or say that it is meant with http.allow_remote_unauthenticated: true "
-        "(--http.allow-remote-unauthenticated)",
+        "'{}' can be reached from other machines and no token is set: set http.token_file, or "
+        "listen on 127.0.0.1, or say that it is meant with http.allow_remote_unauthenticated: true",
         listen));
   return ok();
 }

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::size_t open_watermarks_max = 100'000; // a stream; beyond, every other one is forgotten
 constexpr std::int64_t source_idle_ns = 300'000'000'000; // a source that is silent this long no longer counts
-constexpr std::string_view state_prefix = "host/";
+constexpr std::string_view state_prefix = "host/0/"; // of tenant 0
 
 } // namespace
 

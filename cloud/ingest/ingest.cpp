@@ -16,10 +16,10 @@ namespace skerry::cloud {
 namespace {
 
 constexpr std::chrono::seconds tick_interval{1};
-constexpr std::string_view held_prefix = "held/";
+constexpr std::string_view held_prefix = "held/0/"; // of tenant 0
 constexpr int ticks_per_host_state = 10; // watermarks that survive a restart may lag this many seconds
 
-// "held/<edge>/<boot counter>/<random>/<stream>", as text that sorts by edge.
+// "held/<tenant>/<edge>/<boot counter>/<random>/<stream>", as text that sorts by edge.
 std::string held_key(const stream_key& key) {
   return fmt::format("{}{}/{}/{:02x}/{}", held_prefix, to_string(key.edge), key.epoch.boot_counter,
                      fmt::join(key.epoch.random, ""), static_cast<unsigned>(key.stream));

@@ -14,8 +14,8 @@ namespace skerry::cloud {
 
 namespace {
 
-// "shard/<shard>/<edge>/<boot counter>-<random>/<stream>"
-std::string state_prefix(shard_id id) { return fmt::format("shard/{:04}/", id); }
+// "shard/<tenant>/<shard>/<edge>/<boot counter>-<random>/<stream>"
+std::string state_prefix(shard_id id) { return fmt::format("shard/{}/{:04}/", tenant_default, id); }
 
 } // namespace
 

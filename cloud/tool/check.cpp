@@ -27,7 +27,7 @@ constexpr int exec_failed = 127; // what posix_spawn's child ends with when ther
 
 // Keys that only one of the two nodes has.
 constexpr std::array<std::string_view, 7> edge_keys{
-    "collect", "spool", "uplink", "host", "scrape_configs", "global", "scrape_config_files"};
+    "collect", "spool", "uplink", "host", "scrape_configs", "global"};
 constexpr std::array<std::string_view, 6> cloud_keys{"retention", "name",  "ingest",
                                                      "delivery",  "store", "query"};
 

@@ -2,6 +2,7 @@
 
 #include "schemas/model/payload.hpp"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -29,6 +30,7 @@ struct agent_state {
     std::int64_t began_monotonic_ns = 0;
     bool under_way = false;
     std::int64_t complete_ns = 0; // collected up to here
+    std::int64_t down_since_ns = 0; // it has not answered since; 0: it answers
   };
 
   agent_actor self;
@@ -71,6 +73,33 @@ struct agent_state {
       config.inbox->put(std::move(from), config.gateway);
   }
 
+  // When a target answers again, the time in which it was silent is named.
+  void note_silence(source& from, collection& to) {
+    if (from.target->status().health == target_health::down) {
+      if (from.down_since_ns == 0)
+        from.down_since_ns = from.sample_ns;
+      return;
+    }
+    if (from.down_since_ns == 0)
+      return;
+    const auto& labels_of = from.target->resolved().all;
+    auto detail = fmt::format("job {} instance {}", value_of(labels_of, "job"), value_of(labels_of, "instance"));
+    pending_record gap;
+    gap.kind = record_kind::not_collected;
+    gap.host = config.host;
+    gap.time_ns = from.sample_ns;
+    encode_payload(not_collected{from.down_since_ns, from.sample_ns, loss_cause::target_down, std::move(detail)},
+                   gap.payload);
+    to.records.push_back(std::move(gap));
+    from.down_since_ns = 0;
+  }
+
+  void finish_scrape(source& from, collection made) {
+    from.complete_ns = from.sample_ns;
+    note_silence(from, made);
+    send(std::move(made));
+  }
+
   void collect_local(std::int64_t now) {
     auto& local = *config.local;
     const auto interval = local.interval.count();
@@ -84,14 +113,16 @@ struct agent_state {
   void scrape(source& from, std::int64_t now) {
     const auto due = from.due_ns;
     from.due_ns = from.target->next_scrape_time(now);
-    if (from.under_way)
-      return; // slower than its interval: the next one counts it
+    if (from.under_way) { // slower than its interval
+      from.target->note_skipped();
+      return;
+    }
     from.sample_ns = from.target->sample_time(due, now);
     from.began_monotonic_ns = config.clock->monotonic_ns();
-    const auto& forced = from.target->forced_error;
+    const std::string forced = from.target->forced_error;
     if (!forced.empty() || !from.options_error.empty()) {
-      from.complete_ns = from.sample_ns;
-      send(from.target->fail(forced.empty() ? from.options_error : forced, from.sample_ns, from.began_monotonic_ns));
+      finish_scrape(from, from.target->fail(forced.empty() ? from.options_error : forced, from.sample_ns,
+                                            from.began_monotonic_ns));
       return;
     }
     auto target = from.target;
@@ -104,8 +135,7 @@ struct agent_state {
       from.under_way = true;
       return;
     }
-    from.complete_ns = from.sample_ns;
-    send(target->fail(begun.error().message, from.sample_ns, from.began_monotonic_ns));
+    finish_scrape(from, target->fail(begun.error().message, from.sample_ns, from.began_monotonic_ns));
   }
 
   void on_answer(scrape_answer& answer) {
@@ -113,8 +143,7 @@ struct agent_state {
     if (it == sources.end())
       return; // taken away meanwhile; its series have ended already
     it->under_way = false;
-    it->complete_ns = it->sample_ns;
-    send(it->target->process(answer.response, it->sample_ns, it->began_monotonic_ns));
+    finish_scrape(*it, it->target->process(answer.response, it->sample_ns, it->began_monotonic_ns));
   }
 
   void assign(const target_assignment& assignment) {

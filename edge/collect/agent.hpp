@@ -44,7 +44,7 @@ struct agent_config {
   std::shared_ptr<local_collection> local; // null: targets only
 };
 
-// Agents share scratch memory through their targets: all of a node run on one scheduler thread.
+// Scratch memory belongs to the scheduler thread, not to the agent: thousands of agents cost little.
 [[nodiscard]] agent_actor spawn_agent(caf::actor_system& system, agent_config config);
 
 } // namespace skerry::edge

@@ -3,6 +3,7 @@
 #include "actors/delivery/receiver.hpp"
 #include "edge/collect/source.hpp"
 #include "edge/gateway/opening_records.hpp"
+#include "schemas/model/payload.hpp"
 
 #include <fmt/format.h>
 #include <prometheus/counter.h>
@@ -17,6 +18,9 @@
 namespace skerry::edge {
 
 namespace {
+
+constexpr std::uint64_t group_bytes_refused = 32 << 10;
+constexpr std::chrono::seconds repair_interval{10};
 
 std::uint64_t size_of(const collection& c) noexcept {
   std::uint64_t bytes = 0;
@@ -39,6 +43,7 @@ struct gateway_state {
   std::deque<collection> queue;
   std::uint64_t queue_bytes = 0;
   bool commit_due = false;
+  bool refused = false; // the last commit failed
   // What was dropped because the spool took nothing: told with the first commit that works again.
   std::int64_t dropped_from_ns = 0;
   std::int64_t dropped_to_ns = 0;
@@ -116,7 +121,9 @@ struct gateway_state {
                                              "the spool had no room and took nothing"));
     const auto extra = records.size();
     std::size_t taken = 0;
-    while (taken < queue.size() && (taken == 0 || bytes < config.group_bytes_max)
+    // Where the spool refused, little goes at a time: the reserve lets small commits through.
+    const auto bytes_max = refused ? group_bytes_refused : config.group_bytes_max;
+    while (taken < queue.size() && (taken == 0 || bytes < bytes_max)
            && records.size() + queue[taken].records.size() <= run_records_max) {
       auto& c = queue[taken++];
       bytes += size_of(c);
@@ -129,6 +136,7 @@ struct gateway_state {
     auto committed = config.store->commit(stream_id::telemetry, records, sets);
     if (!committed) {
       commit_failures->Increment();
+      refused = true;
       // The records go back to where they came from, for the next try.
       auto from = records.begin() + static_cast<std::ptrdiff_t>(extra);
       for (std::size_t i = 0; i < taken; ++i)
@@ -139,6 +147,7 @@ struct gateway_state {
       return false;
     }
     dropped_from_ns = dropped_to_ns = 0;
+    refused = !queue.empty() && refused && taken < queue.size();
     samples->Increment(static_cast<double>(group_samples));
     queue.erase(queue.begin(), queue.begin() + static_cast<std::ptrdiff_t>(taken));
     queue_bytes = 0;
@@ -149,6 +158,33 @@ struct gateway_state {
     runs.push_back(std::move(committed).value());
     hand_over(std::move(runs));
     return true;
+  }
+
+  // What damage took from the spool is named upstream: a tombstone over the same sequences, which the spool keeps and
+  // delivers like data.
+  void replace_lost() {
+    for (const auto& stream : config.store->streams()) {
+      for (const auto& range : stream.lost.ranges()) {
+        tombstone stone;
+        stone.last = range.last;
+        stone.from_ns = stone.to_ns = config.clock->wall_ns();
+        stone.cause = loss_cause::corrupt;
+        byte_buffer payload;
+        encode_payload(stone, payload);
+        run_builder builder{stream.key, range.first};
+        builder.append(record_kind::tombstone, stone.to_ns, {}, payload, range.last - range.first + 1);
+        std::vector<run> runs;
+        runs.push_back(std::move(builder).finish());
+        if (const auto adopted = config.store->adopt(runs, {}); !adopted) {
+          spdlog::error("gateway: records {} to {} of {} are lost, and that cannot be noted yet: {}", range.first,
+                        range.last, to_string(stream.key), adopted.error().message);
+          return;
+        }
+        spdlog::warn("gateway: records {} to {} of {} were damaged on disk: a tombstone stands for them", range.first,
+                     range.last, to_string(stream.key));
+        hand_over(std::move(runs));
+      }
+    }
   }
 
   void note(const run_header& header) {
@@ -188,7 +224,12 @@ gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<gateway_sta
                                      self->state.config.commit_interval, self->state.wall_offset_ns);
   self->state.take(std::move(opening));
   arm(std::chrono::milliseconds{0});
+  caf::delayed_anon_send(caf::actor_cast<gateway_actor>(self), std::chrono::milliseconds{0}, tick_atom_v);
   return {
+    [self](tick_atom) {
+      caf::delayed_anon_send(caf::actor_cast<gateway_actor>(self), repair_interval, tick_atom_v);
+      self->state.replace_lost();
+    },
     [self, arm](commit_atom) {
       auto& state = self->state;
       state.commit_due = false;

@@ -54,6 +54,7 @@ void put_ranges(const range_set& ranges, byte_writer& w) {
 } // namespace
 
 void put_stream_key(const stream_key& key, byte_writer& out) {
+  put_big_endian(tenant_default, out); // an edge belongs to one tenant; the only one today
   put_big_endian(static_cast<std::uint64_t>(key.edge), out);
   put_big_endian(key.epoch.boot_counter, out);
   for (const auto byte : key.epoch.random)
@@ -63,6 +64,8 @@ void put_stream_key(const stream_key& key, byte_writer& out) {
 
 result<stream_key> take_stream_key(byte_reader& in) {
   stream_key key;
+  if (in.fixed<tenant_id>() != tenant_default) // zero in either byte order
+    return fail(errc::corrupt, "a stream's key names a tenant that this build does not know");
   key.edge = edge_id{take_big_endian(in)};
   key.epoch.boot_counter = take_big_endian(in);
   for (auto& byte : key.epoch.random)
@@ -84,6 +87,7 @@ byte_buffer encode_run_key(const stream_key& key, sequence first) {
 byte_buffer encode_set_key(const set_name& name) {
   byte_buffer out;
   byte_writer w{out};
+  put_big_endian(tenant_default, w);
   put_big_endian(static_cast<std::uint64_t>(name.edge), w);
   for (const auto byte : name.hash.bytes)
     w.fixed(byte);

@@ -18,7 +18,7 @@ namespace skerry {
 enum class record_kind : std::uint8_t {
   frame = 1,            // schemas/model/frame.hpp
   log_chunk = 2,        // reserved
-  event = 3,            // Event in schemas/records.capnp
+  event = 3,            // reserved
   alert_transition = 4, // reserved
   watermark = 5,        // Watermark: everything of this host up to this time is in the stream before it
   clock_note = 6,       // ClockNote

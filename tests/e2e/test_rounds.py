@@ -45,7 +45,7 @@ class World:
         self.edge = Edge(workspace, "edge", collect={"host_metrics": False}, uplink=uplink,
                          spool={"commit_journal": workspace.file("edge.journal")},
                          scrape_configs=[self.replay.scrape_config("1s")])
-        self.edge.join(self.gateway.invite())
+        self.edge.join(self.gateway.invite("ship"))
         self.edge.start()
         self.down = []  # [(from, to)] in which the edge could not collect
 

@@ -272,6 +272,8 @@ collection scrape_target::fail(std::string why, std::int64_t time_ns, std::int64
   return report(std::move(result), time_ns, monotonic_ns);
 }
 
+void scrape_target::note_skipped() { metrics_.skipped.Increment(); }
+
 collection scrape_target::end(std::int64_t time_ns, std::int64_t monotonic_ns) {
   auto out = assembler_.stale_all(time_ns, monotonic_ns, host_);
   parser_.forget();

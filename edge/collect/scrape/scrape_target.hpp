@@ -122,6 +122,8 @@ public:
   [[nodiscard]] collection process(fetch_response& response, std::int64_t time_ns, std::int64_t monotonic_ns);
   // The scrape was not done, for this reason.
   [[nodiscard]] collection fail(std::string why, std::int64_t time_ns, std::int64_t monotonic_ns);
+  // It was due while the scrape before was still under way.
+  void note_skipped();
   // The target is no more: stale markers for all of its series, `up` among them.
   [[nodiscard]] collection end(std::int64_t time_ns, std::int64_t monotonic_ns);
 
