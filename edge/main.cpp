@@ -5,6 +5,7 @@
 #include "actors/node/data_directory.hpp"
 #include "actors/node/files.hpp"
 #include "actors/node/log.hpp"
+#include "actors/node/memory.hpp"
 #include "actors/node/signals.hpp"
 #include "actors/node/version.hpp"
 #include "edge/config.hpp"
@@ -29,6 +30,7 @@ using namespace skerry;
 constexpr int exit_failed = 1;
 constexpr int exit_usage = 2;
 constexpr std::size_t token_bytes_max = 64 << 10;
+constexpr int startup_seconds = 5; // then everything has run that runs once
 
 struct options {
   std::string config;
@@ -98,7 +100,10 @@ int run(const options& from) {
   running = started.value().get();
   spdlog::info("edge: status and metrics at http://{}", running->http_address());
   notify_supervisor("READY=1");
+  int seconds = 0;
   while (!running->failed()) {
+    if (++seconds == startup_seconds)
+      release_startup_code();
     const auto asked = wait_for_signal(std::chrono::seconds{1});
     if (asked == signal_request::stop)
       break;

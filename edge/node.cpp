@@ -61,7 +61,6 @@ public:
     if (roster_)
       caf::anon_send(roster_, stop_atom_v);
     roster_ = nullptr;
-    pages_.reset(); // what is under way is answered with a failure to agents that have stopped
     downlink_link_.reset();
     downlink_ready_.store(nullptr);
     if (downlink_)
@@ -141,12 +140,9 @@ public:
     gateway_ = spawn_gateway(*actors_, std::move(gather), uplink_);
     watch(gateway_, "gateway");
 
-    BOOST_OUTCOME_TRY(pages, fetcher::start(metrics_.registry()));
-    pages_ = std::move(pages);
     roster_config list;
     list.gateway = gateway_;
     list.inbox = inbox;
-    list.pages = pages_.get();
     list.clock = &system_clock();
     list.metrics = &metrics_.registry();
     list.seed = static_cast<std::uint64_t>(identity_.edge);
@@ -248,7 +244,6 @@ private:
   link::curve_keypair keys_;
   std::shared_ptr<spool> store_;
   std::shared_ptr<status_board> board_ = std::make_shared<status_board>();
-  std::unique_ptr<fetcher> pages_;
   std::shared_ptr<link::registry> registry_;
   std::optional<actor_settings> actor_settings_;
   std::optional<caf::actor_system> actors_;

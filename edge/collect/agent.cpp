@@ -35,6 +35,7 @@ struct agent_state {
 
   agent_actor self;
   agent_config config;
+  std::shared_ptr<fetcher> pages;
   std::vector<source> sources;
   std::int64_t local_due_ns = 0; // the machine's own
   std::int64_t local_complete_ns = 0;
@@ -128,7 +129,7 @@ struct agent_state {
     auto target = from.target;
     auto request = target->request();
     request.timeout = timeout_of(*target);
-    const auto begun = config.pages->fetch(from.slot, std::move(request), [to = self, target](fetch_response response) {
+    const auto begun = pages->fetch(from.slot, std::move(request), [to = self, target](fetch_response response) {
       caf::anon_send(to, std::make_shared<scrape_answer>(scrape_answer{target, std::move(response)}));
     });
     if (begun) {
@@ -147,6 +148,7 @@ struct agent_state {
   }
 
   void assign(const target_assignment& assignment) {
+    pages = assignment.pages;
     const auto now = config.clock->wall_ns();
     std::vector<source> next;
     next.reserve(assignment.targets.size());
@@ -165,7 +167,7 @@ struct agent_state {
         s.options_version = wanted.options_version;
         s.options_error.clear();
         if (wanted.options) {
-          if (auto slot = config.pages->open(wanted.options.value()))
+          if (auto slot = pages->open(wanted.options.value()))
             s.slot = std::move(slot).value();
           else
             s.options_error = slot.error().message;
@@ -235,6 +237,7 @@ agent_actor::behavior_type agent(agent_actor::stateful_pointer<agent_state> self
     },
     [self](stop_atom) {
       self->state.sources.clear();
+      self->state.pages.reset();
       self->state.config.gateway = nullptr;
       self->state.self = nullptr;
       self->quit();

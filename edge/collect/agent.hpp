@@ -21,6 +21,7 @@ namespace skerry::edge {
 // What an agent is to scrape from now on.
 struct target_assignment {
   std::vector<managed_target> targets;
+  std::shared_ptr<fetcher> pages; // null only where there are no targets
 };
 
 // What the fetcher gave for one of an agent's targets.
@@ -39,7 +40,6 @@ struct agent_config {
   std::string host;
   gateway_actor gateway;
   std::shared_ptr<gateway_inbox> inbox;
-  fetcher* pages = nullptr; // outlives the agent
   clock_source* clock = nullptr;
   std::shared_ptr<local_collection> local; // null: targets only
 };

@@ -24,6 +24,8 @@ struct roster_state {
   std::optional<target_manager> manager;
   std::map<std::string, agent_actor> agents; // by host
   std::string local_host;
+  // Started with the first target: libcurl and its TLS library take megabytes that a node without targets can spare.
+  std::shared_ptr<fetcher> pages;
   prometheus::Gauge* targets = nullptr;
 
   void init(roster_actor::pointer owner, roster_config c) {
@@ -41,7 +43,7 @@ struct roster_state {
   agent_actor& agent_of(const std::string& host, std::shared_ptr<local_collection> local) {
     auto& found = agents[host];
     if (!found)
-      found = spawn_agent(self->system(), agent_config{host, config.gateway, config.inbox, config.pages, config.clock, std::move(local)});
+      found = spawn_agent(self->system(), agent_config{host, config.gateway, config.inbox, config.clock, std::move(local)});
     return found;
   }
 
@@ -61,15 +63,27 @@ struct roster_state {
     assign();
   }
 
+  void start_fetcher() {
+    auto started = fetcher::start(*config.metrics);
+    if (started)
+      pages = std::move(started).value();
+    else
+      spdlog::error("collect: targets cannot be scraped: {}", started.error().message);
+  }
+
   // Every agent gets its list: what it no longer has ends there, with stale markers.
   void assign() {
+    if (!pages && !manager->targets().empty())
+      start_fetcher();
     std::map<std::string, target_assignment> by_host;
     for (const auto& [host, agent] : agents)
       by_host[host];
     for (const auto& managed : manager->targets())
-      by_host[managed.target->host()].targets.push_back(managed);
+      if (pages)
+        by_host[managed.target->host()].targets.push_back(managed);
     targets->Set(static_cast<double>(manager->targets().size()));
     for (auto& [host, assignment] : by_host) {
+      assignment.pages = pages;
       const bool idle = assignment.targets.empty() && host != local_host;
       caf::anon_send(agent_of(host, nullptr), std::make_shared<const target_assignment>(std::move(assignment)));
       if (idle) {
@@ -101,6 +115,7 @@ roster_actor::behavior_type roster(roster_actor::stateful_pointer<roster_state> 
         caf::anon_send(agent, stop_atom_v);
       state.agents.clear();
       state.config.gateway = nullptr;
+      state.pages.reset();
       self->quit();
     },
   };

@@ -14,7 +14,6 @@ struct edge_config;
 struct roster_config {
   gateway_actor gateway;
   std::shared_ptr<gateway_inbox> inbox;
-  fetcher* pages = nullptr; // outlives the actor
   clock_source* clock = nullptr;
   prometheus::Registry* metrics = nullptr;
   std::uint64_t seed = 0; // spreads due times; the same on every start, different between edges
