@@ -32,5 +32,8 @@ if(SKERRY_SANITIZE)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # GCC 12 sees uninitialised values in its own instrumented code.
     add_compile_options(-Wno-maybe-uninitialized)
+    if(SKERRY_SANITIZE MATCHES "thread")
+      add_compile_options(-Wno-tsan) # Boost.Asio's fences
+    endif()
   endif()
 endif()

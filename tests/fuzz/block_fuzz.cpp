@@ -1,27 +1,46 @@
-// Blocks from a damaged disk: every column of whatever opens is decoded. The checksum is put right first, or
-// nothing behind it would be reached.
+// Blocks from a damaged disk: every column of whatever opens is decoded. Header and checksum are put right
+// and the input is compressed first, or little behind them would be reached; inputs that end in an odd byte
+// go as they are.
 
 #include "schemas/codec/block_codec.hpp"
 
 #include <cstdlib>
 #include <xxhash.h>
+#include <zstd.h>
 
 using namespace skerry;
 
+namespace {
+
+// The input: columns, rows (each less one), then what is inside the zstd frame.
+byte_buffer wrap(const std::uint8_t* data, std::size_t size) {
+  const auto plain_bytes = static_cast<std::uint32_t>(size - 2);
+  byte_buffer bytes(block_header_bytes + ZSTD_compressBound(plain_bytes));
+  const auto packed = ZSTD_compress(bytes.data() + block_header_bytes, bytes.size() - block_header_bytes,
+                                    data + 2, plain_bytes, 1);
+  bytes.resize(block_header_bytes + packed);
+  const auto put = [&](std::size_t at, auto value) { std::memcpy(bytes.data() + at, &value, sizeof value); };
+  put(0, block_magic);
+  put(4, block_version);
+  put(5, std::uint8_t{1});
+  put(6, static_cast<std::uint16_t>(data[0] + 1));
+  put(16, static_cast<std::uint32_t>(data[1] + 1));
+  put(20, plain_bytes);
+  put(24, static_cast<std::uint32_t>(bytes.size()));
+  put(28, std::uint32_t{0});
+  std::uint64_t seed;
+  std::memcpy(&seed, bytes.data(), sizeof seed);
+  put(8, static_cast<std::uint64_t>(XXH3_64bits_withSeed(bytes.data() + 16, bytes.size() - 16, seed)));
+  return bytes;
+}
+
+} // namespace
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  byte_buffer bytes(size);
-  std::memcpy(bytes.data(), data, size);
-  if (size >= block_header_bytes) {
-    const auto length = static_cast<std::uint32_t>(size);
-    std::memcpy(bytes.data(), &block_magic, sizeof block_magic);
-    bytes[4] = static_cast<std::byte>(block_version);
-    bytes[5] = std::byte{1};
-    std::memcpy(bytes.data() + 24, &length, sizeof length);
-    std::uint64_t seed;
-    std::memcpy(&seed, bytes.data(), sizeof seed);
-    const auto checksum = XXH3_64bits_withSeed(bytes.data() + 16, size - 16, seed);
-    std::memcpy(bytes.data() + 8, &checksum, sizeof checksum);
-  }
+  if (size < 3)
+    return 0;
+  const auto* raw = reinterpret_cast<const std::byte*>(data);
+  const auto bytes = data[size - 1] % 2 == 0 ? wrap(data, size) : byte_buffer{raw, raw + size};
   static block_decoder decoder;
   if (!decoder.open(bytes))
     return 0;
