@@ -1,0 +1,166 @@
+// Fills a stopped node's spool or write-ahead log with frames, and ends as if it had been killed.
+//
+//   fill spool --data DIR --bytes N   of an edge that has joined
+//   fill log --data DIR --bytes N     of a cloud; the newest samples are near Unix time 2,000,000,000
+
+#include "actors/node/data_directory.hpp"
+#include "cloud/store/engine.hpp"
+#include "edge/identity.hpp"
+#include "edge/spool/spool.hpp"
+#include "schemas/model/frame.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <prometheus/registry.h>
+#include <sodium.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <random>
+
+#include <unistd.h>
+
+namespace {
+
+using namespace skerry;
+
+constexpr std::size_t hosts = 200;
+constexpr std::size_t series_per_host = 256;
+constexpr std::int64_t newest_ns = 2'000'000'000LL * 1'000'000'000;
+constexpr std::int64_t second_ns = 1'000'000'000;
+
+[[noreturn]] void give_up(const error& why) {
+  fmt::print(stderr, "fill: {}\n", why.message);
+  std::exit(1);
+}
+
+std::string host_name(std::size_t i) { return fmt::format("fill-{:04}", i); }
+
+series_set_ptr make_set() {
+  std::vector<series> members;
+  for (std::size_t i = 0; i < series_per_host; ++i) {
+    series one;
+    one.all = i == 0 ? labels{{"__name__", "fill_value"}}
+                     : labels{{"__name__", "fill_other"}, {"part", fmt::format("p{}", i)}};
+    one.family = i == 0 ? 0 : 1;
+    members.push_back(std::move(one));
+  }
+  return make_series_set({{"fill_value", metric_type::gauge, "", ""}, {"fill_other", metric_type::gauge, "", ""}},
+                         std::move(members));
+}
+
+// One frame a host, at one time.
+std::vector<pending_record> make_round(std::int64_t time_ns, const series_set& set, value_encoder& encoder,
+                                       std::mt19937_64& random) {
+  std::vector<pending_record> out;
+  frame f;
+  f.time_ns = time_ns;
+  f.sections.push_back({set.hash, static_cast<std::uint16_t>(set.members.size()), {}});
+  f.values.resize(series_per_host);
+  for (std::size_t i = 0; i < hosts; ++i) {
+    for (auto& value : f.values)
+      value = static_cast<double>(random() % 1'000'000) / 1000;
+    f.values[0] = static_cast<double>(i);
+    pending_record record;
+    record.host = host_name(i);
+    record.time_ns = time_ns;
+    encode_frame(f, encoder, record.payload);
+    out.push_back(std::move(record));
+  }
+  return out;
+}
+
+void fill_spool(const std::filesystem::path& data, std::uint64_t bytes) {
+  auto identity = edge::load_identity(data);
+  if (!identity)
+    give_up(identity.error());
+  edge::spool_config config;
+  config.directory = data / "spool";
+  config.edge = identity.value().edge;
+  prometheus::Registry metrics;
+  auto spool = edge::spool::open(config, system_clock(), system_random(), metrics);
+  if (!spool)
+    give_up(spool.error());
+  const auto set = make_set();
+  value_encoder encoder;
+  std::mt19937_64 random{1};
+  for (std::int64_t t = newest_ns - 100'000 * second_ns; spool.value()->usage().disk_bytes < bytes; t += second_ns) {
+    const auto done = spool.value()->commit(stream_id::telemetry, make_round(t, *set, encoder, random), std::vector{set});
+    if (!done)
+      give_up(done.error());
+  }
+  ::_exit(0);
+}
+
+void fill_log(const std::filesystem::path& data, std::uint64_t bytes) {
+  auto directory = data_directory::open(data, node_kind::cloud);
+  if (!directory)
+    give_up(directory.error());
+  cloud::embedded_config config;
+  config.directory = data / "store";
+  config.retention = {};
+  config.log_segment_bytes = config.log_bytes_max = 2 * bytes;
+  config.log_age_max = std::chrono::hours{24};
+  prometheus::Registry metrics;
+  auto store = cloud::open_embedded_engine(config, metrics);
+  if (!store)
+    give_up(store.error());
+  const auto set = make_set();
+  value_encoder encoder;
+  std::mt19937_64 random{1};
+  const stream_key key{edge_id{1}, {1, {1}}, stream_id::telemetry};
+  sequence next = 1;
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::uint64_t under_way = 0;
+  // Backwards, so that the newest sample is where the query looks, however much fits.
+  for (std::int64_t t = newest_ns; store.value()->usage().log_bytes < bytes; t -= second_ns) {
+    auto records = make_round(t, *set, encoder, random);
+    run_builder builder{key, next};
+    for (const auto& record : records)
+      builder.append(record.kind, record.time_ns, record.host, record.payload);
+    const auto made = std::move(builder).finish();
+    next = made.header.last() + 1;
+    const auto views = decode_records(made);
+    cloud::append_request request;
+    request.site = "fill";
+    request.origin = key;
+    request.ranges.add({made.header.first, made.header.last()});
+    request.records = views.value();
+    request.owner = made.bytes.owner;
+    request.sets = {set};
+    std::unique_lock lock{mutex};
+    ++under_way;
+    lock.unlock();
+    store.value()->append(std::move(request), [&](result<void> done) {
+      if (!done)
+        give_up(done.error());
+      const std::lock_guard guard{mutex};
+      --under_way;
+      changed.notify_all();
+    });
+    lock.lock();
+    changed.wait(lock, [&] { return under_way < 16; });
+  }
+  std::unique_lock lock{mutex};
+  changed.wait(lock, [&] { return under_way == 0; });
+  ::_exit(0);
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  std::string what, data;
+  std::uint64_t bytes = 0;
+  CLI::App app{"Fills a stopped node's spool or write-ahead log"};
+  app.add_option("what", what, "spool or log")->required()->check(CLI::IsMember({"spool", "log"}));
+  app.add_option("--data", data, "Data directory")->required();
+  app.add_option("--bytes", bytes, "How much")->required();
+  CLI11_PARSE(app, argc, argv);
+  if (sodium_init() < 0)
+    return 1;
+  if (what == "spool")
+    fill_spool(data, bytes);
+  else
+    fill_log(data, bytes);
+}
