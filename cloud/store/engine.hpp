@@ -96,7 +96,7 @@ struct embedded_config {
   std::filesystem::path directory;
   std::chrono::nanoseconds retention = std::chrono::hours{24 * 30}; // 0: forever
   std::uint64_t log_segment_bytes = 32 << 20;
-  std::uint64_t log_bytes_max = 256 << 20;                      // appends wait for sealing beyond
+  std::uint64_t log_bytes_max = 128 << 20;                      // appends wait for sealing beyond
   std::chrono::nanoseconds log_age_max = std::chrono::hours{1}; // a quiet log is sealed too
   std::chrono::nanoseconds partition_span = std::chrono::hours{24};
   std::size_t partitions_open_max = 32;

@@ -99,7 +99,8 @@ void fill_log(const std::filesystem::path& data, std::uint64_t bytes) {
   cloud::embedded_config config;
   config.directory = data / "store";
   config.retention = {};
-  config.log_segment_bytes = config.log_bytes_max = 2 * bytes;
+  config.log_segment_bytes = 2 * bytes; // one log, so that nothing is sealed
+  config.log_bytes_max = 4 * bytes;
   config.log_age_max = std::chrono::hours{24};
   prometheus::Registry metrics;
   auto store = cloud::open_embedded_engine(config, metrics);

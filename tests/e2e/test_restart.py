@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Restarts after kill -9 with much on disk: first collection and first correct query within 2 s.
 
-    tests/e2e/test_restart.py [--spool 1GiB] [--log 256MiB] [--within 2.0]
+    tests/e2e/test_restart.py [--spool 1GiB] [--log 128MiB] [--within 2.0]
 
 The edge's spool is filled to the given size while no receiver is there, and so is the cloud's write-ahead log, by a
 program that writes frames through the same code and then ends without closing anything (tests/e2e/fill.cpp).
@@ -56,7 +56,7 @@ def collected(edge):
 
 def cloud_restart(workspace, log_bytes, within):
     # Sealing is put off so that the log fills to its limit.
-    cloud = Cloud(workspace, "full", store={"log_bytes_max": 2 * log_bytes, "log_segment_bytes": 2 * log_bytes,
+    cloud = Cloud(workspace, "full", store={"log_bytes_max": 4 * log_bytes, "log_segment_bytes": 2 * log_bytes,
                                             "log_age_max": "1d", "retention": "forever"})
     run_command([os.path.join(binaries(), "fill"), "log", "--data", cloud.data, "--bytes", log_bytes], 600)
     cloud.start(60)
@@ -82,7 +82,7 @@ def answer(cloud):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--spool", type=size, default=size("1GiB"))
-    parser.add_argument("--log", type=size, default=size("256MiB"))
+    parser.add_argument("--log", type=size, default=size("128MiB"))
     parser.add_argument("--within", type=float, default=2.0)
     options = parser.parse_args()
     with Workspace("restart") as w:
