@@ -249,8 +249,8 @@ public:
       {
         const std::lock_guard lock{mutex_};
         stopping_ = true;
+        curl_multi_wakeup(multi_); // under the lock: the thread ends libcurl's part once it sees `stopping_`
       }
-      curl_multi_wakeup(multi_);
       thread_.join();
     } else {
       curl_multi_cleanup(multi_);
@@ -283,8 +283,8 @@ public:
       slot->request_ = std::move(request);
       slot->done_ = std::move(done);
       queue_.push_back(slot);
+      curl_multi_wakeup(multi_);
     }
-    curl_multi_wakeup(multi_);
     return ok();
   }
 
