@@ -111,6 +111,8 @@ result<join_token> decode_token(std::string_view text, std::int64_t now_s) {
             found, version));
   }
   const auto body = text.substr(dot + 1);
+  if (body.empty())
+    return fail(errc::malformed, "the join token is cut off; copy the whole line again");
   byte_buffer plain(body.size());
   std::size_t bytes = 0;
   const char* end = nullptr;
