@@ -61,26 +61,26 @@ using release_ptr = std::shared_ptr<const release_request>;
 
 CAF_BEGIN_TYPE_ID_BLOCK(skerry, first_custom_type_id)
 
-  CAF_ADD_TYPE_ID(skerry, (skerry::runs_ptr))
-  CAF_ADD_TYPE_ID(skerry, (skerry::scrape_answer_ptr))
-  CAF_ADD_TYPE_ID(skerry, (skerry::target_assignment_ptr))
-  CAF_ADD_TYPE_ID(skerry, (skerry::edge_settings_ptr))
-  CAF_ADD_TYPE_ID(skerry, (skerry::job_ptr))
-  CAF_ADD_TYPE_ID(skerry, (skerry::shard_part_ptr))
-  CAF_ADD_TYPE_ID(skerry, (skerry::inbound_ptr))
-  CAF_ADD_TYPE_ID(skerry, (skerry::release_ptr))
+CAF_ADD_TYPE_ID(skerry, (skerry::runs_ptr))
+CAF_ADD_TYPE_ID(skerry, (skerry::scrape_answer_ptr))
+CAF_ADD_TYPE_ID(skerry, (skerry::target_assignment_ptr))
+CAF_ADD_TYPE_ID(skerry, (skerry::edge_settings_ptr))
+CAF_ADD_TYPE_ID(skerry, (skerry::job_ptr))
+CAF_ADD_TYPE_ID(skerry, (skerry::shard_part_ptr))
+CAF_ADD_TYPE_ID(skerry, (skerry::inbound_ptr))
+CAF_ADD_TYPE_ID(skerry, (skerry::release_ptr))
 
-  CAF_ADD_ATOM(skerry, skerry, tick_atom, "tick")
-  CAF_ADD_ATOM(skerry, skerry, commit_atom, "commit")
-  CAF_ADD_ATOM(skerry, skerry, stop_atom, "stop")
-  CAF_ADD_ATOM(skerry, skerry, gateway_atom, "gateway")
-  CAF_ADD_ATOM(skerry, skerry, up_atom, "up")
-  CAF_ADD_ATOM(skerry, skerry, down_atom, "down")
-  CAF_ADD_ATOM(skerry, skerry, refused_atom, "refused")
-  CAF_ADD_ATOM(skerry, skerry, stored_atom, "stored")
-  CAF_ADD_ATOM(skerry, skerry, held_atom, "held")
-  CAF_ADD_ATOM(skerry, skerry, revoked_atom, "revoked")
-  CAF_ADD_ATOM(skerry, skerry, status_atom, "status")
+CAF_ADD_ATOM(skerry, skerry, tick_atom, "tick")
+CAF_ADD_ATOM(skerry, skerry, commit_atom, "commit")
+CAF_ADD_ATOM(skerry, skerry, stop_atom, "stop")
+CAF_ADD_ATOM(skerry, skerry, gateway_atom, "gateway")
+CAF_ADD_ATOM(skerry, skerry, up_atom, "up")
+CAF_ADD_ATOM(skerry, skerry, down_atom, "down")
+CAF_ADD_ATOM(skerry, skerry, refused_atom, "refused")
+CAF_ADD_ATOM(skerry, skerry, stored_atom, "stored")
+CAF_ADD_ATOM(skerry, skerry, held_atom, "held")
+CAF_ADD_ATOM(skerry, skerry, revoked_atom, "revoked")
+CAF_ADD_ATOM(skerry, skerry, status_atom, "status")
 
 CAF_END_TYPE_ID_BLOCK(skerry)
 
@@ -97,74 +97,73 @@ namespace skerry {
 
 // Runs one host's collectors and scrapes.
 using agent_actor = caf::typed_actor<
-  // One of its sources may be due.
-  caf::reacts_to<tick_atom>,
-  // A target answered, or did not.
-  caf::reacts_to<scrape_answer_ptr>,
-  // From now on these are its targets; those that are gone end with stale markers.
-  caf::reacts_to<target_assignment_ptr>,
-  // Collect nothing more and quit. A stop is no end of a series: no stale markers.
-  caf::reacts_to<stop_atom>>;
+    // One of its sources may be due.
+    caf::reacts_to<tick_atom>,
+    // A target answered, or did not.
+    caf::reacts_to<scrape_answer_ptr>,
+    // From now on these are its targets; those that are gone end with stale markers.
+    caf::reacts_to<target_assignment_ptr>,
+    // Collect nothing more and quit. A stop is no end of a series: no stale markers.
+    caf::reacts_to<stop_atom>>;
 
 // Knows the targets of this node and which agent has which; spawns agents and ends them.
 using roster_actor = caf::typed_actor<
-  // Files may have changed.
-  caf::reacts_to<tick_atom>,
-  // A new configuration.
-  caf::reacts_to<edge_settings_ptr>,
-  // End every agent and quit.
-  caf::reacts_to<stop_atom>>;
+    // Files may have changed.
+    caf::reacts_to<tick_atom>,
+    // A new configuration.
+    caf::reacts_to<edge_settings_ptr>,
+    // End every agent and quit.
+    caf::reacts_to<stop_atom>>;
 
 // Numbers what agents collect and commits it to the spool; keeps what edges further out send. Detached: it alone
 // writes to the spool, and it blocks in fsync.
 using gateway_actor = caf::typed_actor<
-  // Commit what has gathered in its inbox.
-  caf::reacts_to<commit_atom>,
-  // Look for records that were damaged on disk.
-  caf::reacts_to<tick_atom>,
-  // Runs of an edge further out; answered with (stored, ticket, error text) to the sender.
-  caf::reacts_to<job_ptr>,
-  // The receiver upstream has these.
-  caf::reacts_to<release_ptr>,
-  // Commit, close the spool in order, quit.
-  caf::reacts_to<stop_atom>>;
+    // Commit what has gathered in its inbox.
+    caf::reacts_to<commit_atom>,
+    // Look for records that were damaged on disk.
+    caf::reacts_to<tick_atom>,
+    // Runs of an edge further out; answered with (stored, ticket, error text) to the sender.
+    caf::reacts_to<job_ptr>,
+    // The receiver upstream has these.
+    caf::reacts_to<release_ptr>,
+    // Commit, close the spool in order, quit.
+    caf::reacts_to<stop_atom>>;
 
 // Delivers the spool upstream.
 using uplink_actor = caf::typed_actor<
-  // The gateway whose spool it delivers, and to which releases go. The link is started now.
-  caf::reacts_to<gateway_atom, caf::strong_actor_ptr>,
-  // The encrypted link is up, is down, was refused for good (key revoked or unknown).
-  caf::reacts_to<up_atom>, caf::reacts_to<down_atom>, caf::reacts_to<refused_atom>,
-  // A message from upstream.
-  caf::reacts_to<inbound_ptr>,
-  // Runs were committed.
-  caf::reacts_to<runs_ptr>,
-  // Time passes.
-  caf::reacts_to<tick_atom>,
-  // Say goodbye and quit.
-  caf::reacts_to<stop_atom>>;
+    // The gateway whose spool it delivers, and to which releases go. The link is started now.
+    caf::reacts_to<gateway_atom, caf::strong_actor_ptr>,
+    // The encrypted link is up, is down, was refused for good (key revoked or unknown).
+    caf::reacts_to<up_atom>, caf::reacts_to<down_atom>, caf::reacts_to<refused_atom>,
+    // A message from upstream.
+    caf::reacts_to<inbound_ptr>,
+    // Runs were committed.
+    caf::reacts_to<runs_ptr>,
+    // Time passes.
+    caf::reacts_to<tick_atom>,
+    // Say goodbye and quit.
+    caf::reacts_to<stop_atom>>;
 
 // Receives from edges: the cloud's ingest, or a gateway's side towards edges further out.
 using listener_actor = caf::typed_actor<
-  // A message from an edge, or from someone who joins.
-  caf::reacts_to<inbound_ptr>,
-  // A job was stored (empty text) or not.
-  caf::reacts_to<stored_atom, std::uint64_t, std::string>,
-  // What a stream holds was made durable (empty text) or not.
-  caf::reacts_to<held_atom, std::uint64_t, std::string>,
-  // The key of this edge was revoked.
-  caf::reacts_to<revoked_atom, std::uint64_t>,
-  // Publish counters and the state of edges.
-  caf::reacts_to<tick_atom>,
-  // Tell every edge and quit.
-  caf::reacts_to<stop_atom>>;
+    // A message from an edge, or from someone who joins.
+    caf::reacts_to<inbound_ptr>,
+    // A job was stored (empty text) or not.
+    caf::reacts_to<stored_atom, std::uint64_t, std::string>,
+    // What a stream holds was made durable (empty text) or not.
+    caf::reacts_to<held_atom, std::uint64_t, std::string>,
+    // The key of this edge was revoked.
+    caf::reacts_to<revoked_atom, std::uint64_t>,
+    // Publish counters and the state of edges.
+    caf::reacts_to<tick_atom>,
+    // Tell every edge and quit.
+    caf::reacts_to<stop_atom>>;
 
 // Owns the hosts of one virtual shard: decodes, checks and appends what is theirs.
 using shard_actor = caf::typed_actor<
-  // Records of its hosts from one run; answered with (stored, ticket, error text) to the listener.
-  caf::reacts_to<shard_part_ptr>,
-  // The engine has committed (empty text) or refused this part.
-  caf::reacts_to<stored_atom, std::uint64_t, std::string>,
-  caf::reacts_to<stop_atom>>;
+    // Records of its hosts from one run; answered with (stored, ticket, error text) to the listener.
+    caf::reacts_to<shard_part_ptr>,
+    // The engine has committed (empty text) or refused this part.
+    caf::reacts_to<stored_atom, std::uint64_t, std::string>, caf::reacts_to<stop_atom>>;
 
 } // namespace skerry

@@ -67,7 +67,8 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
     if (to.future_max < std::chrono::seconds{1})
       s.complain("future_max", "must be at least 1s");
   });
-  root.section("delivery", [&](config_section& s) { read_count(s, "ranges_max", to.receiver.ranges_max, 16, 65'536); });
+  root.section("delivery",
+               [&](config_section& s) { read_count(s, "ranges_max", to.receiver.ranges_max, 16, 65'536); });
   root.section("store", [&](config_section& s) { read_store(s, to.store); });
   root.section("query", [&](config_section& s) {
     read_count(s, "threads", to.queries.threads, 1, 256);

@@ -11,11 +11,11 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sodium.h>
 #include <spdlog/spdlog.h>
 
 #include <cstdio>
 #include <malloc.h>
+#include <sodium.h>
 
 namespace {
 
@@ -72,7 +72,8 @@ int run(const options& from) {
   mallopt(M_ARENA_MAX, 2);
   const auto reload = [&from]() -> result<void> {
     if (from.config.empty())
-      return fail(errc::unsupported, "this node runs without a configuration file: there is nothing to reload");
+      return fail(errc::unsupported,
+                  "this node runs without a configuration file: there is nothing to reload");
     BOOST_OUTCOME_TRY(loaded, cloud::load_config(from.config));
     if (!loaded.errors.empty())
       return fail(errc::invalid_argument, fmt::format("{}", fmt::join(loaded.errors, "; ")));
@@ -85,7 +86,8 @@ int run(const options& from) {
   if (!started)
     return fail_with(started.error().message);
   auto& running = *started.value();
-  spdlog::info("cloud: API at http://{}, link for edges at {}", running.http_address(), running.link_address());
+  spdlog::info("cloud: API at http://{}, link for edges at {}", running.http_address(),
+               running.link_address());
   notify_supervisor("READY=1");
   while (!running.failed()) {
     running.on_tick();
@@ -94,7 +96,8 @@ int run(const options& from) {
       break;
     if (asked == signal_request::reload)
       if (const auto done = reload(); !done)
-        spdlog::error("cloud: the configuration was not reloaded, the old one stays: {}", done.error().message);
+        spdlog::error("cloud: the configuration was not reloaded, the old one stays: {}",
+                      done.error().message);
   }
   notify_supervisor("STOPPING=1");
   return running.failed() ? exit_failed : 0;
@@ -113,19 +116,22 @@ int verify(const options& from) {
 
 int main(int argc, char** argv) {
   options given;
-  CLI::App app{"skerry-cloud receives from edge nodes, stores, and answers PromQL over the Prometheus HTTP API.\n"
-               "Defaults: API on 127.0.0.1:7480, link for edges on tcp://*:7481, retention 30d.\n"
-               "Exit codes: 0 stopped in order, 1 failed, 2 wrong usage."};
+  CLI::App app{
+      "skerry-cloud receives from edge nodes, stores, and answers PromQL over the Prometheus HTTP API.\n"
+      "Defaults: API on 127.0.0.1:7480, link for edges on tcp://*:7481, retention 30d.\n"
+      "Exit codes: 0 stopped in order, 1 failed, 2 wrong usage."};
   app.set_version_flag("--version", fmt::format("skerry-cloud {}", version));
   app.require_subcommand(1);
 
-  auto* run_command = app.add_subcommand("run", "Run the cloud node until it is told to stop (SIGTERM); SIGHUP reloads");
+  auto* run_command =
+      app.add_subcommand("run", "Run the cloud node until it is told to stop (SIGTERM); SIGHUP reloads");
   run_command->add_option("--config", given.config, "YAML file; deploy/cloud.example.yaml shows every key");
   run_command->add_option("--data", given.data, "Data directory (default: /var/lib/skerry-cloud)");
-  run_command->add_flag("--check-config", given.check_only, "Check the configuration, say what is wrong, and exit");
+  run_command->add_flag("--check-config", given.check_only,
+                        "Check the configuration, say what is wrong, and exit");
 
   auto* verify_command = app.add_subcommand(
-    "verify", "Of a node that is stopped: is every record in the write-ahead log there once?");
+      "verify", "Of a node that is stopped: is every record in the write-ahead log there once?");
   verify_command->add_option("--config", given.config, "YAML file, for its `data`");
   verify_command->add_option("--data", given.data, "Data directory (default: /var/lib/skerry-cloud)");
   verify_command->add_flag("--list", given.list, "Print every record's identity and kind");

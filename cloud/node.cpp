@@ -59,10 +59,12 @@ result<link::nonce> load_incarnation(engine& store, random_source& random) {
 class running_node final : public node {
 public:
   explicit running_node(cloud_config config)
-    : config_(std::move(config)), metrics_(version), random_(system_random()) {}
+      : config_(std::move(config)), metrics_(version), random_(system_random()) {}
 
   ~running_node() override {
-    spdlog::info("cloud: stopping");
+    const bool ran = http_ != nullptr; // the last part to start
+    if (ran)
+      spdlog::info("cloud: stopping");
     http_.reset();
     queries_.reset();
     link_.reset();
@@ -74,7 +76,8 @@ public:
       actors_->await_all_actors_done();
     actors_.reset();
     store_.reset(); // the last: everything above hands work to it
-    spdlog::info("cloud: stopped");
+    if (ran)
+      spdlog::info("cloud: stopped");
   }
 
   result<void> open() {
@@ -90,9 +93,8 @@ public:
     BOOST_OUTCOME_TRY(incarnation, load_incarnation(*store_, random_));
     config_.receiver.incarnation = incarnation;
     config_.receiver.name = config_.name;
-    BOOST_OUTCOME_TRYV(store_->scan_state("host/", [this](std::string_view key, std::string_view value) {
-      hosts_->restore(key, value);
-    }));
+    BOOST_OUTCOME_TRYV(store_->scan_state(
+        "host/", [this](std::string_view key, std::string_view value) { hosts_->restore(key, value); }));
     return ok();
   }
 
@@ -130,7 +132,7 @@ public:
     link::server_events events;
     events.message = [to = ingest_](link::peer_id from, std::string user_id, link::message_parts parts) {
       caf::anon_send(to, std::make_shared<inbound_message>(
-                           inbound_message{std::move(from), std::move(user_id), std::move(parts)}));
+                             inbound_message{std::move(from), std::move(user_id), std::move(parts)}));
     };
     events.admit = [this](const link::curve_key& key, const std::string&) {
       return registry_->admit(key, system_clock().wall_ns() / 1'000'000'000);

@@ -16,7 +16,7 @@ public:
 
   [[nodiscard]] virtual std::string http_address() const = 0;
   [[nodiscard]] virtual std::string link_address() const = 0;
-  virtual void on_tick() = 0; // about once a second
+  virtual void on_tick() = 0;                             // about once a second
   [[nodiscard]] virtual bool failed() const noexcept = 0; // an actor that must live has ended
 };
 

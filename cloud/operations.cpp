@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-
 #include <unistd.h>
 
 namespace skerry::cloud {
@@ -34,7 +33,7 @@ std::string completeness_of(const site_status& site, std::int64_t now_ns) {
 } // namespace
 
 operations::operations(operations_settings settings, clock_source& clock, random_source& random)
-  : settings_(std::move(settings)), clock_(clock), random_(random) {}
+    : settings_(std::move(settings)), clock_(clock), random_(random) {}
 
 std::vector<site_status> operations::sites() {
   const auto now = clock_.wall_ns();
@@ -46,8 +45,8 @@ std::vector<site_status> operations::sites() {
     site.samples_total += host.samples;
     site.live_watermark_ns = std::max(site.live_watermark_ns, host.live_watermark_ns);
     const auto complete = host.complete_watermark_ns;
-    site.complete_watermark_ns
-      = site.complete_watermark_ns == 0 ? complete : std::min(site.complete_watermark_ns, complete);
+    site.complete_watermark_ns =
+        site.complete_watermark_ns == 0 ? complete : std::min(site.complete_watermark_ns, complete);
   }
   std::map<edge_id, delivery::edge_view> sessions;
   for (auto& view : settings_.board->edges())
@@ -72,9 +71,9 @@ std::vector<site_status> operations::sites() {
       site.last_heard_ns = view.last_heard_wall_ns;
       site.pending_records = view.pending_records;
       const bool silent = now - view.last_heard_wall_ns > silent_after_ns;
-      site.state = view.duplicate                ? link_state::duplicate
-                   : view.connected && !silent   ? link_state::connected
-                                                 : link_state::unreachable;
+      site.state = view.duplicate              ? link_state::duplicate
+                   : view.connected && !silent ? link_state::connected
+                                               : link_state::unreachable;
       auto& m = meters_[edge.edge];
       if (m.day != now / day_ns) {
         m.day = now / day_ns;
@@ -106,8 +105,8 @@ void operations::on_tick() {
     if (rate.at_ns != 0 && now - rate.at_ns < rate_window_ns)
       continue;
     if (rate.at_ns != 0)
-      rate.samples_per_second
-        = static_cast<double>(samples - rate.samples) * 1e9 / static_cast<double>(now - rate.at_ns);
+      rate.samples_per_second =
+          static_cast<double>(samples - rate.samples) * 1e9 / static_cast<double>(now - rate.at_ns);
     rate.at_ns = now;
     rate.samples = samples;
   }
@@ -140,8 +139,8 @@ std::string operations::token_address() const {
 
 result<invite> operations::make_invite(const invite_request& request) {
   const auto now_s = clock_.wall_ns() / second_ns;
-  BOOST_OUTCOME_TRY(made, settings_.registry->create_invite(request.site, request.ttl.count() / second_ns, now_s,
-                                                            random_, request.edge));
+  BOOST_OUTCOME_TRY(made, settings_.registry->create_invite(request.site, request.ttl.count() / second_ns,
+                                                            now_s, random_, request.edge));
   link::join_token token;
   token.addresses = {token_address()};
   token.server_key = settings_.server_key;

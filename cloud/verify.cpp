@@ -19,8 +19,9 @@ struct stream_report {
 std::string describe(const ledger_entry& entry) {
   if (entry.kind == record_kind::tombstone) {
     if (const auto stone = decode_tombstone(entry.payload))
-      return fmt::format("tombstone {} {} last={} from_ns={} to_ns={}", entry.seq, to_string(stone.value().cause),
-                         stone.value().last, stone.value().from_ns, stone.value().to_ns);
+      return fmt::format("tombstone {} {} last={} from_ns={} to_ns={}", entry.seq,
+                         to_string(stone.value().cause), stone.value().last, stone.value().from_ns,
+                         stone.value().to_ns);
   } else if (entry.kind == record_kind::not_collected) {
     if (const auto gap = decode_not_collected(entry.payload))
       return fmt::format("not_collected {} {} from_ns={} to_ns={}", entry.seq, to_string(gap.value().cause),
@@ -48,15 +49,15 @@ int verify(cloud_config config, bool list) {
   if (!store)
     return complain(store.error());
   std::map<stream_key, stream_report> streams;
-  const auto walked
-    = store.value()->log_identities([&](const record_identity& identity, record_kind kind, std::string_view host) {
-        // Data beats a tombstone: one beside the other is no record twice.
-        auto& times = streams[identity.key].times[identity.seq];
-        times += kind == record_kind::tombstone ? 0 : 1;
-        if (list)
-          fmt::print("record {} {} {} {} {} {}\n", to_string(identity.key.edge), to_string(identity.key.epoch),
-                     to_string(identity.key.stream), identity.seq, static_cast<int>(kind), host);
-      });
+  const auto walked = store.value()->log_identities([&](const record_identity& identity, record_kind kind,
+                                                        std::string_view host) {
+    // Data beats a tombstone: one beside the other is no record twice.
+    auto& times = streams[identity.key].times[identity.seq];
+    times += kind == record_kind::tombstone ? 0 : 1;
+    if (list)
+      fmt::print("record {} {} {} {} {} {}\n", to_string(identity.key.edge), to_string(identity.key.epoch),
+                 to_string(identity.key.stream), identity.seq, static_cast<int>(kind), host);
+  });
   if (!walked)
     return complain(walked.error());
   std::uint64_t twice_in_all = 0;
@@ -70,8 +71,9 @@ int verify(cloud_config config, bool list) {
                report.times.rbegin()->first, twice);
   }
   const auto told = store.value()->ledger(INT64_MIN, INT64_MAX, [](const ledger_entry& entry) {
-    fmt::print("ledger {} {} {} site={} host={} {}\n", to_string(entry.origin.edge), to_string(entry.origin.epoch),
-               to_string(entry.origin.stream), entry.site, entry.host, describe(entry));
+    fmt::print("ledger {} {} {} site={} host={} {}\n", to_string(entry.origin.edge),
+               to_string(entry.origin.epoch), to_string(entry.origin.stream), entry.site, entry.host,
+               describe(entry));
   });
   if (!told)
     return complain(told.error());

@@ -7,7 +7,6 @@
 #include "schemas/model/host.hpp"
 
 #include <array>
-
 #include <unistd.h>
 
 namespace skerry::edge {

@@ -20,23 +20,26 @@ result<edge_identity> load_identity(const std::filesystem::path& data) {
   auto text = read_file(file, file_bytes_max);
   if (!text) {
     if (text.error().code == errc::not_found)
-      return fail(errc::not_found,
-                  fmt::format("the edge in {} has not joined a cloud yet: make a token there with `skerry invite --site "
-                              "NAME`, then run `skerry-edge join --token-file FILE --data {}`",
-                              data.string(), data.string()));
+      return fail(
+          errc::not_found,
+          fmt::format(
+              "the edge in {} has not joined a cloud yet: make a token there with `skerry invite --site "
+              "NAME`, then run `skerry-edge join --token-file FILE --data {}`",
+              data.string(), data.string()));
     return std::move(text).error();
   }
   const auto damaged = [&](std::string_view what) {
-    return fail(errc::malformed, fmt::format("{} is damaged ({}): restore it, or join again with a token made by `skerry "
-                                             "invite --edge ID`",
-                                             file.string(), what));
+    return fail(errc::malformed,
+                fmt::format("{} is damaged ({}): restore it, or join again with a token made by `skerry "
+                            "invite --edge ID`",
+                            file.string(), what));
   };
   const auto json = nlohmann::json::parse(text.value(), nullptr, false);
   if (!json.is_object() || !json.contains("format") || !json["format"].is_number_integer())
     return damaged("not JSON with a format number");
   if (json["format"].get<int>() > format_version)
-    return fail(errc::unsupported_version, fmt::format("{} was written by a newer version of Skerry: upgrade this one",
-                                                       file.string()));
+    return fail(errc::unsupported_version,
+                fmt::format("{} was written by a newer version of Skerry: upgrade this one", file.string()));
   const auto text_of = [&](const char* key) {
     return json.contains(key) && json[key].is_string() ? json[key].get<std::string>() : std::string{};
   };

@@ -14,7 +14,7 @@ namespace skerry::edge {
 struct edge_identity {
   edge_id edge = edge_id::none;
   std::string site;
-  link::curve_key server_key; // of the receiver that it joined
+  link::curve_key server_key;         // of the receiver that it joined
   std::vector<std::string> addresses; // "tcp://host:port"; the first is used
 };
 

@@ -27,8 +27,8 @@ struct conversation {
   std::optional<link::message> answer;
 };
 
-result<link::joined> ask(const std::string& address, const link::join_token& token, const link::curve_key& own,
-                         std::chrono::milliseconds timeout) {
+result<link::joined> ask(const std::string& address, const link::join_token& token,
+                         const link::curve_key& own, std::chrono::milliseconds timeout) {
   conversation with;
   link::client_config settings;
   settings.address = address;
@@ -57,9 +57,10 @@ result<link::joined> ask(const std::string& address, const link::join_token& tok
   const auto done = [&] { return with.refused || with.answer || (with.connected && !asked); };
   while (with.changed.wait_until(lock, deadline, done)) {
     if (with.refused)
-      return fail(errc::forbidden, fmt::format("{} does not accept this token: it was revoked, has expired, or was made "
-                                               "by another node. Ask for a new one",
-                                               address));
+      return fail(errc::forbidden,
+                  fmt::format("{} does not accept this token: it was revoked, has expired, or was made "
+                              "by another node. Ask for a new one",
+                              address));
     if (with.answer) {
       if (const auto* joined = std::get_if<link::joined>(&with.answer->body))
         return *joined;
@@ -72,9 +73,10 @@ result<link::joined> ask(const std::string& address, const link::join_token& tok
     asked = transport->try_send(link::encode({0, link::join{own, fmt::format("skerry-edge {}", version)}}));
     lock.lock();
   }
-  return fail(errc::unavailable, fmt::format("{} did not answer within {} s: is it reachable from here, and is "
-                                             "skerry-cloud running there?",
-                                             address, timeout.count() / 1000));
+  return fail(errc::unavailable,
+              fmt::format("{} did not answer within {} s: is it reachable from here, and is "
+                          "skerry-cloud running there?",
+                          address, timeout.count() / 1000));
 }
 
 } // namespace
@@ -95,15 +97,18 @@ result<edge_identity> join(const std::filesystem::path& data, const link::join_t
   for (const auto& address : token.addresses) {
     auto joined = ask(address, token, keys.public_key, timeout);
     if (!joined) {
-      spdlog::warn("join: {}", joined.error().message);
+      if (token.addresses.size() > 1)
+        spdlog::warn("join: {}", joined.error().message);
       last = joined.error();
       continue;
     }
     if (already && *already != joined.value().edge)
-      return fail(errc::conflict,
-                  fmt::format("{} belongs to edge {} already, and the token is for edge {}: ask for a token made with "
-                              "`skerry invite --edge {}`, or join with an empty data directory",
-                              data.string(), to_string(*already), to_string(joined.value().edge), to_string(*already)));
+      return fail(
+          errc::conflict,
+          fmt::format(
+              "{} belongs to edge {} already, and the token is for edge {}: ask for a token made with "
+              "`skerry invite --edge {}`, or join with an empty data directory",
+              data.string(), to_string(*already), to_string(joined.value().edge), to_string(*already)));
     if (already) {
       BOOST_OUTCOME_TRYV(link::save_keypair(key_file, keys));
       std::error_code ignored;

@@ -15,13 +15,13 @@
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <sodium.h>
 #include <spdlog/spdlog.h>
 
 #include <cstdio>
 #include <iostream>
 #include <iterator>
 #include <malloc.h>
+#include <sodium.h>
 
 namespace {
 
@@ -84,13 +84,15 @@ int run(const options& from) {
   edge::node* running = nullptr;
   const auto reload = [&from, &running]() -> result<void> {
     if (from.config.empty())
-      return fail(errc::unsupported, "this node runs without a configuration file: there is nothing to reload");
+      return fail(errc::unsupported,
+                  "this node runs without a configuration file: there is nothing to reload");
     BOOST_OUTCOME_TRY(loaded, edge::load_config(from.config));
     if (!loaded.errors.empty())
       return fail(errc::invalid_argument, fmt::format("{}", fmt::join(loaded.errors, "; ")));
     running->reload(loaded.config);
-    spdlog::info("edge: the configuration was read again; scrape_configs and log.level are in force, the rest needs a "
-                 "restart");
+    spdlog::info(
+        "edge: the configuration was read again; scrape_configs and log.level are in force, the rest needs a "
+        "restart");
     return ok();
   };
   config->reload = reload;
@@ -109,7 +111,8 @@ int run(const options& from) {
       break;
     if (asked == signal_request::reload)
       if (const auto done = reload(); !done)
-        spdlog::error("edge: the configuration was not reloaded, the old one stays: {}", done.error().message);
+        spdlog::error("edge: the configuration was not reloaded, the old one stays: {}",
+                      done.error().message);
   }
   notify_supervisor("STOPPING=1");
   return running->failed() ? exit_failed : 0;
@@ -156,19 +159,24 @@ int join(const options& from) {
 
 int main(int argc, char** argv) {
   options given;
-  CLI::App app{"skerry-edge collects at a site, keeps everything on disk and catches up when the link returns.\n"
-               "Defaults: scrape interval 15s, spool min(10 GiB, 20 % of the disk), status on 127.0.0.1:7490.\n"
-               "Exit codes: 0 stopped in order, 1 failed, 2 wrong usage."};
+  CLI::App app{
+      "skerry-edge collects at a site, keeps everything on disk and catches up when the link returns.\n"
+      "Defaults: scrape interval 15s, spool min(10 GiB, 20 % of the disk), status on 127.0.0.1:7490.\n"
+      "Exit codes: 0 stopped in order, 1 failed, 2 wrong usage."};
   app.set_version_flag("--version", fmt::format("skerry-edge {}", version));
   app.require_subcommand(1);
 
-  auto* run_command = app.add_subcommand("run", "Run the edge node until it is told to stop (SIGTERM); SIGHUP reloads");
+  auto* run_command =
+      app.add_subcommand("run", "Run the edge node until it is told to stop (SIGTERM); SIGHUP reloads");
   run_command->add_option("--config", given.config, "YAML file; deploy/edge.example.yaml shows every key");
   run_command->add_option("--data", given.data, "Data directory (default: /var/lib/skerry-edge)");
-  run_command->add_flag("--check-config", given.check_only, "Check the configuration, say what is wrong, and exit");
+  run_command->add_flag("--check-config", given.check_only,
+                        "Check the configuration, say what is wrong, and exit");
 
-  auto* join_command = app.add_subcommand("join", "Join a cloud or gateway with a token made by `skerry invite`");
-  join_command->add_option("--token-file", given.token_file, "File with the token, or - for standard input")->required();
+  auto* join_command =
+      app.add_subcommand("join", "Join a cloud or gateway with a token made by `skerry invite`");
+  join_command->add_option("--token-file", given.token_file, "File with the token, or - for standard input")
+      ->required();
   join_command->add_option("--config", given.config, "YAML file, for its `data`");
   join_command->add_option("--data", given.data, "Data directory (default: /var/lib/skerry-edge)");
   join_command->add_option("--timeout", given.timeout, "How long to wait for an answer (default: 15s)");

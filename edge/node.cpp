@@ -47,7 +47,8 @@ std::uint64_t spool_limit(const edge_config& config) {
 // "tcp://*:7491" as bound, with a host that others can reach.
 std::string advertised(const edge_config& config, const std::string& bound) {
   if (!config.link_advertise.empty())
-    return config.link_advertise.starts_with("tcp://") ? config.link_advertise : "tcp://" + config.link_advertise;
+    return config.link_advertise.starts_with("tcp://") ? config.link_advertise
+                                                       : "tcp://" + config.link_advertise;
   return fmt::format("tcp://{}{}", config.host, bound.substr(bound.rfind(':')));
 }
 
@@ -56,7 +57,9 @@ public:
   explicit running_node(edge_config config) : config_(std::move(config)), metrics_(version) {}
 
   ~running_node() override {
-    spdlog::info("edge: stopping");
+    const bool ran = http_ != nullptr; // the last part to start
+    if (ran)
+      spdlog::info("edge: stopping");
     http_.reset();
     if (roster_)
       caf::anon_send(roster_, stop_atom_v);
@@ -75,7 +78,8 @@ public:
     if (actors_)
       actors_->await_all_actors_done();
     actors_.reset();
-    spdlog::info("edge: stopped");
+    if (ran)
+      spdlog::info("edge: stopped");
   }
 
   result<void> open() {
@@ -94,9 +98,9 @@ public:
     BOOST_OUTCOME_TRY(store, spool::open(settings, system_clock(), system_random(), metrics_.registry()));
     store_ = std::move(store);
     const auto& found = store_->report();
-    spdlog::info("edge: {} of site '{}' opened epoch {}, {} records in {} segments wait{}", to_string(identity_.edge),
-                 identity_.site, to_string(store_->epoch()), found.records, found.segments,
-                 found.clean ? "" : "; the last stop was not orderly");
+    spdlog::info("edge: {} of site '{}' opened epoch {}, {} records in {} segments wait{}",
+                 to_string(identity_.edge), identity_.site, to_string(store_->epoch()), found.records,
+                 found.segments, found.clean ? "" : "; the last stop was not orderly");
     return ok();
   }
 
@@ -169,7 +173,9 @@ public:
     down.random = &system_random();
     down.metrics = &metrics_.registry();
     down.message_bytes_max = config_.link_message_bytes_max;
-    down.publish = [board = board_](std::vector<delivery::edge_view> edges) { board->publish(std::move(edges)); };
+    down.publish = [board = board_](std::vector<delivery::edge_view> edges) {
+      board->publish(std::move(edges));
+    };
     down.send = [this](const link::peer_id& to, link::message message) {
       if (auto* transport = downlink_ready_.load(std::memory_order_acquire))
         static_cast<void>(transport->try_send(to, link::encode(message)));
@@ -183,7 +189,7 @@ public:
     link::server_events events;
     events.message = [to = downlink_](link::peer_id from, std::string user_id, link::message_parts parts) {
       caf::anon_send(to, std::make_shared<inbound_message>(
-                           inbound_message{std::move(from), std::move(user_id), std::move(parts)}));
+                             inbound_message{std::move(from), std::move(user_id), std::move(parts)}));
     };
     events.admit = [registry = registry_](const link::curve_key& key, const std::string&) {
       return registry->admit(key, system_clock().wall_ns() / 1'000'000'000);

@@ -16,17 +16,21 @@ namespace {
 constexpr std::chrono::nanoseconds ttl_default = std::chrono::hours{24};
 
 http::response success(nlohmann::json data) {
-  return {200, "application/json", nlohmann::json{{"status", "success"}, {"data", std::move(data)}}.dump(), {}};
+  return {
+      200, "application/json", nlohmann::json{{"status", "success"}, {"data", std::move(data)}}.dump(), {}};
 }
 
 http::response failure(unsigned status, std::string_view type, std::string_view message) {
-  return {status, "application/json",
+  return {status,
+          "application/json",
           nlohmann::json{{"status", "error"}, {"errorType", type}, {"error", message}}.dump(
-            -1, ' ', false, nlohmann::json::error_handler_t::replace),
+              -1, ' ', false, nlohmann::json::error_handler_t::replace),
           {}};
 }
 
-http::response plain(unsigned status, std::string text) { return {status, "text/plain; charset=utf-8", std::move(text), {}}; }
+http::response plain(unsigned status, std::string text) {
+  return {status, "text/plain; charset=utf-8", std::move(text), {}};
+}
 
 nlohmann::json status_of(const status_context& context) {
   const auto link = context.board->uplink();
@@ -91,18 +95,19 @@ http::response make_invite(const status_context& context, const http::request& r
   token.expiry_s = invite.expiry_s;
   token.site = context.identity.site;
   return success(nlohmann::json::array({{{"id", link::to_string(invite.id)},
-                                        {"site", invite.site},
-                                        {"expires", token.expiry_s},
-                                        {"edge", nullptr},
-                                        {"used", false},
-                                        {"token", link::encode_token(token)}}}));
+                                         {"site", invite.site},
+                                         {"expires", token.expiry_s},
+                                         {"edge", nullptr},
+                                         {"used", false},
+                                         {"token", link::encode_token(token)}}}));
 }
 
 http::response revoke(const status_context& context, const http::request& request) {
   const auto edge = parse_edge_id(request.capture);
   if (!edge)
     return failure(400, "bad_data", edge.error().message);
-  if (const auto done = context.registry->revoke(edge.value(), system_clock().wall_ns() / 1'000'000'000); !done)
+  if (const auto done = context.registry->revoke(edge.value(), system_clock().wall_ns() / 1'000'000'000);
+      !done)
     return failure(done.error().code == errc::not_found ? 404 : 500,
                    done.error().code == errc::not_found ? "not_found" : "internal", done.error().message);
   context.on_revoked(edge.value());
@@ -115,24 +120,29 @@ std::vector<http::route> make_status_routes(status_context settings) {
   auto context = std::make_shared<const status_context>(std::move(settings));
   std::vector<http::route> routes;
   const auto add = [&routes](std::string method, std::string path, auto answer, bool changes_state = false) {
-    routes.push_back({std::move(method), std::move(path),
-                      [answer](const http::request& request, http::responder_ptr to) { to->answer(answer(request)); },
-                      changes_state});
+    routes.push_back(
+        {std::move(method), std::move(path),
+         [answer](const http::request& request, http::responder_ptr to) { to->answer(answer(request)); },
+         changes_state});
   };
   add("GET", "/api/v1/status", [context](const http::request&) { return success(status_of(*context)); });
   add("GET", "/-/healthy", [](const http::request&) { return plain(200, "skerry-edge is healthy.\n"); });
   add("GET", "/-/ready", [](const http::request&) { return plain(200, "skerry-edge is ready.\n"); });
   for (const auto* method : {"POST", "PUT"})
-    add(method, "/-/reload",
+    add(
+        method, "/-/reload",
         [context](const http::request&) {
           const auto done = context->reload();
-          return done ? plain(200, "") : plain(500, fmt::format("failed to reload config: {}\n", done.error().message));
+          return done ? plain(200, "")
+                      : plain(500, fmt::format("failed to reload config: {}\n", done.error().message));
         },
         true);
   if (context->registry) {
-    add("POST", "/api/v1/admin/invites",
+    add(
+        "POST", "/api/v1/admin/invites",
         [context](const http::request& request) { return make_invite(*context, request); }, true);
-    add("POST", "/api/v1/admin/edges/{}/revoke",
+    add(
+        "POST", "/api/v1/admin/edges/{}/revoke",
         [context](const http::request& request) { return revoke(*context, request); }, true);
   }
   return routes;

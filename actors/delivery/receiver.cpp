@@ -25,8 +25,9 @@ void drop(std::map<stream_key, range_set>& from, const stream_key& key, const ra
 
 } // namespace
 
-receiver::receiver(receiver_config config, clock_source& clock, random_source& random, receiver_backend& backend)
-  : config_(std::move(config)), clock_(clock), random_(random), backend_(backend) {}
+receiver::receiver(receiver_config config, clock_source& clock, random_source& random,
+                   receiver_backend& backend)
+    : config_(std::move(config)), clock_(clock), random_(random), backend_(backend) {}
 
 void receiver::restore_held(const stream_key& key, range_set held) {
   auto& newest = newest_epochs_[key.edge];
@@ -50,7 +51,8 @@ range_set receiver::not_here(const stream_key& key, sequence_range range) const 
   return missing;
 }
 
-void receiver::refuse(const link::peer_id& to, std::uint64_t session, link::bye_reason reason, std::string message) {
+void receiver::refuse(const link::peer_id& to, std::uint64_t session, link::bye_reason reason,
+                      std::string message) {
   backend_.send(to, {session, link::bye{reason, std::move(message)}});
 }
 
@@ -58,7 +60,8 @@ void receiver::on_message(const link::peer_id& from, edge_id user, result<link::
   const auto it = sessions_.find(static_cast<std::uint64_t>(user));
   if (!message) {
     ++counters_.malformed;
-    spdlog::warn("{}: a message of edge {} is refused: {}", config_.name, to_string(user), message.error().message);
+    spdlog::warn("{}: a message of edge {} is refused: {}", config_.name, to_string(user),
+                 message.error().message);
     refuse(from, 0, link::bye_reason::protocol_error, message.error().message);
     if (it != sessions_.end() && it->second.peer == from)
       it->second.number = 0;
@@ -75,12 +78,14 @@ void receiver::on_message(const link::peer_id& from, edge_id user, result<link::
       // Someone with this key still speaks in a session that another took over.
       ++counters_.refused_duplicate;
       it->second.view.duplicate = true;
-        spdlog::warn("{}: two live nodes use the key of edge {}: was its disk cloned? Let one of them join anew with a "
-                   "token of its own",
-                   config_.name, to_string(user));
+      spdlog::warn(
+          "{}: two live nodes use the key of edge {}: was its disk cloned? Let one of them join anew with a "
+          "token of its own",
+          config_.name, to_string(user));
     }
     if (!std::holds_alternative<link::bye>(message.value().body))
-      refuse(from, message.value().session, link::bye_reason::superseded, "this session has ended; say Hello again");
+      refuse(from, message.value().session, link::bye_reason::superseded,
+             "this session has ended; say Hello again");
     return;
   }
   auto& session = it->second;
@@ -108,7 +113,8 @@ void receiver::on_hello(const link::peer_id& from, edge_id user, const link::hel
   const auto site = backend_.site_of(user);
   if (!site) {
     ++counters_.refused_revoked;
-    refuse(from, 0, link::bye_reason::revoked, "the key of this edge was revoked: join again with a new token");
+    refuse(from, 0, link::bye_reason::revoked,
+           "the key of this edge was revoked: join again with a new token");
     return;
   }
   if (hello.edge != user) {
@@ -121,7 +127,8 @@ void receiver::on_hello(const link::peer_id& from, edge_id user, const link::hel
     ++counters_.refused_version;
     refuse(from, 0, link::bye_reason::version,
            fmt::format("{} speaks protocol {} to {}, the edge {} to {}: upgrade the older one", config_.name,
-                       link::protocol_version_min, link::protocol_version, hello.protocol_min, hello.protocol));
+                       link::protocol_version_min, link::protocol_version, hello.protocol_min,
+                       hello.protocol));
     return;
   }
   auto& session = sessions_[static_cast<std::uint64_t>(user)];
@@ -140,14 +147,16 @@ void receiver::on_hello(const link::peer_id& from, edge_id user, const link::hel
   welcome(session, user, *site, hello);
 }
 
-bool receiver::elder_yields(const link::peer_id& from, edge_id user, session& elder, const link::hello& hello) {
+bool receiver::elder_yields(const link::peer_id& from, edge_id user, session& elder,
+                            const link::hello& hello) {
   // A restarted process knows the epoch that its predecessor wrote; a clone or a restored copy does not.
   const bool successor = std::any_of(hello.streams.begin(), hello.streams.end(), [&](const auto& stream) {
     return stream.key.edge == user && stream.key.epoch == elder.current && stream.closed;
   });
   if (successor) {
     if (elder.peer != from)
-      refuse(elder.peer, elder.number, link::bye_reason::superseded, "a newer session of this edge took over");
+      refuse(elder.peer, elder.number, link::bye_reason::superseded,
+             "a newer session of this edge took over");
     return true;
   }
   const auto now = clock_.monotonic_ns();
@@ -157,15 +166,17 @@ bool receiver::elder_yields(const link::peer_id& from, edge_id user, session& el
     elder.probe_ns = now;
     backend_.send(elder.peer, {elder.number, link::ping{clock_.wall_ns(), now}});
     if (elder.heard_ns + config_.probe_window.count() < now) {
-      refuse(from, 0, link::bye_reason::duplicate, "another session of this edge may still be alive: asking it");
+      refuse(from, 0, link::bye_reason::duplicate,
+             "another session of this edge may still be alive: asking it");
       return false;
     }
   }
   ++counters_.refused_duplicate;
   elder.view.duplicate = true;
-  spdlog::warn("{}: a second node with the key of edge {} was refused while the first is live: was its disk cloned? "
-               "Let it join anew with a token of its own",
-               config_.name, to_string(user));
+  spdlog::warn(
+      "{}: a second node with the key of edge {} was refused while the first is live: was its disk cloned? "
+      "Let it join anew with a token of its own",
+      config_.name, to_string(user));
   refuse(from, 0, link::bye_reason::duplicate,
          "another live node uses this edge's key: if this disk is a copy, join anew with a token of its own");
   return false;
@@ -178,20 +189,22 @@ void receiver::note_restored(edge_id user, const link::hello& hello) {
       continue;
     const auto it = stored_.find(stream.key);
     if (it != stored_.end() && it->second.highest() > stream.last)
-      why = fmt::format("its epoch {} ends at {}, and {} is held here", to_string(stream.key.epoch), stream.last,
-                        it->second.highest());
+      why = fmt::format("its epoch {} ends at {}, and {} is held here", to_string(stream.key.epoch),
+                        stream.last, it->second.highest());
   }
   auto& newest = newest_epochs_[user];
-  if (why.empty() && (hello.current.boot_counter < newest.boot_counter
-                      || (hello.current.boot_counter == newest.boot_counter && hello.current != newest)))
+  if (why.empty()
+      && (hello.current.boot_counter < newest.boot_counter
+          || (hello.current.boot_counter == newest.boot_counter && hello.current != newest)))
     why = fmt::format("it opened epoch {} after {}", to_string(hello.current), to_string(newest));
   newest = hello.current;
   if (why.empty())
     return;
   ++counters_.restored_edges;
-  spdlog::warn("{}: edge {} came back from an older copy of its disk: {}; no number is reused, what it holds again is "
-               "trimmed",
-               config_.name, to_string(user), why);
+  spdlog::warn(
+      "{}: edge {} came back from an older copy of its disk: {}; no number is reused, what it holds again is "
+      "trimmed",
+      config_.name, to_string(user), why);
 }
 
 void receiver::welcome(session& to, edge_id user, const std::string& site, const link::hello& hello) {
@@ -229,20 +242,22 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
       lost.push_back(std::move(gone));
   }
   welcome.lost_custody = lost;
-  spdlog::info("{}: edge {} of site '{}' opened a session, {} records pending", config_.name, to_string(user), site,
-               to.view.pending_records);
+  spdlog::info("{}: edge {} of site '{}' opened a session, {} records pending", config_.name, to_string(user),
+               site, to.view.pending_records);
   backend_.send(to.peer, {to.number, std::move(welcome)});
   for (const auto& gone : lost) {
     counters_.custody_lost_records += gone.ranges.count();
-    spdlog::warn("{}: {} records of {} were acknowledged once and are not here: written as lost (custody lost at {}); "
-                 "was this node restored from an older copy?",
-                 config_.name, gone.ranges.count(), to_string(gone.key), config_.name);
+    spdlog::warn(
+        "{}: {} records of {} were acknowledged once and are not here: written as lost (custody lost at {}); "
+        "was this node restored from an older copy?",
+        config_.name, gone.ranges.count(), to_string(gone.key), config_.name);
     store_loss(user, site, gone.key, gone.ranges, loss_cause::custody, {}, clock_.wall_ns());
   }
 }
 
-void receiver::store_loss(edge_id user, const std::string& site, const stream_key& key, const range_set& ranges,
-                          loss_cause cause, std::string_view host, std::int64_t time_ns) {
+void receiver::store_loss(edge_id user, const std::string& site, const stream_key& key,
+                          const range_set& ranges, loss_cause cause, std::string_view host,
+                          std::int64_t time_ns) {
   for (const auto& range : ranges.ranges()) {
     tombstone stone;
     stone.last = range.last;
@@ -289,7 +304,8 @@ void receiver::take_run(session& from, edge_id user, const run& run) {
     from.number = 0;
   };
   const auto site = backend_.site_of(user);
-  if (!site || run.header.tenant != tenant_default || (key.edge != user && !backend_.may_speak(user, key.edge))) {
+  if (!site || run.header.tenant != tenant_default
+      || (key.edge != user && !backend_.may_speak(user, key.edge))) {
     ++counters_.forbidden;
     spdlog::warn("{}: edge {} may not speak for edge {}", config_.name, to_string(user), to_string(key.edge));
     refuse(from.peer, from.number, site ? link::bye_reason::protocol_error : link::bye_reason::revoked,
@@ -310,8 +326,9 @@ void receiver::take_run(session& from, edge_id user, const run& run) {
   }
   if (missing.count() != range.last - range.first + 1)
     adopt_jobs(from, key);
-  if (const auto it = stored_.find(key);
-      it != stored_.end() && it->second.ranges().size() >= config_.ranges_max && range.first > it->second.highest() + 1) {
+  if (const auto it = stored_.find(key); it != stored_.end()
+                                         && it->second.ranges().size() >= config_.ranges_max
+                                         && range.first > it->second.highest() + 1) {
     ++counters_.ranges_full;
     return;
   }

@@ -55,10 +55,12 @@ struct receiver_config {
   link::nonce incarnation{}; // made once with the receiver's store
   std::uint64_t credit_bytes = 4 << 20;
   std::size_t batch_bytes_max = 1 << 20;
-  std::size_t ranges_max = 4096; // of one stream: beyond, only what fills holes is taken (`delivery.ranges_max`)
+  std::size_t ranges_max =
+      4096; // of one stream: beyond, only what fills holes is taken (`delivery.ranges_max`)
   std::size_t parked_batches_max = 256; // of one session, waiting for series sets
-  std::chrono::nanoseconds probe_window = std::chrono::seconds{3}; // for the elder of two sessions of one key to answer
-  std::string name = "cloud"; // in messages to peers
+  std::chrono::nanoseconds probe_window =
+      std::chrono::seconds{3}; // for the elder of two sessions of one key to answer
+  std::string name = "cloud";  // in messages to peers
 };
 
 struct receiver_counters {
@@ -68,12 +70,12 @@ struct receiver_counters {
   std::uint64_t duplicate_records = 0;
   std::uint64_t sessions = 0;
   std::uint64_t malformed = 0;
-  std::uint64_t forbidden = 0;       // a record or message for what the key may not do
-  std::uint64_t stale_messages = 0;  // of another session
+  std::uint64_t forbidden = 0;         // a record or message for what the key may not do
+  std::uint64_t stale_messages = 0;    // of another session
   std::uint64_t refused_duplicate = 0; // two live nodes with one key
   std::uint64_t refused_version = 0;
   std::uint64_t refused_revoked = 0;
-  std::uint64_t restored_edges = 0;  // an edge came back from an older copy of its disk
+  std::uint64_t restored_edges = 0; // an edge came back from an older copy of its disk
   std::uint64_t custody_lost_records = 0;
   std::uint64_t ranges_full = 0; // batches not taken because of ranges_max
   std::uint64_t parked_full = 0;
@@ -152,7 +154,8 @@ private:
   bool adopt_jobs(const session& by, const stream_key& key);
   // Makes what is stored of the job's stream durably known as held, then acknowledges.
   void settle(job_state job);
-  void store(delivery_job job, edge_id user, std::uint64_t session, sequence_range answer, std::uint64_t bytes);
+  void store(delivery_job job, edge_id user, std::uint64_t session, sequence_range answer,
+             std::uint64_t bytes);
   // Writes a tombstone over each range, as if it had been sent.
   void store_loss(edge_id user, const std::string& site, const stream_key& key, const range_set& ranges,
                   loss_cause cause, std::string_view host, std::int64_t time_ns);
@@ -164,12 +167,12 @@ private:
   clock_source& clock_;
   random_source& random_;
   receiver_backend& backend_;
-  std::map<stream_key, range_set> held_;        // durably known as held: what we answer for
-  std::map<stream_key, range_set> stored_;      // held_, and what is stored while `held` is being made durable
-  std::map<stream_key, range_set> in_progress_; // handed to the backend
-  std::map<edge_id, epoch_id> newest_epochs_;   // that each edge has shown
-  std::unordered_map<std::uint64_t, session> sessions_; // by user edge id
-  std::unordered_map<std::uint64_t, job_state> jobs_;    // by ticket: being stored
+  std::map<stream_key, range_set> held_;   // durably known as held: what we answer for
+  std::map<stream_key, range_set> stored_; // held_, and what is stored while `held` is being made durable
+  std::map<stream_key, range_set> in_progress_;           // handed to the backend
+  std::map<edge_id, epoch_id> newest_epochs_;             // that each edge has shown
+  std::unordered_map<std::uint64_t, session> sessions_;   // by user edge id
+  std::unordered_map<std::uint64_t, job_state> jobs_;     // by ticket: being stored
   std::unordered_map<std::uint64_t, job_state> settling_; // by ticket: `held` is being made durable
   std::uint64_t next_ticket_ = 1;
   // Sets that arrived and may not be in the store yet, and (null) those that nobody has; the oldest go first.

@@ -8,10 +8,15 @@ namespace skerry::delivery {
 
 reception::reception(receiver& to, link::registry& registry, clock_source& clock, random_source& random,
                      std::size_t message_bytes_max, send_function send)
-  : to_(to), registry_(registry), clock_(clock), random_(random), message_bytes_max_(message_bytes_max),
-    send_(std::move(send)) {}
+    : to_(to),
+      registry_(registry),
+      clock_(clock),
+      random_(random),
+      message_bytes_max_(message_bytes_max),
+      send_(std::move(send)) {}
 
-void reception::on_message(const link::peer_id& from, const std::string& user_id, const link::message_parts& parts) {
+void reception::on_message(const link::peer_id& from, const std::string& user_id,
+                           const link::message_parts& parts) {
   const auto user = link::parse_user_id(user_id);
   if (!user)
     ++counters_.unauthorized;

@@ -7,12 +7,13 @@
 namespace skerry::delivery {
 
 reception_metrics::reception_metrics(prometheus::Registry& registry, const std::string& prefix)
-  : received_(registry, prefix), joins_(registry, prefix),
-    connected_(prometheus::BuildGauge()
-                 .Name(prefix + "edges_connected")
-                 .Help("Edges with an open session.")
-                 .Register(registry)
-                 .Add({})) {
+    : received_(registry, prefix),
+      joins_(registry, prefix),
+      connected_(prometheus::BuildGauge()
+                     .Name(prefix + "edges_connected")
+                     .Help("Edges with an open session.")
+                     .Register(registry)
+                     .Add({})) {
   using c = receiver_counters;
   received_.add(&c::batches, "batches_total", "Batches received.");
   received_.add(&c::records, "records_total", "Records received that were new here.");
@@ -28,10 +29,12 @@ reception_metrics::reception_metrics(prometheus::Registry& registry, const std::
   received_.add(&c::refused_duplicate, refused, refused_help, {{"reason", "duplicate"}});
   received_.add(&c::refused_version, refused, refused_help, {{"reason", "version"}});
   received_.add(&c::refused_revoked, refused, refused_help, {{"reason", "revoked"}});
-  received_.add(&c::restored_edges, "restored_edges_total", "Edges that came back from an older copy of their disk.");
+  received_.add(&c::restored_edges, "restored_edges_total",
+                "Edges that came back from an older copy of their disk.");
   received_.add(&c::custody_lost_records, "custody_lost_records_total",
                 "Records that were acknowledged once and are not here: written to the ledger as lost.");
-  received_.add(&c::ranges_full, "ranges_full_total", "Batches not taken because a stream has too many holes.");
+  received_.add(&c::ranges_full, "ranges_full_total",
+                "Batches not taken because a stream has too many holes.");
   received_.add(&c::parked_full, "parked_full_total",
                 "Batches not taken because too many wait for series sets.");
   received_.add(&c::sets_received, "series_sets_total", "Series sets received.");
@@ -44,11 +47,12 @@ reception_metrics::reception_metrics(prometheus::Registry& registry, const std::
   joins_.add(&j::unauthorized, "unauthorized_messages_total", "Messages that a joining key may not send.");
 }
 
-void reception_metrics::update(const receiver& from, const reception& joins, const std::vector<edge_view>& edges) {
+void reception_metrics::update(const receiver& from, const reception& joins,
+                               const std::vector<edge_view>& edges) {
   received_.update(from.counters());
   joins_.update(joins.counters());
   connected_.Set(static_cast<double>(
-    std::count_if(edges.begin(), edges.end(), [](const edge_view& edge) { return edge.connected; })));
+      std::count_if(edges.begin(), edges.end(), [](const edge_view& edge) { return edge.connected; })));
 }
 
 } // namespace skerry::delivery

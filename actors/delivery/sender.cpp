@@ -25,8 +25,11 @@ std::string_view to_string(sender_phase phase) noexcept {
 
 sender::sender(sender_config config, clock_source& clock, random_source& random, sender_source& source,
                sender_sink& sink)
-  : config_(std::move(config)), clock_(clock), source_(source), sink_(sink),
-    retry_(config_.retry_min, config_.retry_max, random) {
+    : config_(std::move(config)),
+      clock_(clock),
+      source_(source),
+      sink_(sink),
+      retry_(config_.retry_min, config_.retry_max, random) {
   for (const auto& state : source_.streams())
     streams_[state.key].unacked = state.held;
 }
@@ -85,12 +88,14 @@ void sender::on_message(const link::message& message) {
   const auto now = clock_.monotonic_ns();
   if (phase_ == sender_phase::down)
     return;
-  if (const auto* welcome = std::get_if<link::welcome>(&message.body); welcome && phase_ == sender_phase::greeting) {
+  if (const auto* welcome = std::get_if<link::welcome>(&message.body);
+      welcome && phase_ == sender_phase::greeting) {
     last_heard_ns_ = now;
     on_welcome(message, *welcome);
     return;
   }
-  if (const auto* bye = std::get_if<link::bye>(&message.body); bye && (message.session == 0 || message.session == session_)) {
+  if (const auto* bye = std::get_if<link::bye>(&message.body);
+      bye && (message.session == 0 || message.session == session_)) {
     on_bye(*bye);
     return;
   }
@@ -114,7 +119,8 @@ void sender::on_message(const link::message& message) {
 void sender::on_welcome(const link::message& message, const link::welcome& welcome) {
   answer_due_since_ns_ = 0;
   if (welcome.protocol < link::protocol_version_min || welcome.protocol > link::protocol_version) {
-    on_bye({link::bye_reason::version, fmt::format("the receiver answered with protocol {}", welcome.protocol)});
+    on_bye(
+        {link::bye_reason::version, fmt::format("the receiver answered with protocol {}", welcome.protocol)});
     return;
   }
   session_ = message.session;
@@ -123,16 +129,17 @@ void sender::on_welcome(const link::message& message, const link::welcome& welco
   retry_.reset();
   credit_bytes_ = welcome.credit_bytes;
   batch_bytes_max_ = welcome.batch_bytes_max == 0
-                       ? config_.batch_bytes_max
-                       : std::min<std::size_t>(config_.batch_bytes_max, welcome.batch_bytes_max);
+                         ? config_.batch_bytes_max
+                         : std::min<std::size_t>(config_.batch_bytes_max, welcome.batch_bytes_max);
   batch_number_ = 0;
   receiver_ = welcome.incarnation;
   ++counters_.sessions;
   for (const auto& lost : welcome.lost_custody) {
     counters_.lost_custody_records += lost.ranges.count();
-    spdlog::warn("uplink: the receiver no longer has {} records of {} that it acknowledged; it has written them as "
-                 "lost (was it restored from an older copy?)",
-                 lost.ranges.count(), skerry::to_string(lost.key));
+    spdlog::warn(
+        "uplink: the receiver no longer has {} records of {} that it acknowledged; it has written them as "
+        "lost (was it restored from an older copy?)",
+        lost.ranges.count(), skerry::to_string(lost.key));
   }
   for (const auto& held : welcome.durable)
     acked(held.key, held.ranges);
@@ -218,8 +225,7 @@ void sender::on_committed(const run& run) {
   stream.unacked.add(range);
   if (phase_ != sender_phase::live)
     return;
-  if (fresh && key.edge != config_.edge
-      && !std::binary_search(origins_.begin(), origins_.end(), key.edge)) {
+  if (fresh && key.edge != config_.edge && !std::binary_search(origins_.begin(), origins_.end(), key.edge)) {
     origins_.insert(std::upper_bound(origins_.begin(), origins_.end(), key.edge), key.edge);
     send(link::origins{origins_});
   }
@@ -228,7 +234,8 @@ void sender::on_committed(const run& run) {
   if (current && stream.fresh_from == 0)
     stream.fresh_from = range.first;
   // What was just committed is at hand: if nothing fresh waits before it, it goes without being read again.
-  if (current && stream.unsent.next(stream.fresh_from) == range.first && run.bytes.view.size() <= batch_bytes_max_)
+  if (current && stream.unsent.next(stream.fresh_from) == range.first
+      && run.bytes.view.size() <= batch_bytes_max_)
     send_run(key, stream, run, key.stream == stream_id::alert ? link::lane::alert : link::lane::live);
   pump();
 }
@@ -307,7 +314,8 @@ void sender::on_tick() {
     return;
   if (answer_due_since_ns_ != 0 && now - answer_due_since_ns_ > config_.dead_after.count()) {
     ++counters_.dead_links;
-    spdlog::warn("uplink: no answer for {} s; the link is built anew", config_.dead_after.count() / 1'000'000'000);
+    spdlog::warn("uplink: no answer for {} s; the link is built anew",
+                 config_.dead_after.count() / 1'000'000'000);
     reset_session(sender_phase::down);
     sink_.reconnect();
     return;

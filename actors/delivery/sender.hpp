@@ -28,7 +28,8 @@ public:
   virtual ~sender_source() = default;
   [[nodiscard]] virtual std::vector<link::hello_stream> streams() = 0;
   // From the first held record at or after `from`, contiguous, at most about `bytes_max`; nullopt: nothing there.
-  [[nodiscard]] virtual std::optional<run> read(const stream_key& key, sequence from, std::size_t bytes_max) = 0;
+  [[nodiscard]] virtual std::optional<run> read(const stream_key& key, sequence from,
+                                                std::size_t bytes_max) = 0;
   [[nodiscard]] virtual series_set_ptr find_set(edge_id edge, const set_hash& hash) = 0; // null: not here
   // The receiver has them on stable storage.
   virtual void release(const stream_key& key, const range_set& ranges) = 0;
@@ -44,22 +45,22 @@ public:
 
 struct sender_config {
   edge_id edge = edge_id::none;
-  epoch_id current;                      // the epoch that is being written
-  link::nonce instance{};                // new with each process start
+  epoch_id current;       // the epoch that is being written
+  link::nonce instance{}; // new with each process start
   std::string software;
   std::size_t batch_bytes_max = 256 << 10;
-  std::uint64_t fresh_records = 256;     // of the newest at a Welcome that go ahead of the backlog
-  std::chrono::nanoseconds dead_after = std::chrono::seconds{30}; // without an answer that is due
-  std::chrono::nanoseconds ping_interval = std::chrono::seconds{120}; // on a link with nothing to say
+  std::uint64_t fresh_records = 256; // of the newest at a Welcome that go ahead of the backlog
+  std::chrono::nanoseconds dead_after = std::chrono::seconds{30};      // without an answer that is due
+  std::chrono::nanoseconds ping_interval = std::chrono::seconds{120};  // on a link with nothing to say
   std::chrono::nanoseconds retry_min = std::chrono::milliseconds{500}; // after a refusal
   std::chrono::nanoseconds retry_max = std::chrono::seconds{30};
 };
 
 enum class sender_phase : std::uint8_t {
-  down,    // no connection
+  down,     // no connection
   greeting, // Hello is sent, no Welcome yet
-  live,    // a session: batches flow
-  waiting, // refused; Hello again after a while
+  live,     // a session: batches flow
+  waiting,  // refused; Hello again after a while
 };
 [[nodiscard]] std::string_view to_string(sender_phase phase) noexcept;
 
@@ -72,13 +73,14 @@ struct sender_counters {
   std::uint64_t refusals = 0;
   std::uint64_t stale_messages = 0; // of another session
   std::uint64_t dead_links = 0;
-  std::uint64_t sets_missing = 0; // asked for, and gone
+  std::uint64_t sets_missing = 0;         // asked for, and gone
   std::uint64_t lost_custody_records = 0; // released here, and no longer at the receiver
 };
 
 class sender {
 public:
-  sender(sender_config config, clock_source& clock, random_source& random, sender_source& source, sender_sink& sink);
+  sender(sender_config config, clock_source& clock, random_source& random, sender_source& source,
+         sender_sink& sink);
 
   void on_connected();
   void on_disconnected();
@@ -93,15 +95,17 @@ public:
   [[nodiscard]] const sender_counters& counters() const noexcept { return counters_; }
   [[nodiscard]] std::uint64_t in_flight_bytes() const noexcept { return in_flight_bytes_; }
   [[nodiscard]] std::uint64_t pending_records() const noexcept; // committed, not acknowledged
-  [[nodiscard]] const std::string& refusal() const noexcept { return refusal_; } // why `waiting`; empty: never
+  [[nodiscard]] const std::string& refusal() const noexcept {
+    return refusal_;
+  } // why `waiting`; empty: never
   [[nodiscard]] std::int64_t last_heard_ns() const noexcept { return last_heard_ns_; } // monotonic; 0: never
   // The edges whose streams are held, besides our own: what `origins` registers.
   [[nodiscard]] const std::vector<edge_id>& origins() const noexcept { return origins_; }
 
 private:
   struct stream {
-    range_set unacked; // committed, not acknowledged
-    range_set unsent;  // of those, not in flight
+    range_set unacked;       // committed, not acknowledged
+    range_set unsent;        // of those, not in flight
     sequence fresh_from = 0; // unsent ones from here on are fresh; 0: the stream is backlog
   };
   struct flight {

@@ -239,9 +239,7 @@ private:
       return;
     last_told_ = now;
     switch (now) {
-    case client_state::connected:
-      spdlog::info("link: connected to {}", config_.address);
-      break;
+    case client_state::connected: spdlog::info("link: connected to {}", config_.address); break;
     case client_state::disconnected:
       spdlog::info("link: no connection to {}; trying again", config_.address);
       break;
@@ -287,8 +285,7 @@ private:
         close();
         fail_attempt(client_state::disconnected);
         return false;
-      default:
-        break;
+      default: break;
       }
     }
     return true;

@@ -33,8 +33,6 @@ result<curve_key> from_hex(std::string_view text) {
   return key;
 }
 
-std::string to_hex(const curve_key& key) {
-  return fmt::format("{:02x}", fmt::join(key.bytes, ""));
-}
+std::string to_hex(const curve_key& key) { return fmt::format("{:02x}", fmt::join(key.bytes, "")); }
 
 } // namespace skerry::link

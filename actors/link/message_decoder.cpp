@@ -285,36 +285,21 @@ result<body> read(wire::Origins::Reader from) {
 
 result<body> read(wire::Message::Reader from, const message_parts& parts) {
   switch (from.which()) {
-  case wire::Message::HELLO:
-    return read(from.getHello());
-  case wire::Message::WELCOME:
-    return read(from.getWelcome());
-  case wire::Message::BATCH:
-    return read(from.getBatch(), parts);
-  case wire::Message::ACK:
-    return read(from.getAck());
-  case wire::Message::NEED:
-    return read(from.getNeed());
-  case wire::Message::SETS:
-    return read(from.getSets(), parts);
-  case wire::Message::CREDIT:
-    return credit{from.getCredit().getBytes()};
-  case wire::Message::CONFIG:
-    return read(from.getConfig());
-  case wire::Message::REDIRECT:
-    return read(from.getRedirect());
-  case wire::Message::JOIN:
-    return read(from.getJoin());
-  case wire::Message::JOINED:
-    return read(from.getJoined());
-  case wire::Message::BYE:
-    return read(from.getBye());
-  case wire::Message::PING:
-    return ping{from.getPing().getWallNs(), from.getPing().getMonotonicNs()};
-  case wire::Message::PONG:
-    return pong{from.getPong().getWallNs(), from.getPong().getMonotonicNs()};
-  case wire::Message::ORIGINS:
-    return read(from.getOrigins());
+  case wire::Message::HELLO: return read(from.getHello());
+  case wire::Message::WELCOME: return read(from.getWelcome());
+  case wire::Message::BATCH: return read(from.getBatch(), parts);
+  case wire::Message::ACK: return read(from.getAck());
+  case wire::Message::NEED: return read(from.getNeed());
+  case wire::Message::SETS: return read(from.getSets(), parts);
+  case wire::Message::CREDIT: return credit{from.getCredit().getBytes()};
+  case wire::Message::CONFIG: return read(from.getConfig());
+  case wire::Message::REDIRECT: return read(from.getRedirect());
+  case wire::Message::JOIN: return read(from.getJoin());
+  case wire::Message::JOINED: return read(from.getJoined());
+  case wire::Message::BYE: return read(from.getBye());
+  case wire::Message::PING: return ping{from.getPing().getWallNs(), from.getPing().getMonotonicNs()};
+  case wire::Message::PONG: return pong{from.getPong().getWallNs(), from.getPong().getMonotonicNs()};
+  case wire::Message::ORIGINS: return read(from.getOrigins());
   }
   return unknown{};
 }

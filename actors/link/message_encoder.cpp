@@ -47,9 +47,7 @@ void put_ranges(const range_set& from, capnp::List<wire::Range>::Builder to) {
   }
 }
 
-unsigned count_of(const auto& list) noexcept {
-  return static_cast<unsigned>(list.size());
-}
+unsigned count_of(const auto& list) noexcept { return static_cast<unsigned>(list.size()); }
 
 void put_held(const std::vector<stream_held>& from, capnp::List<wire::StreamHeld>::Builder to) {
   for (unsigned i = 0; i < from.size(); ++i) {

@@ -65,7 +65,7 @@ enum class lane : std::uint16_t { live = 0, backlog = 1, alert = 2 };
 struct batch {
   std::uint64_t number = 0;
   link::lane lane = link::lane::live;
-  skerry::run run; // part 2
+  skerry::run run;                   // part 2
   std::uint64_t pending_records = 0; // committed below and not acknowledged, this batch included
 };
 
@@ -85,27 +85,57 @@ struct sets {
   std::vector<set_hash> missing;
 };
 
-struct credit { std::uint64_t bytes = 0; };
-struct config { std::uint64_t version = 0; byte_buffer document; };
-struct redirect { std::string owner; };
-struct join { curve_key public_key; std::string software; };
-struct joined { edge_id edge = edge_id::none; std::string site; };
+struct credit {
+  std::uint64_t bytes = 0;
+};
+struct config {
+  std::uint64_t version = 0;
+  byte_buffer document;
+};
+struct redirect {
+  std::string owner;
+};
+struct join {
+  curve_key public_key;
+  std::string software;
+};
+struct joined {
+  edge_id edge = edge_id::none;
+  std::string site;
+};
 
 enum class bye_reason : std::uint16_t {
-  stopping = 0, revoked, duplicate, superseded, version, protocol_error, expired,
+  stopping = 0,
+  revoked,
+  duplicate,
+  superseded,
+  version,
+  protocol_error,
+  expired,
 };
-struct bye { bye_reason reason = bye_reason::stopping; std::string message; };
-struct ping { std::int64_t wall_ns = 0; std::int64_t monotonic_ns = 0; };
-struct pong { std::int64_t wall_ns = 0; std::int64_t monotonic_ns = 0; };
+struct bye {
+  bye_reason reason = bye_reason::stopping;
+  std::string message;
+};
+struct ping {
+  std::int64_t wall_ns = 0;
+  std::int64_t monotonic_ns = 0;
+};
+struct pong {
+  std::int64_t wall_ns = 0;
+  std::int64_t monotonic_ns = 0;
+};
 
 // The edges further out for which the sender asks to speak.
-struct origins { std::vector<edge_id> edges; };
+struct origins {
+  std::vector<edge_id> edges;
+};
 
 // A kind that this build does not know: skipped.
 struct unknown {};
 
-using body = std::variant<unknown, hello, welcome, batch, ack, need, sets, credit, config, redirect, join, joined, bye,
-                          ping, pong, origins>;
+using body = std::variant<unknown, hello, welcome, batch, ack, need, sets, credit, config, redirect, join,
+                          joined, bye, ping, pong, origins>;
 
 struct message {
   std::uint64_t session = 0;

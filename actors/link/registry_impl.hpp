@@ -16,12 +16,8 @@ namespace detail {
 [[nodiscard]] inline bytes_view view(const curve_key& key) noexcept {
   return std::as_bytes(std::span{key.bytes});
 }
-[[nodiscard]] inline std::uint64_t number(edge_id id) noexcept {
-  return static_cast<std::uint64_t>(id);
-}
-[[nodiscard]] inline std::uint64_t number(invite_id id) noexcept {
-  return static_cast<std::uint64_t>(id);
-}
+[[nodiscard]] inline std::uint64_t number(edge_id id) noexcept { return static_cast<std::uint64_t>(id); }
+[[nodiscard]] inline std::uint64_t number(invite_id id) noexcept { return static_cast<std::uint64_t>(id); }
 
 [[nodiscard]] inline auto no_such_edge(edge_id edge) {
   return fail(errc::not_found, fmt::format("registry: there is no edge {}", to_string(edge)));

@@ -153,17 +153,10 @@ private:
         metrics_.bytes_in.Increment(static_cast<double>(handshake_client_bytes));
         metrics_.bytes_out.Increment(static_cast<double>(handshake_server_bytes));
         break;
-      case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
-        metrics_.failed_auth.Increment();
-        break;
-      case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
-        metrics_.failed_protocol.Increment();
-        break;
-      case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
-        metrics_.failed_other.Increment();
-        break;
-      default:
-        break;
+      case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH: metrics_.failed_auth.Increment(); break;
+      case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL: metrics_.failed_protocol.Increment(); break;
+      case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL: metrics_.failed_other.Increment(); break;
+      default: break;
       }
     }
   }
@@ -186,8 +179,7 @@ private:
       zap_paced_ = false;
       const auto verdict = answer_zap(zap_, events_.admit);
       switch (verdict.what) {
-      case zap_verdict::kind::none:
-        return;
+      case zap_verdict::kind::none: return;
       case zap_verdict::kind::admitted:
         spdlog::debug("link: {} admitted from {}", verdict.user_id, verdict.address);
         break;
@@ -198,9 +190,7 @@ private:
           spdlog::warn("link: key {} from {} refused: {}", to_hex(verdict.key), verdict.address,
                        verdict.reason.empty() ? "no reason given" : verdict.reason);
         break;
-      case zap_verdict::kind::malformed:
-        metrics_.refused("malformed");
-        break;
+      case zap_verdict::kind::malformed: metrics_.refused("malformed"); break;
       }
     }
   }
@@ -315,8 +305,7 @@ result<std::unique_ptr<server_transport>> start_server(server_config config, ser
       return fail(errc::invalid_argument, fmt::format("link: can't listen on '{}' ({}); write it as "
                                                       "tcp://ADDRESS:PORT, with an address of this machine",
                                                       bind, e.what()));
-    default:
-      return fail(errc::io, fmt::format("link: can't listen on {}: {}", bind, e.what()));
+    default: return fail(errc::io, fmt::format("link: can't listen on {}: {}", bind, e.what()));
     }
   } catch (const std::exception& e) {
     return fail(errc::io, fmt::format("link: can't start the server on {}: {}", bind, e.what()));

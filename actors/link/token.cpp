@@ -28,9 +28,7 @@ std::array<std::byte, checksum_bytes> checksum(bytes_view of) {
   return out;
 }
 
-void wipe(byte_buffer& secret) noexcept {
-  sodium_memzero(secret.data(), secret.size());
-}
+void wipe(byte_buffer& secret) noexcept { sodium_memzero(secret.data(), secret.size()); }
 
 result<join_token> read(bytes_view from) {
   const auto malformed = [](std::string_view why) {

@@ -32,14 +32,15 @@ struct curve_keypair {
   curve_key secret_key;
 };
 [[nodiscard]] curve_keypair make_keypair();
-[[nodiscard]] std::string to_hex(const curve_key& key); // for public keys: logs and listings
+[[nodiscard]] std::string to_hex(const curve_key& key);          // for public keys: logs and listings
 [[nodiscard]] result<curve_key> from_hex(std::string_view text); // malformed: not 64 hexadecimal digits
 
 // What the authenticator says of a client key. `user_id` names what the key may do: "edge:<16 hex>" or "join:<id>".
 struct admission {
   bool admitted = false;
   std::string user_id;
-  std::string reason{}; // of a refusal, for log and metrics: one of a few fixed words, "unknown", "revoked", …
+  std::string
+      reason{}; // of a refusal, for log and metrics: one of a few fixed words, "unknown", "revoked", …
   bool retry = false; // of a refusal: only for now (a registry that can't be read); the client tries again
 };
 
@@ -62,9 +63,9 @@ public:
 };
 
 enum class client_state : std::uint8_t {
-  connected,     // the encrypted handshake is done
-  disconnected,  // will be tried again
-  refused,       // the server does not know this key (terminal for the socket; it is rebuilt with back-off)
+  connected,    // the encrypted handshake is done
+  disconnected, // will be tried again
+  refused,      // the server does not know this key (terminal for the socket; it is rebuilt with back-off)
 };
 
 struct client_events {
@@ -88,8 +89,8 @@ struct server_config {
   std::string bind = "tcp://*:7481";
   curve_keypair keys;
   std::size_t message_bytes_max = 32 << 20;
-  std::size_t send_queue_max = 65'536;      // messages from us, over all peers
-  std::size_t handshakes_per_second_max = 2000; // those beyond wait for their turn
+  std::size_t send_queue_max = 65'536;                 // messages from us, over all peers
+  std::size_t handshakes_per_second_max = 2000;        // those beyond wait for their turn
   std::chrono::milliseconds handshake_timeout{20'000}; // then a half-open connection is closed
 };
 struct client_config {
@@ -101,13 +102,14 @@ struct client_config {
   std::chrono::milliseconds reconnect_min{200};
   std::chrono::milliseconds reconnect_max{30'000};
   std::size_t socket_buffer_bytes = 64 << 10;
-  std::chrono::milliseconds handshake_timeout{20'000}; // from the first SYN to the end of the encrypted handshake
+  std::chrono::milliseconds handshake_timeout{
+      20'000}; // from the first SYN to the end of the encrypted handshake
 };
 
 // conflict: the port is in use; invalid_argument: no such address; io.
-[[nodiscard]] result<std::unique_ptr<server_transport>> start_server(server_config config, server_events events,
-                                                                     prometheus::Registry& metrics);
-[[nodiscard]] result<std::unique_ptr<client_transport>> start_client(client_config config, client_events events,
-                                                                     prometheus::Registry& metrics);
+[[nodiscard]] result<std::unique_ptr<server_transport>>
+start_server(server_config config, server_events events, prometheus::Registry& metrics);
+[[nodiscard]] result<std::unique_ptr<client_transport>>
+start_client(client_config config, client_events events, prometheus::Registry& metrics);
 
 } // namespace skerry::link

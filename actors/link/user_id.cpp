@@ -15,9 +15,7 @@ constexpr std::string_view join_prefix = "join:";
 
 } // namespace
 
-std::string to_string(invite_id id) {
-  return fmt::format("{:016x}", static_cast<std::uint64_t>(id));
-}
+std::string to_string(invite_id id) { return fmt::format("{:016x}", static_cast<std::uint64_t>(id)); }
 
 result<invite_id> parse_invite_id(std::string_view text) {
   std::uint64_t value = 0;
@@ -28,12 +26,8 @@ result<invite_id> parse_invite_id(std::string_view text) {
   return invite_id{value};
 }
 
-std::string user_id_of(edge_id edge) {
-  return fmt::format("{}{}", edge_prefix, to_string(edge));
-}
-std::string user_id_of(invite_id invite) {
-  return fmt::format("{}{}", join_prefix, to_string(invite));
-}
+std::string user_id_of(edge_id edge) { return fmt::format("{}{}", edge_prefix, to_string(edge)); }
+std::string user_id_of(invite_id invite) { return fmt::format("{}{}", join_prefix, to_string(invite)); }
 
 result<link_user> parse_user_id(std::string_view text) {
   if (text.starts_with(edge_prefix)) {
@@ -49,14 +43,10 @@ result<link_user> parse_user_id(std::string_view text) {
 
 std::string_view to_string(invite_info::state state) noexcept {
   switch (state) {
-  case invite_info::state::open:
-    return "open";
-  case invite_info::state::used:
-    return "used";
-  case invite_info::state::expired:
-    return "expired";
-  case invite_info::state::cancelled:
-    return "cancelled";
+  case invite_info::state::open: return "open";
+  case invite_info::state::used: return "used";
+  case invite_info::state::expired: return "expired";
+  case invite_info::state::cancelled: return "cancelled";
   }
   return "unknown";
 }

@@ -180,9 +180,7 @@ wakeup::wakeup() : fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
     throw std::system_error{errno, std::generic_category(), "eventfd"};
 }
 
-wakeup::~wakeup() {
-  ::close(fd_);
-}
+wakeup::~wakeup() { ::close(fd_); }
 
 void wakeup::signal() noexcept {
   if (signalled_.exchange(true, std::memory_order_acq_rel))

@@ -1,7 +1,6 @@
 #include "actors/node/clock.hpp"
 
 #include <cstring>
-
 #include <ctime>
 #include <sodium.h>
 

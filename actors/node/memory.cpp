@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-
 #include <sys/mman.h>
 
 namespace skerry {

@@ -19,10 +19,12 @@ public:
   using member = std::uint64_t Totals::*;
 
   mirrored_counters(prometheus::Registry& registry, std::string prefix)
-    : registry_(registry), prefix_(std::move(prefix)) {}
+      : registry_(registry), prefix_(std::move(prefix)) {}
 
-  void add(member total, const std::string& name, const std::string& help, const prometheus::Labels& labels = {}) {
-    auto& counter = prometheus::BuildCounter().Name(prefix_ + name).Help(help).Register(registry_).Add(labels);
+  void add(member total, const std::string& name, const std::string& help,
+           const prometheus::Labels& labels = {}) {
+    auto& counter =
+        prometheus::BuildCounter().Name(prefix_ + name).Help(help).Register(registry_).Add(labels);
     counters_.emplace_back(&counter, total);
   }
 

@@ -8,9 +8,9 @@ namespace skerry::cloud {
 
 namespace {
 
-constexpr std::size_t open_watermarks_max = 100'000; // a stream; beyond, every other one is forgotten
+constexpr std::size_t open_watermarks_max = 100'000;     // a stream; beyond, every other one is forgotten
 constexpr std::int64_t source_idle_ns = 300'000'000'000; // a source that is silent this long no longer counts
-constexpr std::string_view state_prefix = "host/0/"; // of tenant 0
+constexpr std::string_view state_prefix = "host/0/";     // of tenant 0
 
 } // namespace
 
@@ -23,8 +23,8 @@ fleet::host_entry& fleet::entry(const std::string& site, std::string_view host) 
   return found;
 }
 
-void fleet::on_frame(const std::string& site, std::string_view host, std::uint64_t source, std::uint64_t series,
-                     std::int64_t time_ns) {
+void fleet::on_frame(const std::string& site, std::string_view host, std::uint64_t source,
+                     std::uint64_t series, std::int64_t time_ns) {
   const std::lock_guard lock{mutex_};
   auto& to = entry(site, host);
   to.view.samples += series;

@@ -43,7 +43,8 @@ std::optional<stream_key> parse_held_key(std::string_view text) {
   key.edge = edge.value();
   key.epoch.boot_counter = std::strtoull(counter.c_str(), nullptr, 10);
   for (std::size_t i = 0; i < 16; ++i)
-    key.epoch.random[i] = static_cast<std::uint8_t>(std::strtoul(random.substr(2 * i, 2).c_str(), nullptr, 16));
+    key.epoch.random[i] =
+        static_cast<std::uint8_t>(std::strtoul(random.substr(2 * i, 2).c_str(), nullptr, 16));
   key.stream = stream_id{static_cast<std::uint8_t>(stream[0] - '0')};
   return key;
 }
@@ -55,13 +56,15 @@ public:
     totals_.add(&plain::records, "records_total", "Records handed to the store.");
     totals_.add(&plain::samples, "samples_total", "Samples handed to the store.");
     totals_.add(&plain::duplicates, "duplicate_records_total", "Records that a shard had stored already.");
-    totals_.add(&plain::malformed, "malformed_records_total", "Records that do not decode: in the ledger as corrupt.");
-    totals_.add(&plain::ahead, "future_records_total", "Records further ahead than ingest.future_max: tombstones.");
+    totals_.add(&plain::malformed, "malformed_records_total",
+                "Records that do not decode: in the ledger as corrupt.");
+    totals_.add(&plain::ahead, "future_records_total",
+                "Records further ahead than ingest.future_max: tombstones.");
     totals_.add(&plain::refused, "refused_parts_total", "Parts that the store did not take.");
   }
   void update(const shard_counters& from) {
-    totals_.update({from.records, from.samples, from.duplicate_records, from.malformed_records, from.ahead_records,
-                    from.refused_parts});
+    totals_.update({from.records, from.samples, from.duplicate_records, from.malformed_records,
+                    from.ahead_records, from.refused_parts});
   }
 
 private:
@@ -87,7 +90,7 @@ struct ingest_state : delivery::receiver_backend {
     std::size_t parts = 0; // not answered yet
     std::string failed;
   };
-  std::unordered_map<std::uint64_t, open_job> jobs; // by ticket
+  std::unordered_map<std::uint64_t, open_job> jobs;   // by ticket
   std::map<edge_id, std::vector<stream_key>> streams; // of each edge, all that are held
   int ticks = 0;
 
@@ -95,20 +98,22 @@ struct ingest_state : delivery::receiver_backend {
     self = owner;
     config = std::move(c);
     receiver.emplace(config.receiver, *config.clock, *config.random, *this);
-    reception.emplace(*receiver, *config.registry, *config.clock, *config.random, config.message_bytes_max,
-                      [this](const link::peer_id& to, link::message message) { send(to, std::move(message)); });
+    reception.emplace(
+        *receiver, *config.registry, *config.clock, *config.random, config.message_bytes_max,
+        [this](const link::peer_id& to, link::message message) { send(to, std::move(message)); });
     metrics.emplace(*config.metrics, "skerry_ingest_");
     of_shards.emplace(*config.metrics);
-    const auto restored = config.store->scan_state(held_prefix, [this](std::string_view key, std::string_view value) {
-      const auto name = parse_held_key(key);
-      auto ranges = decode_ranges(as_bytes(value));
-      if (!name || !ranges) {
-        spdlog::error("ingest: what is held under '{}' does not decode and is ignored", key);
-        return;
-      }
-      streams[name->edge].push_back(*name);
-      receiver->restore_held(*name, std::move(ranges).value());
-    });
+    const auto restored =
+        config.store->scan_state(held_prefix, [this](std::string_view key, std::string_view value) {
+          const auto name = parse_held_key(key);
+          auto ranges = decode_ranges(as_bytes(value));
+          if (!name || !ranges) {
+            spdlog::error("ingest: what is held under '{}' does not decode and is ignored", key);
+            return;
+          }
+          streams[name->edge].push_back(*name);
+          receiver->restore_held(*name, std::move(ranges).value());
+        });
     if (!restored)
       spdlog::error("ingest: what is held cannot be listed: {}", restored.error().message);
   }
@@ -172,10 +177,10 @@ struct ingest_state : delivery::receiver_backend {
   void keep_held(std::uint64_t ticket, const stream_key& key, const range_set& held) override {
     byte_buffer value;
     encode_ranges(held, value);
-    config.store->put_state({{held_key(key), std::string{as_text(value)}}},
-                            [to = listener_actor{self}, ticket](result<void> done) {
-                              caf::anon_send(to, held_atom_v, ticket, done ? std::string{} : done.error().message);
-                            });
+    config.store->put_state({{held_key(key), std::string{as_text(value)}}}, [to = listener_actor{self},
+                                                                             ticket](result<void> done) {
+      caf::anon_send(to, held_atom_v, ticket, done ? std::string{} : done.error().message);
+    });
   }
 
   void on_part_stored(std::uint64_t ticket, const std::string& failed) {
@@ -238,34 +243,35 @@ struct ingest_state : delivery::receiver_backend {
 
 namespace {
 
-listener_actor::behavior_type ingest(listener_actor::stateful_pointer<ingest_state> self, ingest_config config) {
+listener_actor::behavior_type ingest(listener_actor::stateful_pointer<ingest_state> self,
+                                     ingest_config config) {
   self->state.init(self, std::move(config));
   caf::delayed_anon_send(listener_actor{self}, tick_interval, tick_atom_v);
   return {
-    [self](inbound_ptr& inbound) {
-      self->state.reception->on_message(inbound->from, inbound->user_id, inbound->parts);
-    },
-    [self](stored_atom, std::uint64_t ticket, const std::string& failed) {
-      self->state.on_part_stored(ticket, failed);
-    },
-    [self](held_atom, std::uint64_t ticket, const std::string& failed) {
-      self->state.receiver->on_held_durable(ticket, failed);
-    },
-    [self](revoked_atom, std::uint64_t edge) { self->state.receiver->on_revoked(edge_id{edge}); },
-    [self](tick_atom) {
-      caf::delayed_anon_send(listener_actor{self}, tick_interval, tick_atom_v);
-      self->state.tick();
-    },
-    [self](stop_atom) {
-      auto& state = self->state;
-      state.receiver->say_bye();
-      state.keep_host_state();
-      for (auto& shard : state.shards)
-        if (shard)
-          caf::anon_send(shard, stop_atom_v);
-      state.shards.clear();
-      self->quit();
-    },
+      [self](inbound_ptr& inbound) {
+        self->state.reception->on_message(inbound->from, inbound->user_id, inbound->parts);
+      },
+      [self](stored_atom, std::uint64_t ticket, const std::string& failed) {
+        self->state.on_part_stored(ticket, failed);
+      },
+      [self](held_atom, std::uint64_t ticket, const std::string& failed) {
+        self->state.receiver->on_held_durable(ticket, failed);
+      },
+      [self](revoked_atom, std::uint64_t edge) { self->state.receiver->on_revoked(edge_id{edge}); },
+      [self](tick_atom) {
+        caf::delayed_anon_send(listener_actor{self}, tick_interval, tick_atom_v);
+        self->state.tick();
+      },
+      [self](stop_atom) {
+        auto& state = self->state;
+        state.receiver->say_bye();
+        state.keep_host_state();
+        for (auto& shard : state.shards)
+          if (shard)
+            caf::anon_send(shard, stop_atom_v);
+        state.shards.clear();
+        self->quit();
+      },
   };
 }
 

@@ -34,13 +34,13 @@ struct shard_state {
     range_set stored;
     std::deque<queued_part> queue; // the front is being appended
   };
-  std::unordered_map<std::string, stream_state> streams; // by state key
+  std::unordered_map<std::string, stream_state> streams;  // by state key
   std::unordered_map<std::uint64_t, std::string> waiting; // state key by ticket of what is being appended
 
   void init(shard_config c) {
     config = std::move(c);
-    const auto scanned
-      = config.store->scan_state(state_prefix(config.id), [&](std::string_view key, std::string_view value) {
+    const auto scanned =
+        config.store->scan_state(state_prefix(config.id), [&](std::string_view key, std::string_view value) {
           if (auto ranges = decode_ranges(as_bytes(value)))
             streams[std::string{key}].stored = std::move(ranges).value();
         });
@@ -74,8 +74,9 @@ struct shard_state {
       return std::nullopt;
     if (const auto decoded = decode_frame(record.payload, decoder, scratch); !decoded) {
       ++config.counters->malformed_records;
-      spdlog::warn("shard {}: record {} of host '{}' does not decode and is written to the ledger as corrupt: {}",
-                   config.id, record.seq, record.host, decoded.error().message);
+      spdlog::warn(
+          "shard {}: record {} of host '{}' does not decode and is written to the ledger as corrupt: {}",
+          config.id, record.seq, record.host, decoded.error().message);
       return loss_cause::corrupt;
     }
     if (scratch.time_ns > latest_ns) {
@@ -143,7 +144,8 @@ struct shard_state {
       std::shared_ptr<const void> run;
       std::vector<std::shared_ptr<byte_buffer>> replaced;
     };
-    request.owner = std::make_shared<const kept_bytes>(kept_bytes{part.from.bytes.owner, std::move(replaced)});
+    request.owner =
+        std::make_shared<const kept_bytes>(kept_bytes{part.from.bytes.owner, std::move(replaced)});
     return request;
   }
 
@@ -192,13 +194,15 @@ shard_actor::behavior_type shard(shard_actor::stateful_pointer<shard_state> self
   self->state.self = caf::actor_cast<shard_actor>(self);
   self->state.init(std::move(config));
   return {
-    [self](shard_part_ptr& part) { self->state.take(std::move(part), self->current_sender()); },
-    [self](stored_atom, std::uint64_t ticket, const std::string& failed) { self->state.on_stored(ticket, failed); },
-    [self](stop_atom) {
-      self->state.self = nullptr; // it would keep itself alive
-      self->state.streams.clear();
-      self->quit();
-    },
+      [self](shard_part_ptr& part) { self->state.take(std::move(part), self->current_sender()); },
+      [self](stored_atom, std::uint64_t ticket, const std::string& failed) {
+        self->state.on_stored(ticket, failed);
+      },
+      [self](stop_atom) {
+        self->state.self = nullptr; // it would keep itself alive
+        self->state.streams.clear();
+        self->quit();
+      },
   };
 }
 

@@ -19,8 +19,8 @@ namespace skerry::cloud {
 struct shard_part {
   std::uint64_t ticket = 0; // the job's: named in the answer
   std::string site;
-  run from;                 // keeps the bytes
-  range_set ranges;         // of the whole job
+  run from;                  // keeps the bytes
+  range_set ranges;          // of the whole job
   sequence held_through = 0; // everything up to here is held by the cloud as a whole
   std::vector<record_view> records;
   std::vector<series_set_ptr> sets;

@@ -42,7 +42,8 @@ struct append_request {
   range_set ranges;                  // of the run that these came from; stored with them
   std::vector<record_view> records;  // every kind; views into `owner`
   std::shared_ptr<const void> owner; // keeps the bytes
-  std::vector<series_set_ptr> sets;  // of those that the frames name, the ones that the engine may not have yet
+  std::vector<series_set_ptr>
+      sets; // of those that the frames name, the ones that the engine may not have yet
   std::vector<state_update> state;
 };
 
@@ -100,7 +101,8 @@ struct embedded_config {
   std::chrono::nanoseconds log_age_max = std::chrono::hours{1}; // a quiet log is sealed too
   std::chrono::nanoseconds partition_span = std::chrono::hours{24};
   std::size_t partitions_open_max = 32;
-  std::chrono::nanoseconds commit_gather = std::chrono::milliseconds{4}; // a commit waits this long for more to join it
+  std::chrono::nanoseconds commit_gather =
+      std::chrono::milliseconds{4}; // a commit waits this long for more to join it
   std::size_t queue_requests_max = 65'536;
   std::uint64_t queue_bytes_max = 256 << 20;
 

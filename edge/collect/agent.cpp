@@ -29,7 +29,7 @@ struct agent_state {
     std::int64_t sample_ns = 0; // of the scrape under way
     std::int64_t began_monotonic_ns = 0;
     bool under_way = false;
-    std::int64_t complete_ns = 0; // collected up to here
+    std::int64_t complete_ns = 0;   // collected up to here
     std::int64_t down_since_ns = 0; // it has not answered since; 0: it answers
   };
 
@@ -56,9 +56,10 @@ struct agent_state {
     if (through > watermark_ns) {
       watermark_ns = through;
       // A host with one source spares the record: its frame says it.
-      const auto frame = std::find_if(from.records.rbegin(), from.records.rend(), [&](const pending_record& r) {
-        return r.kind == record_kind::frame && r.time_ns == through;
-      });
+      const auto frame =
+          std::find_if(from.records.rbegin(), from.records.rend(), [&](const pending_record& r) {
+            return r.kind == record_kind::frame && r.time_ns == through;
+          });
       if (source_count() == 1 && frame != from.records.rend()) {
         frame->flags |= flag_watermark;
       } else {
@@ -84,13 +85,15 @@ struct agent_state {
     if (from.down_since_ns == 0)
       return;
     const auto& labels_of = from.target->resolved().all;
-    auto detail = fmt::format("job {} instance {}", value_of(labels_of, "job"), value_of(labels_of, "instance"));
+    auto detail =
+        fmt::format("job {} instance {}", value_of(labels_of, "job"), value_of(labels_of, "instance"));
     pending_record gap;
     gap.kind = record_kind::not_collected;
     gap.host = config.host;
     gap.time_ns = from.sample_ns;
-    encode_payload(not_collected{from.down_since_ns, from.sample_ns, loss_cause::target_down, std::move(detail)},
-                   gap.payload);
+    encode_payload(
+        not_collected{from.down_since_ns, from.sample_ns, loss_cause::target_down, std::move(detail)},
+        gap.payload);
     to.records.push_back(std::move(gap));
     from.down_since_ns = 0;
   }
@@ -129,9 +132,10 @@ struct agent_state {
     auto target = from.target;
     auto request = target->request();
     request.timeout = timeout_of(*target);
-    const auto begun = pages->fetch(from.slot, std::move(request), [to = self, target](fetch_response response) {
-      caf::anon_send(to, std::make_shared<scrape_answer>(scrape_answer{target, std::move(response)}));
-    });
+    const auto begun =
+        pages->fetch(from.slot, std::move(request), [to = self, target](fetch_response response) {
+          caf::anon_send(to, std::make_shared<scrape_answer>(scrape_answer{target, std::move(response)}));
+        });
     if (begun) {
       from.under_way = true;
       return;
@@ -140,7 +144,8 @@ struct agent_state {
   }
 
   void on_answer(scrape_answer& answer) {
-    const auto it = std::find_if(sources.begin(), sources.end(), [&](const source& s) { return s.target == answer.target; });
+    const auto it = std::find_if(sources.begin(), sources.end(),
+                                 [&](const source& s) { return s.target == answer.target; });
     if (it == sources.end())
       return; // taken away meanwhile; its series have ended already
     it->under_way = false;
@@ -178,7 +183,8 @@ struct agent_state {
       next.push_back(std::move(s));
     }
     for (auto& old : sources)
-      if (old.target && std::none_of(next.begin(), next.end(), [&](const source& s) { return s.target == old.target; }))
+      if (old.target
+          && std::none_of(next.begin(), next.end(), [&](const source& s) { return s.target == old.target; }))
         send(old.target->end(now / 1'000'000 * 1'000'000, config.clock->monotonic_ns()));
     sources = std::move(next);
   }
@@ -214,7 +220,8 @@ agent_actor::behavior_type agent(agent_actor::stateful_pointer<agent_state> self
   self->state.config = std::move(config);
   // One timer is enough: a tick for an earlier due time makes the later one spurious, and harmless.
   auto arm = [self](std::chrono::nanoseconds after) {
-    caf::delayed_anon_send(self->state.self, std::chrono::duration_cast<std::chrono::microseconds>(after), tick_atom_v);
+    caf::delayed_anon_send(self->state.self, std::chrono::duration_cast<std::chrono::microseconds>(after),
+                           tick_atom_v);
   };
   auto next_tick = std::make_shared<std::int64_t>(0);
   auto tick = [self, arm, next_tick] {
@@ -229,19 +236,19 @@ agent_actor::behavior_type agent(agent_actor::stateful_pointer<agent_state> self
   if (self->state.config.local)
     tick();
   return {
-    [tick](tick_atom) { tick(); },
-    [self](scrape_answer_ptr& answer) { self->state.on_answer(*answer); },
-    [self, tick](const target_assignment_ptr& assignment) {
-      self->state.assign(*assignment);
-      tick();
-    },
-    [self](stop_atom) {
-      self->state.sources.clear();
-      self->state.pages.reset();
-      self->state.config.gateway = nullptr;
-      self->state.self = nullptr;
-      self->quit();
-    },
+      [tick](tick_atom) { tick(); },
+      [self](scrape_answer_ptr& answer) { self->state.on_answer(*answer); },
+      [self, tick](const target_assignment_ptr& assignment) {
+        self->state.assign(*assignment);
+        tick();
+      },
+      [self](stop_atom) {
+        self->state.sources.clear();
+        self->state.pages.reset();
+        self->state.config.gateway = nullptr;
+        self->state.self = nullptr;
+        self->quit();
+      },
   };
 }
 

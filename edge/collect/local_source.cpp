@@ -4,7 +4,7 @@ namespace skerry::edge {
 
 local_source::local_source(std::unique_ptr<host_collectors> collectors, const std::string& job,
                            const std::string& instance)
-  : collectors_(std::move(collectors)), own_{{"instance", instance}, {"job", job}} {}
+    : collectors_(std::move(collectors)), own_{{"instance", instance}, {"job", job}} {}
 
 series_ref local_source::ref_of(const metric_family& family, const labels& collected, known_sample& known) {
   if (known.ref != no_series && known.as_collected == collected)

@@ -15,7 +15,8 @@ namespace skerry::edge {
 
 class local_source {
 public:
-  local_source(std::unique_ptr<host_collectors> collectors, const std::string& job, const std::string& instance);
+  local_source(std::unique_ptr<host_collectors> collectors, const std::string& job,
+               const std::string& instance);
 
   [[nodiscard]] collection collect(std::int64_t time_ns, std::int64_t monotonic_ns, std::string_view host);
 

@@ -34,16 +34,17 @@ struct roster_state {
     metrics.emplace(*config.metrics);
     manager.emplace(config.seed, *metrics);
     targets = &prometheus::BuildGauge()
-                 .Name("skerry_scrape_targets")
-                 .Help("Targets that are scraped.")
-                 .Register(*config.metrics)
-                 .Add({});
+                   .Name("skerry_scrape_targets")
+                   .Help("Targets that are scraped.")
+                   .Register(*config.metrics)
+                   .Add({});
   }
 
   agent_actor& agent_of(const std::string& host, std::shared_ptr<local_collection> local) {
     auto& found = agents[host];
     if (!found)
-      found = spawn_agent(self->system(), agent_config{host, config.gateway, config.inbox, config.clock, std::move(local)});
+      found = spawn_agent(self->system(),
+                          agent_config{host, config.gateway, config.inbox, config.clock, std::move(local)});
     return found;
   }
 
@@ -53,8 +54,8 @@ struct roster_state {
       if (collectors) {
         local_host = settings.host;
         agent_of(local_host, std::make_shared<local_collection>(local_collection{
-                               {std::move(collectors).value(), settings.collect_job, settings.host},
-                               settings.collect_interval}));
+                                 {std::move(collectors).value(), settings.collect_job, settings.host},
+                                 settings.collect_interval}));
       } else {
         spdlog::error("collect: this machine's metrics are not collected: {}", collectors.error().message);
       }
@@ -85,7 +86,8 @@ struct roster_state {
     for (auto& [host, assignment] : by_host) {
       assignment.pages = pages;
       const bool idle = assignment.targets.empty() && host != local_host;
-      caf::anon_send(agent_of(host, nullptr), std::make_shared<const target_assignment>(std::move(assignment)));
+      caf::anon_send(agent_of(host, nullptr),
+                     std::make_shared<const target_assignment>(std::move(assignment)));
       if (idle) {
         caf::anon_send(agents[host], stop_atom_v);
         agents.erase(host);
@@ -100,24 +102,24 @@ roster_actor::behavior_type roster(roster_actor::stateful_pointer<roster_state> 
   self->state.init(self, std::move(config));
   caf::delayed_anon_send(roster_actor{self}, tick_interval, tick_atom_v);
   return {
-    [self](tick_atom) {
-      caf::delayed_anon_send(roster_actor{self}, tick_interval, tick_atom_v);
-      auto& state = self->state;
-      const auto before = state.manager->version();
-      state.manager->refresh(state.config.clock->monotonic_ns());
-      if (state.manager->version() != before)
-        state.assign();
-    },
-    [self](const edge_settings_ptr& settings) { self->state.apply(*settings); },
-    [self](stop_atom) {
-      auto& state = self->state;
-      for (auto& [host, agent] : state.agents)
-        caf::anon_send(agent, stop_atom_v);
-      state.agents.clear();
-      state.config.gateway = nullptr;
-      state.pages.reset();
-      self->quit();
-    },
+      [self](tick_atom) {
+        caf::delayed_anon_send(roster_actor{self}, tick_interval, tick_atom_v);
+        auto& state = self->state;
+        const auto before = state.manager->version();
+        state.manager->refresh(state.config.clock->monotonic_ns());
+        if (state.manager->version() != before)
+          state.assign();
+      },
+      [self](const edge_settings_ptr& settings) { self->state.apply(*settings); },
+      [self](stop_atom) {
+        auto& state = self->state;
+        for (auto& [host, agent] : state.agents)
+          caf::anon_send(agent, stop_atom_v);
+        state.agents.clear();
+        state.config.gateway = nullptr;
+        state.pages.reset();
+        self->quit();
+      },
   };
 }
 

@@ -41,8 +41,9 @@ struct downlink_state : delivery::receiver_backend {
     self = owner;
     config = std::move(c);
     receiver.emplace(config.receiver, *config.clock, *config.random, *this);
-    reception.emplace(*receiver, *config.registry, *config.clock, *config.random, config.message_bytes_max,
-                      [this](const link::peer_id& to, link::message message) { send(to, std::move(message)); });
+    reception.emplace(
+        *receiver, *config.registry, *config.clock, *config.random, config.message_bytes_max,
+        [this](const link::peer_id& to, link::message message) { send(to, std::move(message)); });
     metrics.emplace(*config.metrics, "skerry_downlink_");
     // What the spool holds or has passed on is what this hop has taken.
     for (auto& stream : config.store->streams()) {
@@ -59,7 +60,9 @@ struct downlink_state : delivery::receiver_backend {
   }
   bool may_speak(edge_id user, edge_id origin) override { return config.registry->may_speak(user, origin); }
   bool register_origin(edge_id user, edge_id origin) override {
-    return config.registry->may_speak(user, origin) || config.registry->register_origin(user, origin, config.clock->wall_ns() / 1'000'000'000).has_value();
+    return config.registry->may_speak(user, origin)
+           || config.registry->register_origin(user, origin, config.clock->wall_ns() / 1'000'000'000)
+                  .has_value();
   }
   std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) override {
     const auto set = stored_set(edge, hash);
@@ -77,35 +80,36 @@ struct downlink_state : delivery::receiver_backend {
 
 namespace {
 
-listener_actor::behavior_type downlink(listener_actor::stateful_pointer<downlink_state> self, downlink_config config) {
+listener_actor::behavior_type downlink(listener_actor::stateful_pointer<downlink_state> self,
+                                       downlink_config config) {
   self->state.init(self, std::move(config));
   caf::delayed_anon_send(listener_actor{self}, tick_interval, tick_atom_v);
   return {
-    [self](inbound_ptr& inbound) {
-      self->state.reception->on_message(inbound->from, inbound->user_id, inbound->parts);
-    },
-    [self](stored_atom, std::uint64_t ticket, const std::string& failed) {
-      self->state.receiver->on_stored(ticket, failed);
-    },
-    [self](held_atom, std::uint64_t ticket, const std::string& failed) {
-      self->state.receiver->on_held_durable(ticket, failed);
-    },
-    [self](revoked_atom, std::uint64_t edge) { self->state.receiver->on_revoked(edge_id{edge}); },
-    [self](tick_atom) {
-      caf::delayed_anon_send(listener_actor{self}, tick_interval, tick_atom_v);
-      auto& state = self->state;
-      auto edges = state.receiver->edges();
-      state.metrics->update(*state.receiver, *state.reception, edges);
-      if (state.config.publish)
-        state.config.publish(std::move(edges));
-    },
-    [self](stop_atom) {
-      auto& state = self->state;
-      state.receiver->say_bye();
-      state.config.gateway = nullptr;
-      state.config.store.reset();
-      self->quit();
-    },
+      [self](inbound_ptr& inbound) {
+        self->state.reception->on_message(inbound->from, inbound->user_id, inbound->parts);
+      },
+      [self](stored_atom, std::uint64_t ticket, const std::string& failed) {
+        self->state.receiver->on_stored(ticket, failed);
+      },
+      [self](held_atom, std::uint64_t ticket, const std::string& failed) {
+        self->state.receiver->on_held_durable(ticket, failed);
+      },
+      [self](revoked_atom, std::uint64_t edge) { self->state.receiver->on_revoked(edge_id{edge}); },
+      [self](tick_atom) {
+        caf::delayed_anon_send(listener_actor{self}, tick_interval, tick_atom_v);
+        auto& state = self->state;
+        auto edges = state.receiver->edges();
+        state.metrics->update(*state.receiver, *state.reception, edges);
+        if (state.config.publish)
+          state.config.publish(std::move(edges));
+      },
+      [self](stop_atom) {
+        auto& state = self->state;
+        state.receiver->say_bye();
+        state.config.gateway = nullptr;
+        state.config.store.reset();
+        self->quit();
+      },
   };
 }
 

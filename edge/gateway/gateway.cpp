@@ -60,21 +60,22 @@ struct gateway_state {
       journal.open(config.journal, std::ios::app);
     auto& registry = *config.metrics;
     samples = &prometheus::BuildCounter()
-                 .Name("skerry_gateway_samples_committed_total")
-                 .Help("Samples that were committed to the spool.")
-                 .Register(registry)
-                 .Add({});
-    dropped = &prometheus::BuildCounter()
-                 .Name("skerry_gateway_samples_dropped_total")
-                 .Help("Samples that were never numbered because the spool took nothing for too long; their time "
-                       "range is reported as not collected.")
-                 .Register(registry)
-                 .Add({});
+                   .Name("skerry_gateway_samples_committed_total")
+                   .Help("Samples that were committed to the spool.")
+                   .Register(registry)
+                   .Add({});
+    dropped =
+        &prometheus::BuildCounter()
+             .Name("skerry_gateway_samples_dropped_total")
+             .Help("Samples that were never numbered because the spool took nothing for too long; their time "
+                   "range is reported as not collected.")
+             .Register(registry)
+             .Add({});
     commit_failures = &prometheus::BuildCounter()
-                         .Name("skerry_gateway_commit_failures_total")
-                         .Help("Commits that the spool refused; they are tried again.")
-                         .Register(registry)
-                         .Add({});
+                           .Name("skerry_gateway_commit_failures_total")
+                           .Help("Commits that the spool refused; they are tried again.")
+                           .Register(registry)
+                           .Add({});
   }
 
   void hand_over(std::vector<run> runs) {
@@ -176,12 +177,12 @@ struct gateway_state {
         std::vector<run> runs;
         runs.push_back(std::move(builder).finish());
         if (const auto adopted = config.store->adopt(runs, {}); !adopted) {
-          spdlog::error("gateway: records {} to {} of {} are lost, and that cannot be noted yet: {}", range.first,
-                        range.last, to_string(stream.key), adopted.error().message);
+          spdlog::error("gateway: records {} to {} of {} are lost, and that cannot be noted yet: {}",
+                        range.first, range.last, to_string(stream.key), adopted.error().message);
           return;
         }
-        spdlog::warn("gateway: records {} to {} of {} were damaged on disk: a tombstone stands for them", range.first,
-                     range.last, to_string(stream.key));
+        spdlog::warn("gateway: records {} to {} of {} were damaged on disk: a tombstone stands for them",
+                     range.first, range.last, to_string(stream.key));
         hand_over(std::move(runs));
       }
     }
@@ -208,8 +209,8 @@ struct gateway_state {
 
 namespace {
 
-gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<gateway_state> self, gateway_config config,
-                                     uplink_actor uplink) {
+gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<gateway_state> self,
+                                     gateway_config config, uplink_actor uplink) {
   self->state.init(std::move(config), std::move(uplink));
   auto arm = [self](std::chrono::milliseconds after) {
     if (!self->state.commit_due) {
@@ -221,45 +222,45 @@ gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<gateway_sta
   // What this opening found goes first: clock, and what was not collected while the node was off.
   collection opening;
   opening.records = opening_records(self->state.config.store->report(), *self->state.config.clock,
-                                     self->state.config.commit_interval, self->state.wall_offset_ns);
+                                    self->state.config.commit_interval, self->state.wall_offset_ns);
   self->state.take(std::move(opening));
   arm(std::chrono::milliseconds{0});
   caf::delayed_anon_send(caf::actor_cast<gateway_actor>(self), std::chrono::milliseconds{0}, tick_atom_v);
   return {
-    [self](tick_atom) {
-      caf::delayed_anon_send(caf::actor_cast<gateway_actor>(self), repair_interval, tick_atom_v);
-      self->state.replace_lost();
-    },
-    [self, arm](commit_atom) {
-      auto& state = self->state;
-      state.commit_due = false;
-      state.take_inbox();
-      while (!state.queue.empty()) {
-        if (!state.commit_group()) {
-          arm(std::chrono::seconds{1});
-          return;
+      [self](tick_atom) {
+        caf::delayed_anon_send(caf::actor_cast<gateway_actor>(self), repair_interval, tick_atom_v);
+        self->state.replace_lost();
+      },
+      [self, arm](commit_atom) {
+        auto& state = self->state;
+        state.commit_due = false;
+        state.take_inbox();
+        while (!state.queue.empty()) {
+          if (!state.commit_group()) {
+            arm(std::chrono::seconds{1});
+            return;
+          }
         }
-      }
-    },
-    [self](job_ptr& job) {
-      auto failed = self->state.adopt(*job);
-      if (auto to = caf::actor_cast<listener_actor>(self->current_sender()))
-        caf::anon_send(to, stored_atom_v, job->ticket, std::move(failed));
-    },
-    [self](const release_ptr& release) {
-      if (const auto done = self->state.config.store->release(release->key, release->ranges); !done)
-        spdlog::error("gateway: a release was not recorded: {}", done.error().message);
-    },
-    [self](stop_atom) {
-      auto& state = self->state;
-      state.take_inbox();
-      while (!state.queue.empty() && state.commit_group()) {
-      }
-      if (const auto closed = state.config.store->close(); !closed)
-        spdlog::error("gateway: the spool did not close in order: {}", closed.error().message);
-      state.config.store.reset();
-      self->quit();
-    },
+      },
+      [self](job_ptr& job) {
+        auto failed = self->state.adopt(*job);
+        if (auto to = caf::actor_cast<listener_actor>(self->current_sender()))
+          caf::anon_send(to, stored_atom_v, job->ticket, std::move(failed));
+      },
+      [self](const release_ptr& release) {
+        if (const auto done = self->state.config.store->release(release->key, release->ranges); !done)
+          spdlog::error("gateway: a release was not recorded: {}", done.error().message);
+      },
+      [self](stop_atom) {
+        auto& state = self->state;
+        state.take_inbox();
+        while (!state.queue.empty() && state.commit_group()) {
+        }
+        if (const auto closed = state.config.store->close(); !closed)
+          spdlog::error("gateway: the spool did not close in order: {}", closed.error().message);
+        state.config.store.reset();
+        self->quit();
+      },
   };
 }
 

@@ -18,13 +18,14 @@ class Registry;
 namespace skerry::edge {
 
 struct gateway_config {
-  std::shared_ptr<spool> store;     // opened; its writer thread is this actor's from now on
+  std::shared_ptr<spool> store; // opened; its writer thread is this actor's from now on
   clock_source* clock = nullptr;
   prometheus::Registry* metrics = nullptr;
   std::shared_ptr<gateway_inbox> inbox;
   std::chrono::milliseconds commit_interval{100}; // what is lost at most with a killed process; up to 1 s
   std::uint64_t group_bytes_max = 4 << 20;        // committed at once when reached
-  std::uint64_t queue_bytes_max = 64 << 20;       // while the spool refuses; beyond, collections are dropped and noted
+  std::uint64_t queue_bytes_max =
+      64 << 20; // while the spool refuses; beyond, collections are dropped and noted
   // A line for each commit, after it returned: "edge epoch stream first last". For tests; empty: none.
   std::filesystem::path journal;
 
@@ -32,6 +33,7 @@ struct gateway_config {
 };
 
 // Sends every committed run to `uplink`.
-[[nodiscard]] gateway_actor spawn_gateway(caf::actor_system& system, gateway_config config, uplink_actor uplink);
+[[nodiscard]] gateway_actor spawn_gateway(caf::actor_system& system, gateway_config config,
+                                          uplink_actor uplink);
 
 } // namespace skerry::edge

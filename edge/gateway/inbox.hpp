@@ -23,7 +23,8 @@ struct inbox_overflow {
 
 class gateway_inbox {
 public:
-  static constexpr std::size_t collections_max = 65'536; // then the newest are dropped: the gateway hangs in a sync
+  static constexpr std::size_t collections_max =
+      65'536; // then the newest are dropped: the gateway hangs in a sync
 
   explicit gateway_inbox(std::chrono::milliseconds commit_interval) : commit_interval_(commit_interval) {}
 
@@ -55,7 +56,8 @@ private:
   void note_dropped(const collection& from) {
     overflow_.samples += from.samples;
     for (const auto& record : from.records) {
-      overflow_.from_ns = overflow_.from_ns == 0 ? record.time_ns : std::min(overflow_.from_ns, record.time_ns);
+      overflow_.from_ns =
+          overflow_.from_ns == 0 ? record.time_ns : std::min(overflow_.from_ns, record.time_ns);
       overflow_.to_ns = std::max(overflow_.to_ns, record.time_ns);
     }
   }

@@ -45,7 +45,8 @@ pending_record clock_note_record(clock_source& clock, std::int64_t& offset_ns) {
 
 } // namespace
 
-pending_record not_collected_record(std::int64_t from_ns, std::int64_t to_ns, loss_cause cause, std::string detail) {
+pending_record not_collected_record(std::int64_t from_ns, std::int64_t to_ns, loss_cause cause,
+                                    std::string detail) {
   pending_record record;
   record.kind = record_kind::not_collected;
   record.time_ns = to_ns;
@@ -54,7 +55,8 @@ pending_record not_collected_record(std::int64_t from_ns, std::int64_t to_ns, lo
 }
 
 std::vector<pending_record> opening_records(const open_report& report, clock_source& clock,
-                                            std::chrono::nanoseconds commit_interval, std::int64_t& offset_ns) {
+                                            std::chrono::nanoseconds commit_interval,
+                                            std::int64_t& offset_ns) {
   std::vector<pending_record> out;
   out.push_back(clock_note_record(clock, offset_ns));
   const auto now = clock.wall_ns();

@@ -60,7 +60,9 @@ private:
 
 class link_sink final : public delivery::sender_sink {
 public:
-  bool send(link::message message) override { return transport && transport->try_send(link::encode(message)); }
+  bool send(link::message message) override {
+    return transport && transport->try_send(link::encode(message));
+  }
   void reconnect() override {
     if (transport)
       transport->reconnect();
@@ -81,7 +83,8 @@ public:
     totals_.add(&c::refusals, "refusals_total", "Sessions that the receiver refused or ended.");
     totals_.add(&c::stale_messages, "stale_messages_total", "Messages of another session, dropped.");
     totals_.add(&c::dead_links, "dead_links_total", "Links rebuilt because no answer came.");
-    totals_.add(&c::sets_missing, "series_sets_missing_total", "Series sets asked for that the spool no longer has.");
+    totals_.add(&c::sets_missing, "series_sets_missing_total",
+                "Series sets asked for that the spool no longer has.");
     totals_.add(&c::lost_custody_records, "lost_custody_records_total",
                 "Records released here that the receiver no longer has.");
     pending_ = &gauge(registry, "pending_records", "Records committed and not acknowledged.");
@@ -96,7 +99,11 @@ public:
 
 private:
   static prometheus::Gauge& gauge(prometheus::Registry& registry, const char* name, const char* help) {
-    return prometheus::BuildGauge().Name(std::string{"skerry_uplink_"} + name).Help(help).Register(registry).Add({});
+    return prometheus::BuildGauge()
+        .Name(std::string{"skerry_uplink_"} + name)
+        .Help(help)
+        .Register(registry)
+        .Add({});
   }
 
   mirrored_counters<delivery::sender_counters> totals_;
@@ -152,9 +159,10 @@ struct uplink_state {
       return;
     uplink_status status;
     status.phase = sender->phase();
-    status.refusal = key_refused ? "the receiver does not know this edge's key: was it revoked? Join again with a new "
-                                   "token"
-                                 : sender->refusal();
+    status.refusal =
+        key_refused ? "the receiver does not know this edge's key: was it revoked? Join again with a new "
+                      "token"
+                    : sender->refusal();
     status.pending_records = sender->pending_records();
     status.in_flight_bytes = sender->in_flight_bytes();
     if (sink.transport) {
@@ -173,51 +181,52 @@ uplink_actor::behavior_type uplink(uplink_actor::stateful_pointer<uplink_state> 
   self->state.init(std::move(config));
   caf::delayed_anon_send(caf::actor_cast<uplink_actor>(self), tick_interval, tick_atom_v);
   return {
-    [self](gateway_atom, const caf::strong_actor_ptr& gateway) {
-      self->state.source->gateway = caf::actor_cast<gateway_actor>(gateway);
-      self->state.start_link(caf::actor_cast<uplink_actor>(self));
-    },
-    [self](up_atom) {
-      self->state.key_refused = false;
-      self->state.sender->on_connected();
-    },
-    [self](down_atom) { self->state.sender->on_disconnected(); },
-    [self](refused_atom) {
-      auto& state = self->state;
-      state.sender->on_disconnected();
-      if (!state.key_refused)
-        spdlog::warn("uplink: the receiver does not know this edge's key: was it revoked? Join again with a new token; "
-                     "until then everything is kept in the spool");
-      state.key_refused = true;
-    },
-    [self](inbound_ptr& inbound) {
-      auto& state = self->state;
-      auto message = link::decode(inbound->parts, state.config.message_bytes_max);
-      if (!message) {
-        spdlog::warn("uplink: a message from the receiver is refused: {}", message.error().message);
-        return;
-      }
-      state.sender->on_message(message.value());
-    },
-    [self](const runs_ptr& runs) {
-      for (const auto& run : *runs)
-        self->state.sender->on_committed(run);
-    },
-    [self](tick_atom) {
-      caf::delayed_anon_send(caf::actor_cast<uplink_actor>(self), tick_interval, tick_atom_v);
-      self->state.sender->on_tick();
-      self->state.publish(self->state.key_refused);
-    },
-    [self](stop_atom) {
-      auto& state = self->state;
-      state.sender->say_bye();
-      state.sink.transport.reset();
-      state.source->gateway = nullptr;
-      state.sender.reset();
-      state.source.reset();
-      state.config.store.reset();
-      self->quit();
-    },
+      [self](gateway_atom, const caf::strong_actor_ptr& gateway) {
+        self->state.source->gateway = caf::actor_cast<gateway_actor>(gateway);
+        self->state.start_link(caf::actor_cast<uplink_actor>(self));
+      },
+      [self](up_atom) {
+        self->state.key_refused = false;
+        self->state.sender->on_connected();
+      },
+      [self](down_atom) { self->state.sender->on_disconnected(); },
+      [self](refused_atom) {
+        auto& state = self->state;
+        state.sender->on_disconnected();
+        if (!state.key_refused)
+          spdlog::warn("uplink: the receiver does not know this edge's key: was it revoked? Join again with "
+                       "a new token; "
+                       "until then everything is kept in the spool");
+        state.key_refused = true;
+      },
+      [self](inbound_ptr& inbound) {
+        auto& state = self->state;
+        auto message = link::decode(inbound->parts, state.config.message_bytes_max);
+        if (!message) {
+          spdlog::warn("uplink: a message from the receiver is refused: {}", message.error().message);
+          return;
+        }
+        state.sender->on_message(message.value());
+      },
+      [self](const runs_ptr& runs) {
+        for (const auto& run : *runs)
+          self->state.sender->on_committed(run);
+      },
+      [self](tick_atom) {
+        caf::delayed_anon_send(caf::actor_cast<uplink_actor>(self), tick_interval, tick_atom_v);
+        self->state.sender->on_tick();
+        self->state.publish(self->state.key_refused);
+      },
+      [self](stop_atom) {
+        auto& state = self->state;
+        state.sender->say_bye();
+        state.sink.transport.reset();
+        state.source->gateway = nullptr;
+        state.sender.reset();
+        state.source.reset();
+        state.config.store.reset();
+        self->quit();
+      },
   };
 }
 

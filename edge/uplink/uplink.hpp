@@ -16,8 +16,8 @@ class Registry;
 namespace skerry::edge {
 
 // Starts the link; its callbacks may come at once and from another thread. Tests put another transport here.
-using transport_factory
-  = std::function<result<std::unique_ptr<link::client_transport>>(link::client_events events)>;
+using transport_factory =
+    std::function<result<std::unique_ptr<link::client_transport>>(link::client_events events)>;
 
 // What listings and /metrics show.
 struct uplink_status {

@@ -56,7 +56,7 @@ constexpr std::int64_t unit_ns[] = {1, 1'000, 1'000'000, 1'000'000'000};
 constexpr std::array<std::int64_t, 16> ten_to = [] {
   std::array<std::int64_t, 16> all{};
   std::int64_t power = 1;
-  for (auto &each : all) {
+  for (auto& each : all) {
     each = power;
     power *= 10;
   }
@@ -65,7 +65,7 @@ constexpr std::array<std::int64_t, 16> ten_to = [] {
 constexpr std::int64_t mantissa_max = std::int64_t{1} << 53;
 constexpr std::size_t column_bytes_max = 1 + block_rows_max / 8 + 32 + block_rows_max * 20;
 
-std::uint64_t block_checksum(const std::byte *at, std::size_t bytes) noexcept {
+std::uint64_t block_checksum(const std::byte* at, std::size_t bytes) noexcept {
   std::uint64_t seed;
   std::memcpy(&seed, at, sizeof seed);
   return XXH3_64bits_withSeed(at + 16, bytes - 16, seed);
@@ -81,7 +81,7 @@ std::int64_t plus(std::int64_t a, std::int64_t b) noexcept {
 
 // The scaling of a neighbour usually fits: tried inline, without the library call that rounding costs
 // otherwise.
-bool scaled_like(double v, int exponent, std::int64_t &mantissa) noexcept {
+bool scaled_like(double v, int exponent, std::int64_t& mantissa) noexcept {
   constexpr double rounder = 6755399441055744.0; // 1.5 × 2^52: adding it rounds to an integer
   const auto power = static_cast<double>(ten_to[static_cast<std::size_t>(exponent)]);
   const double scaled = v * power;
@@ -98,7 +98,7 @@ unsigned varint_bytes(std::int64_t v) noexcept {
   return (static_cast<unsigned>(std::bit_width(zigzag(v) | 1)) + 6) / 7;
 }
 
-std::byte *put_varint(std::byte *at, std::uint64_t value) noexcept {
+std::byte* put_varint(std::byte* at, std::uint64_t value) noexcept {
   while (value >= 0x80) {
     *at++ = static_cast<std::byte>(value | 0x80);
     value >>= 7;
@@ -110,7 +110,7 @@ std::byte *put_varint(std::byte *at, std::uint64_t value) noexcept {
 } // namespace
 
 struct block_encoder::impl {
-  ZSTD_CCtx *context = ZSTD_createCCtx();
+  ZSTD_CCtx* context = ZSTD_createCCtx();
   byte_buffer plain;
   byte_buffer body;
   std::vector<double> dense;
@@ -227,7 +227,7 @@ bool block_encoder::impl::encode_decimals(std::uint8_t flags) {
   }
   const auto at = body.size();
   body.resize(at + n * 10);
-  auto *out = body.data() + at;
+  auto* out = body.data() + at;
   before = 0;
   step = 0;
   const auto by = static_cast<std::int64_t>(std::max<std::uint64_t>(divisor, 1));
@@ -247,7 +247,7 @@ void block_encoder::impl::encode_xored(std::uint8_t flags) {
   const auto n = dense.size();
   const auto at = body.size();
   body.resize(at + n * 8);
-  auto *out = body.data() + at;
+  auto* out = body.data() + at;
   std::uint64_t before = 0;
   for (std::size_t i = 0; i < n; ++i) {
     const auto bits = std::bit_cast<std::uint64_t>(dense[i]);
@@ -302,13 +302,13 @@ void block_encoder::impl::encode_column(std::span<const double> values,
     encode_xored(flags);
 }
 
-void block_encoder::encode(const block_view &from, byte_buffer &out) {
+void block_encoder::encode(const block_view& from, byte_buffer& out) {
   const auto rows = from.times_ns.size();
   assert(rows > 0 && rows <= block_rows_max);
   assert(from.columns > 0 && from.columns <= block_columns_max && from.values.size() == from.columns * rows);
   assert(from.present.empty() || from.present.size() == from.columns * row_words(rows));
-  auto &plain = impl_->plain;
-  auto &body = impl_->body;
+  auto& plain = impl_->plain;
+  auto& body = impl_->body;
   plain.clear();
   body.clear();
   impl_->encode_times(from.times_ns);
@@ -340,7 +340,7 @@ void block_encoder::encode(const block_view &from, byte_buffer &out) {
 }
 
 struct block_decoder::impl {
-  ZSTD_DCtx *context = ZSTD_createDCtx();
+  ZSTD_DCtx* context = ZSTD_createDCtx();
   byte_buffer plain;
   std::vector<double> dense;
   ~impl() { ZSTD_freeDCtx(context); }
@@ -351,9 +351,7 @@ block_decoder::~block_decoder() = default;
 
 namespace {
 
-auto damaged_block() {
-  return fail(errc::malformed, "a block does not decode");
-}
+auto damaged_block() { return fail(errc::malformed, "a block does not decode"); }
 
 } // namespace
 
@@ -382,7 +380,7 @@ result<void> block_decoder::open(bytes_view from) {
   const auto packed = from.first(raw.bytes).subspan(block_header_bytes);
   if (ZSTD_getFrameContentSize(packed.data(), packed.size()) != raw.plain_bytes)
     return damaged_block();
-  auto &plain = impl_->plain;
+  auto& plain = impl_->plain;
   plain.resize(raw.plain_bytes);
   const auto n =
       ZSTD_decompressDCtx(impl_->context, plain.data(), plain.size(), packed.data(), packed.size());
@@ -397,14 +395,14 @@ result<void> block_decoder::open(bytes_view from) {
   std::int64_t before = 0;
   std::int64_t step = 0;
   bool bad = false;
-  for (auto &t : times_) {
+  for (auto& t : times_) {
     step = plus(step, r.signed_varint());
     before = plus(before, step);
     bad = __builtin_mul_overflow(before, unit_ns[unit], &t) || bad;
   }
   ends_.resize(raw.columns);
   std::uint64_t end = 0;
-  for (auto &each : ends_) {
+  for (auto& each : ends_) {
     const auto bytes = r.varint();
     bad = bad || bytes > column_bytes_max;
     end += bad ? 0 : bytes;
@@ -502,7 +500,7 @@ result<void> block_decoder::column(std::size_t column, std::span<double> values,
     const auto power = static_cast<double>(ten_to[exponent]);
     std::uint64_t m = 0; // unsigned: damaged bytes may overflow
     std::uint64_t step = 0;
-    for (auto &v : out) {
+    for (auto& v : out) {
       const auto d = static_cast<std::uint64_t>(r.signed_varint());
       step = kind == column_kind::delta2 ? step + d : d;
       m += step;

@@ -22,9 +22,7 @@ inline constexpr std::uint32_t block_magic = 0x6b426b53; // "SkBk"
 inline constexpr std::uint8_t block_version = 1;
 
 // Words of a bitmap over `rows`.
-[[nodiscard]] constexpr std::size_t row_words(std::size_t rows) noexcept {
-  return (rows + 63) / 64;
-}
+[[nodiscard]] constexpr std::size_t row_words(std::size_t rows) noexcept { return (rows + 63) / 64; }
 
 // What goes into a block. The spans outlive the call.
 struct block_view {
@@ -40,11 +38,11 @@ class block_encoder {
 public:
   block_encoder();
   ~block_encoder();
-  block_encoder(const block_encoder &) = delete;
-  block_encoder &operator=(const block_encoder &) = delete;
+  block_encoder(const block_encoder&) = delete;
+  block_encoder& operator=(const block_encoder&) = delete;
 
   // Appends one block. Precondition: the bounds above hold.
-  void encode(const block_view &from, byte_buffer &out);
+  void encode(const block_view& from, byte_buffer& out);
 
 private:
   struct impl;
@@ -56,8 +54,8 @@ class block_decoder {
 public:
   block_decoder();
   ~block_decoder();
-  block_decoder(const block_decoder &) = delete;
-  block_decoder &operator=(const block_decoder &) = delete;
+  block_decoder(const block_decoder&) = delete;
+  block_decoder& operator=(const block_decoder&) = delete;
 
   // Checks, decompresses, reads times and directory; `from` may go afterwards. malformed: not a block;
   // corrupt: the checksum does not match; unsupported_version: newer format or unknown codec.

@@ -18,7 +18,7 @@ inline constexpr std::size_t frame_bytes_max = 16 << 20; // encoded
 // Which of a set's series have a value in this frame, in the set's order.
 struct frame_section {
   set_hash set;
-  std::uint16_t series_count = 0;   // of the set, 1 to 256
+  std::uint16_t series_count = 0;     // of the set, 1 to 256
   std::vector<std::uint64_t> present; // bit i of word i/64: series i has a value; empty: all have
   [[nodiscard]] std::size_t value_count() const noexcept;
 };
@@ -40,6 +40,8 @@ void encode_frame(const frame& from, value_encoder& encoder, byte_buffer& out);
 // Prometheus' marker for "this series has ended": a NaN with this payload, distinct from every other NaN.
 inline constexpr std::uint64_t stale_bits = 0x7ff0000000000002;
 [[nodiscard]] inline double stale_marker() noexcept { return std::bit_cast<double>(stale_bits); }
-[[nodiscard]] inline bool is_stale(double v) noexcept { return std::bit_cast<std::uint64_t>(v) == stale_bits; }
+[[nodiscard]] inline bool is_stale(double v) noexcept {
+  return std::bit_cast<std::uint64_t>(v) == stale_bits;
+}
 
 } // namespace skerry

@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include <charconv>
-
 #include <xxhash.h>
 
 namespace skerry {

@@ -52,7 +52,7 @@ struct record_identity {
 
 [[nodiscard]] bool is_known(stream_id stream) noexcept;
 [[nodiscard]] std::string_view to_string(stream_id stream) noexcept;
-[[nodiscard]] std::string to_string(edge_id edge);         // "00c0ffee00c0ffee"
+[[nodiscard]] std::string to_string(edge_id edge);          // "00c0ffee00c0ffee"
 [[nodiscard]] std::string to_string(const epoch_id& epoch); // "7-0123…" (counter, 32 hexadecimal digits)
 [[nodiscard]] std::string to_string(const stream_key& key); // "edge/epoch/stream"
 [[nodiscard]] result<edge_id> parse_edge_id(std::string_view text);

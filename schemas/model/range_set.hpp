@@ -31,7 +31,7 @@ public:
   [[nodiscard]] sequence next(sequence from) const noexcept; // the first held one at or after `from`; 0: none
   // The end of the range that starts at 1; 0 where 1 is not held.
   [[nodiscard]] sequence contiguous_through() const noexcept;
-  [[nodiscard]] sequence highest() const noexcept; // 0 when empty
+  [[nodiscard]] sequence highest() const noexcept;    // 0 when empty
   [[nodiscard]] std::uint64_t count() const noexcept; // of sequences
   [[nodiscard]] bool empty() const noexcept { return ranges_.empty(); }
   [[nodiscard]] const std::vector<sequence_range>& ranges() const noexcept { return ranges_; }

@@ -6,15 +6,14 @@
 #include <fmt/format.h>
 
 #include <cassert>
-
 #include <xxhash.h>
 
 namespace skerry {
 
 namespace {
 
-constexpr std::uint16_t record_magic = 0x6b53;     // "Sk"
-constexpr std::uint32_t run_magic = 0x4e524b53;    // "SKRN"
+constexpr std::uint16_t record_magic = 0x6b53;  // "Sk"
+constexpr std::uint32_t run_magic = 0x4e524b53; // "SKRN"
 
 struct raw_record {
   std::uint16_t magic = record_magic;
@@ -95,8 +94,10 @@ result<record_view> decode_record(bytes_view in) {
   if (raw.version > record_version)
     return fail(errc::unsupported_version, fmt::format("record format {} is newer than this build knows ({})",
                                                        raw.version, record_version));
-  if (raw.bytes < record_header_bytes + raw.host_bytes || raw.bytes > record_bytes_max || raw.bytes > in.size())
-    return fail(errc::malformed, fmt::format("a record of {} bytes does not fit into {}", raw.bytes, in.size()));
+  if (raw.bytes < record_header_bytes + raw.host_bytes || raw.bytes > record_bytes_max
+      || raw.bytes > in.size())
+    return fail(errc::malformed,
+                fmt::format("a record of {} bytes does not fit into {}", raw.bytes, in.size()));
   if (record_checksum(in.data(), raw.bytes) != raw.checksum)
     return fail(errc::corrupt, fmt::format("the checksum of record {} does not match", raw.seq));
   record_view view;
@@ -118,8 +119,8 @@ run_builder::run_builder(const stream_key& key, sequence first, tenant_id tenant
   buffer_.resize(run_header_bytes);
 }
 
-sequence run_builder::append(record_kind kind, std::int64_t time_ns, std::string_view host, bytes_view payload,
-                             std::uint64_t sequences, std::uint8_t flags) {
+sequence run_builder::append(record_kind kind, std::int64_t time_ns, std::string_view host,
+                             bytes_view payload, std::uint64_t sequences, std::uint8_t flags) {
   const auto seq = header_.first + header_.sequence_count;
   encode_record(kind, header_.key, seq, time_ns, host, payload, buffer_, flags);
   header_.sequence_count += sequences;
@@ -206,8 +207,8 @@ result<std::vector<record_view>> decode_records(const run& from) {
   while (!rest.empty()) {
     BOOST_OUTCOME_TRY(record, decode_record(rest));
     if (record.seq != next || record.tag != tag)
-      return fail(errc::malformed,
-                  fmt::format("record {} stands where {} of {} belongs", record.seq, next, to_string(from.header.key)));
+      return fail(errc::malformed, fmt::format("record {} stands where {} of {} belongs", record.seq, next,
+                                               to_string(from.header.key)));
     BOOST_OUTCOME_TRY(sequences, sequences_of(record));
     if (sequences > from.header.last() - next + 1)
       return fail(errc::malformed, fmt::format("record {} reaches past the end of its run", record.seq));

@@ -35,7 +35,8 @@ inline constexpr std::uint8_t run_version = 1;
 
 // Bits of a record's flags byte.
 inline constexpr std::uint8_t flag_encrypted = 1; // reserved: the payload is sealed
-inline constexpr std::uint8_t flag_watermark = 2; // also a watermark of its host at its time: spares a record of its own
+inline constexpr std::uint8_t flag_watermark =
+    2; // also a watermark of its host at its time: spares a record of its own
 
 // A decoded view of one record. `host` and `payload` point into the bytes that it was read from.
 struct record_view {

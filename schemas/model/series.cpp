@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-
 #include <sodium.h>
 #include <xxhash.h>
 
@@ -82,7 +81,8 @@ std::string to_string(const set_hash& hash) { return fmt::format("{:02x}", fmt::
 set_hash hash_set(bytes_view encoded) noexcept {
   set_hash h;
   crypto_generichash_blake2b(h.bytes.data(), h.bytes.size(),
-                             reinterpret_cast<const unsigned char*>(encoded.data()), encoded.size(), nullptr, 0);
+                             reinterpret_cast<const unsigned char*>(encoded.data()), encoded.size(), nullptr,
+                             0);
   return h;
 }
 

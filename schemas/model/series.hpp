@@ -22,7 +22,8 @@ namespace skerry {
 inline constexpr std::string_view label_name = "__name__";
 inline constexpr std::size_t set_series_max = 256;
 inline constexpr std::size_t set_bytes_max = 4 << 20; // encoded, uncompressed
-inline constexpr std::size_t set_expanded_bytes_max = 64 << 20; // names, values and help of all members, decoded
+inline constexpr std::size_t set_expanded_bytes_max = 64
+                                                      << 20; // names, values and help of all members, decoded
 inline constexpr std::size_t label_value_bytes_max = 64 << 10;
 inline constexpr std::size_t labels_max = 256; // of one series
 
@@ -38,7 +39,7 @@ using labels = std::vector<label>;
 
 void sort_labels(labels& all); // sorts, and drops labels with an empty value; the last of equal names wins
 [[nodiscard]] std::string_view value_of(const labels& all, std::string_view name) noexcept; // "" when absent
-[[nodiscard]] std::string to_string(const labels& all); // node_load1{host="a",job="b"}
+[[nodiscard]] std::string to_string(const labels& all);          // node_load1{host="a",job="b"}
 [[nodiscard]] std::uint64_t hash_of(const labels& all) noexcept; // XXH3; for tables in memory, never stored
 
 enum class metric_type : std::uint8_t {
@@ -85,7 +86,8 @@ struct series_set {
 using series_set_ptr = std::shared_ptr<const series_set>;
 
 // Encodes, hashes and keeps. Precondition: 1 to 256 members, each with a family that exists, labels sorted.
-[[nodiscard]] series_set_ptr make_series_set(std::vector<metric_family> families, std::vector<series> members);
+[[nodiscard]] series_set_ptr make_series_set(std::vector<metric_family> families,
+                                             std::vector<series> members);
 // Decodes bytes that someone else made. malformed: not a set, or over a bound above.
 // The hash is computed from `encoded`: compare it with the one that was promised.
 [[nodiscard]] result<series_set_ptr> decode_series_set(shared_bytes encoded);

@@ -12,12 +12,11 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <prometheus/registry.h>
-#include <sodium.h>
 
 #include <condition_variable>
 #include <mutex>
 #include <random>
-
+#include <sodium.h>
 #include <unistd.h>
 
 namespace {
@@ -45,8 +44,9 @@ series_set_ptr make_set() {
     one.family = i == 0 ? 0 : 1;
     members.push_back(std::move(one));
   }
-  return make_series_set({{"fill_value", metric_type::gauge, "", ""}, {"fill_other", metric_type::gauge, "", ""}},
-                         std::move(members));
+  return make_series_set(
+      {{"fill_value", metric_type::gauge, "", ""}, {"fill_other", metric_type::gauge, "", ""}},
+      std::move(members));
 }
 
 // One frame a host, at one time.
@@ -84,8 +84,10 @@ void fill_spool(const std::filesystem::path& data, std::uint64_t bytes) {
   const auto set = make_set();
   value_encoder encoder;
   std::mt19937_64 random{1};
-  for (std::int64_t t = newest_ns - 100'000 * second_ns; spool.value()->usage().disk_bytes < bytes; t += second_ns) {
-    const auto done = spool.value()->commit(stream_id::telemetry, make_round(t, *set, encoder, random), std::vector{set});
+  for (std::int64_t t = newest_ns - 100'000 * second_ns; spool.value()->usage().disk_bytes < bytes;
+       t += second_ns) {
+    const auto done =
+        spool.value()->commit(stream_id::telemetry, make_round(t, *set, encoder, random), std::vector{set});
     if (!done)
       give_up(done.error());
   }

@@ -134,7 +134,10 @@ struct world {
     auto& edge = *edges[random.below(edges.size())];
     clock.now += static_cast<std::int64_t>(random.below(200'000'000));
     switch (random.below(faults ? 12 : 8)) {
-    case 0: if (faults) commit(edge); break;
+    case 0:
+      if (faults)
+        commit(edge);
+      break;
     case 1: edge.process->on_tick(); break;
     case 2:
     case 3:
@@ -161,9 +164,18 @@ struct world {
       if (!edge.up)
         edge.connect(names);
       break;
-    case 8: if (random.chance(10)) edge.disconnect(); break;
-    case 9: if (random.chance(5)) edge.start(); break;
-    case 10: if (random.chance(2)) start_receiver(); break;
+    case 8:
+      if (random.chance(10))
+        edge.disconnect();
+      break;
+    case 9:
+      if (random.chance(5))
+        edge.start();
+      break;
+    case 10:
+      if (random.chance(2))
+        start_receiver();
+      break;
     case 11: commit(edge); break;
     }
   }
@@ -197,8 +209,9 @@ TEST_CASE("every committed record is stored exactly once, whatever is cut or kil
     int calm = 0;
     for (; calm < 400'000; ++calm) {
       w.step(false);
-      if (calm % 1000 == 0
-          && std::all_of(w.edges.begin(), w.edges.end(), [](const auto& e) { return e->process->pending_records() == 0; }))
+      if (calm % 1000 == 0 && std::all_of(w.edges.begin(), w.edges.end(), [](const auto& e) {
+            return e->process->pending_records() == 0;
+          }))
         break;
     }
     std::size_t missing = 0, twice = 0;

@@ -78,7 +78,8 @@ public:
     if (it == records.end())
       return std::nullopt;
     run_builder builder{key, it->first};
-    for (auto next = it->first; it != records.end() && it->first == next && (builder.empty() || builder.size() < bytes_max);
+    for (auto next = it->first;
+         it != records.end() && it->first == next && (builder.empty() || builder.size() < bytes_max);
          ++it, ++next)
       builder.append(decode_record(it->second).value());
     return std::move(builder).finish();
@@ -120,7 +121,9 @@ public:
   void keep_held(std::uint64_t ticket, const stream_key& key, const range_set& held) override {
     queue.emplace_back(held_update{ticket, key, held});
   }
-  void send(const link::peer_id& to, link::message message) override { outbox.emplace_back(to, std::move(message)); }
+  void send(const link::peer_id& to, link::message message) override {
+    outbox.emplace_back(to, std::move(message));
+  }
 
   // Completes the oldest operation.
   void complete_one(receiver& of, bool fail) {

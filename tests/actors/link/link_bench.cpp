@@ -47,9 +47,7 @@ double cpu_seconds() {
   return seconds(use.ru_utime) + seconds(use.ru_stime);
 }
 
-double since(steady::time_point from) {
-  return std::chrono::duration<double>(steady::now() - from).count();
-}
+double since(steady::time_point from) { return std::chrono::duration<double>(steady::now() - from).count(); }
 
 struct server {
   prometheus::Registry metrics;

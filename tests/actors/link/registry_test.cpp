@@ -52,9 +52,7 @@ struct world {
   }
 };
 
-curve_key new_key() {
-  return make_keypair().public_key;
-}
+curve_key new_key() { return make_keypair().public_key; }
 
 template <class T>
 errc code_of(const result<T>& r) {

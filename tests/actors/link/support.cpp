@@ -6,9 +6,7 @@ namespace skerry::link::test {
 
 namespace {
 
-std::uint64_t below(random_engine& random, std::uint64_t n) {
-  return random() % n;
-}
+std::uint64_t below(random_engine& random, std::uint64_t n) { return random() % n; }
 
 template <std::size_t N>
 std::array<std::uint8_t, N> random_array(random_engine& random) {
@@ -26,9 +24,7 @@ std::string random_text(random_engine& random) {
   return out;
 }
 
-epoch_id random_epoch(random_engine& random) {
-  return {random(), random_array<16>(random)};
-}
+epoch_id random_epoch(random_engine& random) { return {random(), random_array<16>(random)}; }
 
 stream_key random_key(random_engine& random) {
   return {edge_id{random()}, random_epoch(random),
@@ -60,9 +56,7 @@ std::vector<set_hash> random_hashes(random_engine& random) {
   return out;
 }
 
-bool same(const stream_held& a, const stream_held& b) {
-  return a.key == b.key && a.ranges == b.ranges;
-}
+bool same(const stream_held& a, const stream_held& b) { return a.key == b.key && a.ranges == b.ranges; }
 bool same(const std::vector<stream_held>& a, const std::vector<stream_held>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](auto& x, auto& y) { return same(x, y); });
 }
@@ -70,9 +64,7 @@ bool same(const hello_stream& a, const hello_stream& b) {
   return a.key == b.key && a.held == b.held && a.released == b.released && a.last == b.last
          && a.closed == b.closed && a.last_digest == b.last_digest;
 }
-bool same_bytes(bytes_view a, bytes_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end());
-}
+bool same_bytes(bytes_view a, bytes_view b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
 
 struct comparer {
   const body& other;

@@ -37,9 +37,7 @@ std::vector<std::string> texts(const message_parts& parts) {
   return out;
 }
 
-message_parts parts_of(std::string_view text) {
-  return {shared_bytes::copy(as_bytes(text))};
-}
+message_parts parts_of(std::string_view text) { return {shared_bytes::copy(as_bytes(text))}; }
 
 // A server that admits the keys in `known`, and keeps what it is told.
 struct test_server {
@@ -141,9 +139,7 @@ struct pair {
   }
 };
 
-int port_of(const std::string& address) {
-  return std::stoi(address.substr(address.rfind(':') + 1));
-}
+int port_of(const std::string& address) { return std::stoi(address.substr(address.rfind(':') + 1)); }
 
 int raw_connect(int port) {
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

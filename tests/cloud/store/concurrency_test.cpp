@@ -22,7 +22,9 @@ TEST_CASE("queries see everything that was acknowledged, whatever is being seale
   std::atomic<int> acknowledged = 0;
   std::atomic<bool> stop = false;
   std::atomic<int> queries = 0;
-  const auto time_of = [](int i) { return test_clock().wall_ns() - 3'600'000'000'000 * (i % 3) + i * 1'000'000; };
+  const auto time_of = [](int i) {
+    return test_clock().wall_ns() - 3'600'000'000'000 * (i % 3) + i * 1'000'000;
+  };
 
   std::vector<std::string> wrong(2);
   std::vector<std::thread> readers;
@@ -53,8 +55,8 @@ TEST_CASE("queries see everything that was acknowledged, whatever is being seale
     for (auto& v : values)
       v = std::bit_cast<double>(rng() & 0x7fefffffffffffff); // no NaN, and nothing to compress
     REQUIRE(append(*s.db, request_builder{edge_id{1}, "x", static_cast<sequence>(i + 1)}
-                            .values("h", set, time_of(i), values)
-                            .take()));
+                              .values("h", set, time_of(i), values)
+                              .take()));
     ++acknowledged;
     if (i % 150 == 149)
       s->flush();

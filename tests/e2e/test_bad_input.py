@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""Bad input at the processes' own doors: it never ends them, it is counted, and the message says what to do.
+
+What happens inside a decoder or a state machine has unit tests; docs/operations.md names the test of each.
+"""
+
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from lib import Cloud, Edge, Workspace, free_port, get, run_command, seeded, wait_until  # noqa: E402
+
+
+def says(node, *words, code=1):
+    """Starts a node that must refuse, and checks its exit code and words."""
+    ran = subprocess.run(node.process.argv, capture_output=True, text=True, timeout=30)
+    text = ran.stdout + ran.stderr
+    assert ran.returncode == code, f"ended with {ran.returncode}, not {code}: {text}"
+    for word in words:
+        assert word in text, f"'{word}' is not in: {text}"
+
+
+def joined(w, cloud, name="edge", **config):
+    edge = Edge(w, name, collect={"interval": "200ms", "enabled": ["loadavg"]}, **config)
+    edge.join(cloud.invite(file=name + ".token"))
+    return edge
+
+
+def keys_and_tokens(w):
+    cloud = Cloud(w).start()
+    token = cloud.invite()
+    edge = Edge(w, "edge", collect={"interval": "200ms", "enabled": ["loadavg"]})
+    says(edge, "has not joined", "skerry invite")
+    edge.join(token)
+    other = Edge(w, "other")
+    refused = subprocess.run([other.binary("skerry-edge"), "join", "--token-file", token, "--data", other.data,
+                              "--timeout", "5s"], capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 1 and "used" in refused.stderr, refused.stderr
+    bad = w.write("bad.token", "skerry-join-1.nonsense\n", 0o600)
+    refused = subprocess.run([other.binary("skerry-edge"), "join", "--token-file", bad, "--data", other.data],
+                             capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 1 and "token" in refused.stderr, refused.stderr
+    wait_until(lambda: cloud.metric("skerry_ingest_joins_refused_total") > 0, 10, "the used token to be counted")
+    edge.start()
+    wait_until(lambda: edge.status()["link"]["state"] == "live", 20, "the edge to be live")
+    run_command([cloud.binary("skerry"), "--data", cloud.data, "sites", "revoke", edge.status()["edge"]])
+    wait_until(lambda: edge.status()["link"]["state"] != "live", 10, "the session to end")
+    wait_until(lambda: "revoked" in edge.status()["link"]["refusal"], 20, "the edge to say why")
+    wait_until(lambda: cloud.metric("skerry_ingest_refused_sessions_total", 'reason="revoked"') > 0, 30, "the count")
+    edge.process.kill()
+    edge.start()  # and its next handshake is refused
+    wait_until(lambda: cloud.metric("skerry_link_server_refused_total", 'reason="revoked"') > 0, 30, "the count")
+    os.chmod(os.path.join(edge.data, "link.key"), 0o644)
+    edge.process.stop()
+    says(edge, "link.key", "chmod 600")
+    cloud.process.stop()
+
+
+def garbage_on_ports(w, rng):
+    cloud = Cloud(w, "ports").start()
+    edge = joined(w, cloud, "busy").start()
+    wait_until(lambda: cloud.query("node_load1"), 20, "a sample")
+    before = cloud.metric("process_start_time_seconds")
+    for port in (cloud.link_port, cloud.http_port, edge.http_port):
+        for size in (1, 10, 1000, 100_000):
+            with socket.create_connection(("127.0.0.1", port), 5) as s:
+                try:
+                    s.sendall(rng.randbytes(size))
+                except OSError:
+                    pass  # refused while we were still talking: as good
+        with socket.create_connection(("127.0.0.1", port), 5) as s:
+            s.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    for header in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
+        try:
+            get(cloud.url + "/api/v1/query?query=up", headers=header)
+            raise AssertionError(f"{header} was let in")
+        except OSError as error:
+            assert "403" in str(error) or getattr(error, "status", 0) == 403, error
+    assert cloud.metric("skerry_http_refused_total") > 0
+    samples = cloud.metric("skerry_shard_samples_total")
+    wait_until(lambda: cloud.metric("skerry_shard_samples_total") > samples, 20, "samples to go on")
+    assert cloud.metric("process_start_time_seconds") == before
+    # Ports in use, and a second process on the same data.
+    says(cloud, "ports", "in use by process")
+    twin = Cloud(w, "twin")
+    twin.config["http"]["listen"] = f"127.0.0.1:{cloud.http_port}"
+    twin.write_config()
+    says(twin, str(cloud.http_port), "in use")
+    twin.config["http"]["listen"] = f"127.0.0.1:{free_port()}"
+    twin.config["link"]["bind"] = f"tcp://127.0.0.1:{cloud.link_port}"
+    twin.write_config()
+    says(twin, str(cloud.link_port), "in use")
+    says(edge, "busy", "in use by process")
+    edge.process.stop()
+    cloud.process.stop()
+
+
+def configuration_and_directories(w):
+    cloud = Cloud(w, "settings")
+    cloud.config["htpp"] = {}
+    cloud.write_config()
+    says(cloud, "settings.yaml:", "htpp", "did you mean 'http'")
+    del cloud.config["htpp"]
+    cloud.config["http"]["listen"] = "0.0.0.0:0"
+    cloud.write_config()
+    says(cloud, "http.listen", "token_file")
+    other = Cloud(w, "other-kind").start()
+    other.process.stop()
+    edge = Edge(w, "kinds")
+    shutil.rmtree(edge.data)
+    shutil.copytree(other.data, edge.data, ignore=lambda _, n: [x for x in n if x.endswith(".sock")])
+    os.chmod(edge.data, 0o700)
+    says(edge, "cloud")  # another kind of node's directory
+    if os.geteuid() != 0:
+        locked = Cloud(w, "locked")
+        os.chmod(locked.data, 0o500)
+        says(locked, locked.data)
+        os.chmod(locked.data, 0o700)
+
+
+def flipped_bits(w, rng):
+    """Bits flip in every file of a stopped spool and store; both start again, answer, and say what they found."""
+    for round_number in range(6):
+        name = f"flip{round_number}"
+        cloud = Cloud(w, name + "-cloud", store={"log_segment_bytes": "64KiB", "log_bytes_max": "1MiB"}).start()
+        edge = joined(w, cloud, name).start()
+        wait_until(lambda: cloud.query("node_load1"), 20, "a sample")
+        cloud.process.kill()
+        wait_until(lambda: edge.pending() > 5, 20, "a backlog")
+        edge.process.kill()
+        for folder in (os.path.join(edge.data, "spool"), os.path.join(cloud.data, "store")):
+            files = [os.path.join(d, f) for d, _, names in os.walk(folder) for f in names if "LOCK" not in f]
+            victim = rng.choice([f for f in files if os.path.getsize(f) > 0])
+            with open(victim, "r+b") as f:
+                for _ in range(3):
+                    at = rng.randrange(os.path.getsize(victim))
+                    f.seek(at)
+                    byte = f.read(1)[0]
+                    f.seek(at)
+                    f.write(bytes([byte ^ (1 << rng.randrange(8))]))
+        cloud.start()
+        edge.start()
+        wait_until(lambda: edge.status()["link"]["state"] == "live", 40, "the edge to be live again")
+        wait_until(lambda: edge.pending() == 0, 40, "the backlog to drain")
+        wait_until(lambda: cloud.query("node_load1"), 20, "a sample")
+        edge.process.stop()
+        cloud.process.stop()
+
+
+def main():
+    rng = random.Random(seeded().seed_used)
+    with Workspace("bad-input") as w:
+        keys_and_tokens(w)
+        print("keys and tokens: refused, counted, explained")
+        garbage_on_ports(w, rng)
+        print("garbage on ports: nothing ended, refused and counted")
+        configuration_and_directories(w)
+        print("configuration and directories: refused with what to do")
+        flipped_bits(w, rng)
+        print("flipped bits: both nodes came back alone")
+    print("passed")
+
+
+if __name__ == "__main__":
+    main()
