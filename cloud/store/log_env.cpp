@@ -382,18 +382,19 @@ result<std::uint64_t> salvage_log(const std::filesystem::path& damaged_file,
   BOOST_OUTCOME_TRY(file, mapped_file::open(damaged_file));
   // Pages that LMDB copied may hold an entry twice, an old copy partly written over: the serial number says
   // which are the same and in which order, and the copy with the most sound records is taken.
+  // LMDB also writes memory that other logs of this process used before: their entries are told by the log's id.
   struct candidate {
     std::size_t at = 0;
     std::size_t bytes = 0;
     std::uint64_t records = 0;
   };
-  std::map<std::uint64_t, candidate> found;
+  std::map<std::uint64_t, std::map<std::uint64_t, candidate>> found_by_log; // by id, then by serial
   std::uint64_t records = 0;
   const auto look = [&](const entry_view& entry, std::size_t at) {
     candidate c{at, entry.bytes, 0};
     if (entry.kind == entry_kind::append)
       (void)for_each_record(entry.body, [&](const record_view&, std::size_t) { ++c.records; });
-    const auto [it, fresh] = found.try_emplace(entry.serial, c);
+    const auto [it, fresh] = found_by_log[entry.log].try_emplace(entry.serial, c);
     if (!fresh && c.records > it->second.records)
       it->second = c;
   };
@@ -404,6 +405,18 @@ result<std::uint64_t> salvage_log(const std::filesystem::path& damaged_file,
       look(entry.value(), at);
     const auto next = as_text(file.bytes()).find("SkLe", at + 1);
     at = next == std::string_view::npos ? file.bytes().size() : next;
+  }
+  // Of its own log a file holds nearly every entry from the first on, of others remnants.
+  std::map<std::uint64_t, candidate> found;
+  std::uint64_t longest = 0;
+  for (auto& [log, entries] : found_by_log) {
+    std::uint64_t unbroken = 0;
+    while (entries.contains(unbroken + 1))
+      ++unbroken;
+    if (found.empty() || std::pair{unbroken, entries.size()} > std::pair{longest, found.size()}) {
+      longest = unbroken;
+      found = std::move(entries);
+    }
   }
   for (const auto& [serial, c] : found)
     records += c.records;

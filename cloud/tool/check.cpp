@@ -26,7 +26,7 @@ constexpr std::size_t configuration_bytes_max = 16 << 20;
 constexpr int exec_failed = 127; // what posix_spawn's child ends with when there is nothing to run
 
 // Keys that only one of the two nodes has.
-constexpr std::array<std::string_view, 7> edge_keys{"collect", "spool",          "uplink",
+constexpr std::array<std::string_view, 6> edge_keys{"collect", "spool",          "uplink",
                                                     "host",    "scrape_configs", "global"};
 constexpr std::array<std::string_view, 6> cloud_keys{"retention", "name",  "ingest",
                                                      "delivery",  "store", "query"};
