@@ -67,13 +67,13 @@ public:
       spdlog::info("cloud: stopping");
     http_.reset();
     queries_.reset();
-    link_.reset();
     if (ingest_) {
       caf::anon_send(ingest_, stop_atom_v);
       ingest_ = nullptr;
     }
     if (actors_)
       actors_->await_all_actors_done();
+    link_.reset(); // ingest sent through it to its end
     actors_.reset();
     store_.reset(); // the last: everything above hands work to it
     if (ran)

@@ -12,7 +12,7 @@ class node {
 public:
   // Binds and opens everything, or says what is in the way. `reload` reads the configuration again.
   [[nodiscard]] static result<std::unique_ptr<node>> start(cloud_config config);
-  virtual ~node() = default; // stops in order: HTTP, link, ingest, shards, store
+  virtual ~node() = default; // stops in order: HTTP, ingest and shards, link, store
 
   [[nodiscard]] virtual std::string http_address() const = 0;
   [[nodiscard]] virtual std::string link_address() const = 0;

@@ -64,8 +64,6 @@ public:
     if (roster_)
       caf::anon_send(roster_, stop_atom_v);
     roster_ = nullptr;
-    downlink_link_.reset();
-    downlink_ready_.store(nullptr);
     if (downlink_)
       caf::anon_send(downlink_, stop_atom_v);
     downlink_ = nullptr;
@@ -77,6 +75,7 @@ public:
     gateway_ = nullptr;
     if (actors_)
       actors_->await_all_actors_done();
+    downlink_link_.reset(); // the downlink sent through it to its end
     actors_.reset();
     if (ran)
       spdlog::info("edge: stopped");
