@@ -86,6 +86,8 @@ int run(const options& from) {
     if (from.config.empty())
       return fail(errc::unsupported,
                   "this node runs without a configuration file: there is nothing to reload");
+    if (running == nullptr)
+      return fail(errc::unavailable, "the node is still starting; try again");
     BOOST_OUTCOME_TRY(loaded, edge::load_config(from.config));
     if (!loaded.errors.empty())
       return fail(errc::invalid_argument, fmt::format("{}", fmt::join(loaded.errors, "; ")));

@@ -64,7 +64,7 @@ void receiver::on_message(const link::peer_id& from, edge_id user, result<link::
                  message.error().message);
     refuse(from, 0, link::bye_reason::protocol_error, message.error().message);
     if (it != sessions_.end() && it->second.peer == from)
-      it->second.number = 0;
+      end_session(it->second);
     return;
   }
   if (const auto* hello = std::get_if<link::hello>(&message.value().body)) {
@@ -104,8 +104,7 @@ void receiver::on_message(const link::peer_id& from, edge_id user, result<link::
       if (origin != user && !backend_.register_origin(user, origin))
         ++counters_.forbidden;
   } else if (std::holds_alternative<link::bye>(body)) {
-    session.number = 0;
-    session.view.connected = false;
+    end_session(session);
   }
 }
 
@@ -223,7 +222,10 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
   welcome.incarnation = config_.incarnation;
   to.view.pending_records = 0;
   std::vector<link::stream_held> lost;
+  std::erase_if(announced_, [&](const auto& entry) { return entry.first.edge == user; });
   for (const auto& stream : hello.streams) {
+    if (stream.closed && stream.key.edge == user)
+      announced_[stream.key] = stream.last;
     if (stream.key.edge != user && !backend_.register_origin(user, stream.key.edge)) {
       ++counters_.forbidden;
       continue;
@@ -251,13 +253,13 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
         "{}: {} records of {} were acknowledged once and are not here: written as lost (custody lost at {}); "
         "was this node restored from an older copy?",
         config_.name, gone.ranges.count(), to_string(gone.key), config_.name);
-    store_loss(user, site, gone.key, gone.ranges, loss_cause::custody, {}, clock_.wall_ns());
+    store_loss(user, site, gone.key, gone.ranges, loss_cause::custody, clock_.wall_ns(), 0, {}, 0);
   }
 }
 
 void receiver::store_loss(edge_id user, const std::string& site, const stream_key& key,
-                          const range_set& ranges, loss_cause cause, std::string_view host,
-                          std::int64_t time_ns) {
+                          const range_set& ranges, loss_cause cause, std::int64_t time_ns,
+                          std::uint64_t session, sequence_range answer, std::uint64_t bytes) {
   for (const auto& range : ranges.ranges()) {
     tombstone stone;
     stone.last = range.last;
@@ -267,14 +269,14 @@ void receiver::store_loss(edge_id user, const std::string& site, const stream_ke
     byte_buffer payload;
     encode_payload(stone, payload);
     run_builder builder{key, range.first};
-    builder.append(record_kind::tombstone, time_ns, host, payload, range.last - range.first + 1);
+    builder.append(record_kind::tombstone, time_ns, {}, payload, range.last - range.first + 1);
     delivery_job job;
     job.site = site;
     job.from = std::move(builder).finish();
     job.ranges.add(range);
     if (auto records = decode_records(job.from))
       job.records = std::move(records).value();
-    store(std::move(job), user, 0, range, 0);
+    store(std::move(job), user, session, session == 0 ? range : answer, bytes);
   }
 }
 
@@ -288,20 +290,20 @@ void receiver::on_batch(session& from, edge_id user, const link::batch& batch) {
     ++counters_.malformed;
     refuse(from.peer, from.number, link::bye_reason::protocol_error,
            fmt::format("a batch of {} bytes is over the limit", bytes));
-    from.number = 0;
+    end_session(from);
     return;
   }
-  take_run(from, user, batch.run);
+  take_run(from, user, batch.run, {});
 }
 
-void receiver::take_run(session& from, edge_id user, const run& run) {
+void receiver::take_run(session& from, edge_id user, const run& run, const std::vector<set_hash>& gone) {
   const auto& key = run.header.key;
   const sequence_range range{run.header.first, run.header.last()};
   const auto protocol_error = [&](std::string what) {
     ++counters_.malformed;
     spdlog::warn("{}: a batch of edge {} is refused: {}", config_.name, to_string(user), what);
     refuse(from.peer, from.number, link::bye_reason::protocol_error, std::move(what));
-    from.number = 0;
+    end_session(from);
   };
   const auto site = backend_.site_of(user);
   if (!site || run.header.tenant != tenant_default
@@ -310,7 +312,7 @@ void receiver::take_run(session& from, edge_id user, const run& run) {
     spdlog::warn("{}: edge {} may not speak for edge {}", config_.name, to_string(user), to_string(key.edge));
     refuse(from.peer, from.number, site ? link::bye_reason::protocol_error : link::bye_reason::revoked,
            "this key may not speak for the origin that a batch names");
-    from.number = 0;
+    end_session(from);
     return;
   }
   const auto missing = not_here(key, range);
@@ -352,29 +354,31 @@ void receiver::take_run(session& from, edge_id user, const run& run) {
       continue;
     }
     if (record.kind == record_kind::frame) {
-      if (const auto decoded = decode_frame_sections(record.payload, sections); !decoded) {
-        protocol_error(decoded.error().message);
-        return;
+      // One bad frame must not wedge its edge: it becomes a tombstone, and the rest goes on.
+      if (!decode_frame_sections(record.payload, sections)) {
+        ++counters_.malformed;
+        undecodable.add(its);
+        undecodable_ns = record.time_ns;
+        continue;
       }
       bool lost = false;
       for (const auto& section : sections.sections) {
         std::optional<std::size_t> series;
         if (const auto fresh = fresh_sets_.find({key.edge, section.set}); fresh == fresh_sets_.end()) {
           series = backend_.series_in_set(key.edge, section.set);
-        } else if (!fresh->second) {
-          lost = true;
-          continue;
         } else {
           series = fresh->second->members.size();
           if (std::find(job.sets.begin(), job.sets.end(), fresh->second) == job.sets.end())
             job.sets.push_back(fresh->second);
         }
-        if (!series) {
+        if (!series && std::find(gone.begin(), gone.end(), section.set) != gone.end()) {
+          lost = true;
+        } else if (!series) {
           if (std::find(lacking.begin(), lacking.end(), section.set) == lacking.end())
             lacking.push_back(section.set);
         } else if (*series != section.series_count) {
-          protocol_error("a frame names a series set with another number of series");
-          return;
+          ++counters_.malformed;
+          lost = true;
         }
       }
       if (lost) {
@@ -406,7 +410,8 @@ void receiver::take_run(session& from, edge_id user, const run& run) {
   }
   if (!undecodable.empty()) {
     counters_.sets_lost_records += undecodable.count();
-    store_loss(user, *site, key, undecodable, loss_cause::corrupt, {}, undecodable_ns);
+    store_loss(user, *site, key, undecodable, loss_cause::corrupt, undecodable_ns,
+               job.records.empty() ? from.number : 0, range, run.bytes.view.size());
   }
   if (job.records.empty())
     return;
@@ -461,8 +466,7 @@ void receiver::on_stored(std::uint64_t ticket, const std::string& failed) {
       // The edge keeps it and comes back after a while; one refusal ends the session, so the rest is not tried.
       refuse(session->second.peer, session->second.number, link::bye_reason::stopping,
              fmt::format("{} cannot store now: {}", config_.name, failed));
-      session->second.number = 0;
-      session->second.view.connected = false;
+      end_session(session->second);
     }
     return;
   }
@@ -523,13 +527,13 @@ void receiver::on_sets(session& from, edge_id user, const link::sets& sets) {
     remember(set->hash, set);
   }
   for (const auto& hash : sets.missing)
-    remember(hash, nullptr);
+    std::erase(from.asked, hash);
   auto parked = std::move(from.parked);
   from.parked.clear();
   for (auto& batch : parked) {
     if (from.number == 0)
       return;
-    take_run(from, user, batch.from);
+    take_run(from, user, batch.from, sets.missing);
   }
 }
 
@@ -539,17 +543,32 @@ void receiver::on_revoked(edge_id user) {
     return;
   if (it->second.number != 0)
     refuse(it->second.peer, it->second.number, link::bye_reason::revoked, "the key of this edge was revoked");
-  it->second.number = 0;
-  it->second.view.connected = false;
+  end_session(it->second);
 }
 
 void receiver::say_bye() {
   for (auto& [user, session] : sessions_) {
     if (session.number != 0)
       refuse(session.peer, session.number, link::bye_reason::stopping, config_.name + " is stopping");
-    session.number = 0;
-    session.view.connected = false;
+    end_session(session);
   }
+}
+
+void receiver::end_session(session& of) {
+  of.number = 0;
+  of.view.connected = false;
+}
+
+bool receiver::older_epochs_complete(const stream_key& key) const {
+  for (auto it = announced_.lower_bound({key.edge, {}, stream_id{0}});
+       it != announced_.end() && it->first.edge == key.edge; ++it) {
+    if (it->first.stream != key.stream || it->first.epoch.boot_counter >= key.epoch.boot_counter)
+      continue;
+    const auto* all = held(it->first);
+    if (it->second != 0 && (all == nullptr || all->contiguous_through() < it->second))
+      return false;
+  }
+  return true;
 }
 
 std::vector<edge_view> receiver::edges() const {

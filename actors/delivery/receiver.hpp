@@ -115,6 +115,8 @@ public:
   [[nodiscard]] const receiver_counters& counters() const noexcept { return counters_; }
   [[nodiscard]] std::vector<edge_view> edges() const;
   [[nodiscard]] const range_set* held(const stream_key& key) const;
+  // Whether all older epochs of this stream are held to the ends that the edge announced.
+  [[nodiscard]] bool older_epochs_complete(const stream_key& key) const;
   [[nodiscard]] const std::map<stream_key, range_set>& all_held() const noexcept { return held_; }
 
 private:
@@ -148,7 +150,9 @@ private:
   void welcome(session& to, edge_id user, const std::string& site, const link::hello& hello);
   void note_restored(edge_id user, const link::hello& hello);
   void on_batch(session& from, edge_id user, const link::batch& batch);
-  void take_run(session& from, edge_id user, const run& run);
+  // `gone`: sets that the sender has said it no longer has.
+  void take_run(session& from, edge_id user, const run& run, const std::vector<set_hash>& gone);
+  static void end_session(session& of);
   void on_sets(session& from, edge_id user, const link::sets& sets);
   // Jobs of this stream answer to this session from now on. False: there are none.
   bool adopt_jobs(const session& by, const stream_key& key);
@@ -158,7 +162,8 @@ private:
              std::uint64_t bytes);
   // Writes a tombstone over each range, as if it had been sent.
   void store_loss(edge_id user, const std::string& site, const stream_key& key, const range_set& ranges,
-                  loss_cause cause, std::string_view host, std::int64_t time_ns);
+                  loss_cause cause, std::int64_t time_ns, std::uint64_t session, sequence_range answer,
+                  std::uint64_t bytes);
   [[nodiscard]] range_set not_here(const stream_key& key, sequence_range range) const;
   void refuse(const link::peer_id& to, std::uint64_t session, link::bye_reason reason, std::string message);
   void acknowledge(const job_state& done);
@@ -171,11 +176,12 @@ private:
   std::map<stream_key, range_set> stored_; // held_, and what is stored while `held` is being made durable
   std::map<stream_key, range_set> in_progress_;           // handed to the backend
   std::map<edge_id, epoch_id> newest_epochs_;             // that each edge has shown
+  std::map<stream_key, sequence> announced_; // closed streams of each edge's last Hello, and their ends
   std::unordered_map<std::uint64_t, session> sessions_;   // by user edge id
   std::unordered_map<std::uint64_t, job_state> jobs_;     // by ticket: being stored
   std::unordered_map<std::uint64_t, job_state> settling_; // by ticket: `held` is being made durable
   std::uint64_t next_ticket_ = 1;
-  // Sets that arrived and may not be in the store yet, and (null) those that nobody has; the oldest go first.
+  // Sets that arrived and may not be in the store yet; the oldest go first.
   using set_name = std::pair<edge_id, set_hash>;
   std::map<set_name, series_set_ptr> fresh_sets_;
   std::deque<set_name> fresh_order_;

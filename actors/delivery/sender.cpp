@@ -9,7 +9,8 @@ namespace skerry::delivery {
 
 namespace {
 
-constexpr std::size_t batches_per_pump_max = 64; // then the caller's thread gets a turn
+constexpr std::size_t batches_per_pump_max = 64;    // then the caller's thread gets a turn
+constexpr std::size_t sets_message_bytes = 4 << 20; // uncompressed; more go in further messages
 
 } // namespace
 
@@ -194,15 +195,33 @@ void sender::acked(const stream_key& key, const range_set& ranges) {
 void sender::on_need(const link::need& need) {
   link::sets answer;
   answer.edge = need.edge;
+  std::size_t bytes = 0;
+  const auto flush = [&] {
+    const bool sent = send(std::move(answer));
+    answer = {};
+    answer.edge = need.edge;
+    bytes = 0;
+    return sent;
+  };
   for (const auto& hash : need.sets) {
-    if (auto set = source_.find_set(need.edge, hash)) {
-      answer.found.push_back(std::move(set));
-    } else {
+    auto found = source_.find_set(need.edge, hash);
+    if (!found) {
+      sink_.reconnect(); // it can't be read now: the receiver asks again in the next session
+      return;
+    }
+    if (!found.value()) {
       ++counters_.sets_missing;
       answer.missing.push_back(hash);
+      continue;
+    }
+    bytes += found.value()->encoded.view.size();
+    answer.found.push_back(std::move(found).value());
+    if (bytes >= sets_message_bytes && !flush()) {
+      sink_.reconnect();
+      return;
     }
   }
-  if (!send(std::move(answer)))
+  if ((!answer.found.empty() || !answer.missing.empty()) && !flush())
     sink_.reconnect(); // without its sets the receiver can do nothing with what is in flight
 }
 
@@ -273,7 +292,10 @@ bool sender::pump_stream(const stream_key& key, stream& from, bool fresh) {
     at = from.unsent.next(at);
     if (at == 0)
       return true;
-    auto run = source_.read(key, at, batch_bytes_max_);
+    const auto read = source_.read(key, at, batch_bytes_max_);
+    if (!read)
+      return false; // at the next tick
+    const auto& run = read.value();
     const auto found = run ? run->header.first : UINT64_MAX;
     if (found > at) {
       // The spool no longer has these (salvaged without them): nothing to wait for.
@@ -320,6 +342,15 @@ void sender::on_tick() {
     sink_.reconnect();
     return;
   }
+  // A batch whose ack was lost, or that the receiver could not take then, goes again; it trims what it has.
+  std::erase_if(in_flight_, [&](const flight& f) {
+    if (now - f.sent_ns <= config_.dead_after.count())
+      return false;
+    if (const auto it = streams_.find(f.key); it != streams_.end())
+      it->second.unsent.add(it->second.unacked.common_with(f.range));
+    in_flight_bytes_ -= f.bytes;
+    return true;
+  });
   if (phase_ == sender_phase::live && now - last_sent_ns_ > config_.ping_interval.count()
       && send(link::ping{clock_.wall_ns(), now}) && answer_due_since_ns_ == 0)
     answer_due_since_ns_ = now;

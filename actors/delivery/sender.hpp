@@ -22,15 +22,16 @@
 
 namespace skerry::delivery {
 
-// Where runs come from: a spool. Errors are logged by the implementation; the sender goes on with what it gets.
+// Where runs come from: a spool. An error is logged by the implementation and means "try again later"; only nullopt
+// and null say that something is gone.
 class sender_source {
 public:
   virtual ~sender_source() = default;
   [[nodiscard]] virtual std::vector<link::hello_stream> streams() = 0;
   // From the first held record at or after `from`, contiguous, at most about `bytes_max`; nullopt: nothing there.
-  [[nodiscard]] virtual std::optional<run> read(const stream_key& key, sequence from,
+  [[nodiscard]] virtual result<std::optional<run>> read(const stream_key& key, sequence from,
                                                 std::size_t bytes_max) = 0;
-  [[nodiscard]] virtual series_set_ptr find_set(edge_id edge, const set_hash& hash) = 0; // null: not here
+  [[nodiscard]] virtual result<series_set_ptr> find_set(edge_id edge, const set_hash& hash) = 0; // null: not here
   // The receiver has them on stable storage.
   virtual void release(const stream_key& key, const range_set& ranges) = 0;
 };

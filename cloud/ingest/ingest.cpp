@@ -209,12 +209,7 @@ struct ingest_state : delivery::receiver_backend {
         const auto* held = receiver->held(key);
         if (held == nullptr)
           continue;
-        bool older_complete = true;
-        for (const auto& other : keys)
-          if (other.stream == key.stream && other.epoch.boot_counter < key.epoch.boot_counter)
-            if (const auto* older = receiver->held(other); older != nullptr && older->ranges().size() > 1)
-              older_complete = false;
-        config.hosts->on_held(key, held->contiguous_through(), older_complete);
+        config.hosts->on_held(key, held->contiguous_through(), receiver->older_epochs_complete(key));
       }
     }
   }

@@ -2,6 +2,7 @@
 
 #include "actors/node/mirrored_counters.hpp"
 
+#include <fmt/format.h>
 #include <prometheus/gauge.h>
 #include <prometheus/registry.h>
 #include <spdlog/spdlog.h>
@@ -26,25 +27,15 @@ public:
     return out;
   }
 
-  std::optional<run> read(const stream_key& key, sequence from, std::size_t bytes_max) override {
-    for (int attempt = 0; attempt < 2; ++attempt) {
-      auto found = store_->read(key, from, bytes_max);
-      if (found)
-        return std::move(found).value();
-      spdlog::error("uplink: {} cannot be read from {}: {}", to_string(key), from, found.error().message);
-      if (found.error().code != errc::corrupt) // corrupt: it was salvaged, the second try tells what is left
-        break;
-    }
-    return std::nullopt;
+  result<std::optional<run>> read(const stream_key& key, sequence from, std::size_t bytes_max) override {
+    return twice([&] { return store_->read(key, from, bytes_max); },
+                 [&] { return fmt::format("{} from {}", to_string(key), from); });
   }
 
-  series_set_ptr find_set(edge_id edge, const set_hash& hash) override {
-    auto found = store_->find_set(edge, hash);
-    if (!found) {
-      spdlog::error("uplink: series set {} cannot be read: {}", to_string(hash), found.error().message);
-      return nullptr;
-    }
-    return found.value().value_or(nullptr);
+  result<series_set_ptr> find_set(edge_id edge, const set_hash& hash) override {
+    BOOST_OUTCOME_TRY(found, twice([&] { return store_->find_set(edge, hash); },
+                                   [&] { return fmt::format("series set {}", to_string(hash)); }));
+    return found.value_or(nullptr);
   }
 
   void release(const stream_key& key, const range_set& ranges) override {
@@ -55,6 +46,17 @@ public:
   gateway_actor gateway;
 
 private:
+  // Damage is salvaged where it is met; the second try tells what is left.
+  template <class Read, class Describe>
+  auto twice(Read read, Describe what) -> decltype(read()) {
+    auto found = read();
+    if (!found && found.error().code == errc::corrupt)
+      found = read();
+    if (!found)
+      spdlog::error("uplink: {} cannot be read: {}", what(), found.error().message);
+    return found;
+  }
+
   std::shared_ptr<const spool> store_;
 };
 

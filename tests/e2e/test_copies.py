@@ -86,7 +86,7 @@ def restored_edge():
         edge.process.stop()
         # What was pending when it was killed is on no disk any more; it had been acknowledged or it is lost with it.
         numbers = committed(w, "edge")
-        check_once(w, cloud, "edge", but=set(numbers[-400:]))
+        check_once(w, cloud, "edge", but=set(numbers[-20:]))
     print("restored edge: named, nothing reused, nothing doubled")
 
 

@@ -72,22 +72,22 @@ public:
     return out;
   }
 
-  std::optional<run> read(const stream_key& key, sequence from, std::size_t bytes_max) override {
+  result<std::optional<run>> read(const stream_key& key, sequence from, std::size_t bytes_max) override {
     const auto& records = streams_[key].records;
     auto it = records.lower_bound(from);
     if (it == records.end())
-      return std::nullopt;
+      return std::optional<run>{};
     run_builder builder{key, it->first};
     for (auto next = it->first;
          it != records.end() && it->first == next && (builder.empty() || builder.size() < bytes_max);
          ++it, ++next)
       builder.append(decode_record(it->second).value());
-    return std::move(builder).finish();
+    return std::optional{std::move(builder).finish()};
   }
 
-  series_set_ptr find_set(edge_id, const set_hash& hash) override {
+  result<series_set_ptr> find_set(edge_id, const set_hash& hash) override {
     const auto it = sets.find(hash);
-    return it == sets.end() ? nullptr : it->second;
+    return it == sets.end() ? series_set_ptr{} : it->second;
   }
 
   void release(const stream_key& key, const range_set& ranges) override {
