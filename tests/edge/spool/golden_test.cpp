@@ -48,13 +48,21 @@ segment_stream sample_stream() {
 // In the one transaction that LMDB counts as the first.
 segment_head sample_head() { return {7, 1, 1, 300, 2, key.epoch}; }
 
-constexpr std::string_view golden_run_key = "?runkey";
-constexpr std::string_view golden_set_key = "?setkey";
-constexpr std::string_view golden_stream_key = "?streamkey";
-constexpr std::string_view golden_head = "?head";
-constexpr std::string_view golden_index = "?index";
-constexpr std::string_view golden_released = "?released";
-constexpr std::string_view golden_set = "?set";
+constexpr std::string_view golden_run_key =
+    "00000000112233445566778800000000000000030102030405060708090a0b0c0d0e0f1002000000000000012c";
+constexpr std::string_view golden_set_key = "0000000011223344556677889ff19205259133d1fc6cdbd826343275";
+constexpr std::string_view golden_stream_key =
+    "5300000000112233445566778800000000000000030102030405060708090a0b0c0d0e0f1002";
+constexpr std::string_view golden_head =
+    "534b4844170000002ed9a9a78802fc8e070101ac0202030102030405060708090a0b0c0d0e0f10";
+constexpr std::string_view golden_index =
+    "534b49584900000013627381a65bb38600000000112233445566778800000000000000030102030405060708090a0b0c0d0e0f10"
+    "0209e807098080d0e2c6bfce972f8280d0e2c6bfce972f0807060504030201050201040403";
+constexpr std::string_view golden_released = "534b524c2d0000007f5d82cbf6edd7100000000011223344556677880000000"
+                                             "0000000030102030405060708090a0b0c0d0e0f10029003050201040403";
+constexpr std::string_view golden_set =
+    "534b53542400000088776655443322119ff19205259133d1fc6cdbd8263432751b000000000000006121a20c41b3a39628b52ffd"
+    "201bd900000104016d02482e00085f5f6e616d655f5f01020001020100010300";
 
 std::string bytes_of(const fs::path& file) {
   std::ifstream in{file, std::ios::binary};
@@ -66,7 +74,7 @@ void put(const fs::path& file, std::string_view bytes) { std::ofstream{file, std
 } // namespace
 
 TEST_CASE("golden bytes of a spool's FORMAT") {
-  constexpr std::string_view golden = "skerry-spool 1 ?format\n";
+  constexpr std::string_view golden = "skerry-spool 1 e5d5deba2597e152\n";
   CHECK(spool_format_version == 1);
   CHECK(format_text(1) == golden);
   const temporary_directory directory;
@@ -78,8 +86,12 @@ TEST_CASE("golden bytes of a spool's FORMAT") {
 
 TEST_CASE("golden bytes of a spool's STATE") {
   constexpr std::size_t slot_bytes = 64 << 10;
-  constexpr std::string_view golden_first = "?first";
-  constexpr std::string_view golden_second = "?second";
+  constexpr std::string_view golden_first =
+      "534b5341150000000100000000000000b07aeaaa436d7855030102030405060708090a0b0c0d0e0f1000010100";
+  constexpr std::string_view golden_second =
+      "534b53414f0000000200000000000000b7d91e7b9a09742c030102030405060708090a0b0c0d0e0f10018080d0e2c6bfce972f"
+      "ac020100000000112233445566778800000000000000030102030405060708090a0b0c0d0e0f10029003050201040403030107"
+      "00";
   spool_state first;
   first.epoch = key.epoch;
   first.last_commit_ns = -1;
