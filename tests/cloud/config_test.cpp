@@ -57,14 +57,12 @@ TEST_CASE("the example of a cloud's configuration has the defaults") {
 
 TEST_CASE("the example of a cloud's configuration shows every key") {
   const auto shown = keys_shown(text_of(example));
-  std::size_t asked = 0;
-  for (const auto* source : {"/cloud/config.cpp", "/actors/http/settings.cpp"})
-    for (const auto& key : keys_asked_for(tree + source)) {
-      INFO(source << ": " << key);
-      CHECK(shown.contains(key));
-      ++asked;
-    }
-  CHECK(asked >= 37); // or the pattern no longer finds how keys are read
+  const auto asked = keys_asked_for({tree + "/cloud/config.cpp", tree + "/actors/http/settings.cpp"});
+  for (const auto& key : asked) {
+    INFO(key);
+    CHECK(shown.count(key) >= asked.count(key));
+  }
+  CHECK(asked.size() >= 37); // or the pattern no longer finds how keys are read
 }
 
 TEST_CASE("what the example of a cloud's configuration has in comments can be turned on") {
