@@ -110,3 +110,20 @@ TEST_CASE("of several who make a key at once, all get the same") {
     CHECK(same(keys, load_keypair(file).value()));
   CHECK(std::distance(std::filesystem::directory_iterator{dir.path()}, {}) == 1);
 }
+
+// Version 1, as it was written first. It never changes.
+TEST_CASE("golden bytes of a key file") {
+  const std::string golden = "skerry-key 1\n"
+                             "public 8f40c5adb68f25624ae5b214ea767a6ec94d829d3d7b5e1ad1ba6f3e2138285f\n"
+                             "secret 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n";
+  const temporary_directory dir;
+  const auto file = dir.path() / "node.key";
+  write(file, golden);
+  const auto loaded = load_keypair(file);
+  REQUIRE(loaded);
+  CHECK(to_hex(loaded.value().public_key) == golden.substr(20, 64));
+  CHECK(to_hex(loaded.value().secret_key) == golden.substr(92, 64));
+  const auto again = dir.path() / "again.key";
+  REQUIRE(save_keypair(again, loaded.value()));
+  CHECK(content(again) == golden);
+}

@@ -169,3 +169,28 @@ TEST_CASE("reading is bounded", "[files]") {
   CHECK(read_file(temporary.path() / "none", 1).error().code == errc::not_found);
   CHECK(read_file(temporary.path(), 1).error().code == errc::io);
 }
+
+// Version 1, as it was written first. It never changes.
+TEST_CASE("golden bytes of a data directory's FORMAT", "[data directory]") {
+  CHECK(data_format_version == 1);
+  const std::pair<node_kind, std::string> golden[] = {
+      {node_kind::edge, "skerry-data 1 edge 23933b24b223fe14c2f2c5d8cbced01b\n"},
+      {node_kind::cloud, "skerry-data 1 cloud 0354b3a8eb63b825b0e2d3757c75f2ef\n"},
+  };
+  for (const auto& [kind, line] : golden) {
+    INFO(line);
+    const temporary_folder temporary;
+    const auto made = temporary.path() / "made";
+    REQUIRE(data_directory::open(made, kind));
+    CHECK(content(made / "FORMAT") == line + line);
+
+    // A later build reads it, and leaves it as it is.
+    const auto found = temporary.path() / "found";
+    std::filesystem::create_directory(found);
+    put(found / "FORMAT", line + line);
+    const auto opened = data_directory::open(found, kind, 2);
+    REQUIRE(opened);
+    CHECK(opened.value().version() == 1);
+    CHECK(content(found / "FORMAT") == line + line);
+  }
+}

@@ -1,0 +1,102 @@
+#include "edge/config.hpp"
+#include "tests/actors/node/temporary_folder.hpp"
+#include "tests/config_keys.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace skerry;
+using namespace skerry::edge;
+using namespace skerry::test;
+
+namespace {
+
+const std::string tree = SKERRY_SOURCE_DIR;
+const std::string example = tree + "/deploy/edge.example.yaml";
+
+} // namespace
+
+TEST_CASE("the example of an edge's configuration has the defaults") {
+  const auto loaded = load_config(example);
+  REQUIRE(loaded);
+  CHECK(loaded.value().errors == std::vector<std::string>{});
+  const auto& is = loaded.value().config;
+  const auto like = default_config();
+  CHECK(is.data == like.data);
+  CHECK(is.host == like.host);
+  CHECK(is.log_level == like.log_level);
+  CHECK(is.http.listen == like.http.listen);
+  CHECK(is.http.bearer_token == like.http.bearer_token);
+  CHECK(is.http.allow_remote_unauthenticated == like.http.allow_remote_unauthenticated);
+  CHECK(is.http.hosts_allowed == like.http.hosts_allowed);
+  CHECK(is.http.threads == like.http.threads);
+  CHECK(is.http.connections_max == like.http.connections_max);
+  CHECK(is.http.request_timeout == like.http.request_timeout);
+  CHECK(is.http.body_bytes_max == like.http.body_bytes_max);
+  CHECK(is.collect_host == like.collect_host);
+  CHECK(is.collect_interval == like.collect_interval);
+  CHECK(is.collect_job == like.collect_job);
+  CHECK(is.collectors.enabled == like.collectors.enabled);
+  CHECK(is.collectors.disabled == like.collectors.disabled);
+  CHECK(is.collectors.proc == like.collectors.proc);
+  CHECK(is.collectors.sys == like.collectors.sys);
+  CHECK(is.collectors.rootfs == like.collectors.rootfs);
+  CHECK(is.collectors.udev == like.collectors.udev);
+  CHECK(is.collectors.filesystem_mount_points_exclude == like.collectors.filesystem_mount_points_exclude);
+  CHECK(is.collectors.filesystem_fs_types_exclude == like.collectors.filesystem_fs_types_exclude);
+  CHECK(is.collectors.diskstats_device_exclude == like.collectors.diskstats_device_exclude);
+  CHECK(is.collectors.netdev_device_exclude == like.collectors.netdev_device_exclude);
+  CHECK(is.collectors.netclass_ignored_devices == like.collectors.netclass_ignored_devices);
+  CHECK(is.collectors.netstat_fields == like.collectors.netstat_fields);
+  CHECK(is.collectors.vmstat_fields == like.collectors.vmstat_fields);
+  CHECK(is.collectors.series_max == like.collectors.series_max);
+  CHECK(is.collectors.tasks_max == like.collectors.tasks_max);
+  CHECK(is.collectors.time_max == like.collectors.time_max);
+  CHECK(is.scrape.scrape_interval == like.scrape.scrape_interval);
+  CHECK(is.scrape.scrape_timeout == like.scrape.scrape_timeout);
+  CHECK(is.scrape.jobs.empty());
+  CHECK(is.spool_bytes_max == like.spool_bytes_max);
+  CHECK(is.spool_segment_bytes == like.spool_segment_bytes);
+  CHECK(is.spool_reserve_bytes == like.spool_reserve_bytes);
+  CHECK(is.commit_interval == like.commit_interval);
+  CHECK(is.commit_journal == like.commit_journal);
+  CHECK(is.uplink_batch_bytes_max == like.uplink_batch_bytes_max);
+  CHECK(is.uplink_dead_after == like.uplink_dead_after);
+  CHECK(is.uplink_ping_interval == like.uplink_ping_interval);
+  CHECK(is.link_bind == like.link_bind);
+  CHECK(is.link_advertise == like.link_advertise);
+  CHECK(is.link_message_bytes_max == like.link_message_bytes_max);
+}
+
+TEST_CASE("the example of an edge's configuration shows every key") {
+  const auto shown = keys_shown(text_of(example));
+  const auto asked = keys_asked_for({tree + "/edge/config.cpp", tree + "/actors/http/settings.cpp"});
+  for (const auto& key : asked) {
+    INFO(key);
+    CHECK(shown.count(key) >= asked.count(key));
+  }
+  CHECK(asked.size() >= 45); // or the pattern no longer finds how keys are read
+}
+
+TEST_CASE("what the example of an edge's configuration has in comments can be turned on") {
+  const temporary_folder folder;
+  auto text = with_comments_on(text_of(example));
+  const auto token = (folder.path() / "token").string();
+  std::ofstream{token} << "secret\n";
+  const std::string named = "/etc/skerry/token";
+  REQUIRE(text.find(named) != std::string::npos);
+  text.replace(text.find(named), named.size(), token);
+  const auto file = folder.path() / "edge.yaml";
+  std::ofstream{file} << text;
+  const auto loaded = load_config(file);
+  REQUIRE(loaded);
+  CHECK(loaded.value().errors == std::vector<std::string>{});
+  const auto& config = loaded.value().config;
+  CHECK(config.host == "ship-01");
+  CHECK(config.http.bearer_token == "secret");
+  CHECK(config.collectors.netdev_device_exclude == "^lo$");
+  CHECK(config.collectors.diskstats_device_exclude == R"(^(ram|loop|fd)\d+$)");
+  CHECK(config.spool_bytes_max == std::uint64_t{10} << 30);
+  CHECK(config.commit_journal == "FILE");
+  CHECK(config.link_bind == "tcp://*:7491");
+  CHECK(config.link_advertise == "gateway.example.org:7491");
+}

@@ -1,0 +1,90 @@
+#include "edge/identity.hpp"
+#include "tests/actors/node/temporary_folder.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <fstream>
+#include <iterator>
+#include <sys/stat.h>
+
+using namespace skerry;
+using namespace skerry::edge;
+using skerry::test::temporary_folder;
+
+namespace {
+
+// Version 1, as it was written first. It never changes.
+constexpr std::string_view golden = R"({
+  "addresses": [
+    "tcp://cloud.example.org:7481",
+    "tcp://[2001:db8::1]:7481"
+  ],
+  "edge": "00c0ffee00c0ffee",
+  "format": 1,
+  "server_key": "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+  "site": "Norra Kvarken"
+}
+)";
+
+edge_identity made() {
+  edge_identity out;
+  out.edge = edge_id{0x00c0ffee00c0ffee};
+  out.site = "Norra Kvarken";
+  for (std::size_t i = 0; i < out.server_key.bytes.size(); ++i)
+    out.server_key.bytes[i] = static_cast<std::uint8_t>(i);
+  out.addresses = {"tcp://cloud.example.org:7481", "tcp://[2001:db8::1]:7481"};
+  return out;
+}
+
+void put(const std::filesystem::path& folder, std::string_view text) {
+  std::ofstream{folder / "identity.json", std::ios::binary} << text;
+}
+
+std::string with(std::string text, std::string_view from, std::string_view to) {
+  const auto at = text.find(from);
+  REQUIRE(at != std::string::npos);
+  return text.replace(at, from.size(), to);
+}
+
+} // namespace
+
+TEST_CASE("golden bytes of an identity are read") {
+  const temporary_folder folder;
+  put(folder.path(), golden);
+  const auto loaded = load_identity(folder.path());
+  REQUIRE(loaded);
+  CHECK(loaded.value().edge == made().edge);
+  CHECK(loaded.value().site == made().site);
+  CHECK(loaded.value().server_key == made().server_key);
+  CHECK(loaded.value().addresses == made().addresses);
+}
+
+TEST_CASE("golden bytes of an identity are written, for its owner alone") {
+  const temporary_folder folder;
+  REQUIRE(save_identity(folder.path(), made()));
+  std::ifstream in{folder.path() / "identity.json", std::ios::binary};
+  CHECK(std::string{std::istreambuf_iterator<char>{in}, {}} == golden);
+  struct stat there {};
+  REQUIRE(::stat((folder.path() / "identity.json").c_str(), &there) == 0);
+  CHECK((there.st_mode & 0777) == 0600);
+}
+
+TEST_CASE("an identity of a newer build, a damaged one and none are told apart") {
+  const temporary_folder folder;
+  CHECK(load_identity(folder.path()).error().code == errc::not_found);
+  put(folder.path(), with(std::string{golden}, "\"format\": 1", "\"format\": 2"));
+  CHECK(load_identity(folder.path()).error().code == errc::unsupported_version);
+  for (const auto& damage :
+       {std::pair{"{\n", "\n"}, std::pair{"\"edge\"", "\"Edge\""}, std::pair{"00c0ffee", "00x0ffee"},
+        std::pair{"\"server_key\": \"00", "\"server_key\": \""}, std::pair{"\"addresses\"", "\"address\""},
+        std::pair{"\"format\": 1", "\"format\": \"1\""}}) {
+    INFO(damage.first << " -> " << damage.second);
+    put(folder.path(), with(std::string{golden}, damage.first, damage.second));
+    const auto loaded = load_identity(folder.path());
+    REQUIRE_FALSE(loaded);
+    CHECK(loaded.error().code == errc::malformed);
+  }
+  put(folder.path(),
+      with(std::string{golden}, "{\n", "{\n  \"later\": {\"a\": 1},\n")); // other keys are ignored
+  CHECK(load_identity(folder.path()));
+}
