@@ -174,9 +174,9 @@ private:
   receiver_backend& backend_;
   std::map<stream_key, range_set> held_;   // durably known as held: what we answer for
   std::map<stream_key, range_set> stored_; // held_, and what is stored while `held` is being made durable
-  std::map<stream_key, range_set> in_progress_;           // handed to the backend
-  std::map<edge_id, epoch_id> newest_epochs_;             // that each edge has shown
-  std::map<stream_key, sequence> announced_; // closed streams of each edge's last Hello, and their ends
+  std::map<stream_key, range_set> in_progress_; // handed to the backend
+  std::map<edge_id, epoch_id> newest_epochs_;   // that each edge has shown
+  std::map<stream_key, sequence> announced_;    // closed streams of each edge's last Hello, and their ends
   std::unordered_map<std::uint64_t, session> sessions_;   // by user edge id
   std::unordered_map<std::uint64_t, job_state> jobs_;     // by ticket: being stored
   std::unordered_map<std::uint64_t, job_state> settling_; // by ticket: `held` is being made durable

@@ -30,8 +30,9 @@ public:
   [[nodiscard]] virtual std::vector<link::hello_stream> streams() = 0;
   // From the first held record at or after `from`, contiguous, at most about `bytes_max`; nullopt: nothing there.
   [[nodiscard]] virtual result<std::optional<run>> read(const stream_key& key, sequence from,
-                                                std::size_t bytes_max) = 0;
-  [[nodiscard]] virtual result<series_set_ptr> find_set(edge_id edge, const set_hash& hash) = 0; // null: not here
+                                                        std::size_t bytes_max) = 0;
+  [[nodiscard]] virtual result<series_set_ptr> find_set(edge_id edge,
+                                                        const set_hash& hash) = 0; // null: not here
   // The receiver has them on stable storage.
   virtual void release(const stream_key& key, const range_set& ranges) = 0;
 };

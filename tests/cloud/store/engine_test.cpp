@@ -325,7 +325,8 @@ TEST_CASE("partitions follow the samples' times, and retention deletes whole one
   REQUIRE(append(*s.db, request_builder{edge_id{1}, "x", 10}.values("h", set, now, {0}).take()));
   s->flush();
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds{10};
-  while (s.metric("skerry_store_partitions_expired_total") != 2 && std::chrono::steady_clock::now() < deadline)
+  while (s.metric("skerry_store_partitions_expired_total") != 2
+         && std::chrono::steady_clock::now() < deadline)
     std::this_thread::yield();
   CHECK(s->usage().partitions == 2);
   CHECK(s.metric("skerry_store_partitions_expired_total") == 2);
