@@ -18,6 +18,7 @@ constexpr std::int64_t day_ns = 86'400 * second_ns;
 constexpr std::int64_t rate_window_ns = 5 * second_ns;
 // An edge with nothing to say pings every two minutes: silent for longer, it is not there.
 constexpr std::int64_t silent_after_ns = 300 * second_ns;
+constexpr std::int64_t host_gone_ns = 3600 * second_ns;
 
 std::string completeness_of(const site_status& site, std::int64_t now_ns) {
   if (site.complete_watermark_ns == 0)
@@ -37,29 +38,35 @@ operations::operations(operations_settings settings, clock_source& clock, random
 
 std::vector<site_status> operations::sites() {
   const auto now = clock_.wall_ns();
-  std::map<std::string, site_status> totals; // of all hosts of a site
+  const auto edges = settings_.registry->list_edges();
+  if (!edges)
+    return {};
+  // Edges behind a gateway have no row of their own: their hosts count for it.
+  std::map<edge_id, edge_id> row_of;
+  for (const auto& edge : edges.value())
+    row_of[edge.edge] = edge.keys.empty() ? edge.parent : edge.edge;
+  std::map<edge_id, site_status> totals;
   for (const auto& host : settings_.hosts->hosts()) {
-    auto& site = totals[host.site];
+    auto& site = totals[row_of[host.edge]];
     ++site.hosts;
     site.series += host.series;
     site.samples_total += host.samples;
     site.live_watermark_ns = std::max(site.live_watermark_ns, host.live_watermark_ns);
+    // A host that was taken away long ago holds nobody back.
     const auto complete = host.complete_watermark_ns;
-    site.complete_watermark_ns =
-        site.complete_watermark_ns == 0 ? complete : std::min(site.complete_watermark_ns, complete);
+    if (host.live_watermark_ns + host_gone_ns > now || site.complete_watermark_ns == 0)
+      site.complete_watermark_ns =
+          site.complete_watermark_ns == 0 ? complete : std::min(site.complete_watermark_ns, complete);
   }
   std::map<edge_id, delivery::edge_view> sessions;
   for (auto& view : settings_.board->edges())
     sessions[view.edge] = std::move(view);
-  const auto edges = settings_.registry->list_edges();
   std::vector<site_status> out;
-  if (!edges)
-    return out;
   const std::lock_guard lock{mutex_};
   for (const auto& edge : edges.value()) {
     if (edge.keys.empty())
-      continue; // an origin behind a gateway: its hosts count for the gateway's site
-    site_status site = totals[edge.site];
+      continue;
+    site_status site = totals[edge.edge];
     site.site = edge.site;
     site.edge = edge.edge;
     for (const auto& key : edge.keys)
@@ -81,8 +88,9 @@ std::vector<site_status> operations::sites() {
         m.known = true;
       }
       site.bytes_on_link_today = view.bytes - std::min(view.bytes, m.bytes_before_today);
-      const auto rate = rates_.find(edge.site);
-      site.samples_per_second = rate == rates_.end() ? 0 : rate->second.samples_per_second;
+      for (const auto& [origin, rate] : rates_)
+        if (row_of[origin] == edge.edge)
+          site.samples_per_second += rate.samples_per_second;
     } else {
       site.state = site.live_watermark_ns != 0 ? link_state::unreachable : link_state::never;
     }
@@ -95,13 +103,13 @@ std::vector<site_status> operations::sites() {
 }
 
 void operations::on_tick() {
-  std::map<std::string, std::uint64_t> totals;
+  std::map<edge_id, std::uint64_t> totals;
   for (const auto& host : settings_.hosts->hosts())
-    totals[host.site] += host.samples;
+    totals[host.edge] += host.samples;
   const auto now = clock_.monotonic_ns();
   const std::lock_guard lock{mutex_};
-  for (const auto& [site, samples] : totals) {
-    auto& rate = rates_[site];
+  for (const auto& [edge, samples] : totals) {
+    auto& rate = rates_[edge];
     if (rate.at_ns != 0 && now - rate.at_ns < rate_window_ns)
       continue;
     if (rate.at_ns != 0)

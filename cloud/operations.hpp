@@ -46,7 +46,7 @@ public:
   void on_tick(); // about once a second: measures rates
 
 private:
-  struct site_rate {
+  struct site_rate {        // of one edge
     std::int64_t at_ns = 0; // monotonic
     std::uint64_t samples = 0;
     double samples_per_second = 0;
@@ -62,7 +62,7 @@ private:
   clock_source& clock_;
   random_source& random_;
   std::mutex mutex_;
-  std::map<std::string, site_rate> rates_;
+  std::map<edge_id, site_rate> rates_; // of each origin
   std::map<edge_id, day_meter> meters_;
 };
 

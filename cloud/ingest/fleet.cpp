@@ -23,11 +23,12 @@ fleet::host_entry& fleet::entry(const std::string& site, std::string_view host) 
   return found;
 }
 
-void fleet::on_frame(const std::string& site, std::string_view host, std::uint64_t source,
+void fleet::on_frame(const std::string& site, std::string_view host, edge_id edge, std::uint64_t source,
                      std::uint64_t series, std::int64_t time_ns) {
   const std::lock_guard lock{mutex_};
   auto& to = entry(site, host);
   to.view.samples += series;
+  to.view.edge = edge;
   to.view.last_sample_ns = std::max(to.view.last_sample_ns, time_ns);
   auto& from = to.sources[source];
   if (time_ns < from.time_ns)
@@ -99,6 +100,7 @@ std::vector<std::pair<std::string, std::string>> fleet::take_changes() {
     w.fixed(host.view.last_sample_ns);
     w.fixed(host.view.live_watermark_ns);
     w.fixed(host.view.complete_watermark_ns);
+    w.fixed(static_cast<std::uint64_t>(host.view.edge));
     auto key = std::string{state_prefix};
     const auto id = static_cast<std::uint64_t>(make_host_id(tenant_default, name.first, name.second));
     for (int shift = 60; shift >= 0; shift -= 4)
@@ -119,6 +121,7 @@ void fleet::restore(std::string_view key, std::string_view value) {
   view.last_sample_ns = r.fixed<std::int64_t>();
   view.live_watermark_ns = r.fixed<std::int64_t>();
   view.complete_watermark_ns = r.fixed<std::int64_t>();
+  view.edge = edge_id{r.fixed<std::uint64_t>()};
   if (r.failed())
     return;
   const std::lock_guard lock{mutex_};
@@ -127,6 +130,7 @@ void fleet::restore(std::string_view key, std::string_view value) {
   to.last_sample_ns = view.last_sample_ns;
   to.live_watermark_ns = view.live_watermark_ns;
   to.complete_watermark_ns = view.complete_watermark_ns;
+  to.edge = view.edge;
 }
 
 } // namespace skerry::cloud

@@ -18,8 +18,9 @@ namespace skerry::cloud {
 struct host_view {
   std::string site;
   std::string host;
-  std::uint64_t series = 0;  // with a value in the newest frame of each source
-  std::uint64_t samples = 0; // stored since this process started
+  edge_id edge = edge_id::none; // whose record was the last
+  std::uint64_t series = 0;     // with a value in the newest frame of each source
+  std::uint64_t samples = 0;    // stored since this process started
   std::int64_t last_sample_ns = 0;
   std::int64_t live_watermark_ns = 0;     // 0: none yet
   std::int64_t complete_watermark_ns = 0; // everything before is held or known as lost
@@ -28,8 +29,8 @@ struct host_view {
 class fleet {
 public:
   // A frame of this host was stored. `source` names what produced it, so that its series are counted once.
-  void on_frame(const std::string& site, std::string_view host, std::uint64_t source, std::uint64_t series,
-                std::int64_t time_ns);
+  void on_frame(const std::string& site, std::string_view host, edge_id edge, std::uint64_t source,
+                std::uint64_t series, std::int64_t time_ns);
   // The watermark of `host` at `time_ns` has sequence `seq` in `key`, and is stored.
   void on_watermark(const std::string& site, std::string_view host, const stream_key& key, sequence seq,
                     std::int64_t time_ns);

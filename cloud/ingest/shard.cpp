@@ -131,7 +131,7 @@ struct shard_state {
       if (cause)
         continue;
       if (record.kind == record_kind::frame)
-        on_frame(part.site, record);
+        on_frame(part.site, key.edge, record);
       if (record.kind == record_kind::watermark || (record.flags & flag_watermark) != 0)
         config.hosts->on_watermark(part.site, record.host, key, record.seq, record.time_ns);
     }
@@ -149,12 +149,12 @@ struct shard_state {
     return request;
   }
 
-  void on_frame(const std::string& site, const record_view& record) {
+  void on_frame(const std::string& site, edge_id edge, const record_view& record) {
     std::uint64_t source = 0;
     if (!scratch.sections.empty())
       std::memcpy(&source, scratch.sections.front().set.bytes.data(), sizeof source);
     config.counters->samples += scratch.values.size();
-    config.hosts->on_frame(site, record.host, source, scratch.values.size(), scratch.time_ns);
+    config.hosts->on_frame(site, record.host, edge, source, scratch.values.size(), scratch.time_ns);
   }
 
   static range_set ranges_with(const stream_state& stream, const shard_part& part) {

@@ -11,6 +11,7 @@ namespace skerry::edge {
 
 namespace {
 
+constexpr std::chrono::nanoseconds pause_min = std::chrono::milliseconds{500}; // beyond an interval
 constexpr std::chrono::nanoseconds tick_max = std::chrono::seconds{60}; // a stepped clock is noticed within
 
 std::chrono::milliseconds timeout_of(const scrape_target& target) {
@@ -189,9 +190,36 @@ struct agent_state {
     sources = std::move(next);
   }
 
+  // A tick that comes late by more than an interval: the process was stopped, or the machine slept. What was due in
+  // between was not collected, and that is said.
+  void note_pause(std::int64_t now) {
+    std::int64_t from_ns = 0;
+    const auto look = [&](std::int64_t due_ns, std::int64_t interval_ns) {
+      if (due_ns != 0 && now - due_ns > interval_ns + pause_min.count())
+        from_ns = from_ns == 0 ? due_ns : std::min(from_ns, due_ns);
+    };
+    if (config.local)
+      look(local_due_ns, config.local->interval.count());
+    for (const auto& from : sources)
+      look(from.due_ns, from.target->interval().count());
+    if (from_ns == 0)
+      return;
+    pending_record gap;
+    gap.kind = record_kind::not_collected;
+    gap.host = config.host;
+    gap.time_ns = now;
+    encode_payload(
+        not_collected{from_ns, now, loss_cause::node_off, "the process was stopped or the machine slept"},
+        gap.payload);
+    collection made;
+    made.records.push_back(std::move(gap));
+    config.inbox->put(std::move(made), config.gateway);
+  }
+
   // Runs what is due and says when the next thing will be.
   std::chrono::nanoseconds run_due() {
     const auto now = config.clock->wall_ns();
+    note_pause(now);
     if (config.local && now >= local_due_ns)
       collect_local(now);
     for (auto& from : sources) {

@@ -1,0 +1,73 @@
+#include "cloud/ingest/fleet.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace skerry;
+using namespace skerry::cloud;
+
+namespace {
+
+const stream_key key{edge_id{7}, {2, {1}}, stream_id::telemetry};
+constexpr std::int64_t second = 1'000'000'000;
+
+host_view only_host(const fleet& of) {
+  const auto all = of.hosts();
+  REQUIRE(all.size() == 1);
+  return all.front();
+}
+
+} // namespace
+
+TEST_CASE("a watermark is live when it comes and complete when everything before it is held") {
+  fleet hosts;
+  hosts.on_watermark("ship", "a", key, 10, 100 * second);
+  CHECK(only_host(hosts).live_watermark_ns == 100 * second);
+  CHECK(only_host(hosts).complete_watermark_ns == 0);
+  hosts.on_held(key, 9, true);
+  CHECK(only_host(hosts).complete_watermark_ns == 0);
+  hosts.on_held(key, 10, false); // an older epoch has holes
+  CHECK(only_host(hosts).complete_watermark_ns == 0);
+  hosts.on_held(key, 10, true);
+  CHECK(only_host(hosts).complete_watermark_ns == 100 * second);
+}
+
+TEST_CASE("the backlog does not turn a host's watermarks or series back") {
+  fleet hosts;
+  hosts.on_frame("ship", "a", key.edge, 1, 500, 200 * second);
+  hosts.on_watermark("ship", "a", key, 20, 200 * second);
+  hosts.on_frame("ship", "a", key.edge, 1, 300, 100 * second);
+  hosts.on_watermark("ship", "a", key, 5, 100 * second);
+  CHECK(only_host(hosts).series == 500);
+  CHECK(only_host(hosts).samples == 800);
+  CHECK(only_host(hosts).live_watermark_ns == 200 * second);
+  hosts.on_held(key, 20, true);
+  CHECK(only_host(hosts).complete_watermark_ns == 200 * second);
+}
+
+TEST_CASE("series of several sources add up; one that fell silent no longer counts") {
+  fleet hosts;
+  hosts.on_frame("ship", "a", key.edge, 1, 100, 10 * second);
+  hosts.on_frame("ship", "a", key.edge, 2, 20, 11 * second);
+  CHECK(only_host(hosts).series == 120);
+  hosts.on_frame("ship", "a", key.edge, 1, 100, 400 * second);
+  CHECK(only_host(hosts).series == 100);
+}
+
+TEST_CASE("what a host was is the same after a restart") {
+  fleet before;
+  before.on_frame("ship", "a", key.edge, 1, 100, 10 * second);
+  before.on_watermark("ship", "a", key, 1, 10 * second);
+  before.on_held(key, 1, true);
+  fleet after;
+  for (const auto& [name, value] : before.take_changes())
+    after.restore(name, value);
+  CHECK(before.take_changes().empty()); // only what changed since
+  const auto host = only_host(after);
+  CHECK(host.site == "ship");
+  CHECK(host.host == "a");
+  CHECK(host.edge == key.edge);
+  CHECK(host.series == 100);
+  CHECK(host.complete_watermark_ns == 10 * second);
+  after.restore("host/0/0123456789abcdef", "damaged"); // is left out
+  CHECK(after.hosts().size() == 1);
+}
