@@ -110,7 +110,8 @@ result<byte_buffer> clip_tombstone(const record_view& record, const stream_key& 
   byte_buffer payload;
   encode_payload(stone, payload);
   byte_buffer out;
-  encode_record(record_kind::tombstone, key, range.first, record.time_ns, record.host, payload, out);
+  encode_record(record_kind::tombstone, key, range.first, record.time_ns, record.host, payload, out,
+                record.flags);
   return out;
 }
 

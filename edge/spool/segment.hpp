@@ -3,8 +3,8 @@
 // One segment of the spool: its layout in LMDB, and reading it. README.md beside has the format.
 //
 // A segment is `<number>/data.mdb` with three databases and a head entry in the main one:
-//   runs  (edge, epoch, stream, first sequence) -> a run as commit() made it, at most about 1 MiB
-//   sets  (edge, hash)                          -> a header with checksum, then the set compressed by zstd
+//   runs  (tenant, edge, epoch, stream, first sequence) -> a run as commit() made it, at most about 1 MiB
+//   sets  (tenant, edge, hash) -> a header with checksum, then the set compressed by zstd
 //   index 'S' + stream -> what this segment holds of the stream; 'R' + stream -> what of it was released by
 //   then
 // It is written by one process opening and then only read and deleted. Any thread may read.
@@ -73,7 +73,7 @@ struct segment_index {
 [[nodiscard]] byte_buffer encode_index_entry(const stream_key& key, const segment_stream& stream);
 [[nodiscard]] byte_buffer encode_index_entry(const stream_key& key, const released_entry& released);
 void put_stream_key(const stream_key& key,
-                    byte_writer& out); // 33 bytes, big-endian: sorts as stream_key does
+                    byte_writer& out); // with its tenant, 37 bytes, big-endian: sorts as stream_key does
 [[nodiscard]] result<stream_key> take_stream_key(byte_reader& in);
 
 struct index_entry { // one of the two

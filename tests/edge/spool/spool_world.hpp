@@ -130,8 +130,10 @@ inline pending_record frame_record(const series_set_ptr& set, std::int64_t time_
 inline pending_record event_record(test_random& random, std::size_t bytes, std::int64_t time_ns = 1000) {
   pending_record out{record_kind::event, time_ns, "host", {}};
   out.payload.resize(bytes);
-  for (auto& byte : out.payload)
-    byte = static_cast<std::byte>(random.engine());
+  for (std::size_t at = 0; at < bytes; at += 8) {
+    const auto word = random.engine();
+    std::memcpy(out.payload.data() + at, &word, std::min<std::size_t>(8, bytes - at));
+  }
   return out;
 }
 
