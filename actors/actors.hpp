@@ -24,6 +24,7 @@ struct target_assignment;
 struct edge_config;
 } // namespace edge
 namespace delivery {
+struct committed_runs;
 struct delivery_job;
 } // namespace delivery
 namespace link {
@@ -36,7 +37,7 @@ struct shard_part;
 
 namespace skerry {
 
-using runs_ptr = std::shared_ptr<const std::vector<run>>;
+using committed_ptr = std::shared_ptr<const delivery::committed_runs>;
 using scrape_answer_ptr = std::shared_ptr<edge::scrape_answer>;
 using target_assignment_ptr = std::shared_ptr<const edge::target_assignment>;
 using edge_settings_ptr = std::shared_ptr<const edge::edge_config>;
@@ -48,20 +49,32 @@ struct inbound_message {
   link::peer_id from;
   std::string user_id; // as ZAP gave it
   link::message_parts parts;
+  link::byte_budget::share share; // of what may wait for the actor
 };
 using inbound_ptr = std::shared_ptr<inbound_message>;
+
+// Charged to `budget` until the actor has let go of it.
+[[nodiscard]] inline inbound_ptr make_inbound(link::peer_id from, std::string user_id,
+                                              link::message_parts parts, link::byte_budget& budget) {
+  std::size_t bytes = 0;
+  for (const auto& part : parts)
+    bytes += part.view.size();
+  return std::make_shared<inbound_message>(
+      inbound_message{std::move(from), std::move(user_id), std::move(parts), budget.take(bytes)});
+}
 
 struct release_request {
   stream_key key;
   range_set ranges;
 };
 using release_ptr = std::shared_ptr<const release_request>;
+using stream_key_ptr = std::shared_ptr<const stream_key>;
 
 } // namespace skerry
 
 CAF_BEGIN_TYPE_ID_BLOCK(skerry, first_custom_type_id)
 
-CAF_ADD_TYPE_ID(skerry, (skerry::runs_ptr))
+CAF_ADD_TYPE_ID(skerry, (skerry::committed_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::scrape_answer_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::target_assignment_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::edge_settings_ptr))
@@ -69,6 +82,7 @@ CAF_ADD_TYPE_ID(skerry, (skerry::job_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::shard_part_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::inbound_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::release_ptr))
+CAF_ADD_TYPE_ID(skerry, (skerry::stream_key_ptr))
 
 CAF_ADD_ATOM(skerry, skerry, tick_atom, "tick")
 CAF_ADD_ATOM(skerry, skerry, commit_atom, "commit")
@@ -84,7 +98,7 @@ CAF_ADD_ATOM(skerry, skerry, status_atom, "status")
 
 CAF_END_TYPE_ID_BLOCK(skerry)
 
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::runs_ptr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::committed_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::scrape_answer_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::target_assignment_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::edge_settings_ptr)
@@ -92,6 +106,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::job_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::shard_part_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::inbound_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::release_ptr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::stream_key_ptr)
 
 namespace skerry {
 
@@ -138,7 +153,7 @@ using uplink_actor = caf::typed_actor<
     // A message from upstream.
     caf::reacts_to<inbound_ptr>,
     // Runs were committed.
-    caf::reacts_to<runs_ptr>,
+    caf::reacts_to<committed_ptr>,
     // Time passes.
     caf::reacts_to<tick_atom>,
     // Say goodbye and quit.
@@ -164,6 +179,8 @@ using shard_actor = caf::typed_actor<
     // Records of its hosts from one run; answered with (stored, ticket, error text) to the listener.
     caf::reacts_to<shard_part_ptr>,
     // The engine has committed (empty text) or refused this part.
-    caf::reacts_to<stored_atom, std::uint64_t, std::string>, caf::reacts_to<stop_atom>>;
+    caf::reacts_to<stored_atom, std::uint64_t, std::string>,
+    // Nothing of this stream comes any more.
+    caf::reacts_to<stream_key_ptr>, caf::reacts_to<stop_atom>>;
 
 } // namespace skerry

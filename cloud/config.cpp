@@ -54,6 +54,9 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
   root.section("link", [&](config_section& s) {
     s.read("bind", to.link_bind);
     s.read("advertise", to.link_advertise);
+    read_size(s, "queue_bytes_max", to.link_queue_bytes_max);
+    if (to.link_queue_bytes_max < (1 << 20) || to.link_queue_bytes_max > (std::uint64_t{16} << 30))
+      s.complain("queue_bytes_max", "must lie between 1MiB and 16GiB");
     read_size(s, "message_bytes_max", to.link_message_bytes_max);
   });
   root.section("ingest", [&](config_section& s) {
@@ -67,8 +70,10 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
     if (to.future_max < std::chrono::seconds{1})
       s.complain("future_max", "must be at least 1s");
   });
-  root.section("delivery",
-               [&](config_section& s) { read_count(s, "ranges_max", to.receiver.ranges_max, 16, 65'536); });
+  root.section("delivery", [&](config_section& s) {
+    read_count(s, "ranges_max", to.receiver.ranges_max, 16, 65'536);
+    read_count(s, "epochs_max", to.receiver.epochs_max, 16, 65'536);
+  });
   root.section("store", [&](config_section& s) { read_store(s, to.store); });
   root.section("query", [&](config_section& s) {
     read_count(s, "threads", to.queries.threads, 1, 256);

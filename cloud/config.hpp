@@ -24,6 +24,8 @@ struct cloud_config {
   std::string link_bind = "tcp://*:7481";
   std::string link_advertise; // what tokens carry; empty: this machine's host name with the bound port
   std::size_t link_message_bytes_max = 32 << 20;
+  std::size_t link_queue_bytes_max = 128
+                                     << 20; // of messages that wait for ingest; then the link reads nothing
   delivery::receiver_config receiver;
   std::chrono::nanoseconds future_max = std::chrono::minutes{10};
   embedded_config store;

@@ -109,6 +109,7 @@ public:
     ingest_settings.random = &random_;
     ingest_settings.metrics = &metrics_.registry();
     ingest_settings.future_max = config_.future_max;
+    ingest_settings.retention = config_.store.retention;
     ingest_settings.message_bytes_max = config_.link_message_bytes_max;
     ingest_settings.send = [this](const link::peer_id& to, link::message message) {
       // A full queue or a peer that left: delivery makes up for every message that is lost.
@@ -130,9 +131,11 @@ public:
     link_settings.keys = keys_;
     link_settings.message_bytes_max = config_.link_message_bytes_max;
     link::server_events events;
-    events.message = [to = ingest_](link::peer_id from, std::string user_id, link::message_parts parts) {
-      caf::anon_send(to, std::make_shared<inbound_message>(
-                             inbound_message{std::move(from), std::move(user_id), std::move(parts)}));
+    auto budget = std::make_shared<link::byte_budget>(config_.link_queue_bytes_max);
+    link_settings.received = budget;
+    events.message = [to = ingest_, budget](link::peer_id from, std::string user_id,
+                                            link::message_parts parts) {
+      caf::anon_send(to, make_inbound(std::move(from), std::move(user_id), std::move(parts), *budget));
     };
     events.admit = [this](const link::curve_key& key, const std::string&) {
       return registry_->admit(key, system_clock().wall_ns() / 1'000'000'000);

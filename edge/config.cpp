@@ -103,6 +103,9 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
   root.section("link", [&](config_section& s) {
     s.read("bind", to.link_bind);
     s.read("advertise", to.link_advertise);
+    read_size(s, "queue_bytes_max", to.link_queue_bytes_max);
+    if (to.link_queue_bytes_max < (1 << 20) || to.link_queue_bytes_max > (std::uint64_t{16} << 30))
+      s.complain("queue_bytes_max", "must lie between 1MiB and 16GiB");
     read_size(s, "message_bytes_max", to.link_message_bytes_max);
   });
   root.finish();

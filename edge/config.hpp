@@ -42,6 +42,8 @@ struct edge_config {
   // Edges further out: empty `link_bind` is off.
   std::string link_bind;
   std::string link_advertise;
+  std::size_t link_queue_bytes_max = 32
+                                     << 20; // of messages that wait to be taken; then the link reads nothing
 
   std::function<result<void>()> reload; // set by main: reads the configuration again
 };

@@ -186,9 +186,11 @@ public:
     settings.keys = keys_;
     settings.message_bytes_max = config_.link_message_bytes_max;
     link::server_events events;
-    events.message = [to = downlink_](link::peer_id from, std::string user_id, link::message_parts parts) {
-      caf::anon_send(to, std::make_shared<inbound_message>(
-                             inbound_message{std::move(from), std::move(user_id), std::move(parts)}));
+    auto budget = std::make_shared<link::byte_budget>(config_.link_queue_bytes_max);
+    settings.received = budget;
+    events.message = [to = downlink_, budget](link::peer_id from, std::string user_id,
+                                              link::message_parts parts) {
+      caf::anon_send(to, make_inbound(std::move(from), std::move(user_id), std::move(parts), *budget));
     };
     events.admit = [registry = registry_](const link::curve_key& key, const std::string&) {
       return registry->admit(key, system_clock().wall_ns() / 1'000'000'000);

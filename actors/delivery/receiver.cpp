@@ -13,42 +13,21 @@ namespace {
 
 constexpr std::size_t fresh_sets_max = 65'536;
 constexpr std::size_t sets_asked_max = 1024; // in one Need
-
-void drop(std::map<stream_key, range_set>& from, const stream_key& key, const range_set& ranges) {
-  const auto it = from.find(key);
-  if (it == from.end())
-    return;
-  it->second.remove(ranges);
-  if (it->second.empty())
-    from.erase(it);
-}
+constexpr std::uint64_t credit_slack =
+    2; // batches that a sender believes lost may still be on their way to the disk
 
 } // namespace
 
 receiver::receiver(receiver_config config, clock_source& clock, random_source& random,
                    receiver_backend& backend)
-    : config_(std::move(config)), clock_(clock), random_(random), backend_(backend) {}
+    : config_(std::move(config)),
+      clock_(clock),
+      random_(random),
+      backend_(backend),
+      holdings_(config_.epochs_max) {}
 
-void receiver::restore_held(const stream_key& key, range_set held) {
-  auto& newest = newest_epochs_[key.edge];
-  if (newest.boot_counter <= key.epoch.boot_counter)
-    newest = key.epoch;
-  stored_[key] = held;
-  held_[key] = std::move(held);
-}
-
-const range_set* receiver::held(const stream_key& key) const {
-  const auto it = held_.find(key);
-  return it == held_.end() ? nullptr : &it->second;
-}
-
-range_set receiver::not_here(const stream_key& key, sequence_range range) const {
-  range_set missing;
-  missing.add(range);
-  for (const auto* all : {&stored_, &in_progress_})
-    if (const auto it = all->find(key); it != all->end())
-      missing.remove(it->second.common_with(range));
-  return missing;
+void receiver::restore_held(const stream_key& key, held_stream held) {
+  holdings_.restore(key, std::move(held));
 }
 
 void receiver::refuse(const link::peer_id& to, std::uint64_t session, link::bye_reason reason,
@@ -76,8 +55,7 @@ void receiver::on_message(const link::peer_id& from, edge_id user, result<link::
     ++counters_.stale_messages;
     if (it != sessions_.end() && it->second.number != 0 && it->second.peer != from) {
       // Someone with this key still speaks in a session that another took over.
-      ++counters_.refused_duplicate;
-      it->second.view.duplicate = true;
+      note_duplicate(it->second);
       spdlog::warn(
           "{}: two live nodes use the key of edge {}: was its disk cloned? Let one of them join anew with a "
           "token of its own",
@@ -134,8 +112,10 @@ void receiver::on_hello(const link::peer_id& from, edge_id user, const link::hel
   if (session.number != 0 && session.instance != hello.instance && !elder_yields(from, user, session, hello))
     return;
   const auto totals = session.view;
+  const auto duplicate_ns = session.duplicate_ns;
   session = {};
   session.view = totals;
+  session.duplicate_ns = duplicate_ns;
   session.peer = from;
   session.instance = hello.instance;
   session.current = hello.current;
@@ -170,8 +150,7 @@ bool receiver::elder_yields(const link::peer_id& from, edge_id user, session& el
       return false;
     }
   }
-  ++counters_.refused_duplicate;
-  elder.view.duplicate = true;
+  note_duplicate(elder);
   spdlog::warn(
       "{}: a second node with the key of edge {} was refused while the first is live: was its disk cloned? "
       "Let it join anew with a token of its own",
@@ -181,17 +160,22 @@ bool receiver::elder_yields(const link::peer_id& from, edge_id user, session& el
   return false;
 }
 
+void receiver::note_duplicate(session& of) {
+  ++counters_.refused_duplicate;
+  of.duplicate_ns = clock_.monotonic_ns();
+}
+
 void receiver::note_restored(edge_id user, const link::hello& hello) {
   std::string why;
   for (const auto& stream : hello.streams) {
     if (!stream.closed || stream.key.edge != user)
       continue;
-    const auto it = stored_.find(stream.key);
-    if (it != stored_.end() && it->second.highest() > stream.last)
+    const auto* stored = holdings_.stored(stream.key);
+    if (stored != nullptr && stored->highest() > stream.last)
       why = fmt::format("its epoch {} ends at {}, and {} is held here", to_string(stream.key.epoch),
-                        stream.last, it->second.highest());
+                        stream.last, stored->highest());
   }
-  auto& newest = newest_epochs_[user];
+  auto& newest = holdings_.newest(user);
   if (why.empty()
       && (hello.current.boot_counter < newest.boot_counter
           || (hello.current.boot_counter == newest.boot_counter && hello.current != newest)))
@@ -211,7 +195,6 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
   to.heard_ns = clock_.monotonic_ns();
   to.view.edge = user;
   to.view.connected = true;
-  to.view.duplicate = false;
   to.view.last_heard_wall_ns = clock_.wall_ns();
   to.view.software = hello.software;
   link::welcome welcome;
@@ -222,24 +205,23 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
   welcome.incarnation = config_.incarnation;
   to.view.pending_records = 0;
   std::vector<link::stream_held> lost;
-  std::erase_if(announced_, [&](const auto& entry) { return entry.first.edge == user; });
+  holdings_.announce(user, hello.streams);
   for (const auto& stream : hello.streams) {
-    if (stream.closed && stream.key.edge == user)
-      announced_[stream.key] = stream.last;
     if (stream.key.edge != user && !backend_.register_origin(user, stream.key.edge)) {
       ++counters_.forbidden;
       continue;
     }
     link::stream_held durable{stream.key, {}};
-    if (const auto it = held_.find(stream.key); it != held_.end())
+    if (const auto* held = holdings_.held(stream.key))
       for (const auto& range : stream.held.ranges())
-        durable.ranges.add(it->second.common_with(range));
+        durable.ranges.add(held->common_with(range));
     to.view.pending_records += stream.held.count() - durable.ranges.count();
     if (!durable.ranges.empty())
       welcome.durable.push_back(std::move(durable));
     link::stream_held gone{stream.key, {}};
-    for (const auto& range : stream.released.ranges())
-      gone.ranges.add(not_here(stream.key, range));
+    if (!holdings_.may_have_forgotten(stream.key))
+      for (const auto& range : stream.released.ranges())
+        gone.ranges.add(holdings_.lacking(stream.key, range));
     if (!gone.ranges.empty())
       lost.push_back(std::move(gone));
   }
@@ -253,23 +235,25 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
         "{}: {} records of {} were acknowledged once and are not here: written as lost (custody lost at {}); "
         "was this node restored from an older copy?",
         config_.name, gone.ranges.count(), to_string(gone.key), config_.name);
-    store_loss(user, site, gone.key, gone.ranges, loss_cause::custody, clock_.wall_ns(), 0, {}, 0);
+    // It happened after what is held here, and before this Hello.
+    store_loss(user, site, gone.key, gone.ranges, loss_cause::custody, holdings_.newest_ns(gone.key),
+               clock_.wall_ns(), 0, {}, 0);
   }
 }
 
 void receiver::store_loss(edge_id user, const std::string& site, const stream_key& key,
-                          const range_set& ranges, loss_cause cause, std::int64_t time_ns,
+                          const range_set& ranges, loss_cause cause, std::int64_t from_ns, std::int64_t to_ns,
                           std::uint64_t session, sequence_range answer, std::uint64_t bytes) {
   for (const auto& range : ranges.ranges()) {
     tombstone stone;
     stone.last = range.last;
-    stone.to_ns = time_ns;
-    stone.from_ns = time_ns;
+    stone.from_ns = from_ns;
+    stone.to_ns = to_ns;
     stone.cause = cause;
     byte_buffer payload;
     encode_payload(stone, payload);
     run_builder builder{key, range.first};
-    builder.append(record_kind::tombstone, time_ns, {}, payload, range.last - range.first + 1);
+    builder.append(record_kind::tombstone, to_ns, {}, payload, range.last - range.first + 1);
     delivery_job job;
     job.site = site;
     job.from = std::move(builder).finish();
@@ -293,10 +277,11 @@ void receiver::on_batch(session& from, edge_id user, const link::batch& batch) {
     end_session(from);
     return;
   }
-  take_run(from, user, batch.run, {});
+  take_run(from, user, batch.run, batch.lane, {});
 }
 
-void receiver::take_run(session& from, edge_id user, const run& run, const std::vector<set_hash>& gone) {
+void receiver::take_run(session& from, edge_id user, const run& run, link::lane lane,
+                        const std::vector<set_hash>& gone) {
   const auto& key = run.header.key;
   const sequence_range range{run.header.first, run.header.last()};
   const auto protocol_error = [&](std::string what) {
@@ -315,12 +300,17 @@ void receiver::take_run(session& from, edge_id user, const run& run, const std::
     end_session(from);
     return;
   }
-  const auto missing = not_here(key, range);
+  const auto missing = holdings_.lacking(key, range);
   if (missing.empty()) {
     // Held already, or being stored (then that job's ack may go to an older session): answer for what is durable.
     counters_.duplicate_records += run.header.record_count;
-    job_state done{user, from.number, key, {}, range, run.bytes.view.size(), {}};
-    if (const auto it = held_.find(key); it != held_.end() && it->second.contains(range))
+    job_state done;
+    done.user = user;
+    done.session = from.number;
+    done.key = key;
+    done.answer = range;
+    done.bytes = run.bytes.view.size();
+    if (const auto* held = holdings_.held(key); held != nullptr && held->contains(range))
       acknowledge(done);
     else if (!adopt_jobs(from, key))
       settle(std::move(done)); // stored, but an earlier attempt to note it failed
@@ -328,10 +318,14 @@ void receiver::take_run(session& from, edge_id user, const run& run, const std::
   }
   if (missing.count() != range.last - range.first + 1)
     adopt_jobs(from, key);
-  if (const auto it = stored_.find(key); it != stored_.end()
-                                         && it->second.ranges().size() >= config_.ranges_max
-                                         && range.first > it->second.highest() + 1) {
+  if (const auto* stored = holdings_.stored(key); stored != nullptr
+                                                  && stored->ranges().size() >= config_.ranges_max
+                                                  && range.first > stored->highest() + 1) {
     ++counters_.ranges_full;
+    return;
+  }
+  if (from.open_bytes != 0 && from.open_bytes + run.bytes.view.size() > credit_slack * config_.credit_bytes) {
+    ++counters_.over_credit;
     return;
   }
   auto records = decode_records(run);
@@ -341,9 +335,15 @@ void receiver::take_run(session& from, edge_id user, const run& run, const std::
   }
   delivery_job job;
   job.site = *site;
+  job.lane = lane;
   std::vector<set_hash> lacking;
   range_set undecodable;
-  std::int64_t undecodable_ns = 0;
+  std::int64_t undecodable_from_ns = INT64_MAX, undecodable_to_ns = INT64_MIN;
+  const auto not_decoded = [&](const record_view& record, sequence_range its) {
+    undecodable.add(its);
+    undecodable_from_ns = std::min(undecodable_from_ns, record.time_ns);
+    undecodable_to_ns = std::max(undecodable_to_ns, record.time_ns);
+  };
   frame sections;
   for (const auto& record : records.value()) {
     const auto sequences = sequences_of(record).value(); // decode_records read it
@@ -357,8 +357,7 @@ void receiver::take_run(session& from, edge_id user, const run& run, const std::
       // One bad frame must not wedge its edge: it becomes a tombstone, and the rest goes on.
       if (!decode_frame_sections(record.payload, sections)) {
         ++counters_.malformed;
-        undecodable.add(its);
-        undecodable_ns = record.time_ns;
+        not_decoded(record, its);
         continue;
       }
       bool lost = false;
@@ -382,8 +381,7 @@ void receiver::take_run(session& from, edge_id user, const run& run, const std::
         }
       }
       if (lost) {
-        undecodable.add(its);
-        undecodable_ns = record.time_ns;
+        not_decoded(record, its);
         continue;
       }
     }
@@ -403,14 +401,15 @@ void receiver::take_run(session& from, edge_id user, const run& run, const std::
         need.sets.push_back(hash);
       }
     }
-    from.parked.push_back({run, std::move(lacking)});
+    from.open_bytes += run.bytes.view.size();
+    from.parked.push_back({run, lane, std::move(lacking)});
     if (!need.sets.empty())
       backend_.send(from.peer, {from.number, std::move(need)});
     return;
   }
   if (!undecodable.empty()) {
     counters_.sets_lost_records += undecodable.count();
-    store_loss(user, *site, key, undecodable, loss_cause::corrupt, undecodable_ns,
+    store_loss(user, *site, key, undecodable, loss_cause::corrupt, undecodable_from_ns, undecodable_to_ns,
                job.records.empty() ? from.number : 0, range, run.bytes.view.size());
   }
   if (job.records.empty())
@@ -435,8 +434,8 @@ bool receiver::adopt_jobs(const session& by, const stream_key& key) {
 void receiver::settle(job_state job) {
   const auto ticket = next_ticket_++;
   const auto key = job.key;
-  job.ranges = stored_[key];
-  const auto all = job.ranges;
+  job.ranges = *holdings_.stored(key);
+  const held_stream all{job.ranges, holdings_.newest_ns(key)};
   settling_[ticket] = std::move(job); // first: the backend may answer at once
   backend_.keep_held(ticket, key, all);
 }
@@ -445,10 +444,19 @@ void receiver::store(delivery_job job, edge_id user, std::uint64_t session, sequ
                      std::uint64_t bytes) {
   job.ticket = next_ticket_++;
   const auto& key = job.from.header.key;
-  in_progress_[key].add(job.ranges);
-  jobs_[job.ticket] = {user, session, key, job.ranges, answer, bytes, {}};
+  holdings_.begin(key, job.ranges);
+  auto& open = jobs_[job.ticket];
+  open = {user, session, 0, key, job.ranges, 0, answer, bytes, {}};
+  if (const auto it = sessions_.find(static_cast<std::uint64_t>(user));
+      session != 0 && it != sessions_.end() && it->second.number == session) {
+    open.charged = session;
+    it->second.open_bytes += bytes;
+  }
+  for (const auto& record : job.records)
+    if (record.kind != record_kind::tombstone)
+      open.newest_ns = std::max(open.newest_ns, record.time_ns);
   for (const auto& set : job.sets)
-    jobs_[job.ticket].sets.push_back(set->hash);
+    open.sets.push_back(set->hash);
   backend_.store(std::move(job));
 }
 
@@ -458,9 +466,10 @@ void receiver::on_stored(std::uint64_t ticket, const std::string& failed) {
     return;
   auto job = std::move(it->second);
   jobs_.erase(it);
-  drop(in_progress_, job.key, job.ranges);
+  holdings_.end(job.key, job.ranges, failed.empty() ? std::optional{job.newest_ns} : std::nullopt);
   if (!failed.empty()) {
     ++counters_.store_failures;
+    discharge(job);
     const auto session = sessions_.find(static_cast<std::uint64_t>(job.user));
     if (session != sessions_.end() && session->second.number != 0) {
       // The edge keeps it and comes back after a while; one refusal ends the session, so the rest is not tried.
@@ -472,7 +481,6 @@ void receiver::on_stored(std::uint64_t ticket, const std::string& failed) {
   }
   for (const auto& hash : job.sets)
     fresh_sets_.erase({job.key.edge, hash}); // the store has them now
-  stored_[job.key].add(job.ranges);
   settle(std::move(job));
 }
 
@@ -482,22 +490,33 @@ void receiver::on_held_durable(std::uint64_t ticket, const std::string& failed) 
     return;
   const auto job = std::move(it->second);
   settling_.erase(it);
+  discharge(job);
   if (!failed.empty()) {
     ++counters_.store_failures; // the records are stored; the next note that succeeds makes them held
     return;
   }
-  held_[job.key].add(job.ranges);
+  holdings_.settle(job.key, job.ranges);
   acknowledge(job);
+  for (const auto& key : holdings_.forget_surplus(job.key.edge)) {
+    ++counters_.epochs_forgotten;
+    backend_.forget(key);
+  }
+}
+
+void receiver::discharge(const job_state& done) {
+  const auto it = sessions_.find(static_cast<std::uint64_t>(done.user));
+  if (done.charged != 0 && it != sessions_.end() && it->second.number == done.charged)
+    it->second.open_bytes -= done.bytes;
 }
 
 void receiver::acknowledge(const job_state& done) {
   const auto it = sessions_.find(static_cast<std::uint64_t>(done.user));
   if (it == sessions_.end() || it->second.number == 0 || done.session != it->second.number)
     return;
-  const auto held = held_.find(done.key);
-  if (held == held_.end())
+  const auto* held = holdings_.held(done.key);
+  if (held == nullptr)
     return;
-  auto ranges = held->second.common_with(done.answer);
+  auto ranges = held->common_with(done.answer);
   if (ranges.empty())
     return;
   auto& pending = it->second.view.pending_records;
@@ -516,13 +535,16 @@ void receiver::on_sets(session& from, edge_id user, const link::sets& sets) {
   const auto remember = [&](const set_hash& hash, series_set_ptr set) {
     if (fresh_sets_.insert_or_assign({sets.edge, hash}, std::move(set)).second)
       fresh_order_.emplace_back(sets.edge, hash);
-    std::erase(from.asked, hash);
     if (fresh_order_.size() > fresh_sets_max) {
       fresh_sets_.erase(fresh_order_.front());
       fresh_order_.pop_front();
     }
   };
   for (const auto& set : sets.found) {
+    if (std::erase(from.asked, set->hash) == 0) {
+      ++counters_.sets_unasked;
+      continue;
+    }
     ++counters_.sets_received;
     remember(set->hash, set);
   }
@@ -533,7 +555,8 @@ void receiver::on_sets(session& from, edge_id user, const link::sets& sets) {
   for (auto& batch : parked) {
     if (from.number == 0)
       return;
-    take_run(from, user, batch.from, sets.missing);
+    from.open_bytes -= batch.from.bytes.view.size();
+    take_run(from, user, batch.from, batch.lane, sets.missing);
   }
 }
 
@@ -559,23 +582,15 @@ void receiver::end_session(session& of) {
   of.view.connected = false;
 }
 
-bool receiver::older_epochs_complete(const stream_key& key) const {
-  for (auto it = announced_.lower_bound({key.edge, {}, stream_id{0}});
-       it != announced_.end() && it->first.edge == key.edge; ++it) {
-    if (it->first.stream != key.stream || it->first.epoch.boot_counter >= key.epoch.boot_counter)
-      continue;
-    const auto* all = held(it->first);
-    if (it->second != 0 && (all == nullptr || all->contiguous_through() < it->second))
-      return false;
-  }
-  return true;
-}
-
 std::vector<edge_view> receiver::edges() const {
   std::vector<edge_view> out;
   out.reserve(sessions_.size());
-  for (const auto& [user, session] : sessions_)
+  const auto now = clock_.monotonic_ns();
+  for (const auto& [user, session] : sessions_) {
     out.push_back(session.view);
+    out.back().duplicate =
+        session.duplicate_ns != 0 && now - session.duplicate_ns < config_.duplicate_shown.count();
+  }
   return out;
 }
 

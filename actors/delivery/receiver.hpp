@@ -7,6 +7,7 @@
 // one range set per stream; ranges collapse as sequences have no gaps. docs/delivery.md states the rules.
 // Not thread-safe; no I/O of its own.
 
+#include "actors/delivery/holdings.hpp"
 #include "actors/link/messages.hpp"
 #include "actors/node/clock.hpp"
 #include "schemas/model/payload.hpp"
@@ -28,10 +29,11 @@ namespace skerry::delivery {
 struct delivery_job {
   std::uint64_t ticket = 0; // names it in receiver::on_stored
   std::string site;
-  run from;                         // the run that they came in; `records` are views into its bytes
-  range_set ranges;                 // what this job makes held, once stored
-  std::vector<record_view> records; // in ascending sequence
-  std::vector<series_set_ptr> sets; // that the frames among them name and that may not be stored yet
+  link::lane lane = link::lane::backlog; // that it came in
+  run from;                              // the run that they came in; `records` are views into its bytes
+  range_set ranges;                      // what this job makes held, once stored
+  std::vector<record_view> records;      // in ascending sequence
+  std::vector<series_set_ptr> sets;      // that the frames among them name and that may not be stored yet
 };
 
 class receiver_backend {
@@ -47,7 +49,9 @@ public:
   // Asynchronous: ends in receiver::on_stored. The backend keeps `ranges` with the records.
   virtual void store(delivery_job job) = 0;
   // What the whole stream holds now, to be made durable before on_held_durable(ticket) is called.
-  virtual void keep_held(std::uint64_t ticket, const stream_key& key, const range_set& held) = 0;
+  virtual void keep_held(std::uint64_t ticket, const stream_key& key, const held_stream& held) = 0;
+  // Nothing is known of this stream any more (`delivery.epochs_max`): what was kept of it may go.
+  virtual void forget(const stream_key& key) = 0;
   virtual void send(const link::peer_id& to, link::message message) = 0;
 };
 
@@ -57,10 +61,12 @@ struct receiver_config {
   std::size_t batch_bytes_max = 1 << 20;
   std::size_t ranges_max =
       4096; // of one stream: beyond, only what fills holes is taken (`delivery.ranges_max`)
+  std::size_t epochs_max = 1024; // of one edge and stream: the oldest are forgotten (`delivery.epochs_max`)
   std::size_t parked_batches_max = 256; // of one session, waiting for series sets
   std::chrono::nanoseconds probe_window =
       std::chrono::seconds{3}; // for the elder of two sessions of one key to answer
-  std::string name = "cloud";  // in messages to peers
+  std::chrono::nanoseconds duplicate_shown = std::chrono::minutes{10}; // after a second node was last heard
+  std::string name = "cloud";                                          // in messages to peers
 };
 
 struct receiver_counters {
@@ -79,6 +85,9 @@ struct receiver_counters {
   std::uint64_t custody_lost_records = 0;
   std::uint64_t ranges_full = 0; // batches not taken because of ranges_max
   std::uint64_t parked_full = 0;
+  std::uint64_t over_credit = 0;      // batches not taken: the sender went far beyond its credit
+  std::uint64_t epochs_forgotten = 0; // of streams, because of epochs_max
+  std::uint64_t sets_unasked = 0;     // series sets that nobody had asked for, not taken
   std::uint64_t sets_received = 0;
   std::uint64_t sets_lost_records = 0; // records whose set nobody has
   std::uint64_t store_failures = 0;
@@ -101,7 +110,7 @@ public:
   receiver(receiver_config config, clock_source& clock, random_source& random, receiver_backend& backend);
 
   // Before the first message: what the store says is held.
-  void restore_held(const stream_key& key, range_set held);
+  void restore_held(const stream_key& key, held_stream held);
 
   // `user` is the edge that the connection's key stands for. `error` in place of a message: it did not decode.
   void on_message(const link::peer_id& from, edge_id user, result<link::message> message);
@@ -114,14 +123,12 @@ public:
 
   [[nodiscard]] const receiver_counters& counters() const noexcept { return counters_; }
   [[nodiscard]] std::vector<edge_view> edges() const;
-  [[nodiscard]] const range_set* held(const stream_key& key) const;
-  // Whether all older epochs of this stream are held to the ends that the edge announced.
-  [[nodiscard]] bool older_epochs_complete(const stream_key& key) const;
-  [[nodiscard]] const std::map<stream_key, range_set>& all_held() const noexcept { return held_; }
+  [[nodiscard]] const holdings& held() const noexcept { return holdings_; }
 
 private:
   struct parked_batch {
     run from;
+    link::lane lane = link::lane::backlog;
     std::vector<set_hash> lacking;
   };
   struct session {
@@ -133,14 +140,18 @@ private:
     std::int64_t probe_ns = 0; // asked whether it is alive; 0: not
     std::deque<parked_batch> parked;
     std::vector<set_hash> asked;
+    std::uint64_t open_bytes = 0;  // of batches that are parked or being stored
+    std::int64_t duplicate_ns = 0; // when another node with this key was last heard, monotonic; 0: never
     edge_view view;
   };
   struct job_state {
     edge_id user = edge_id::none;
     std::uint64_t session = 0; // to be acknowledged; 0: nobody waits
+    std::uint64_t charged = 0; // the session whose open_bytes hold this job's; 0: none
     stream_key key;
     range_set ranges;
-    sequence_range answer; // what the sender waits for
+    std::int64_t newest_ns = 0; // event time
+    sequence_range answer;      // what the sender waits for
     std::uint64_t bytes = 0;
     std::vector<set_hash> sets;
   };
@@ -151,7 +162,8 @@ private:
   void note_restored(edge_id user, const link::hello& hello);
   void on_batch(session& from, edge_id user, const link::batch& batch);
   // `gone`: sets that the sender has said it no longer has.
-  void take_run(session& from, edge_id user, const run& run, const std::vector<set_hash>& gone);
+  void take_run(session& from, edge_id user, const run& run, link::lane lane,
+                const std::vector<set_hash>& gone);
   static void end_session(session& of);
   void on_sets(session& from, edge_id user, const link::sets& sets);
   // Jobs of this stream answer to this session from now on. False: there are none.
@@ -160,11 +172,13 @@ private:
   void settle(job_state job);
   void store(delivery_job job, edge_id user, std::uint64_t session, sequence_range answer,
              std::uint64_t bytes);
-  // Writes a tombstone over each range, as if it had been sent.
+  // Writes a tombstone over each range, as if it had been sent. What is lost happened from `from_ns` (0: not known)
+  // to `to_ns`.
   void store_loss(edge_id user, const std::string& site, const stream_key& key, const range_set& ranges,
-                  loss_cause cause, std::int64_t time_ns, std::uint64_t session, sequence_range answer,
-                  std::uint64_t bytes);
-  [[nodiscard]] range_set not_here(const stream_key& key, sequence_range range) const;
+                  loss_cause cause, std::int64_t from_ns, std::int64_t to_ns, std::uint64_t session,
+                  sequence_range answer, std::uint64_t bytes);
+  void discharge(const job_state& done);
+  void note_duplicate(session& of);
   void refuse(const link::peer_id& to, std::uint64_t session, link::bye_reason reason, std::string message);
   void acknowledge(const job_state& done);
 
@@ -172,11 +186,7 @@ private:
   clock_source& clock_;
   random_source& random_;
   receiver_backend& backend_;
-  std::map<stream_key, range_set> held_;   // durably known as held: what we answer for
-  std::map<stream_key, range_set> stored_; // held_, and what is stored while `held` is being made durable
-  std::map<stream_key, range_set> in_progress_; // handed to the backend
-  std::map<edge_id, epoch_id> newest_epochs_;   // that each edge has shown
-  std::map<stream_key, sequence> announced_;    // closed streams of each edge's last Hello, and their ends
+  holdings holdings_;
   std::unordered_map<std::uint64_t, session> sessions_;   // by user edge id
   std::unordered_map<std::uint64_t, job_state> jobs_;     // by ticket: being stored
   std::unordered_map<std::uint64_t, job_state> settling_; // by ticket: `held` is being made durable

@@ -37,6 +37,12 @@ reception_metrics::reception_metrics(prometheus::Registry& registry, const std::
                 "Batches not taken because a stream has too many holes.");
   received_.add(&c::parked_full, "parked_full_total",
                 "Batches not taken because too many wait for series sets.");
+  received_.add(&c::over_credit, "over_credit_total",
+                "Batches not taken because their sender had far more under way than its credit.");
+  received_.add(&c::epochs_forgotten, "epochs_forgotten_total",
+                "Streams of old epochs that are no longer remembered (delivery.epochs_max).");
+  received_.add(&c::sets_unasked, "series_sets_unasked_total",
+                "Series sets that nobody had asked for, not taken.");
   received_.add(&c::sets_received, "series_sets_total", "Series sets received.");
   received_.add(&c::sets_lost_records, "series_sets_lost_records_total",
                 "Records whose series set nobody has: written to the ledger as lost.");

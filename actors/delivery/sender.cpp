@@ -86,12 +86,10 @@ bool sender::send(link::body body) {
 }
 
 void sender::on_message(const link::message& message) {
-  const auto now = clock_.monotonic_ns();
   if (phase_ == sender_phase::down)
     return;
   if (const auto* welcome = std::get_if<link::welcome>(&message.body);
       welcome && phase_ == sender_phase::greeting) {
-    last_heard_ns_ = now;
     on_welcome(message, *welcome);
     return;
   }
@@ -104,7 +102,6 @@ void sender::on_message(const link::message& message) {
     ++counters_.stale_messages;
     return;
   }
-  last_heard_ns_ = now;
   answer_due_since_ns_ = 0;
   if (const auto* ack = std::get_if<link::ack>(&message.body))
     on_ack(*ack);
@@ -145,10 +142,13 @@ void sender::on_welcome(const link::message& message, const link::welcome& welco
   for (const auto& held : welcome.durable)
     acked(held.key, held.ranges);
   std::uint64_t pending = 0;
+  std::map<edge_id, epoch_id> newest_epochs;
+  for (const auto& [key, stream] : streams_)
+    newest_epochs[key.edge] = key.edge == config_.edge ? config_.current : key.epoch; // they come in order
   for (auto& [key, stream] : streams_) {
     stream.unsent = stream.unacked;
     stream.fresh_from = 0;
-    if (key.edge == config_.edge && key.epoch == config_.current) {
+    if (key.epoch == newest_epochs[key.edge]) {
       const auto newest = stream.unacked.highest();
       stream.fresh_from = newest > config_.fresh_records ? newest - config_.fresh_records + 1 : 1;
     }
@@ -236,24 +236,24 @@ void sender::on_bye(const link::bye& bye) {
   retry_at_ns_ = clock_.monotonic_ns() + retry_.next().count();
 }
 
-void sender::on_committed(const run& run) {
+void sender::on_committed(const run& run, link::lane lane) {
   const auto& key = run.header.key;
-  auto [it, fresh] = streams_.try_emplace(key);
+  auto [it, added] = streams_.try_emplace(key);
   auto& stream = it->second;
   const sequence_range range{run.header.first, run.header.last()};
   stream.unacked.add(range);
   if (phase_ != sender_phase::live)
     return;
-  if (fresh && key.edge != config_.edge && !std::binary_search(origins_.begin(), origins_.end(), key.edge)) {
+  if (added && key.edge != config_.edge && !std::binary_search(origins_.begin(), origins_.end(), key.edge)) {
     origins_.insert(std::upper_bound(origins_.begin(), origins_.end(), key.edge), key.edge);
     send(link::origins{origins_});
   }
   stream.unsent.add(range);
-  const bool current = key.edge == config_.edge && key.epoch == config_.current;
-  if (current && stream.fresh_from == 0)
+  const bool fresh = lane != link::lane::backlog;
+  if (fresh && stream.fresh_from == 0)
     stream.fresh_from = range.first;
   // What was just committed is at hand: if nothing fresh waits before it, it goes without being read again.
-  if (current && stream.unsent.next(stream.fresh_from) == range.first
+  if (fresh && stream.unsent.next(stream.fresh_from) == range.first
       && run.bytes.view.size() <= batch_bytes_max_)
     send_run(key, stream, run, key.stream == stream_id::alert ? link::lane::alert : link::lane::live);
   pump();

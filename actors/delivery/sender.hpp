@@ -51,7 +51,7 @@ struct sender_config {
   link::nonce instance{}; // new with each process start
   std::string software;
   std::size_t batch_bytes_max = 256 << 10;
-  std::uint64_t fresh_records = 256; // of the newest at a Welcome that go ahead of the backlog
+  std::uint64_t fresh_records = 256; // of each edge's newest at a Welcome that go ahead of the backlog
   std::chrono::nanoseconds dead_after = std::chrono::seconds{30};      // without an answer that is due
   std::chrono::nanoseconds ping_interval = std::chrono::seconds{120};  // on a link with nothing to say
   std::chrono::nanoseconds retry_min = std::chrono::milliseconds{500}; // after a refusal
@@ -79,6 +79,12 @@ struct sender_counters {
   std::uint64_t lost_custody_records = 0; // released here, and no longer at the receiver
 };
 
+// Runs that are on disk from now on; `lane` is how the edge that made them sent them, live for its own.
+struct committed_runs {
+  std::vector<run> runs;
+  link::lane lane = link::lane::live;
+};
+
 class sender {
 public:
   sender(sender_config config, clock_source& clock, random_source& random, sender_source& source,
@@ -87,8 +93,9 @@ public:
   void on_connected();
   void on_disconnected();
   void on_message(const link::message& message);
-  // A run was committed (or adopted from further out) after the state that streams() returned at Hello.
-  void on_committed(const run& run);
+  // A run was committed (or adopted from further out, where it came in `lane`) after the state that streams()
+  // returned at Hello.
+  void on_committed(const run& run, link::lane lane = link::lane::live);
   // At least once a second, and whenever the sink may take more.
   void on_tick();
   void say_bye(); // an orderly stop
@@ -100,9 +107,6 @@ public:
   [[nodiscard]] const std::string& refusal() const noexcept {
     return refusal_;
   } // why `waiting`; empty: never
-  [[nodiscard]] std::int64_t last_heard_ns() const noexcept { return last_heard_ns_; } // monotonic; 0: never
-  // The edges whose streams are held, besides our own: what `origins` registers.
-  [[nodiscard]] const std::vector<edge_id>& origins() const noexcept { return origins_; }
 
 private:
   struct stream {
@@ -142,8 +146,7 @@ private:
   std::map<stream_key, stream> streams_; // backlog goes in this order: older epochs first
   std::deque<flight> in_flight_;
   std::uint64_t in_flight_bytes_ = 0;
-  std::vector<edge_id> origins_;
-  std::int64_t last_heard_ns_ = 0;
+  std::vector<edge_id> origins_; // the edges whose streams are held, besides our own
   std::int64_t last_sent_ns_ = 0;
   std::int64_t answer_due_since_ns_ = 0; // 0: no answer is due
   std::int64_t retry_at_ns_ = 0;

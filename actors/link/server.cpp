@@ -25,6 +25,7 @@ constexpr int peer_send_high_water = 1000;  // messages to one peer inside ZeroM
 constexpr int peer_receive_high_water = 16; // messages from one peer that wait for our thread
 constexpr std::size_t queue_bytes_max = 256 << 20;
 constexpr int log_lines_per_minute = 20;
+constexpr auto retry_while_full = std::chrono::milliseconds{2};
 constexpr auto retry_after_failure = std::chrono::milliseconds{100};
 
 // Refills with time; starts full.
@@ -120,7 +121,13 @@ private:
                                           {monitor_->socket().handle(), 0, ZMQ_POLLIN, 0},
                                           {router_.handle(), 0, ZMQ_POLLIN, 0},
                                           {zap_.handle(), 0, ZMQ_POLLIN, 0}}};
+    const bool full = config_.received && config_.received->full();
+    if (full) {
+      metrics_.receive_paused.Increment();
+      items[2].events = 0;
+    }
     const auto timeout = !queue_.empty() ? std::chrono::milliseconds{0}
+                         : full          ? retry_while_full
                          : paced         ? handshakes_.until_next()
                                          : std::chrono::milliseconds{-1};
     zmq::poll(items.data(), paced ? 3 : 4, timeout);
@@ -197,6 +204,8 @@ private:
 
   void receive() {
     for (int i = 0; i < burst_max; ++i) {
+      if (config_.received && config_.received->full())
+        return;
       zmq::message_t id;
       if (!router_.recv(id, zmq::recv_flags::dontwait))
         return;

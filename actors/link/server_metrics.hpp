@@ -34,6 +34,11 @@ struct server_metrics {
                   .Help("Times that handshakes had to wait because the limit per second was reached.")
                   .Register(registry)
                   .Add({})),
+        receive_paused(prometheus::BuildCounter()
+                           .Name("skerry_link_server_receive_paused_total")
+                           .Help("Times that nothing was read because link.queue_bytes_max was reached.")
+                           .Register(registry)
+                           .Add({})),
         accept_failed(prometheus::BuildCounter()
                           .Name("skerry_link_server_accept_failures_total")
                           .Help("Connections that the operating system did not give us (file descriptors?).")
@@ -87,6 +92,7 @@ struct server_metrics {
   prometheus::Counter& failed_auth;
   prometheus::Counter& failed_other;
   prometheus::Counter& paced;
+  prometheus::Counter& receive_paused;
   prometheus::Counter& accept_failed;
   prometheus::Counter& accepted;
   prometheus::Counter& closed;

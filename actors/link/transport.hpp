@@ -4,6 +4,7 @@
 // simulator. Messages have one to a few parts; a message arrives whole or not at all, in order, at most once per
 // connection; nothing more is promised (delivery is actors/delivery's part).
 
+#include "actors/link/byte_budget.hpp"
 #include "schemas/bytes.hpp"
 
 #include <array>
@@ -92,6 +93,7 @@ struct server_config {
   std::size_t send_queue_max = 65'536;                 // messages from us, over all peers
   std::size_t handshakes_per_second_max = 2000;        // those beyond wait for their turn
   std::chrono::milliseconds handshake_timeout{20'000}; // then a half-open connection is closed
+  std::shared_ptr<const byte_budget> received; // nothing is read while it is full; null: no bound here
 };
 struct client_config {
   std::string address; // "tcp://host:7481"

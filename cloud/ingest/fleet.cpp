@@ -2,7 +2,10 @@
 
 #include "schemas/bytes.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <set>
 
 namespace skerry::cloud {
 
@@ -11,6 +14,11 @@ namespace {
 constexpr std::size_t open_watermarks_max = 100'000;     // a stream; beyond, every other one is forgotten
 constexpr std::int64_t source_idle_ns = 300'000'000'000; // a source that is silent this long no longer counts
 constexpr std::string_view state_prefix = "host/0/";     // of tenant 0
+
+std::string state_key(const std::string& site, const std::string& host) {
+  return fmt::format("{}{:016x}", state_prefix,
+                     static_cast<std::uint64_t>(make_host_id(tenant_default, site, host)));
+}
 
 } // namespace
 
@@ -56,13 +64,13 @@ void fleet::on_watermark(const std::string& site, std::string_view host, const s
   }
 }
 
-void fleet::on_held(const stream_key& key, sequence through, bool older_epochs_complete) {
-  if (!older_epochs_complete)
-    return;
+bool fleet::on_held(const stream_key& key, sequence through, bool older_epochs_complete) {
   const std::lock_guard lock{mutex_};
   const auto it = open_.find(key);
   if (it == open_.end())
-    return;
+    return true;
+  if (!older_epochs_complete)
+    return false;
   std::erase_if(it->second, [&](const open_watermark& w) {
     if (w.seq > through)
       return false;
@@ -72,8 +80,25 @@ void fleet::on_held(const stream_key& key, sequence through, bool older_epochs_c
     }
     return true;
   });
-  if (it->second.empty())
+  const bool none_left = it->second.empty();
+  if (none_left)
     open_.erase(it);
+  return none_left;
+}
+
+void fleet::forget_before(std::int64_t oldest_ns) {
+  const std::lock_guard lock{mutex_};
+  std::set<const host_entry*> waiting; // their watermarks point to them
+  for (const auto& [key, open] : open_)
+    for (const auto& watermark : open)
+      waiting.insert(watermark.host);
+  std::erase_if(hosts_, [&](const auto& host) {
+    const auto& view = host.second.view;
+    if (std::max(view.last_sample_ns, view.live_watermark_ns) >= oldest_ns || waiting.contains(&host.second))
+      return false;
+    dropped_.push_back(state_key(view.site, view.host));
+    return true;
+  });
 }
 
 std::vector<host_view> fleet::hosts() const {
@@ -88,6 +113,9 @@ std::vector<host_view> fleet::hosts() const {
 std::vector<std::pair<std::string, std::string>> fleet::take_changes() {
   const std::lock_guard lock{mutex_};
   std::vector<std::pair<std::string, std::string>> out;
+  for (auto& key : dropped_)
+    out.emplace_back(std::move(key), std::string{});
+  dropped_.clear();
   for (auto& [name, host] : hosts_) {
     if (!host.changed)
       continue;
@@ -101,11 +129,7 @@ std::vector<std::pair<std::string, std::string>> fleet::take_changes() {
     w.fixed(host.view.live_watermark_ns);
     w.fixed(host.view.complete_watermark_ns);
     w.fixed(static_cast<std::uint64_t>(host.view.edge));
-    auto key = std::string{state_prefix};
-    const auto id = static_cast<std::uint64_t>(make_host_id(tenant_default, name.first, name.second));
-    for (int shift = 60; shift >= 0; shift -= 4)
-      key += "0123456789abcdef"[id >> shift & 15];
-    out.emplace_back(std::move(key), std::string{as_text(value)});
+    out.emplace_back(state_key(name.first, name.second), std::string{as_text(value)});
   }
   return out;
 }

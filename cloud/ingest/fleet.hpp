@@ -35,10 +35,14 @@ public:
   void on_watermark(const std::string& site, std::string_view host, const stream_key& key, sequence seq,
                     std::int64_t time_ns);
   // All sequences of `key` up to `through` are held; `older_epochs_complete`: so is every older epoch of its edge.
-  void on_held(const stream_key& key, sequence through, bool older_epochs_complete);
+  // False: watermarks of this stream still wait for something before them.
+  bool on_held(const stream_key& key, sequence through, bool older_epochs_complete);
 
   [[nodiscard]] std::vector<host_view> hosts() const; // by site and host
-  // What is to be kept over a restart, one value a host that changed since the last call; and how it comes back.
+  // Drops hosts of which nothing newer than `oldest_ns` was heard.
+  void forget_before(std::int64_t oldest_ns);
+  // What is to be kept over a restart, one value a host that changed since the last call (an empty one for a host
+  // that was dropped); and how it comes back.
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> take_changes();
   void restore(std::string_view key, std::string_view value);
 
@@ -61,7 +65,8 @@ private:
   host_entry& entry(const std::string& site, std::string_view host);
 
   mutable std::mutex mutex_;
-  std::map<std::pair<std::string, std::string>, host_entry, std::less<>> hosts_; // entries never move or go
+  std::map<std::pair<std::string, std::string>, host_entry, std::less<>> hosts_; // entries never move
+  std::vector<std::string> dropped_;                                             // state keys
   std::map<stream_key, std::deque<open_watermark>> open_; // by ascending arrival; bounded
 };
 

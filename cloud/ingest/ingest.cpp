@@ -9,6 +9,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <unordered_map>
 
 namespace skerry::cloud {
@@ -18,6 +19,7 @@ namespace {
 constexpr std::chrono::seconds tick_interval{1};
 constexpr std::string_view held_prefix = "held/0/"; // of tenant 0
 constexpr int ticks_per_host_state = 10; // watermarks that survive a restart may lag this many seconds
+constexpr int ticks_per_cleaning = 600;
 
 // "held/<tenant>/<edge>/<boot counter>/<random>/<stream>", as text that sorts by edge.
 std::string held_key(const stream_key& key) {
@@ -47,6 +49,24 @@ std::optional<stream_key> parse_held_key(std::string_view text) {
         static_cast<std::uint8_t>(std::strtoul(random.substr(2 * i, 2).c_str(), nullptr, 16));
   key.stream = stream_id{static_cast<std::uint8_t>(stream[0] - '0')};
   return key;
+}
+
+// Its value: the newest event time, then the ranges.
+void encode_held(const delivery::held_stream& from, byte_buffer& out) {
+  byte_writer{out}.fixed(from.newest_ns);
+  encode_ranges(from.ranges, out);
+}
+
+std::optional<delivery::held_stream> decode_held(bytes_view from) {
+  delivery::held_stream held;
+  if (from.size() < sizeof held.newest_ns)
+    return std::nullopt;
+  held.newest_ns = byte_reader{from}.fixed<std::int64_t>();
+  auto ranges = decode_ranges(from.subspan(sizeof held.newest_ns));
+  if (!ranges)
+    return std::nullopt;
+  held.ranges = std::move(ranges).value();
+  return held;
 }
 
 // The totals of all shards; they count on their own threads.
@@ -90,8 +110,9 @@ struct ingest_state : delivery::receiver_backend {
     std::size_t parts = 0; // not answered yet
     std::string failed;
   };
-  std::unordered_map<std::uint64_t, open_job> jobs;   // by ticket
-  std::map<edge_id, std::vector<stream_key>> streams; // of each edge, all that are held
+  std::unordered_map<std::uint64_t, open_job> jobs; // by ticket
+  std::map<stream_key, std::set<shard_id>>
+      open_streams; // held, and more may come; which shards keep some of it
   int ticks = 0;
 
   void init(listener_actor::pointer owner, ingest_config c) {
@@ -103,17 +124,29 @@ struct ingest_state : delivery::receiver_backend {
         [this](const link::peer_id& to, link::message message) { send(to, std::move(message)); });
     metrics.emplace(*config.metrics, "skerry_ingest_");
     of_shards.emplace(*config.metrics);
-    const auto restored =
-        config.store->scan_state(held_prefix, [this](std::string_view key, std::string_view value) {
-          const auto name = parse_held_key(key);
-          auto ranges = decode_ranges(as_bytes(value));
-          if (!name || !ranges) {
-            spdlog::error("ingest: what is held under '{}' does not decode and is ignored", key);
-            return;
-          }
-          streams[name->edge].push_back(*name);
-          receiver->restore_held(*name, std::move(ranges).value());
-        });
+    std::map<std::string, stream_key, std::less<>> names;
+    auto restored = config.store->scan_state(held_prefix, [&](std::string_view key, std::string_view value) {
+      const auto name = parse_held_key(key);
+      auto held = decode_held(as_bytes(value));
+      if (!name || !held) {
+        spdlog::error("ingest: what is held under '{}' does not decode and is ignored", key);
+        return;
+      }
+      open_streams[*name];
+      names.emplace(to_string(*name), *name);
+      receiver->restore_held(*name, std::move(*held));
+    });
+    if (restored) {
+      const auto prefix = shard_state_prefix();
+      restored = config.store->scan_state(prefix, [&](std::string_view key, std::string_view) {
+        key.remove_prefix(prefix.size());
+        const auto slash = key.find('/');
+        if (const auto it = names.find(key.substr(slash + 1));
+            slash != std::string_view::npos && it != names.end())
+          open_streams[it->second].insert(
+              static_cast<shard_id>(std::strtoul(std::string{key.substr(0, slash)}.c_str(), nullptr, 10)));
+      });
+    }
     if (!restored)
       spdlog::error("ingest: what is held cannot be listed: {}", restored.error().message);
   }
@@ -143,7 +176,7 @@ struct ingest_state : delivery::receiver_backend {
   void store(delivery::delivery_job job) override {
     std::map<shard_id, shard_part_ptr> parts;
     const auto& key = job.from.header.key;
-    const auto* held = receiver->held(key);
+    const auto* held = receiver->held().held(key);
     for (const auto& record : job.records) {
       const auto id = shard_of(make_host_id(tenant_default, job.site, record.host));
       auto& part = parts[id];
@@ -159,6 +192,9 @@ struct ingest_state : delivery::receiver_backend {
       part->records.push_back(record);
     }
     jobs[job.ticket] = {key, parts.size(), {}};
+    auto& holders = open_streams[key];
+    for (const auto& [id, part] : parts)
+      holders.insert(id);
     for (auto& [id, part] : parts) {
       if (!shards[id]) {
         shard_config shard_settings;
@@ -174,9 +210,9 @@ struct ingest_state : delivery::receiver_backend {
     }
   }
 
-  void keep_held(std::uint64_t ticket, const stream_key& key, const range_set& held) override {
+  void keep_held(std::uint64_t ticket, const stream_key& key, const delivery::held_stream& held) override {
     byte_buffer value;
-    encode_ranges(held, value);
+    encode_held(held, value);
     config.store->put_state({{held_key(key), std::string{as_text(value)}}}, [to = listener_actor{self},
                                                                              ticket](result<void> done) {
       caf::anon_send(to, held_atom_v, ticket, done ? std::string{} : done.error().message);
@@ -195,23 +231,65 @@ struct ingest_state : delivery::receiver_backend {
     const auto done = std::move(job);
     jobs.erase(it);
     receiver->on_stored(ticket, done.failed);
-    if (done.failed.empty()) {
-      auto& of_edge = streams[done.key.edge];
-      if (std::find(of_edge.begin(), of_edge.end(), done.key) == of_edge.end())
-        of_edge.push_back(done.key);
+  }
+
+  void forget(const stream_key& key) override {
+    const auto it = open_streams.find(key);
+    auto updates = it == open_streams.end() ? std::vector<state_update>{} : release_shards(key, it->second);
+    if (it != open_streams.end())
+      open_streams.erase(it);
+    updates.push_back({held_key(key), {}});
+    put_quietly(std::move(updates));
+  }
+
+  // Shards need not know which parts of a stream they have once nothing of it can come again. Gives what they kept.
+  std::vector<state_update> release_shards(const stream_key& key, const std::set<shard_id>& holders) {
+    std::vector<state_update> updates;
+    const auto shared = std::make_shared<const stream_key>(key);
+    for (const auto id : holders) {
+      updates.push_back({shard_state_key(id, key), {}});
+      if (shards[id])
+        self->send(shards[id], shared);
     }
+    return updates;
+  }
+
+  void put_quietly(std::vector<state_update> updates) {
+    if (updates.empty())
+      return;
+    config.store->put_state(std::move(updates), [](result<void> done) {
+      if (!done)
+        spdlog::warn("ingest: what is known of hosts and streams was not kept: {}", done.error().message);
+    });
   }
 
   // The complete watermark moves as holes are filled: looked at once a tick, for streams that can still change.
   void advance_completeness() {
-    for (const auto& [edge, keys] : streams) {
-      for (const auto& key : keys) {
-        const auto* held = receiver->held(key);
-        if (held == nullptr)
-          continue;
-        config.hosts->on_held(key, held->contiguous_through(), receiver->older_epochs_complete(key));
+    const auto& holdings = receiver->held();
+    std::vector<state_update> updates;
+    auto edge = edge_id::none;
+    std::map<stream_id, std::uint64_t> incomplete; // of the edge at hand: its oldest epoch with holes
+    for (auto it = open_streams.begin(); it != open_streams.end();) {
+      const auto& [key, holders] = *it;
+      if (edge != key.edge)
+        incomplete.clear();
+      edge = key.edge;
+      auto [oldest, missing] = incomplete.try_emplace(key.stream);
+      if (missing)
+        oldest->second = holdings.first_incomplete(key.edge, key.stream);
+      const auto* held = holdings.held(key);
+      const bool quiet =
+          held == nullptr
+          || config.hosts->on_held(key, held->contiguous_through(), key.epoch.boot_counter <= oldest->second);
+      if (quiet && holdings.complete(key)) {
+        auto done = release_shards(key, holders);
+        std::move(done.begin(), done.end(), std::back_inserter(updates));
+        it = open_streams.erase(it);
+      } else {
+        ++it;
       }
     }
+    put_quietly(std::move(updates));
   }
 
   void tick() {
@@ -220,7 +298,9 @@ struct ingest_state : delivery::receiver_backend {
     metrics->update(*receiver, *reception, edges);
     of_shards->update(*counters);
     config.board->publish(std::move(edges));
-    if (++ticks % ticks_per_host_state == 0)
+    if (++ticks % ticks_per_cleaning == 0 && config.retention.count() > 0)
+      config.hosts->forget_before(config.clock->wall_ns() - config.retention.count());
+    if (ticks % ticks_per_host_state == 0)
       keep_host_state();
   }
 
@@ -228,11 +308,7 @@ struct ingest_state : delivery::receiver_backend {
     std::vector<state_update> updates;
     for (auto& [key, value] : config.hosts->take_changes())
       updates.push_back({std::move(key), std::move(value)});
-    if (!updates.empty())
-      config.store->put_state(std::move(updates), [](result<void> done) {
-        if (!done)
-          spdlog::warn("ingest: the state of hosts was not kept: {}", done.error().message);
-      });
+    put_quietly(std::move(updates));
   }
 };
 

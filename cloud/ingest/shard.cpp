@@ -14,10 +14,15 @@ namespace skerry::cloud {
 
 namespace {
 
-// "shard/<tenant>/<shard>/<edge>/<boot counter>-<random>/<stream>"
-std::string state_prefix(shard_id id) { return fmt::format("shard/{}/{:04}/", tenant_default, id); }
+std::string state_prefix(shard_id id) { return fmt::format("{}{:04}/", shard_state_prefix(), id); }
 
 } // namespace
+
+std::string shard_state_prefix() { return fmt::format("shard/{}/", tenant_default); }
+
+std::string shard_state_key(shard_id shard, const stream_key& stream) {
+  return state_prefix(shard) + to_string(stream);
+}
 
 struct shard_state {
   shard_config config;
@@ -87,7 +92,7 @@ struct shard_state {
   }
 
   void take(shard_part_ptr part, caf::strong_actor_ptr listener) {
-    const auto name = state_prefix(config.id) + to_string(part->from.header.key);
+    const auto name = shard_state_key(config.id, part->from.header.key);
     auto& stream = streams[name];
     stream.queue.push_back({std::move(part), std::move(listener)});
     if (stream.queue.size() == 1)
@@ -182,6 +187,12 @@ struct shard_state {
     append_front(name, stream);
   }
 
+  void forget(const stream_key& key) {
+    const auto it = streams.find(shard_state_key(config.id, key));
+    if (it != streams.end() && it->second.queue.empty())
+      streams.erase(it);
+  }
+
   static void answer(const caf::strong_actor_ptr& to, std::uint64_t ticket, std::string failed) {
     if (auto listener = caf::actor_cast<listener_actor>(to))
       caf::anon_send(listener, stored_atom_v, ticket, std::move(failed));
@@ -198,6 +209,7 @@ shard_actor::behavior_type shard(shard_actor::stateful_pointer<shard_state> self
       [self](stored_atom, std::uint64_t ticket, const std::string& failed) {
         self->state.on_stored(ticket, failed);
       },
+      [self](const stream_key_ptr& key) { self->state.forget(*key); },
       [self](stop_atom) {
         self->state.self = nullptr; // it would keep itself alive
         self->state.streams.clear();

@@ -45,6 +45,10 @@ struct shard_config {
   std::chrono::nanoseconds future_max = std::chrono::minutes{10};
 };
 
+// Where shards keep which ranges of a stream they have stored: "shard/<tenant>/<shard>/<edge>/<epoch>/<stream>".
+[[nodiscard]] std::string shard_state_prefix();
+[[nodiscard]] std::string shard_state_key(shard_id shard, const stream_key& stream);
+
 [[nodiscard]] shard_actor spawn_shard(caf::actor_system& system, shard_config config);
 
 } // namespace skerry::cloud

@@ -48,7 +48,7 @@ struct downlink_state : delivery::receiver_backend {
     // What the spool holds or has passed on is what this hop has taken.
     for (auto& stream : config.store->streams()) {
       stream.held.add(stream.released);
-      receiver->restore_held(stream.key, std::move(stream.held));
+      receiver->restore_held(stream.key, {std::move(stream.held), 0});
     }
   }
 
@@ -72,9 +72,10 @@ struct downlink_state : delivery::receiver_backend {
     self->send(config.gateway, std::make_shared<delivery::delivery_job>(std::move(job)));
   }
   // The spool derives what it holds from what is in it: nothing more is to be kept.
-  void keep_held(std::uint64_t ticket, const stream_key&, const range_set&) override {
+  void keep_held(std::uint64_t ticket, const stream_key&, const delivery::held_stream&) override {
     caf::anon_send(listener_actor{self}, held_atom_v, ticket, std::string{});
   }
+  void forget(const stream_key&) override {} // the spool has its own bound
   void send(const link::peer_id& to, link::message message) override { config.send(to, std::move(message)); }
 };
 
@@ -116,7 +117,7 @@ listener_actor::behavior_type downlink(listener_actor::stateful_pointer<downlink
 } // namespace
 
 listener_actor spawn_downlink(caf::actor_system& system, downlink_config config) {
-  return system.spawn(downlink, std::move(config));
+  return system.spawn<caf::detached>(downlink, std::move(config));
 }
 
 } // namespace skerry::edge

@@ -34,6 +34,7 @@ struct downlink_config {
   std::size_t message_bytes_max = 32 << 20;
 };
 
+// Detached: it reads the spool, and collecting must not wait for that.
 [[nodiscard]] listener_actor spawn_downlink(caf::actor_system& system, downlink_config config);
 
 } // namespace skerry::edge

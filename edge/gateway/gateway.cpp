@@ -1,6 +1,7 @@
 #include "edge/gateway/gateway.hpp"
 
 #include "actors/delivery/receiver.hpp"
+#include "actors/delivery/sender.hpp"
 #include "edge/collect/source.hpp"
 #include "edge/gateway/opening_records.hpp"
 #include "schemas/model/payload.hpp"
@@ -44,6 +45,7 @@ struct gateway_state {
   std::uint64_t queue_bytes = 0;
   bool commit_due = false;
   bool refused = false; // the last commit failed
+  std::string refusal;  // and why, as logged
   // What was dropped because the spool took nothing: told with the first commit that works again.
   std::int64_t dropped_from_ns = 0;
   std::int64_t dropped_to_ns = 0;
@@ -78,8 +80,9 @@ struct gateway_state {
                            .Add({});
   }
 
-  void hand_over(std::vector<run> runs) {
-    caf::anon_send(uplink, std::make_shared<const std::vector<run>>(std::move(runs)));
+  void hand_over(std::vector<run> runs, link::lane lane = link::lane::live) {
+    caf::anon_send(uplink, std::make_shared<const delivery::committed_runs>(
+                               delivery::committed_runs{std::move(runs), lane}));
   }
 
   void note_dropped(std::uint64_t samples_lost, std::int64_t from_ns, std::int64_t to_ns) {
@@ -101,12 +104,16 @@ struct gateway_state {
     queue_bytes += size_of(from);
     queue.push_back(std::move(from));
     while (queue_bytes > config.queue_bytes_max && queue.size() > 1) {
-      const auto& oldest = queue.front();
-      for (const auto& record : oldest.records)
+      // What tells of this opening and of losses is small and is never dropped.
+      const auto oldest =
+          std::find_if(queue.begin(), queue.end(), [](const auto& c) { return c.samples != 0; });
+      if (oldest == queue.end())
+        return;
+      for (const auto& record : oldest->records)
         note_dropped(0, record.time_ns, record.time_ns);
-      note_dropped(oldest.samples, dropped_from_ns, dropped_to_ns);
-      queue_bytes -= size_of(oldest);
-      queue.pop_front();
+      dropped->Increment(static_cast<double>(oldest->samples));
+      queue_bytes -= size_of(*oldest);
+      queue.erase(oldest);
     }
   }
 
@@ -143,11 +150,15 @@ struct gateway_state {
       for (std::size_t i = 0; i < taken; ++i)
         for (auto& record : queue[i].records)
           record = std::move(*from++);
-      spdlog::error("gateway: nothing was committed, {} collections wait in memory: {}", queue.size(),
-                    committed.error().message);
+      const auto before = std::exchange(refusal, committed.error().message);
+      if (before != refusal)
+        spdlog::error("gateway: nothing was committed, {} collections wait in memory and are tried again: {}",
+                      queue.size(), refusal);
       return false;
     }
     dropped_from_ns = dropped_to_ns = 0;
+    if (!std::exchange(refusal, {}).empty())
+      spdlog::info("gateway: the spool takes records again");
     refused = !queue.empty() && refused && taken < queue.size();
     samples->Increment(static_cast<double>(group_samples));
     queue.erase(queue.begin(), queue.begin() + static_cast<std::ptrdiff_t>(taken));
@@ -168,7 +179,9 @@ struct gateway_state {
       for (const auto& range : stream.lost.ranges()) {
         tombstone stone;
         stone.last = range.last;
-        stone.from_ns = stone.to_ns = config.clock->wall_ns();
+        // It happened between the records around it, where those are still here.
+        stone.from_ns = time_of(stream, range.first - 1).value_or(0);
+        stone.to_ns = time_of(stream, range.last + 1).value_or(config.clock->wall_ns());
         stone.cause = loss_cause::corrupt;
         byte_buffer payload;
         encode_payload(stone, payload);
@@ -188,6 +201,16 @@ struct gateway_state {
     }
   }
 
+  std::optional<std::int64_t> time_of(const stream_state& stream, sequence seq) {
+    if (!stream.held.contains(seq))
+      return std::nullopt;
+    const auto read = config.store->read(stream.key, seq, 1);
+    if (!read || !read.value() || read.value()->header.first != seq)
+      return std::nullopt;
+    const auto record = decode_record(read.value()->records());
+    return record ? std::optional{record.value().time_ns} : std::nullopt;
+  }
+
   void note(const run_header& header) {
     if (journal.is_open())
       journal << fmt::format("{} {} {} {} {}\n", to_string(header.key.edge), to_string(header.key.epoch),
@@ -202,7 +225,7 @@ struct gateway_state {
     const std::vector<run> runs{job.from};
     if (const auto adopted = config.store->adopt(runs, sets); !adopted)
       return adopted.error().message.empty() ? "the spool refused" : adopted.error().message;
-    hand_over(runs);
+    hand_over(runs, job.lane);
     return {};
   }
 };

@@ -14,6 +14,7 @@ namespace skerry::edge {
 namespace {
 
 constexpr std::chrono::milliseconds tick_interval{500};
+constexpr int ticks_per_start = 10; // between two tries to start the link
 
 class spool_source final : public delivery::sender_source {
 public:
@@ -135,7 +136,7 @@ struct uplink_state {
     auto weak = caf::actor_cast<caf::actor_addr>(self);
     events.message = [weak](link::message_parts parts) {
       if (auto to = caf::actor_cast<uplink_actor>(weak))
-        caf::anon_send(to, std::make_shared<inbound_message>(inbound_message{{}, {}, std::move(parts)}));
+        caf::anon_send(to, std::make_shared<inbound_message>(inbound_message{{}, {}, std::move(parts), {}}));
     };
     events.state = [weak](link::client_state now) {
       auto to = caf::actor_cast<uplink_actor>(weak);
@@ -149,9 +150,13 @@ struct uplink_state {
     };
     auto transport = config.connect(std::move(events));
     if (!transport) {
-      spdlog::error("uplink: the link cannot be started: {}", transport.error().message);
+      if (refusal != transport.error().message)
+        spdlog::error("uplink: the link cannot be started, trying again every {} s: {}",
+                      ticks_per_start * tick_interval.count() / 1000, transport.error().message);
+      refusal = transport.error().message;
       return;
     }
+    refusal.clear();
     sink.transport = std::move(transport).value();
   }
 
@@ -164,7 +169,8 @@ struct uplink_state {
     status.refusal =
         key_refused ? "the receiver does not know this edge's key: was it revoked? Join again with a new "
                       "token"
-                    : sender->refusal();
+        : refusal.empty() ? sender->refusal()
+                          : refusal;
     status.pending_records = sender->pending_records();
     status.in_flight_bytes = sender->in_flight_bytes();
     if (sink.transport) {
@@ -175,6 +181,8 @@ struct uplink_state {
   }
 
   bool key_refused = false;
+  std::string refusal; // why the link could not be started; empty: it was
+  int ticks = 0;
 };
 
 namespace {
@@ -210,14 +218,17 @@ uplink_actor::behavior_type uplink(uplink_actor::stateful_pointer<uplink_state> 
         }
         state.sender->on_message(message.value());
       },
-      [self](const runs_ptr& runs) {
-        for (const auto& run : *runs)
-          self->state.sender->on_committed(run);
+      [self](const committed_ptr& committed) {
+        for (const auto& run : committed->runs)
+          self->state.sender->on_committed(run, committed->lane);
       },
       [self](tick_atom) {
         caf::delayed_anon_send(caf::actor_cast<uplink_actor>(self), tick_interval, tick_atom_v);
-        self->state.sender->on_tick();
-        self->state.publish(self->state.key_refused);
+        auto& state = self->state;
+        if (++state.ticks % ticks_per_start == 0 && state.source->gateway && !state.sink.transport)
+          state.start_link(caf::actor_cast<uplink_actor>(self));
+        state.sender->on_tick();
+        state.publish(state.key_refused);
       },
       [self](stop_atom) {
         auto& state = self->state;
@@ -235,7 +246,7 @@ uplink_actor::behavior_type uplink(uplink_actor::stateful_pointer<uplink_state> 
 } // namespace
 
 uplink_actor spawn_uplink(caf::actor_system& system, uplink_config config) {
-  return system.spawn(uplink, std::move(config));
+  return system.spawn<caf::detached>(uplink, std::move(config));
 }
 
 } // namespace skerry::edge

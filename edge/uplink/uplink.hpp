@@ -40,6 +40,7 @@ struct uplink_config {
   std::size_t message_bytes_max = 32 << 20;
 };
 
+// Detached: it reads the spool, and collecting must not wait for that.
 [[nodiscard]] uplink_actor spawn_uplink(caf::actor_system& system, uplink_config config);
 
 } // namespace skerry::edge

@@ -42,7 +42,7 @@ struct clock_note {
 // Its record's sequence is the first that it stands for.
 struct tombstone {
   sequence last = 0;
-  std::int64_t from_ns = 0; // time range [from, to]
+  std::int64_t from_ns = 0; // time range [from, to]; from 0: the start is not known
   std::int64_t to_ns = 0;
   std::uint64_t samples = 0;
   std::uint64_t bytes = 0;

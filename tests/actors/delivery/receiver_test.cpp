@@ -12,7 +12,9 @@ struct fixture {
   manual_clock clock;
   seeded_random random{7};
   memory_backend backend;
-  receiver under_test{{}, clock, random, backend};
+  receiver under_test;
+  explicit fixture(receiver_config config = {}) : under_test{std::move(config), clock, random, backend} {}
+
   const edge_id edge{1};
   const stream_key key{edge, {1, {1}}, stream_id::telemetry};
 
@@ -169,7 +171,7 @@ TEST_CASE("what an edge released and the receiver no longer has is written as lo
   f.settle();
   CHECK(f.under_test.counters().custody_lost_records == 5);
   CHECK(f.backend.tombstones.contains(record_identity{f.key, 1}));
-  CHECK(f.under_test.held(f.key)->contains(sequence_range{1, 5}));
+  CHECK(f.under_test.held().held(f.key)->contains(sequence_range{1, 5}));
   const link::welcome* welcome = nullptr;
   for (const auto& [to, message] : f.backend.outbox)
     if (const auto* w = std::get_if<link::welcome>(&message.body))
@@ -208,7 +210,7 @@ TEST_CASE("a frame waits until its series set has come") {
     f.settle();
     CHECK(f.backend.tombstones.size() == 1);
     CHECK(f.under_test.counters().sets_lost_records == 1);
-    CHECK(f.under_test.held(f.key)->contains(sequence{1}));
+    CHECK(f.under_test.held().held(f.key)->contains(sequence{1}));
   }
 }
 
@@ -221,4 +223,92 @@ TEST_CASE("a revoked key's session ends at once and it is not let in again") {
   CHECK(f.backend.queue.empty());
   CHECK(f.open("b", 2) == 0);
   CHECK(f.under_test.counters().refused_revoked == 1);
+}
+
+TEST_CASE("an edge that goes far beyond its credit is not followed, and may go on later") {
+  receiver_config config;
+  config.credit_bytes = 200;
+  fixture f{config};
+  const auto session = f.open("a", 1);
+  sequence next = 1;
+  for (int i = 0; i < 20; ++i, next += 2)
+    f.send("a", session, f.events(next, 2, f.key));
+  CHECK(f.under_test.counters().over_credit > 10);
+  CHECK(f.backend.queue.size() < 10);
+  f.settle();
+  const auto taken = f.backend.stored.size();
+  CHECK(taken == 40 - 2 * f.under_test.counters().over_credit);
+  f.send("a", session, f.events(taken + 1, 2, f.key));
+  f.settle();
+  CHECK(f.backend.stored.size() == taken + 2);
+}
+
+TEST_CASE("what a failed store gives back is credit again") {
+  receiver_config config;
+  config.credit_bytes = 200;
+  fixture f{config};
+  for (int i = 0; i < 30; ++i) {
+    const auto session = f.open("a", 1);
+    REQUIRE(session != 0);
+    f.send("a", session, f.events(1, 2, f.key));
+    f.backend.complete_one(f.under_test, true);
+  }
+  CHECK(f.under_test.counters().over_credit == 0);
+}
+
+TEST_CASE("series sets that nobody asked for are not taken") {
+  fixture f;
+  const auto session = f.open("a", 1);
+  f.under_test.on_message("a", f.edge, link::message{session, link::sets{f.edge, {some_set(1)}, {}}});
+  CHECK(f.under_test.counters().sets_unasked == 1);
+  CHECK(f.under_test.counters().sets_received == 0);
+}
+
+TEST_CASE("of an edge that starts again and again only the newest epochs are remembered") {
+  receiver_config config;
+  config.epochs_max = 16;
+  fixture f{config};
+  link::hello hello;
+  for (std::uint64_t boots = 1; boots <= 40; ++boots) {
+    hello = f.hello_of(static_cast<std::uint8_t>(boots));
+    hello.current = {boots, {1}};
+    if (boots > 1)
+      hello.streams.push_back({{f.edge, {boots - 1, {1}}, stream_id::telemetry}, {}, {}, 3, true, 0});
+    f.under_test.on_message("a", f.edge, link::message{0, hello});
+    const auto session = f.backend.outbox.back().second.session;
+    f.send("a", session, f.events(1, 3, {f.edge, hello.current, stream_id::telemetry}));
+    f.settle();
+  }
+  CHECK(f.backend.stored.size() == 120);
+  CHECK(f.backend.durable_held.size() == 16);
+  CHECK(f.backend.forgotten.size() == 24);
+  CHECK(f.under_test.counters().epochs_forgotten == 24);
+  // What was released of a forgotten one is no loss.
+  range_set released;
+  released.add({1, 3});
+  hello.streams.push_back({{f.edge, {2, {1}}, stream_id::telemetry}, {}, released, 3, true, 0});
+  f.under_test.on_message("a", f.edge, link::message{0, hello});
+  CHECK(f.under_test.counters().custody_lost_records == 0);
+}
+
+TEST_CASE("a loss of custody happened after the newest record that is here") {
+  fixture f;
+  f.under_test.restore_held(f.key, {[] {
+                                      range_set held;
+                                      held.add({1, 2});
+                                      return held;
+                                    }(),
+                                    77});
+  auto hello = f.hello_of(1);
+  range_set released;
+  released.add({1, 5});
+  hello.streams.push_back({f.key, {}, released, 5, false, 0});
+  f.under_test.on_message("a", f.edge, link::message{0, hello});
+  REQUIRE_FALSE(f.backend.queue.empty());
+  const auto& job = std::get<delivery_job>(f.backend.queue.front());
+  REQUIRE(job.records.size() == 1);
+  const auto stone = decode_tombstone(job.records.front().payload).value();
+  CHECK(job.records.front().seq == 3);
+  CHECK(stone.from_ns == 77);
+  CHECK(stone.to_ns == f.clock.wall_ns());
 }

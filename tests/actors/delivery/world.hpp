@@ -118,8 +118,12 @@ public:
     return it == durable_sets.end() ? std::nullopt : std::optional{it->second->members.size()};
   }
   void store(delivery_job job) override { queue.emplace_back(std::move(job)); }
-  void keep_held(std::uint64_t ticket, const stream_key& key, const range_set& held) override {
+  void keep_held(std::uint64_t ticket, const stream_key& key, const held_stream& held) override {
     queue.emplace_back(held_update{ticket, key, held});
+  }
+  void forget(const stream_key& key) override {
+    durable_held.erase(key);
+    forgotten.push_back(key);
   }
   void send(const link::peer_id& to, link::message message) override {
     outbox.emplace_back(to, std::move(message));
@@ -154,14 +158,15 @@ public:
   struct held_update {
     std::uint64_t ticket;
     stream_key key;
-    range_set held;
+    held_stream held;
   };
   std::deque<std::variant<delivery_job, held_update>> queue;
   std::vector<std::pair<link::peer_id, link::message>> outbox;
   std::map<record_identity, int> stored; // how often
   std::set<record_identity> tombstones;
   std::map<std::pair<edge_id, set_hash>, series_set_ptr> durable_sets;
-  std::map<stream_key, range_set> durable_held;
+  std::map<stream_key, held_stream> durable_held;
+  std::vector<stream_key> forgotten;
   std::map<stream_key, range_set> shard_ranges; // what a shard would trim by
   std::set<edge_id> origins;
   std::set<edge_id> revoked;

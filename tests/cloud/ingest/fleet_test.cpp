@@ -71,3 +71,23 @@ TEST_CASE("what a host was is the same after a restart") {
   after.restore("host/0/0123456789abcdef", "damaged"); // is left out
   CHECK(after.hosts().size() == 1);
 }
+
+TEST_CASE("a host that was silent for longer than the retention is dropped, and so is its state") {
+  fleet hosts;
+  hosts.on_frame("ship", "old", key.edge, 1, 100, 10 * second);
+  hosts.on_frame("ship", "waits", key.edge, 1, 100, 10 * second);
+  hosts.on_watermark("ship", "waits", key, 3, 10 * second);
+  hosts.on_frame("ship", "new", key.edge, 1, 100, 100 * second);
+  hosts.on_watermark("ship", "old", key, 1, 10 * second);
+  CHECK_FALSE(hosts.on_held(key, 1, true)); // the watermark at 3 waits
+  const auto kept = hosts.take_changes();
+  REQUIRE(kept.size() == 2);
+  hosts.forget_before(50 * second);
+  CHECK(hosts.hosts().size() == 2);
+  CHECK(hosts.on_held(key, 3, true));
+  hosts.forget_before(50 * second);
+  CHECK(only_host(hosts).host == "new");
+  auto changes = hosts.take_changes();
+  std::erase_if(changes, [](const auto& change) { return !change.second.empty(); });
+  CHECK(changes.size() == 2);
+}

@@ -1,0 +1,129 @@
+#include "actors/delivery/holdings.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace skerry::delivery {
+
+namespace {
+
+// The first key that an edge may have in a map by stream.
+stream_key first_of(edge_id edge) { return {edge, {}, stream_id{0}}; }
+
+} // namespace
+
+void holdings::restore(const stream_key& key, held_stream held) {
+  auto& newest = newest_[key.edge];
+  if (newest.boot_counter <= key.epoch.boot_counter)
+    newest = key.epoch;
+  streams_[key] = {held.ranges, held.ranges, {}, held.newest_ns};
+}
+
+range_set holdings::lacking(const stream_key& key, sequence_range range) const {
+  range_set missing;
+  missing.add(range);
+  if (const auto it = streams_.find(key); it != streams_.end())
+    for (const auto* have : {&it->second.stored, &it->second.under_way})
+      missing.remove(have->common_with(range));
+  return missing;
+}
+
+void holdings::begin(const stream_key& key, const range_set& ranges) { streams_[key].under_way.add(ranges); }
+
+void holdings::end(const stream_key& key, const range_set& ranges,
+                   std::optional<std::int64_t> stored_newest_ns) {
+  auto& entry = streams_[key];
+  entry.under_way.remove(ranges);
+  if (stored_newest_ns) {
+    entry.stored.add(ranges);
+    entry.newest_ns = std::max(entry.newest_ns, *stored_newest_ns);
+  } else if (entry.stored.empty() && entry.under_way.empty()) {
+    streams_.erase(key);
+  }
+}
+
+void holdings::settle(const stream_key& key, const range_set& ranges) { streams_[key].held.add(ranges); }
+
+const range_set* holdings::held(const stream_key& key) const {
+  const auto it = streams_.find(key);
+  return it == streams_.end() || it->second.held.empty() ? nullptr : &it->second.held;
+}
+
+const range_set* holdings::stored(const stream_key& key) const {
+  const auto it = streams_.find(key);
+  return it == streams_.end() || it->second.stored.empty() ? nullptr : &it->second.stored;
+}
+
+std::int64_t holdings::newest_ns(const stream_key& key) const {
+  for (auto it = streams_.upper_bound(key); it != streams_.begin();) {
+    --it;
+    if (it->first.edge != key.edge)
+      break;
+    if (it->first.stream == key.stream && it->second.newest_ns != 0)
+      return it->second.newest_ns;
+  }
+  return 0;
+}
+
+void holdings::announce(edge_id edge, const std::vector<link::hello_stream>& streams) {
+  for (auto it = announced_.lower_bound(first_of(edge)); it != announced_.end() && it->first.edge == edge;)
+    it = announced_.erase(it);
+  greeted_.insert(edge);
+  for (const auto& stream : streams)
+    if (stream.closed && stream.key.edge == edge)
+      announced_[stream.key] = stream.last;
+}
+
+std::uint64_t holdings::first_incomplete(edge_id edge, stream_id stream) const {
+  for (auto it = announced_.lower_bound(first_of(edge)); it != announced_.end() && it->first.edge == edge;
+       ++it)
+    if (it->first.stream == stream && it->second != 0) {
+      const auto* all = held(it->first);
+      if (all == nullptr || all->contiguous_through() < it->second)
+        return it->first.epoch.boot_counter;
+    }
+  return UINT64_MAX;
+}
+
+bool holdings::complete(const stream_key& key) const {
+  const auto hello = newest_.find(key.edge);
+  const auto it = streams_.find(key);
+  if (it == streams_.end() || hello == newest_.end() || !greeted_.contains(key.edge)
+      || hello->second == key.epoch || !it->second.under_way.empty() || it->second.held != it->second.stored)
+    return false;
+  const auto end = announced_.find(key);
+  return end == announced_.end() || it->second.held.contiguous_through() >= end->second;
+}
+
+std::vector<stream_key> holdings::forget_surplus(edge_id edge) {
+  std::array<std::size_t, 256> count{}; // by stream
+  const auto from = streams_.lower_bound(first_of(edge));
+  for (auto it = from; it != streams_.end() && it->first.edge == edge; ++it)
+    ++count[static_cast<std::size_t>(it->first.stream)];
+  std::vector<stream_key> forgotten;
+  for (auto it = from; it != streams_.end() && it->first.edge == edge;) {
+    auto& of_stream = count[static_cast<std::size_t>(it->first.stream)];
+    if (of_stream > epochs_max_ && it->second.under_way.empty() && it->second.held == it->second.stored) {
+      --of_stream;
+      forgotten.push_back(it->first);
+      it = streams_.erase(it);
+    } else {
+      ++it;
+    }
+  }
+  return forgotten;
+}
+
+bool holdings::may_have_forgotten(const stream_key& key) const {
+  std::size_t newer = 0;
+  for (auto it = streams_.lower_bound(first_of(key.edge)); it != streams_.end() && it->first.edge == key.edge;
+       ++it)
+    if (it->first.stream == key.stream) {
+      if (it->first.epoch <= key.epoch)
+        return false; // an older one is still remembered
+      ++newer;
+    }
+  return newer >= epochs_max_;
+}
+
+} // namespace skerry::delivery

@@ -1,0 +1,77 @@
+#pragma once
+
+// What a receiver holds of each stream, and how far each step of taking more has come: being stored, stored, and
+// durably known as held. One range set a step; they collapse as sequences have no gaps. Not thread-safe; no I/O.
+
+#include "actors/link/messages.hpp"
+#include "schemas/model/range_set.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <vector>
+
+namespace skerry::delivery {
+
+// What is kept of a stream over a restart.
+struct held_stream {
+  range_set ranges;
+  std::int64_t newest_ns = 0; // event time of the newest record that was ever stored; 0: not known
+};
+
+class holdings {
+public:
+  // Of one edge and stream, `epochs_max` epochs are remembered.
+  explicit holdings(std::size_t epochs_max) : epochs_max_(epochs_max) {}
+
+  void restore(const stream_key& key, held_stream held); // as read back from stable storage
+  // What of `range` is neither stored nor being stored.
+  [[nodiscard]] range_set lacking(const stream_key& key, sequence_range range) const;
+
+  void begin(const stream_key& key, const range_set& ranges); // being stored from now on
+  // No longer being stored: with the newest event time among them if they are stored, nullopt if not.
+  void end(const stream_key& key, const range_set& ranges, std::optional<std::int64_t> stored_newest_ns);
+  void settle(const stream_key& key, const range_set& ranges); // durably known as held
+
+  [[nodiscard]] const range_set* held(const stream_key& key) const;   // durably known; null: nothing
+  [[nodiscard]] const range_set* stored(const stream_key& key) const; // held, and what still settles
+
+  // Of what is stored of this stream, else of the edge's epochs before it; 0: not known.
+  [[nodiscard]] std::int64_t newest_ns(const stream_key& key) const;
+
+  // The streams of an edge's Hello: from now on its closed epochs are expected to these ends.
+  void announce(edge_id edge, const std::vector<link::hello_stream>& streams);
+  // The boot counter of the oldest closed epoch of which announced records are missing; UINT64_MAX: none are.
+  [[nodiscard]] std::uint64_t first_incomplete(edge_id edge, stream_id stream) const;
+  // Nothing more is expected of it: the edge's Hello closed it at an end that is held, or no longer has it at all.
+  [[nodiscard]] bool complete(const stream_key& key) const;
+
+  // Drops the oldest epochs of this edge beyond `epochs_max` and returns them. One that has something under way
+  // stays. Should an edge bring a forgotten epoch again (its disk was restored from a copy that old), its records
+  // are taken as new.
+  [[nodiscard]] std::vector<stream_key> forget_surplus(edge_id edge);
+  // Nothing is known of this one because so much newer is: it may have been held once.
+  [[nodiscard]] bool may_have_forgotten(const stream_key& key) const;
+
+  // The newest epoch that an edge has shown.
+  [[nodiscard]] epoch_id& newest(edge_id edge) { return newest_[edge]; }
+
+private:
+  struct entry {
+    range_set held;
+    range_set stored;
+    range_set under_way;
+    std::int64_t newest_ns = 0;
+  };
+  using streams = std::map<stream_key, entry>;
+
+  std::size_t epochs_max_;
+  streams streams_;
+  std::map<stream_key, sequence> announced_; // closed streams of each edge's last Hello, and their ends
+  std::set<edge_id> greeted_;                // said Hello since this process started
+  std::map<edge_id, epoch_id> newest_;
+};
+
+} // namespace skerry::delivery

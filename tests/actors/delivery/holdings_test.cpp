@@ -1,0 +1,96 @@
+#include "actors/delivery/holdings.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace skerry;
+using namespace skerry::delivery;
+
+namespace {
+
+const edge_id edge{7};
+
+stream_key epoch(std::uint64_t boots) {
+  return {edge, {boots, {static_cast<std::uint8_t>(boots)}}, stream_id::telemetry};
+}
+
+range_set ranges(sequence first, sequence last) {
+  range_set out;
+  out.add({first, last});
+  return out;
+}
+
+void take(holdings& to, const stream_key& key, sequence first, sequence last, std::int64_t newest_ns = 1) {
+  to.begin(key, ranges(first, last));
+  to.end(key, ranges(first, last), newest_ns);
+  to.settle(key, ranges(first, last));
+}
+
+link::hello_stream closed(const stream_key& key, sequence last) { return {key, {}, {}, last, true, 0}; }
+
+} // namespace
+
+TEST_CASE("what is being stored is not lacking, and is again after a failure") {
+  holdings h{16};
+  h.begin(epoch(1), ranges(1, 5));
+  CHECK(h.lacking(epoch(1), {1, 8}) == ranges(6, 8));
+  CHECK(h.held(epoch(1)) == nullptr);
+  h.end(epoch(1), ranges(1, 5), std::nullopt);
+  CHECK(h.lacking(epoch(1), {1, 8}) == ranges(1, 8));
+  h.begin(epoch(1), ranges(1, 5));
+  h.end(epoch(1), ranges(1, 5), 10);
+  CHECK(h.held(epoch(1)) == nullptr); // stored, and not yet durably known
+  REQUIRE(h.stored(epoch(1)) != nullptr);
+  h.settle(epoch(1), ranges(1, 5));
+  REQUIRE(h.held(epoch(1)) != nullptr);
+  CHECK(*h.held(epoch(1)) == ranges(1, 5));
+}
+
+TEST_CASE("the oldest epochs go first, and only what has settled") {
+  holdings h{3};
+  for (std::uint64_t boots = 1; boots <= 5; ++boots)
+    take(h, epoch(boots), 1, 2);
+  h.begin(epoch(1), ranges(3, 3));
+  CHECK(h.forget_surplus(edge) == std::vector{epoch(2), epoch(3)});
+  CHECK(h.held(epoch(2)) == nullptr);
+  CHECK(h.held(epoch(1)) != nullptr);
+  CHECK(h.held(epoch(5)) != nullptr);
+  CHECK(h.forget_surplus(edge).empty());
+}
+
+TEST_CASE("an epoch older than all that are remembered may have been forgotten") {
+  holdings h{2};
+  take(h, epoch(5), 1, 2);
+  CHECK_FALSE(h.may_have_forgotten(epoch(1))); // there was room: it was never here
+  take(h, epoch(6), 1, 2);
+  CHECK(h.may_have_forgotten(epoch(1)));
+  CHECK_FALSE(h.may_have_forgotten(epoch(5)));
+  CHECK_FALSE(h.may_have_forgotten(epoch(7)));
+}
+
+TEST_CASE("an epoch is complete when it is held to the end that Hello named, or Hello no longer names it") {
+  holdings h{16};
+  take(h, epoch(1), 1, 2);
+  take(h, epoch(2), 1, 4);
+  take(h, epoch(3), 1, 1);
+  CHECK_FALSE(h.complete(epoch(1))); // no Hello yet
+  h.newest(edge) = epoch(3).epoch;
+  h.announce(edge, {closed(epoch(2), 5)});
+  CHECK(h.complete(epoch(1)));
+  CHECK_FALSE(h.complete(epoch(2)));
+  CHECK_FALSE(h.complete(epoch(3))); // is being written
+  CHECK(h.first_incomplete(edge, stream_id::telemetry) == 2);
+  take(h, epoch(2), 5, 5);
+  CHECK(h.complete(epoch(2)));
+  CHECK(h.first_incomplete(edge, stream_id::telemetry) == UINT64_MAX);
+}
+
+TEST_CASE("the newest time known before a loss is that of the stream, else of an older epoch") {
+  holdings h{16};
+  CHECK(h.newest_ns(epoch(2)) == 0);
+  take(h, epoch(1), 1, 2, 100);
+  CHECK(h.newest_ns(epoch(2)) == 100);
+  take(h, epoch(2), 1, 2, 250);
+  take(h, epoch(2), 3, 3, 200); // backlog
+  CHECK(h.newest_ns(epoch(2)) == 250);
+  CHECK(h.newest_ns({edge_id{8}, {3, {}}, stream_id::telemetry}) == 0);
+}
