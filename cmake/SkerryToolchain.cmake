@@ -11,7 +11,10 @@ endif()
 find_program(MOLD_PROGRAM mold)
 if(MOLD_PROGRAM)
   # Without what nobody calls, and equal functions once: an edge node is to stay small in memory.
-  add_link_options(-fuse-ld=mold -Wl,--gc-sections -Wl,--icf=safe -Wl,--as-needed)
+  add_link_options(-fuse-ld=mold -Wl,--gc-sections -Wl,--as-needed)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU") # mold 1.10 crashes over clang's tables of addresses
+    add_link_options(-Wl,--icf=safe)
+  endif()
 endif()
 
 add_library(skerry_options INTERFACE)
@@ -33,7 +36,7 @@ if(SKERRY_SANITIZE)
     # GCC 12 sees uninitialised values in its own instrumented code.
     add_compile_options(-Wno-maybe-uninitialized)
     if(SKERRY_SANITIZE MATCHES "thread")
-      add_compile_options(-Wno-tsan) # Boost.Asio's fences
+      add_compile_options(-Wno-tsan -DBOOST_ASIO_DISABLE_FENCED_BLOCK) # ThreadSanitizer knows no fences
     endif()
   endif()
 endif()

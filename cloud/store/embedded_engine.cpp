@@ -28,6 +28,18 @@ bool concerns(const ledger_entry& e, std::int64_t from_ns, std::int64_t to_ns) {
   return e.time_ns >= from_ns && e.time_ns <= to_ns;
 }
 
+// A whole partition that was damaged here: of every host, within its span.
+ledger_entry damage_of(const partition_id& id) {
+  tombstone stone;
+  stone.from_ns = id.start_s * 1'000'000'000;
+  stone.to_ns = (id.start_s + id.span_s) * 1'000'000'000 - 1;
+  stone.cause = loss_cause::corrupt;
+  ledger_entry e;
+  e.time_ns = stone.to_ns;
+  encode_payload(stone, e.payload);
+  return e;
+}
+
 } // namespace
 
 embedded_engine::embedded_engine(embedded_config config, prometheus::Registry& metrics, embedded_hooks hooks,
@@ -176,6 +188,8 @@ result<void> embedded_engine::ledger(std::int64_t from_ns, std::int64_t to_ns,
       spdlog::error("store: the ledger of partition {}: {}", to_string(id), read.error().message);
     }
   }
+  for (const auto& id : partitions_.damaged(from_ns, to_ns))
+    each(damage_of(id));
   return ok();
 }
 

@@ -83,6 +83,8 @@ public:
   virtual series_set_ptr find_set(edge_id edge, const set_hash& hash) = 0;
   // How many series it has; nullopt when unknown. Cheap: asked for every frame.
   virtual std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) = 0;
+  // What is known to be missing or noted about [from, to]. An entry without an edge is about the store's own disk: a
+  // damaged partition, of every host.
   virtual result<void> ledger(std::int64_t from_ns, std::int64_t to_ns,
                               const std::function<void(const ledger_entry&)>& each) = 0;
   // Every record identity in the write-ahead log and how often it stands there, before anything is merged.

@@ -22,7 +22,6 @@ constexpr std::uint16_t page_overflow = 0x04;
 constexpr std::uint16_t page_meta = 0x08;
 constexpr std::uint16_t node_big = 0x01;
 constexpr std::uint16_t node_database = 0x02;
-constexpr std::uint16_t database_reverse_key = 0x02;
 constexpr std::uint16_t database_integer_key = 0x08;
 constexpr std::size_t key_bytes_max = 511;
 constexpr unsigned depth_max = 32;

@@ -43,6 +43,22 @@ std::vector<partition_id> partition_catalog::overlapping(std::int64_t from_ns, s
   return found;
 }
 
+std::vector<partition_id> partition_catalog::damaged(std::int64_t from_ns, std::int64_t to_ns) const {
+  std::vector<partition_id> found;
+  const auto names = list_directory(damaged_);
+  if (!names)
+    return found; // nothing was ever damaged
+  const auto prefix = root_.filename().string() + '-'; // "<folder>-<id>.<n>", as set_aside() names them
+  for (const std::string_view name : names.value()) {
+    if (!name.starts_with(prefix))
+      continue;
+    const auto id = parse_partition_id(name.substr(prefix.size(), name.rfind('.') - prefix.size()));
+    if (id && id->overlaps(from_ns, to_ns))
+      found.push_back(*id);
+  }
+  return found;
+}
+
 result<std::shared_ptr<partition>> partition_catalog::open_slot(const partition_id& id, slot& in) {
   const std::lock_guard opening{in.opening};
   in.used_at = ++uses_;

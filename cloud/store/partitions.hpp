@@ -32,6 +32,8 @@ public:
   // Deletes those that end before.
   void expire(std::int64_t before_ns);
   void note_samples(const partition_id& id, std::uint64_t samples);
+  // Those that were damaged and set aside, while their files are kept: their spans are answered without them.
+  [[nodiscard]] std::vector<partition_id> damaged(std::int64_t from_ns, std::int64_t to_ns) const;
   [[nodiscard]] std::uint64_t samples() const; // as far as they were opened
   [[nodiscard]] std::size_t size() const;
 

@@ -350,7 +350,9 @@ result<void> selection::select(const std::function<void(const promql::series_vie
 
 result<void> selection::series(const std::function<void(const labels&)>& each) {
   BOOST_OUTCOME_TRYV(find());
-  for (const auto& [key, at] : places_) {
+  for (const auto& found : places_) { // clang 14 captures no structured binding
+    const auto& key = found.first;
+    const auto& at = found.second;
     table t;
     for (const auto& hit : at.heads)
       for (std::size_t s = 0; s < hit.of_sets.size(); ++s) {

@@ -214,7 +214,9 @@ result<segment_ptr> disk_spool::rebuild(const salvaged& from, const std::map<str
     bytes += batch.sets.back().value.size();
   };
   const auto fill = [&]() -> result<void> {
-    for (const auto& [key, ranges] : keep) {
+    for (const auto& kept : keep) { // clang 14 captures no structured binding
+      const auto& key = kept.first;
+      const auto& ranges = kept.second;
       piece_builder builder{key};
       sequence done = 0;
       for (const auto& [seq, record] : from.records.at(key)) {
