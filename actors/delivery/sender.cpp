@@ -9,7 +9,10 @@ namespace skerry::delivery {
 
 namespace {
 
-constexpr std::size_t batches_per_pump_max = 64;    // then the caller's thread gets a turn
+constexpr std::size_t batches_per_pump_max = 64; // then the caller's thread gets a turn
+constexpr std::int64_t bandwidth_burst_ns = 1'000'000'000;
+constexpr std::int64_t thin_slice_ns =
+    15'000'000'000; // what was committed in so long goes at each thin interval
 constexpr std::size_t sets_message_bytes = 4 << 20; // uncompressed; more go in further messages
 
 } // namespace
@@ -30,6 +33,9 @@ sender::sender(sender_config config, clock_source& clock, random_source& random,
       clock_(clock),
       source_(source),
       sink_(sink),
+      all_bytes_(static_cast<double>(config_.bandwidth_bytes), bandwidth_burst_ns),
+      backlog_bytes_(static_cast<double>(config_.bandwidth_bytes) * config_.backlog_share,
+                     bandwidth_burst_ns),
       retry_(config_.retry_min, config_.retry_max, random) {
   for (const auto& state : source_.streams())
     streams_[state.key].unacked = state.held;
@@ -41,6 +47,8 @@ void sender::reset_session(sender_phase to) {
   credit_bytes_ = 0;
   in_flight_.clear();
   in_flight_bytes_ = 0;
+  backlog_in_flight_bytes_ = 0;
+  estimate_.reset();
   answer_due_since_ns_ = 0;
 }
 
@@ -148,6 +156,7 @@ void sender::on_welcome(const link::message& message, const link::welcome& welco
   for (auto& [key, stream] : streams_) {
     stream.unsent = stream.unacked;
     stream.fresh_from = 0;
+    stream.slice_from = 0;
     if (key.epoch == newest_epochs[key.edge]) {
       const auto newest = stream.unacked.highest();
       stream.fresh_from = newest > config_.fresh_records ? newest - config_.fresh_records + 1 : 1;
@@ -166,8 +175,10 @@ void sender::on_ack(const link::ack& ack) {
   std::erase_if(in_flight_, [&](const flight& f) {
     const auto it = streams_.find(f.key);
     const bool done = it == streams_.end() || it->second.unacked.common_with(f.range).empty();
-    if (done)
-      in_flight_bytes_ -= f.bytes;
+    if (done) {
+      landed(f);
+      estimate_.on_acked(f.sent, f.bytes, clock_.monotonic_ns());
+    }
     return done;
   });
   if (!in_flight_.empty())
@@ -186,6 +197,7 @@ void sender::acked(const stream_key& key, const range_set& ranges) {
     return;
   stream.unacked.remove(now);
   stream.unsent.remove(now);
+  stream.urgent.remove(now);
   counters_.acked_records += now.count();
   source_.release(key, now);
   if (stream.unacked.empty() && !(key.edge == config_.edge && key.epoch == config_.current))
@@ -249,19 +261,26 @@ void sender::on_committed(const run& run, link::lane lane) {
     send(link::origins{origins_});
   }
   stream.unsent.add(range);
+  if (lane == link::lane::alert && key.stream != stream_id::alert) {
+    stream.urgent.add(range);
+    pump();
+    return;
+  }
   const bool fresh = lane != link::lane::backlog;
   if (fresh && stream.fresh_from == 0)
     stream.fresh_from = range.first;
   // What was just committed is at hand: if nothing fresh waits before it, it goes without being read again.
-  if (fresh && stream.unsent.next(stream.fresh_from) == range.first
+  const auto own = key.stream == stream_id::alert ? link::lane::alert : link::lane::live;
+  if (fresh && (own == link::lane::alert || level_ <= quota_level::no_backlog)
+      && stream.unsent.next(own == link::lane::alert ? 1 : stream.fresh_from) == range.first
       && run.bytes.view.size() <= batch_bytes_max_)
-    send_run(key, stream, run, key.stream == stream_id::alert ? link::lane::alert : link::lane::live);
+    send_run(key, stream, run, own);
   pump();
 }
 
 bool sender::send_run(const stream_key& key, stream& from, const run& run, link::lane lane) {
   const auto bytes = run.bytes.view.size();
-  if (in_flight_bytes_ + bytes > credit_bytes_ && !in_flight_.empty())
+  if (!has_room(bytes, lane))
     return false;
   link::batch batch;
   batch.number = batch_number_ + 1;
@@ -276,53 +295,151 @@ bool sender::send_run(const stream_key& key, stream& from, const run& run, link:
   const auto now = clock_.monotonic_ns();
   if (answer_due_since_ns_ == 0)
     answer_due_since_ns_ = now;
-  in_flight_.push_back({key, range, bytes, now});
+  in_flight_.push_back({key, range, bytes, lane, estimate_.on_sent(in_flight_bytes_, now)});
   in_flight_bytes_ += bytes;
+  all_bytes_.spend(bytes);
+  if (lane == link::lane::backlog) {
+    backlog_in_flight_bytes_ += bytes;
+    backlog_bytes_.spend(bytes);
+  }
   ++counters_.batches;
   counters_.bytes += bytes;
   counters_.records += run.header.record_count;
   return true;
 }
 
-bool sender::pump_stream(const stream_key& key, stream& from, bool fresh) {
-  sequence at = fresh ? from.fresh_from : 1;
+bool sender::has_room(std::size_t bytes, link::lane lane) {
+  if (!in_flight_.empty() && in_flight_bytes_ + bytes > credit_bytes_)
+    return false;
+  const auto now = clock_.monotonic_ns();
+  if (lane == link::lane::alert)
+    return true; // they are few, and nothing is in front of them
+  if (!all_bytes_.open(now))
+    return false;
+  if (lane != link::lane::backlog)
+    return true;
+  // A quarter of the credit stays free for what is fresh.
+  const auto window = std::min(estimate_.window_bytes(), credit_bytes_ - credit_bytes_ / 4);
+  return backlog_bytes_.open(now)
+         && (backlog_in_flight_bytes_ == 0 || backlog_in_flight_bytes_ + bytes <= window);
+}
+
+void sender::landed(const flight& what) {
+  in_flight_bytes_ -= what.bytes;
+  if (what.lane == link::lane::backlog)
+    backlog_in_flight_bytes_ -= what.bytes;
+}
+
+bool sender::pump_range(const stream_key& key, stream& of, sequence from, sequence to, link::lane lane) {
   for (std::size_t i = 0; i < batches_per_pump_max; ++i) {
-    if (in_flight_bytes_ >= credit_bytes_ && !in_flight_.empty())
-      return false;
-    at = from.unsent.next(at);
-    if (at == 0)
+    from = of.unsent.next(from);
+    if (from == 0 || from > to)
       return true;
-    const auto read = source_.read(key, at, batch_bytes_max_);
+    if (!has_room(0, lane))
+      return false;
+    const auto bytes_max =
+        lane == link::lane::backlog ? estimate_.batch_bytes(batch_bytes_max_) : batch_bytes_max_;
+    const auto read = source_.read(key, from, bytes_max);
     if (!read)
       return false; // at the next tick
     const auto& run = read.value();
     const auto found = run ? run->header.first : UINT64_MAX;
-    if (found > at) {
+    if (found > from) {
       // The spool no longer has these (salvaged without them): nothing to wait for.
-      from.unsent.remove({at, found - 1});
-      from.unacked.remove({at, found - 1});
+      of.unsent.remove({from, found - 1});
+      of.unacked.remove({from, found - 1});
       continue;
     }
-    const auto lane = key.stream == stream_id::alert ? link::lane::alert
-                      : fresh                        ? link::lane::live
-                                                     : link::lane::backlog;
-    if (!send_run(key, from, *run, lane))
+    if (!send_run(key, of, *run, lane))
       return false;
-    at = run->header.last() + 1;
+    from = run->header.last() + 1;
+  }
+  return true;
+}
+
+bool sender::pump_alerts() {
+  for (auto& [key, state] : streams_)
+    if (key.stream == stream_id::alert) {
+      if (!pump_range(key, state, 1, UINT64_MAX, link::lane::alert))
+        return false;
+    } else if (!state.urgent.empty()) {
+      const auto urgent = state.urgent;
+      for (const auto& range : urgent.ranges())
+        if (!pump_range(key, state, range.first, range.last, link::lane::alert))
+          return false;
+    }
+  return true;
+}
+
+bool sender::pump_fresh() {
+  const auto now = clock_.monotonic_ns();
+  const bool thinned = level_ == quota_level::thinned;
+  if (level_ > quota_level::thinned || (thinned && now < next_slice_ns_))
+    return true;
+  for (auto& [key, state] : streams_) {
+    if (key.stream == stream_id::alert || state.fresh_from == 0)
+      continue;
+    const auto from = thinned && state.slice_from != 0 ? state.slice_from : state.fresh_from;
+    if (!pump_range(key, state, from, UINT64_MAX, link::lane::live))
+      return false;
+  }
+  if (thinned)
+    next_slice_ns_ = now + thin_interval_ns_;
+  return true;
+}
+
+// When thinned, a slice goes at each interval: what was committed since the mark before it.
+void sender::mark_slices() {
+  const auto now = clock_.monotonic_ns();
+  if (level_ != quota_level::thinned || now - slice_marked_ns_ < thin_slice_ns)
+    return;
+  slice_marked_ns_ = now;
+  for (auto& [key, state] : streams_)
+    state.slice_from = state.unacked.highest() + 1;
+}
+
+bool sender::pump_backlog() {
+  if (backlog_paused_ || level_ != quota_level::open)
+    return true;
+  if (config_.backlog == backlog_order::oldest_first) {
+    for (auto& [key, state] : streams_)
+      if (!pump_range(key, state, 1, UINT64_MAX, link::lane::backlog))
+        return false;
+    return true;
+  }
+  for (auto it = streams_.rbegin(); it != streams_.rend(); ++it) {
+    auto& [key, state] = *it;
+    for (std::size_t i = 0; i < batches_per_pump_max && !state.unsent.empty(); ++i) {
+      // The last records of the newest range: as many as fit a batch, judged by what was sent so far.
+      const auto newest = state.unsent.ranges().back();
+      const auto bytes_each =
+          std::max<std::uint64_t>(1, counters_.records == 0 ? 256 : counters_.bytes / counters_.records);
+      const auto count = std::max<std::uint64_t>(1, estimate_.batch_bytes(batch_bytes_max_) / bytes_each);
+      const auto from = newest.last - newest.first + 1 > count ? newest.last - count + 1 : newest.first;
+      if (!pump_range(key, state, from, newest.last, link::lane::backlog))
+        return false;
+    }
   }
   return true;
 }
 
 void sender::pump() {
-  if (phase_ != sender_phase::live)
-    return;
-  for (const auto stream : {stream_id::alert, stream_id::telemetry})
-    for (auto& [key, state] : streams_)
-      if (key.stream == stream && state.fresh_from != 0 && !pump_stream(key, state, true))
-        return;
-  for (auto& [key, state] : streams_)
-    if (!state.unsent.empty() && !pump_stream(key, state, false))
-      return;
+  if (phase_ == sender_phase::live && level_ != quota_level::exhausted && pump_alerts() && pump_fresh())
+    pump_backlog();
+}
+
+void sender::limit(quota_level level, std::chrono::nanoseconds thin_interval) {
+  thin_interval_ns_ = thin_interval.count();
+  level_ = level;
+}
+
+bool sender::has_backlog() const noexcept {
+  return std::any_of(streams_.begin(), streams_.end(), [](const auto& entry) {
+    const auto& [key, state] = entry;
+    const auto oldest = state.unsent.next(1);
+    return key.stream != stream_id::alert && oldest != 0
+           && (state.fresh_from == 0 || oldest < state.fresh_from);
+  });
 }
 
 void sender::on_tick() {
@@ -344,13 +461,14 @@ void sender::on_tick() {
   }
   // A batch whose ack was lost, or that the receiver could not take then, goes again; it trims what it has.
   std::erase_if(in_flight_, [&](const flight& f) {
-    if (now - f.sent_ns <= config_.dead_after.count())
+    if (now - f.sent.at_ns <= config_.dead_after.count())
       return false;
     if (const auto it = streams_.find(f.key); it != streams_.end())
       it->second.unsent.add(it->second.unacked.common_with(f.range));
-    in_flight_bytes_ -= f.bytes;
+    landed(f);
     return true;
   });
+  mark_slices();
   if (phase_ == sender_phase::live && now - last_sent_ns_ > config_.ping_interval.count()
       && send(link::ping{clock_.wall_ns(), now}) && answer_due_since_ns_ == 0)
     answer_due_since_ns_ = now;

@@ -2,11 +2,15 @@
 
 // The sending side of delivery, as a plain state machine: an edge's uplink, or a gateway's.
 //
-// It says Hello with what the spool holds, takes from Welcome what need not be sent again, and then sends runs: fresh
-// ones first, then the backlog, never more unacknowledged bytes than the receiver's credit. An ack releases. Whatever
-// was in flight when a connection or a session ends is simply pending again; the receiver trims what it has.
+// It says Hello with what the spool holds, takes from Welcome what need not be sent again, and then sends runs: alerts
+// first, then what is fresh, then the backlog; never more unacknowledged bytes than the receiver's credit, and of backlog
+// never more than the link delivers in a moment, so that it does not stand in the way of what is fresh. An ack releases.
+// Whatever was in flight when a connection or a session ends is simply pending again; the receiver trims what it has.
 // docs/delivery.md states the rules. Not thread-safe; no I/O of its own.
 
+#include "actors/delivery/link_estimate.hpp"
+#include "actors/delivery/quota.hpp"
+#include "actors/delivery/token_bucket.hpp"
 #include "actors/link/messages.hpp"
 #include "actors/node/backoff.hpp"
 #include "actors/node/clock.hpp"
@@ -45,12 +49,17 @@ public:
   virtual void reconnect() = 0; // the link looks dead: tear it down and build it anew
 };
 
+enum class backlog_order : std::uint8_t { oldest_first, newest_first };
+
 struct sender_config {
   edge_id edge = edge_id::none;
   epoch_id current;       // the epoch that is being written
   link::nonce instance{}; // new with each process start
   std::string software;
   std::size_t batch_bytes_max = 256 << 10;
+  std::uint64_t bandwidth_bytes = 0; // a second, of runs; 0: whatever the link takes
+  double backlog_share = 0.8;        // of that, for the backlog
+  backlog_order backlog = backlog_order::oldest_first;
   std::uint64_t fresh_records = 256; // of each edge's newest at a Welcome that go ahead of the backlog
   std::chrono::nanoseconds dead_after = std::chrono::seconds{30};      // without an answer that is due
   std::chrono::nanoseconds ping_interval = std::chrono::seconds{120};  // on a link with nothing to say
@@ -99,10 +108,16 @@ public:
   // At least once a second, and whenever the sink may take more.
   void on_tick();
   void say_bye(); // an orderly stop
+  // What may go while a quota runs out; `thin_interval` is for quota_level::thinned.
+  void limit(quota_level level, std::chrono::nanoseconds thin_interval);
+  void pause_backlog(bool paused) noexcept { backlog_paused_ = paused; }
 
   [[nodiscard]] sender_phase phase() const noexcept { return phase_; }
   [[nodiscard]] const sender_counters& counters() const noexcept { return counters_; }
   [[nodiscard]] std::uint64_t in_flight_bytes() const noexcept { return in_flight_bytes_; }
+  [[nodiscard]] const link_estimate& estimate() const noexcept { return estimate_; }
+  [[nodiscard]] bool backlog_paused() const noexcept { return backlog_paused_; }
+  [[nodiscard]] bool has_backlog() const noexcept;              // unsent records that are not fresh
   [[nodiscard]] std::uint64_t pending_records() const noexcept; // committed, not acknowledged
   [[nodiscard]] const std::string& refusal() const noexcept {
     return refusal_;
@@ -112,13 +127,16 @@ private:
   struct stream {
     range_set unacked;       // committed, not acknowledged
     range_set unsent;        // of those, not in flight
+    range_set urgent;        // of those, what goes like an alert: tombstones
     sequence fresh_from = 0; // unsent ones from here on are fresh; 0: the stream is backlog
+    sequence slice_from = 0; // of fresh ones, those since the last thinning mark
   };
   struct flight {
     stream_key key;
     sequence_range range;
     std::uint64_t bytes = 0;
-    std::int64_t sent_ns = 0;
+    link::lane lane = link::lane::live;
+    link_estimate::sent sent;
   };
 
   void say_hello();
@@ -129,7 +147,14 @@ private:
   void on_bye(const link::bye& bye);
   void acked(const stream_key& key, const range_set& ranges);
   void pump();
-  bool pump_stream(const stream_key& key, stream& from, bool fresh);
+  bool pump_alerts();
+  bool pump_fresh();
+  bool pump_backlog();
+  // Sends unsent records of [from, to] until something is full (false).
+  bool pump_range(const stream_key& key, stream& of, sequence from, sequence to, link::lane lane);
+  [[nodiscard]] bool has_room(std::size_t bytes, link::lane lane);
+  void landed(const flight& what);
+  void mark_slices();
   bool send_run(const stream_key& key, stream& from, const run& run, link::lane lane);
   bool send(link::body body);
 
@@ -146,6 +171,15 @@ private:
   std::map<stream_key, stream> streams_; // backlog goes in this order: older epochs first
   std::deque<flight> in_flight_;
   std::uint64_t in_flight_bytes_ = 0;
+  std::uint64_t backlog_in_flight_bytes_ = 0; // of those
+  link_estimate estimate_;
+  token_bucket all_bytes_;
+  token_bucket backlog_bytes_;
+  bool backlog_paused_ = false;
+  quota_level level_ = quota_level::open;
+  std::int64_t thin_interval_ns_ = 0;
+  std::int64_t next_slice_ns_ = 0; // monotonic
+  std::int64_t slice_marked_ns_ = 0;
   std::vector<edge_id> origins_; // the edges whose streams are held, besides our own
   std::int64_t last_sent_ns_ = 0;
   std::int64_t answer_due_since_ns_ = 0; // 0: no answer is due

@@ -1,0 +1,85 @@
+#include "actors/delivery/link_estimate.hpp"
+
+#include <algorithm>
+
+namespace skerry::delivery {
+
+namespace {
+
+constexpr double ns_per_second = 1e9;
+constexpr double batches_in_queue = 4; // so that the window fills whatever its size
+constexpr double start_gain = 2;
+constexpr double start_growth =
+    1.25; // of the rate in one round trip: less, three times in a row, ends the start
+constexpr int start_rounds = 3;
+
+} // namespace
+
+link_estimate::sent link_estimate::on_sent(std::uint64_t in_flight_bytes, std::int64_t now_ns) {
+  if (in_flight_bytes == 0)
+    delivered_at_ns_ = now_ns; // time in which nothing was under way says nothing about the link
+  return {now_ns, delivered_bytes_, delivered_at_ns_, in_flight_bytes < window_bytes() / 2};
+}
+
+void link_estimate::on_acked(const sent& what, std::uint64_t bytes, std::int64_t now_ns) {
+  delivered_bytes_ += bytes;
+  delivered_at_ns_ = now_ns;
+  const auto round_trip = static_cast<double>(std::max<std::int64_t>(1, now_ns - what.at_ns));
+  while (!round_trips_.empty() && round_trips_.back().value >= round_trip)
+    round_trips_.pop_back();
+  round_trips_.push_back({now_ns, round_trip});
+  while (round_trips_.size() > 1 && now_ns - round_trips_.front().at_ns > config_.round_trip_window_ns)
+    round_trips_.pop_front();
+
+  const auto took = std::max<std::int64_t>(1, now_ns - what.delivered_at_ns);
+  const auto rate = static_cast<double>(delivered_bytes_ - what.delivered_bytes) / static_cast<double>(took)
+                    * ns_per_second;
+  // A link that had little to do delivers little: that is no sign that it has become slower.
+  if (what.idle && rate < bytes_per_second())
+    return;
+  while (!rates_.empty() && rates_.back().value <= rate)
+    rates_.pop_back();
+  rates_.push_back({now_ns, rate});
+  while (rates_.size() > 1 && now_ns - rates_.front().at_ns > config_.rate_window_ns)
+    rates_.pop_front();
+  if (!starting_ || what.delivered_bytes < round_ends_at_)
+    return;
+  round_ends_at_ = delivered_bytes_;
+  if (bytes_per_second() >= rate_before_ * start_growth) {
+    rate_before_ = bytes_per_second();
+    rounds_without_growth_ = 0;
+  } else if (!what.idle && ++rounds_without_growth_ >= start_rounds) {
+    starting_ = false;
+  }
+}
+
+void link_estimate::reset() {
+  starting_ = true;
+  rate_before_ = 0;
+  rounds_without_growth_ = 0;
+  round_ends_at_ = delivered_bytes_;
+  rates_.clear();
+  round_trips_.clear();
+}
+
+double link_estimate::bytes_per_second() const noexcept { return rates_.empty() ? 0 : rates_.front().value; }
+
+std::int64_t link_estimate::round_trip_ns() const noexcept {
+  return round_trips_.empty() ? 0 : static_cast<std::int64_t>(round_trips_.front().value);
+}
+
+std::uint64_t link_estimate::window_bytes() const noexcept {
+  const auto trip = static_cast<double>(round_trip_ns()) * (starting_ ? start_gain : 1);
+  const auto bytes = bytes_per_second() * (trip + static_cast<double>(config_.queue_ns)) / ns_per_second;
+  return std::max(config_.window_bytes_min, static_cast<std::uint64_t>(bytes));
+}
+
+std::size_t link_estimate::batch_bytes(std::size_t most) const noexcept {
+  if (rates_.empty())
+    return std::min<std::size_t>(most, config_.window_bytes_min);
+  const auto bytes = static_cast<std::size_t>(std::min(
+      1e12, bytes_per_second() * static_cast<double>(config_.queue_ns) / ns_per_second / batches_in_queue));
+  return std::min(most, std::max(config_.batch_bytes_min, bytes));
+}
+
+} // namespace skerry::delivery
