@@ -95,6 +95,7 @@ CAF_ADD_ATOM(skerry, skerry, stored_atom, "stored")
 CAF_ADD_ATOM(skerry, skerry, held_atom, "held")
 CAF_ADD_ATOM(skerry, skerry, revoked_atom, "revoked")
 CAF_ADD_ATOM(skerry, skerry, status_atom, "status")
+CAF_ADD_ATOM(skerry, skerry, pause_atom, "pause")
 
 CAF_END_TYPE_ID_BLOCK(skerry)
 
@@ -154,6 +155,8 @@ using uplink_actor = caf::typed_actor<
     caf::reacts_to<inbound_ptr>,
     // Runs were committed.
     caf::reacts_to<committed_ptr>,
+    // An operator stops the backlog (true) or lets it go on.
+    caf::reacts_to<pause_atom, bool>,
     // Time passes.
     caf::reacts_to<tick_atom>,
     // Say goodbye and quit.

@@ -79,15 +79,11 @@ std::vector<site_status> operations::sites() {
       site.pending_records = view.pending_records;
       const bool silent = now - view.last_heard_wall_ns > silent_after_ns;
       site.state = view.duplicate              ? link_state::duplicate
+                   : view.link.quota != 0      ? link_state::quota
                    : view.connected && !silent ? link_state::connected
                                                : link_state::unreachable;
-      auto& m = meters_[edge.edge];
-      if (m.day != now / day_ns) {
-        m.day = now / day_ns;
-        m.bytes_before_today = m.known ? view.bytes : 0;
-        m.known = true;
-      }
-      site.bytes_on_link_today = view.bytes - std::min(view.bytes, m.bytes_before_today);
+      if (view.last_heard_wall_ns / day_ns == now / day_ns)
+        site.bytes_on_link_today = view.link.bytes_today;
       for (const auto& [origin, rate] : rates_)
         if (row_of[origin] == edge.edge)
           site.samples_per_second += rate.samples_per_second;

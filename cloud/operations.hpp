@@ -51,11 +51,6 @@ private:
     std::uint64_t samples = 0;
     double samples_per_second = 0;
   };
-  struct day_meter { // of one edge: what crossed the link today
-    bool known = false;
-    std::int64_t day = 0;
-    std::uint64_t bytes_before_today = 0;
-  };
   [[nodiscard]] std::string token_address() const;
 
   operations_settings settings_;
@@ -63,7 +58,6 @@ private:
   random_source& random_;
   std::mutex mutex_;
   std::map<edge_id, site_rate> rates_; // of each origin
-  std::map<edge_id, day_meter> meters_;
 };
 
 } // namespace skerry::cloud

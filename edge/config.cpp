@@ -57,6 +57,46 @@ void read_spool(config_section& s, edge_config& to) {
     to.commit_journal = journal;
 }
 
+void read_quota(config_section& s, delivery::quota_config& to) {
+  s.read_bytes("bytes", to.bytes);
+  std::string per;
+  if (s.read("per", per)) {
+    to.per = per == "day" ? delivery::quota_period::day : delivery::quota_period::month;
+    if (per != "day" && per != "month")
+      s.complain("per", "must be day or month");
+  }
+  s.read("backlog_until", to.backlog_until, 0, 1);
+  s.read("live_until", to.live_until, 0, 1);
+  s.read("reserve", to.reserve, 0, 0.5);
+  s.read("thin_interval", to.thin_interval);
+  if (const auto valid = to.validate(); !valid)
+    s.complain("", valid.error().message);
+}
+
+void read_uplink(config_section& s, edge_config& to) {
+  read_size(s, "batch_bytes_max", to.uplink_batch_bytes_max);
+  if (to.uplink_batch_bytes_max < 4096 || to.uplink_batch_bytes_max > (8 << 20))
+    s.complain("batch_bytes_max", "must lie between 4KiB and 8MiB");
+  s.read("dead_after", to.uplink_dead_after);
+  if (to.uplink_dead_after < std::chrono::seconds{1})
+    s.complain("dead_after", "must be at least 1s");
+  s.read_bytes("bandwidth", to.uplink_bandwidth);
+  s.read("backlog_share", to.uplink_backlog_share, 0.01, 1);
+  std::string order;
+  if (s.read("backlog_order", order)) {
+    to.uplink_newest_first = order == "newest_first";
+    if (order != "newest_first" && order != "oldest_first")
+      s.complain("backlog_order", "must be oldest_first or newest_first");
+  }
+  s.read("failover_after", to.uplink_failover_after);
+  if (to.uplink_failover_after < std::chrono::seconds{1})
+    s.complain("failover_after", "must be at least 1s");
+  s.section("quota", [&](config_section& q) { read_quota(q, to.uplink_quota); });
+  s.read("ping_interval", to.uplink_ping_interval);
+  if (to.uplink_ping_interval < std::chrono::seconds{1})
+    s.complain("ping_interval", "must be at least 1s");
+}
+
 } // namespace
 
 edge_config default_config() {
@@ -89,17 +129,7 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
   root.section("collect", [&](config_section& s) { read_collect(s, to); });
   read_scrape_settings(root, file.parent_path(), to.scrape);
   root.section("spool", [&](config_section& s) { read_spool(s, to); });
-  root.section("uplink", [&](config_section& s) {
-    read_size(s, "batch_bytes_max", to.uplink_batch_bytes_max);
-    if (to.uplink_batch_bytes_max < 4096 || to.uplink_batch_bytes_max > (8 << 20))
-      s.complain("batch_bytes_max", "must lie between 4KiB and 8MiB");
-    s.read("dead_after", to.uplink_dead_after);
-    if (to.uplink_dead_after < std::chrono::seconds{1})
-      s.complain("dead_after", "must be at least 1s");
-    s.read("ping_interval", to.uplink_ping_interval);
-    if (to.uplink_ping_interval < std::chrono::seconds{1})
-      s.complain("ping_interval", "must be at least 1s");
-  });
+  root.section("uplink", [&](config_section& s) { read_uplink(s, to); });
   root.section("link", [&](config_section& s) {
     s.read("bind", to.link_bind);
     s.read("advertise", to.link_advertise);

@@ -3,6 +3,7 @@
 // Everything that an edge node can be told, with its defaults. docs/configuration.md and deploy/edge.example.yaml show
 // every key.
 
+#include "actors/delivery/quota.hpp"
 #include "actors/http/server.hpp"
 #include "edge/collect/host/host_config.hpp"
 #include "edge/collect/scrape/scrape_config.hpp"
@@ -37,6 +38,11 @@ struct edge_config {
   std::size_t uplink_batch_bytes_max = 256 << 10;
   std::chrono::nanoseconds uplink_dead_after = std::chrono::seconds{30};
   std::chrono::nanoseconds uplink_ping_interval = std::chrono::seconds{120};
+  std::uint64_t uplink_bandwidth = 0; // bytes a second; 0: whatever the link takes
+  double uplink_backlog_share = 0.8;
+  bool uplink_newest_first = false; // of the backlog
+  std::chrono::nanoseconds uplink_failover_after = std::chrono::seconds{20};
+  delivery::quota_config uplink_quota;
   std::size_t link_message_bytes_max = 32 << 20;
 
   // Edges further out: empty `link_bind` is off.

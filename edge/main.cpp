@@ -4,6 +4,7 @@
 #include "actors/node/config.hpp"
 #include "actors/node/data_directory.hpp"
 #include "actors/node/files.hpp"
+#include "actors/node/http_client.hpp"
 #include "actors/node/log.hpp"
 #include "actors/node/memory.hpp"
 #include "actors/node/signals.hpp"
@@ -38,6 +39,7 @@ struct options {
   std::string token_file;
   std::string segment;
   std::string timeout = "15s";
+  std::string what = "backlog";
   bool check_only = false;
 };
 
@@ -120,6 +122,26 @@ int run(const options& from) {
   return running->failed() ? exit_failed : 0;
 }
 
+// Asks the running node over its operator's socket.
+int set_backlog(const options& from, const std::string& action) {
+  const auto config = configure(from);
+  if (!config)
+    return exit_failed;
+  outgoing_request request;
+  request.method = "POST";
+  request.url = "http://localhost/api/v1/admin/backlog/" + action;
+  request.unix_socket = (config->data / "operator.sock").string();
+  const auto answer = send_request(request);
+  if (!answer)
+    return fail_with(fmt::format("{}; is the node running with --data {}, and may you open its socket?",
+                                 answer.error().message, config->data.string()));
+  if (answer.value().status != 200)
+    return fail_with(fmt::format("the node answered {}: {}", answer.value().status, answer.value().body));
+  fmt::print("the backlog is {}\n",
+             action == "pause" ? "paused; `skerry-edge resume backlog` lets it go on" : "going on");
+  return 0;
+}
+
 result<std::string> read_token(const std::string& file) {
   if (file == "-") {
     std::string text{std::istreambuf_iterator<char>{std::cin}, {}};
@@ -183,6 +205,15 @@ int main(int argc, char** argv) {
   join_command->add_option("--data", given.data, "Data directory (default: /var/lib/skerry-edge)");
   join_command->add_option("--timeout", given.timeout, "How long to wait for an answer (default: 15s)");
 
+  auto* pause_command =
+      app.add_subcommand("pause", "Send no backlog until `resume`; alerts and fresh data go on");
+  auto* resume_command = app.add_subcommand("resume", "Send the backlog again");
+  for (auto* command : {pause_command, resume_command}) {
+    command->add_option("what", given.what, "backlog")->required()->check(CLI::IsMember({"backlog"}));
+    command->add_option("--config", given.config, "YAML file, for its `data`");
+    command->add_option("--data", given.data, "Data directory (default: /var/lib/skerry-edge)");
+  }
+
   auto* verify_command = app.add_subcommand("verify-segment", "Say whether a segment of the spool is sound");
   verify_command->add_option("path", given.segment, "The segment's directory")->required();
 
@@ -193,5 +224,7 @@ int main(int argc, char** argv) {
   }
   if (*verify_command)
     return edge::verify_segment_main(given.segment);
+  if (*pause_command || *resume_command)
+    return set_backlog(given, *pause_command ? "pause" : "resume");
   return *run_command ? ::run(given) : ::join(given);
 }

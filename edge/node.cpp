@@ -120,9 +120,17 @@ public:
     up.metrics = &metrics_.registry();
     up.message_bytes_max = config_.link_message_bytes_max;
     up.publish = [board = board_](const uplink_status& now) { board->publish(now); };
-    up.connect = [this](link::client_events events) {
+    up.sender.bandwidth_bytes = config_.uplink_bandwidth;
+    up.sender.backlog_share = config_.uplink_backlog_share;
+    up.sender.backlog = config_.uplink_newest_first ? delivery::backlog_order::newest_first
+                                                    : delivery::backlog_order::oldest_first;
+    up.addresses = identity_.addresses;
+    up.failover_after = config_.uplink_failover_after;
+    up.quota = config_.uplink_quota;
+    up.usage_file = config_.data / "usage";
+    up.connect = [this](const std::string& address, link::client_events events) {
       link::client_config settings;
-      settings.address = identity_.addresses.front();
+      settings.address = address;
       settings.server_key = identity_.server_key;
       settings.keys = keys_;
       settings.message_bytes_max = config_.link_message_bytes_max;
@@ -210,6 +218,7 @@ public:
     context.reload = config_.reload ? config_.reload : [] {
       return result<void>{fail(errc::unsupported, "this node runs without a configuration file")};
     };
+    context.pause_backlog = [to = uplink_](bool paused) { caf::anon_send(to, pause_atom_v, paused); };
     if (downlink_link_) {
       context.registry = registry_;
       context.server_key = keys_.public_key;

@@ -51,7 +51,14 @@ nlohmann::json status_of(const status_context& context) {
             {"pendingRecords", link.pending_records},
             {"inFlightBytes", link.in_flight_bytes},
             {"bytesSent", link.bytes_sent},
-            {"bytesReceived", link.bytes_received}}},
+            {"bytesReceived", link.bytes_received},
+            {"address", link.address},
+            {"bytesToday", link.bytes_today},
+            {"bytesThisMonth", link.bytes_this_month},
+            {"bytesMonthForecast", link.bytes_month_forecast},
+            {"quotaBytes", link.quota_bytes},
+            {"quota", delivery::to_string(link.quota)},
+            {"backlogPaused", link.backlog_paused}}},
           {"spool",
            {{"records", held.records},
             {"bytes", held.bytes},
@@ -135,6 +142,14 @@ std::vector<http::route> make_status_routes(status_context settings) {
           const auto done = context->reload();
           return done ? plain(200, "")
                       : plain(500, fmt::format("failed to reload config: {}\n", done.error().message));
+        },
+        true);
+  for (const bool paused : {true, false})
+    add(
+        "POST", paused ? "/api/v1/admin/backlog/pause" : "/api/v1/admin/backlog/resume",
+        [context, paused](const http::request&) {
+          context->pause_backlog(paused);
+          return success({{"backlogPaused", paused}});
         },
         true);
   if (context->registry) {

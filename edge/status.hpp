@@ -46,6 +46,7 @@ struct status_context {
   std::shared_ptr<const spool> store;
   std::shared_ptr<status_board> board;
   std::function<result<void>()> reload;
+  std::function<void(bool paused)> pause_backlog;
   // Of a gateway; null where it is none.
   std::shared_ptr<link::registry> registry;
   link::curve_key server_key;

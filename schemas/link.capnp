@@ -99,6 +99,8 @@ struct Batch {
   number @0 :UInt64;       # ascending within the session, from 1; for diagnosis
   lane @1 :Lane;
   pendingRecords @2 :UInt64; # committed and not acknowledged, this batch included
+  quota @3 :UInt16;          # how far the sender's quota is used up: 0 open … 4 exhausted
+  linkBytesToday @4 :UInt64; # at the IP level, both directions, since midnight UTC
 }
 
 enum AckLevel {
@@ -166,6 +168,8 @@ struct Bye {
 struct Ping {
   wallNs @0 :Int64;
   monotonicNs @1 :Int64;
+  quota @2 :UInt16;          # as in Batch; 0 in a Pong
+  linkBytesToday @3 :UInt64;
 }
 
 # The edges further out for which the sender asks to speak. One that belongs to another key is refused with Bye.

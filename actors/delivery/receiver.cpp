@@ -76,6 +76,7 @@ void receiver::on_message(const link::peer_id& from, edge_id user, result<link::
   } else if (const auto* sets = std::get_if<link::sets>(&body)) {
     on_sets(session, user, *sets);
   } else if (const auto* ping = std::get_if<link::ping>(&body)) {
+    session.view.link = ping->link;
     backend_.send(from, {session.number, link::pong{ping->wall_ns, ping->monotonic_ns}});
   } else if (const auto* origins = std::get_if<link::origins>(&body)) {
     for (const auto origin : origins->edges)
@@ -143,7 +144,7 @@ bool receiver::elder_yields(const link::peer_id& from, edge_id user, session& el
     return true; // asked, and silent since: it is gone
   if (elder.probe_ns == 0) {
     elder.probe_ns = now;
-    backend_.send(elder.peer, {elder.number, link::ping{clock_.wall_ns(), now}});
+    backend_.send(elder.peer, {elder.number, link::ping{clock_.wall_ns(), now, {}}});
     if (elder.heard_ns + config_.probe_window.count() < now) {
       refuse(from, 0, link::bye_reason::duplicate,
              "another session of this edge may still be alive: asking it");
@@ -270,6 +271,7 @@ void receiver::on_batch(session& from, edge_id user, const link::batch& batch) {
   counters_.bytes += bytes;
   from.view.bytes += bytes;
   from.view.pending_records = batch.pending_records;
+  from.view.link = batch.link;
   if (bytes > config_.batch_bytes_max + record_bytes_max) {
     ++counters_.malformed;
     refuse(from.peer, from.number, link::bye_reason::protocol_error,

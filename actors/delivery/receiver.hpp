@@ -103,6 +103,7 @@ struct edge_view {
   std::uint64_t records = 0;
   std::string software;
   bool duplicate = false; // another live node uses the same key
+  link::link_state link;  // as its last batch or ping said
 };
 
 class receiver {

@@ -166,6 +166,8 @@ void sender::on_welcome(const link::message& message, const link::welcome& welco
   spdlog::info("uplink: session {} is up, {} records are pending", session_, pending);
   if (!origins_.empty())
     send(link::origins{origins_});
+  if (level_ != quota_level::open)
+    send_ping();
   pump();
 }
 
@@ -287,6 +289,7 @@ bool sender::send_run(const stream_key& key, stream& from, const run& run, link:
   batch.lane = lane;
   batch.run = run;
   batch.pending_records = pending_records();
+  batch.link = link_now();
   if (!send(std::move(batch)))
     return false;
   ++batch_number_;
@@ -428,9 +431,23 @@ void sender::pump() {
     pump_backlog();
 }
 
-void sender::limit(quota_level level, std::chrono::nanoseconds thin_interval) {
+void sender::limit(quota_level level, std::chrono::nanoseconds thin_interval,
+                   std::uint64_t link_bytes_today) {
   thin_interval_ns_ = thin_interval.count();
-  level_ = level;
+  link_bytes_today_ = link_bytes_today;
+  if (std::exchange(level_, level) != level && phase_ == sender_phase::live)
+    send_ping(); // the other side is to know why less comes, or that more does again
+}
+
+link::link_state sender::link_now() const { return {static_cast<std::uint16_t>(level_), link_bytes_today_}; }
+
+bool sender::send_ping() {
+  const auto now = clock_.monotonic_ns();
+  if (!send(link::ping{clock_.wall_ns(), now, link_now()}))
+    return false;
+  if (answer_due_since_ns_ == 0)
+    answer_due_since_ns_ = now;
+  return true;
 }
 
 bool sender::has_backlog() const noexcept {
@@ -469,9 +486,9 @@ void sender::on_tick() {
     return true;
   });
   mark_slices();
-  if (phase_ == sender_phase::live && now - last_sent_ns_ > config_.ping_interval.count()
-      && send(link::ping{clock_.wall_ns(), now}) && answer_due_since_ns_ == 0)
-    answer_due_since_ns_ = now;
+  if (phase_ == sender_phase::live && level_ != quota_level::exhausted
+      && now - last_sent_ns_ > config_.ping_interval.count())
+    send_ping();
   pump();
 }
 

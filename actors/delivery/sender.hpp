@@ -109,7 +109,7 @@ public:
   void on_tick();
   void say_bye(); // an orderly stop
   // What may go while a quota runs out; `thin_interval` is for quota_level::thinned.
-  void limit(quota_level level, std::chrono::nanoseconds thin_interval);
+  void limit(quota_level level, std::chrono::nanoseconds thin_interval, std::uint64_t link_bytes_today);
   void pause_backlog(bool paused) noexcept { backlog_paused_ = paused; }
 
   [[nodiscard]] sender_phase phase() const noexcept { return phase_; }
@@ -153,6 +153,8 @@ private:
   // Sends unsent records of [from, to] until something is full (false).
   bool pump_range(const stream_key& key, stream& of, sequence from, sequence to, link::lane lane);
   [[nodiscard]] bool has_room(std::size_t bytes, link::lane lane);
+  [[nodiscard]] link::link_state link_now() const;
+  bool send_ping();
   void landed(const flight& what);
   void mark_slices();
   bool send_run(const stream_key& key, stream& from, const run& run, link::lane lane);
@@ -177,6 +179,7 @@ private:
   token_bucket backlog_bytes_;
   bool backlog_paused_ = false;
   quota_level level_ = quota_level::open;
+  std::uint64_t link_bytes_today_ = 0;
   std::int64_t thin_interval_ns_ = 0;
   std::int64_t next_slice_ns_ = 0; // monotonic
   std::int64_t slice_marked_ns_ = 0;

@@ -129,6 +129,7 @@ public:
 
   std::uint64_t bytes_sent() const noexcept override { return sent_.load(std::memory_order_relaxed); }
   std::uint64_t bytes_received() const noexcept override { return received_.load(std::memory_order_relaxed); }
+  ip_bytes bytes_on_link() override { return meter_.total(); }
 
 private:
   void run() {
@@ -196,9 +197,10 @@ private:
       set_option(*socket_, ZMQ_RCVBUF, static_cast<int>(config_.socket_buffer_bytes));
       set_option(*socket_, ZMQ_RECONNECT_IVL, reconnect_never_ms);
       monitor_.emplace(context_, *socket_,
-                       ZMQ_EVENT_CONNECT_RETRIED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED
-                           | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH
-                           | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL);
+                       ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CONNECT_RETRIED | ZMQ_EVENT_CLOSED
+                           | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED
+                           | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL
+                           | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL);
       socket_->connect(config_.address);
     } catch (...) {
       close();
@@ -214,6 +216,7 @@ private:
       ++lost;
     pending_.reset();
     metrics_.connection_lost.Increment(static_cast<double>(lost));
+    meter_.gone();
     monitor_.reset();
     socket_.reset();
   }
@@ -262,6 +265,7 @@ private:
   bool read_monitor() {
     while (const auto event = monitor_->next()) {
       switch (event->kind) {
+      case ZMQ_EVENT_CONNECTED: meter_.watch(event->value); break;
       case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
         add(sent_, metrics_.bytes_out, handshake_client_bytes);
         add(received_, metrics_.bytes_in, handshake_server_bytes);
@@ -359,6 +363,7 @@ private:
   std::atomic<bool> connected_{false};
   std::atomic<std::uint64_t> sent_{0};
   std::atomic<std::uint64_t> received_{0};
+  ip_meter meter_;
   // Everything below belongs to the thread once it runs.
   zmq::context_t context_;
   std::optional<zmq::socket_t> socket_;

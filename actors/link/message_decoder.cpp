@@ -157,9 +157,14 @@ result<body> read(wire::Batch::Reader from, const message_parts& parts) {
   const auto lane = static_cast<std::uint16_t>(from.getLane());
   out.lane = lane <= static_cast<std::uint16_t>(lane::alert) ? link::lane{lane} : lane::live;
   out.pending_records = from.getPendingRecords();
+  out.link = {from.getQuota(), from.getLinkBytesToday()};
   BOOST_OUTCOME_TRY(run, decode_run(parts[1]));
   out.run = std::move(run);
   return out;
+}
+
+result<body> read(wire::Ping::Reader from) {
+  return ping{from.getWallNs(), from.getMonotonicNs(), {from.getQuota(), from.getLinkBytesToday()}};
 }
 
 result<body> read(wire::Ack::Reader from) {
@@ -297,7 +302,7 @@ result<body> read(wire::Message::Reader from, const message_parts& parts) {
   case wire::Message::JOIN: return read(from.getJoin());
   case wire::Message::JOINED: return read(from.getJoined());
   case wire::Message::BYE: return read(from.getBye());
-  case wire::Message::PING: return ping{from.getPing().getWallNs(), from.getPing().getMonotonicNs()};
+  case wire::Message::PING: return read(from.getPing());
   case wire::Message::PONG: return pong{from.getPong().getWallNs(), from.getPong().getMonotonicNs()};
   case wire::Message::ORIGINS: return read(from.getOrigins());
   }

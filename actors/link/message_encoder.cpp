@@ -125,6 +125,8 @@ struct encoder {
     m.setNumber(from.number);
     m.setLane(static_cast<wire::Lane>(from.lane));
     m.setPendingRecords(from.pending_records);
+    m.setQuota(from.link.quota);
+    m.setLinkBytesToday(from.link.bytes_today);
     parts.push_back(from.run.bytes);
   }
   void operator()(const ack& from) {
@@ -174,7 +176,12 @@ struct encoder {
     m.setReason(static_cast<wire::Bye::Reason>(from.reason));
     put_text(from.message, bye_message_bytes_max, [&](unsigned n) { return m.initMessage(n); });
   }
-  void operator()(const ping& from) { put_ping(from, to.initPing()); }
+  void operator()(const ping& from) {
+    auto m = to.initPing();
+    put_ping(from, m);
+    m.setQuota(from.link.quota);
+    m.setLinkBytesToday(from.link.bytes_today);
+  }
   void operator()(const pong& from) { put_ping(from, to.initPong()); }
   void operator()(const origins& from) {
     auto list = to.initOrigins().initEdges(count_of(from.edges));

@@ -62,11 +62,20 @@ struct welcome {
 
 enum class lane : std::uint16_t { live = 0, backlog = 1, alert = 2 };
 
+// What a sender tells of its link: how far its quota is used up (delivery::quota_level), and what crossed today.
+struct link_state {
+  std::uint16_t quota = 0;
+  std::uint64_t bytes_today = 0; // at the IP level, both directions, since midnight UTC
+
+  bool operator==(const link_state&) const = default;
+};
+
 struct batch {
   std::uint64_t number = 0;
   link::lane lane = link::lane::live;
   skerry::run run;                   // part 2
   std::uint64_t pending_records = 0; // committed below and not acknowledged, this batch included
+  link_state link;
 };
 
 struct ack {
@@ -120,6 +129,7 @@ struct bye {
 struct ping {
   std::int64_t wall_ns = 0;
   std::int64_t monotonic_ns = 0;
+  link_state link;
 };
 struct pong {
   std::int64_t wall_ns = 0;

@@ -5,6 +5,7 @@
 // connection; nothing more is promised (delivery is actors/delivery's part).
 
 #include "actors/link/byte_budget.hpp"
+#include "actors/link/ip_meter.hpp"
 #include "schemas/bytes.hpp"
 
 #include <array>
@@ -84,6 +85,8 @@ public:
   // Bytes at the TCP payload since the start: estimated from messages, CURVE and ZMTP framing.
   [[nodiscard]] virtual std::uint64_t bytes_sent() const noexcept = 0;
   [[nodiscard]] virtual std::uint64_t bytes_received() const noexcept = 0;
+  // What crossed the link since the start, at the IP level.
+  [[nodiscard]] virtual ip_bytes bytes_on_link() = 0;
 };
 
 struct server_config {

@@ -22,6 +22,7 @@ enum class link_state : std::uint8_t {
   never,       // invited or joined, not heard of since
   revoked,
   duplicate, // a second node with the same key tries to connect
+  quota,     // its metered link is used up so far that less goes, or nothing
 };
 [[nodiscard]] std::string_view to_string(link_state state) noexcept;
 

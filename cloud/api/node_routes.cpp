@@ -196,6 +196,7 @@ std::string_view to_string(link_state state) noexcept {
   case link_state::never: return "never";
   case link_state::revoked: return "revoked";
   case link_state::duplicate: return "duplicate";
+  case link_state::quota: return "quota";
   }
   return "unknown";
 }

@@ -141,6 +141,7 @@ result<std::shared_ptr<log_env>> embedded_engine::open_log(std::uint64_t number)
   };
   page_check_options options;
   options.skip_large = ""; // chunks: their entries are checked as they are read
+  options.integer_keys = true;
   auto checked = check_pages(directory / "data.mdb", options);
   if (!checked && checked.error().code != errc::corrupt)
     return checked.error();

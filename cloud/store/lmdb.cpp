@@ -154,7 +154,8 @@ result<void> lmdb_env::databases(std::span<const database_request> all) {
     BOOST_OUTCOME_TRY(txn, read());
     for (const auto& each : all) {
       unsigned flags = 0;
-      const int rc = mdb_dbi_open(txn.get(), each.name, each.flags, each.to);
+      // Asked for flags that the file lacks, LMDB would set them in its own copy only and report them as there.
+      const int rc = mdb_dbi_open(txn.get(), each.name, 0, each.to);
       if (rc != 0 && rc != MDB_NOTFOUND)
         return lmdb_error(rc, "cannot open a database");
       if (rc == 0)

@@ -133,7 +133,7 @@ private:
   result<void> walk_database(const database_header& db, const std::string& name) {
     if (db.flags != 0 && db.flags != database_integer_key)
       return damaged(fmt::format("database '{}' has unexpected flags", name));
-    integer_keys_ = db.flags == database_integer_key;
+    integer_keys_ = db.flags == database_integer_key || (name.empty() && options_.integer_keys);
     free_list_ = false;
     return walk(db, name);
   }

@@ -22,6 +22,8 @@ struct page_check_options {
   // The database whose large values are not touched (they are most of a file and checked when read); "" is
   // the main.
   std::string skip_large = "none";
+  // The main database's keys are integers, whether or not the file says so.
+  bool integer_keys = false;
   // Called for each value; false means that the content is damaged. May be empty.
   std::function<bool(std::string_view database, bytes_view key, bytes_view value)> each;
 };

@@ -1,6 +1,7 @@
 #include "edge/uplink/uplink.hpp"
 
 #include "actors/node/mirrored_counters.hpp"
+#include "edge/uplink/usage_file.hpp"
 
 #include <fmt/format.h>
 #include <prometheus/gauge.h>
@@ -15,6 +16,7 @@ namespace {
 
 constexpr std::chrono::milliseconds tick_interval{500};
 constexpr int ticks_per_start = 10; // between two tries to start the link
+constexpr int ticks_per_usage = 60; // between two writes of what the link has carried
 
 class spool_source final : public delivery::sender_source {
 public:
@@ -92,10 +94,30 @@ public:
                 "Records released here that the receiver no longer has.");
     pending_ = &gauge(registry, "pending_records", "Records committed and not acknowledged.");
     live_ = &gauge(registry, "live", "1 while a session is open.");
+    today_ = &gauge(registry, "link_bytes_today", "Bytes on the link since midnight UTC, at the IP level.");
+    month_ =
+        &gauge(registry, "link_bytes_this_month", "Bytes on the link in this month (UTC), at the IP level.");
+    forecast_ = &gauge(registry, "link_bytes_month_forecast",
+                       "Bytes on the link that this month will come to if it goes on as it went so far.");
+    quota_ =
+        &gauge(registry, "quota_level",
+               "0: everything goes, 1: no backlog, 2: fresh data is thinned, 3: alerts only, 4: nothing.");
+    paused_ = &gauge(registry, "backlog_paused", "1 while the backlog is paused by an operator.");
+    rate_ = &gauge(registry, "link_bytes_per_second", "What the link is believed to deliver; 0: not known.");
+    round_trip_ =
+        &gauge(registry, "link_round_trip_seconds",
+               "From sending a batch to its acknowledgement, the receiver's sync included; 0: not known.");
   }
 
-  void update(const delivery::sender& from) {
+  void update(const delivery::sender& from, const uplink_status& status) {
     totals_.update(from.counters());
+    today_->Set(static_cast<double>(status.bytes_today));
+    month_->Set(static_cast<double>(status.bytes_this_month));
+    forecast_->Set(static_cast<double>(status.bytes_month_forecast));
+    quota_->Set(static_cast<double>(status.quota));
+    paused_->Set(status.backlog_paused ? 1 : 0);
+    rate_->Set(from.estimate().bytes_per_second());
+    round_trip_->Set(static_cast<double>(from.estimate().round_trip_ns()) / 1e9);
     pending_->Set(static_cast<double>(from.pending_records()));
     live_->Set(from.phase() == delivery::sender_phase::live ? 1 : 0);
   }
@@ -112,6 +134,13 @@ private:
   mirrored_counters<delivery::sender_counters> totals_;
   prometheus::Gauge* pending_ = nullptr;
   prometheus::Gauge* live_ = nullptr;
+  prometheus::Gauge* today_ = nullptr;
+  prometheus::Gauge* month_ = nullptr;
+  prometheus::Gauge* forecast_ = nullptr;
+  prometheus::Gauge* quota_ = nullptr;
+  prometheus::Gauge* paused_ = nullptr;
+  prometheus::Gauge* rate_ = nullptr;
+  prometheus::Gauge* round_trip_ = nullptr;
 };
 
 } // namespace
@@ -128,6 +157,55 @@ struct uplink_state {
     source = std::make_unique<spool_source>(config.store);
     sender.emplace(config.sender, *config.clock, *config.random, *source, sink);
     metrics.emplace(*config.metrics);
+    kept_usage kept;
+    if (!config.usage_file.empty()) {
+      if (auto loaded = load_usage(config.usage_file))
+        kept = stored = loaded.value();
+      else
+        spdlog::error("uplink: {}", loaded.error().message);
+    }
+    meter = delivery::quota_meter{config.quota, kept.usage};
+    sender->pause_backlog(kept.backlog_paused);
+  }
+
+  // What crossed the link since the last time, and what may go now.
+  void count_bytes() {
+    if (sink.transport) {
+      const auto now = sink.transport->bytes_on_link();
+      meter.add(now.sent + now.received - counted, config.clock->wall_ns());
+      counted = now.sent + now.received;
+    }
+    const auto wall = config.clock->wall_ns();
+    sender->limit(meter.level(wall), config.quota.thin_interval, meter.usage(wall).day_bytes);
+  }
+
+  void keep_usage() {
+    const kept_usage now{meter.usage(config.clock->wall_ns()), sender->backlog_paused()};
+    if (config.usage_file.empty() || now == stored)
+      return;
+    if (const auto done = store_usage(config.usage_file, now))
+      stored = now;
+    else if (!usage_refused)
+      spdlog::error("uplink: what the link has carried is not kept: {}", done.error().message);
+    usage_refused = stored != now;
+  }
+
+  // Without a session for a while: another address of the same receiver may do.
+  void fail_over(const uplink_actor& self) {
+    const auto now = config.clock->monotonic_ns();
+    if (sender->phase() == delivery::sender_phase::live || last_live_ns == 0)
+      last_live_ns = now;
+    if (config.addresses.size() < 2 || now - last_live_ns < config.failover_after.count())
+      return;
+    last_live_ns = now;
+    address = (address + 1) % config.addresses.size();
+    spdlog::info("uplink: no session for {} s; trying {}", config.failover_after.count() / 1'000'000'000,
+                 config.addresses[address]);
+    sender->on_disconnected();
+    count_bytes();
+    sink.transport.reset();
+    counted = 0;
+    start_link(self);
   }
 
   void start_link(const uplink_actor& self) {
@@ -148,7 +226,7 @@ struct uplink_state {
       case link::client_state::refused: caf::anon_send(to, refused_atom_v); break;
       }
     };
-    auto transport = config.connect(std::move(events));
+    auto transport = config.connect(config.addresses[address], std::move(events));
     if (!transport) {
       if (refusal != transport.error().message)
         spdlog::error("uplink: the link cannot be started, trying again every {} s: {}",
@@ -161,10 +239,19 @@ struct uplink_state {
   }
 
   void publish(bool key_refused) {
-    metrics->update(*sender);
+    uplink_status status;
+    const auto now = config.clock->wall_ns();
+    const auto& used = meter.usage(now);
+    status.bytes_today = used.day_bytes;
+    status.bytes_this_month = used.month_bytes;
+    status.bytes_month_forecast = meter.month_forecast(now);
+    status.quota_bytes = config.quota.bytes;
+    status.quota = meter.level(now);
+    status.backlog_paused = sender->backlog_paused();
+    status.address = config.addresses[address];
+    metrics->update(*sender, status);
     if (!config.publish)
       return;
-    uplink_status status;
     status.phase = sender->phase();
     status.refusal =
         key_refused ? "the receiver does not know this edge's key: was it revoked? Join again with a new "
@@ -183,6 +270,12 @@ struct uplink_state {
   bool key_refused = false;
   std::string refusal; // why the link could not be started; empty: it was
   int ticks = 0;
+  std::size_t address = 0; // of config.addresses
+  std::int64_t last_live_ns = 0;
+  delivery::quota_meter meter;
+  std::uint64_t counted = 0; // bytes of this transport that the meter has
+  kept_usage stored;
+  bool usage_refused = false;
 };
 
 namespace {
@@ -209,6 +302,14 @@ uplink_actor::behavior_type uplink(uplink_actor::stateful_pointer<uplink_state> 
                        "until then everything is kept in the spool");
         state.key_refused = true;
       },
+      [self](pause_atom, bool paused) {
+        auto& state = self->state;
+        if (paused != state.sender->backlog_paused())
+          spdlog::info("uplink: the backlog is {} by an operator", paused ? "paused" : "resumed");
+        state.sender->pause_backlog(paused);
+        state.keep_usage();
+        state.publish(state.key_refused);
+      },
       [self](inbound_ptr& inbound) {
         auto& state = self->state;
         auto message = link::decode(inbound->parts, state.config.message_bytes_max);
@@ -227,12 +328,18 @@ uplink_actor::behavior_type uplink(uplink_actor::stateful_pointer<uplink_state> 
         auto& state = self->state;
         if (++state.ticks % ticks_per_start == 0 && state.source->gateway && !state.sink.transport)
           state.start_link(caf::actor_cast<uplink_actor>(self));
+        state.fail_over(caf::actor_cast<uplink_actor>(self));
+        state.count_bytes();
         state.sender->on_tick();
+        if (state.ticks % ticks_per_usage == 0)
+          state.keep_usage();
         state.publish(state.key_refused);
       },
       [self](stop_atom) {
         auto& state = self->state;
         state.sender->say_bye();
+        state.count_bytes();
+        state.keep_usage();
         state.sink.transport.reset();
         state.source->gateway = nullptr;
         state.sender.reset();

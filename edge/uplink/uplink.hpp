@@ -6,6 +6,7 @@
 #include "actors/delivery/sender.hpp"
 #include "edge/spool/spool.hpp"
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 
@@ -15,9 +16,10 @@ class Registry;
 
 namespace skerry::edge {
 
-// Starts the link; its callbacks may come at once and from another thread. Tests put another transport here.
-using transport_factory =
-    std::function<result<std::unique_ptr<link::client_transport>>(link::client_events events)>;
+// Starts the link to one of the receiver's addresses; its callbacks may come at once and from another thread. Tests
+// put another transport here.
+using transport_factory = std::function<result<std::unique_ptr<link::client_transport>>(
+    const std::string& address, link::client_events events)>;
 
 // What listings and /metrics show.
 struct uplink_status {
@@ -27,12 +29,24 @@ struct uplink_status {
   std::uint64_t in_flight_bytes = 0;
   std::uint64_t bytes_sent = 0; // at the TCP payload, since the start
   std::uint64_t bytes_received = 0;
+  std::string address; // that is used or tried
+  // At the IP level, of the days and months of UTC; they survive restarts.
+  std::uint64_t bytes_today = 0;
+  std::uint64_t bytes_this_month = 0;
+  std::uint64_t bytes_month_forecast = 0; // if the month goes on as it went so far
+  std::uint64_t quota_bytes = 0;          // of a period; 0: not metered
+  delivery::quota_level quota = delivery::quota_level::open;
+  bool backlog_paused = false;
 };
 
 struct uplink_config {
   delivery::sender_config sender;
   std::shared_ptr<const spool> store;
+  std::vector<std::string> addresses; // of one receiver, tried in turn; at least one
   transport_factory connect;
+  std::chrono::nanoseconds failover_after = std::chrono::seconds{20}; // without a session: the next address
+  delivery::quota_config quota;
+  std::filesystem::path usage_file; // empty: nothing is kept over a restart
   clock_source* clock = nullptr;
   random_source* random = nullptr;
   prometheus::Registry* metrics = nullptr;

@@ -70,7 +70,7 @@ TEST_CASE("truncated and flipped messages are refused or read, and never more") 
 
 TEST_CASE("a batch shares the run's bytes in both directions") {
   const auto run = sample_run(1, 10);
-  const auto parts = encode({7, batch{1, lane::backlog, run}});
+  const auto parts = encode({7, batch{1, lane::backlog, run, 0, {}}});
   REQUIRE(parts.size() == 2);
   CHECK(parts[1].view.data() == run.bytes.view.data());
   const auto read = decode(parts, bytes_max);
@@ -145,7 +145,7 @@ TEST_CASE("a set is taken only under its own name, within its size, from one fra
 }
 
 TEST_CASE("a damaged run header is corrupt, extra or absent parts are malformed") {
-  auto parts = encode({1, batch{1, lane::live, sample_run(3, 3)}});
+  auto parts = encode({1, batch{1, lane::live, sample_run(3, 3), 0, {}}});
   byte_buffer bytes{parts[1].view.begin(), parts[1].view.end()};
   bytes[20] ^= std::byte{1};
   const auto good = parts[1];

@@ -88,7 +88,7 @@ struct comparer {
            && same(a.lost_custody, b.lost_custody) && a.batch_bytes_max == b.batch_bytes_max;
   }
   static bool eq(const batch& a, const batch& b) {
-    return a.number == b.number && a.lane == b.lane && a.pending_records == b.pending_records
+    return a.number == b.number && a.lane == b.lane && a.pending_records == b.pending_records && a.link == b.link
            && a.run.header == b.run.header && same_bytes(a.run.bytes.view, b.run.bytes.view);
   }
   static bool eq(const ack& a, const ack& b) {
@@ -113,7 +113,7 @@ struct comparer {
   static bool eq(const joined& a, const joined& b) { return a.edge == b.edge && a.site == b.site; }
   static bool eq(const bye& a, const bye& b) { return a.reason == b.reason && a.message == b.message; }
   static bool eq(const ping& a, const ping& b) {
-    return a.wall_ns == b.wall_ns && a.monotonic_ns == b.monotonic_ns;
+    return a.wall_ns == b.wall_ns && a.monotonic_ns == b.monotonic_ns && a.link == b.link;
   }
   static bool eq(const pong& a, const pong& b) {
     return a.wall_ns == b.wall_ns && a.monotonic_ns == b.monotonic_ns;
@@ -136,6 +136,8 @@ T random_body(random_engine& random) {
                            random() % 2 == 0, random()});
     m.wall_ns = number();
     m.monotonic_ns = number();
+    if constexpr (std::is_same_v<T, ping>)
+      m.link = {static_cast<std::uint16_t>(below(random, 5)), random()};
     m.software = random_text(random);
     if (random() % 2 == 0)
       m.receiver = random_array<16>(random);
@@ -155,6 +157,7 @@ T random_body(random_engine& random) {
     m.lane = link::lane{static_cast<std::uint16_t>(below(random, 3))};
     m.run = sample_run(random(), 1 + below(random, 20));
     m.pending_records = random();
+    m.link = {static_cast<std::uint16_t>(below(random, 5)), random()};
   } else if constexpr (std::is_same_v<T, ack>) {
     m.ranges = random_held(random);
     m.freed_bytes = random();

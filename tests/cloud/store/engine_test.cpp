@@ -490,3 +490,20 @@ TEST_CASE("a full queue refuses at once") {
   CHECK(refused > 0);
   CHECK(refused < n);
 }
+
+TEST_CASE("a log of many commits is sound when it is opened again") {
+  const temporary_directory dir;
+  auto config = small_config(dir.path());
+  config.log_segment_bytes = 4 << 20;
+  auto s = open_store(config);
+  for (int i = 0; i < 700; ++i) // keys beyond one byte
+    REQUIRE(put_state(*s.db, {{"counter", std::to_string(i)}}));
+  for (int restart = 0; restart < 2; ++restart) {
+    s.db.reset();
+    s = open_store(config);
+    CHECK(s.metric("skerry_store_damaged_total") == 0);
+    CHECK_FALSE(fs::exists(dir.path() / "damaged"));
+    CHECK(all_state(*s.db).at("counter") == "699");
+    REQUIRE(put_state(*s.db, {{"counter", "699"}}));
+  }
+}
