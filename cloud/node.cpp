@@ -1,3 +1,4 @@
+#include "cloud/ledger/ledger.hpp"
 #include "cloud/node.hpp"
 
 #include "actors/actors.hpp"
@@ -67,6 +68,7 @@ public:
       spdlog::info("cloud: stopping");
     http_.reset();
     queries_.reset();
+    ledger_.reset(); // it holds the store
     if (ingest_) {
       caf::anon_send(ingest_, stop_atom_v);
       ingest_ = nullptr;
@@ -164,6 +166,8 @@ public:
     context.source = store_.get();
     context.queries = queries_.get();
     context.node = operations_.get();
+    ledger_ = make_ledger(store_, hosts_);
+    context.ledger = ledger_.get();
     context.metrics = metrics_.route().run;
     context.build = {std::string{version}, {}};
     context.limits = config_.limits;
@@ -195,6 +199,7 @@ private:
   std::atomic<link::server_transport*> link_ready_ = nullptr;
   std::unique_ptr<query_pool> queries_;
   std::unique_ptr<operations> operations_;
+  std::unique_ptr<ledger_reader> ledger_;
   std::unique_ptr<http::server> http_;
   std::atomic<bool> failed_ = false;
 };

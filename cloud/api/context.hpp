@@ -16,6 +16,8 @@
 
 namespace skerry::cloud {
 
+class ledger_reader;
+
 enum class link_state : std::uint8_t {
   connected,
   unreachable, // was heard of, is not now
@@ -100,6 +102,7 @@ struct api_context {
   promql::series_source* source = nullptr;
   query_pool* queries = nullptr;
   node_operations* node = nullptr;
+  ledger_reader* ledger = nullptr; // null: nothing is known of losses
   clock_source* clock = &system_clock();
   http::handler metrics; // serves /metrics; empty: no such route
   build_info build;

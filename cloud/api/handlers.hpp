@@ -14,6 +14,7 @@ using context_ptr = std::shared_ptr<const api_context>;
 
 void add_query_routes(const context_ptr& context, std::vector<http::route>& into);
 void add_metadata_routes(const context_ptr& context, std::vector<http::route>& into);
+void add_ledger_routes(const context_ptr& context, std::vector<http::route>& into);
 void add_node_routes(const context_ptr& context, std::vector<http::route>& into);
 
 // Runs `work` on the query pool and sends what it returns; a full pool answers 503 at once.

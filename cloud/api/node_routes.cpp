@@ -229,6 +229,7 @@ std::vector<http::route> make_routes(api_context given) {
   std::vector<http::route> all;
   add_query_routes(context, all);
   add_metadata_routes(context, all);
+  add_ledger_routes(context, all);
   add_node_routes(context, all);
   if (context->metrics)
     all.push_back({"GET", "/metrics", context->metrics, false});

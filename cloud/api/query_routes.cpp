@@ -1,6 +1,7 @@
 #include "actors/promql/evaluator.hpp"
 #include "actors/promql/json.hpp"
 #include "actors/promql/parser.hpp"
+#include "cloud/api/completeness_notes.hpp"
 #include "cloud/api/handlers.hpp"
 #include "cloud/api/parameters.hpp"
 
@@ -95,8 +96,12 @@ result<range_query> read_range(const http::request& request, const api_context& 
   return range_query{std::move(tree), {start_ms, end_ms, step_ms}, timeout, options};
 }
 
-template <class Value>
-http::response answer(const result<Value>& outcome, const query_ticket& ticket) {
+template <class Evaluate>
+http::response answer(const api_context& context, const query_ticket& ticket,
+                      promql::evaluate_options options, Evaluate evaluate) {
+  options.cancelled = &ticket.cancelled();
+  noting_source source{*context.source};
+  const auto outcome = evaluate(source, options);
   // Over its time is over its time, also when the answer came just after.
   if (ticket.cancelled().load())
     return query_failure({errc::cancelled, {}}, ticket);
@@ -104,7 +109,9 @@ http::response answer(const result<Value>& outcome, const query_ticket& ticket) 
     return query_failure(outcome.error(), ticket);
   auto body = begin_success();
   promql::append_value(body, outcome.value());
-  return end_success(std::move(body));
+  return end_success(std::move(body), context.ledger == nullptr
+                                          ? std::vector<std::string>{}
+                                          : source.warnings(*context.ledger, context.clock->wall_ns()));
 }
 
 void instant(const context_ptr& context, const http::request& request, http::responder_ptr to) {
@@ -114,9 +121,9 @@ void instant(const context_ptr& context, const http::request& request, http::res
   const auto timeout = query.value().timeout;
   run_on_pool(
       context, std::move(to), timeout, [context, q = std::move(query.value())](const query_ticket& ticket) {
-        auto options = q.options;
-        options.cancelled = &ticket.cancelled();
-        return answer(promql::evaluate_instant(*q.tree, *context->source, q.time_ms, options), ticket);
+        return answer(*context, ticket, q.options, [&q](promql::series_source& source, const auto& options) {
+          return promql::evaluate_instant(*q.tree, source, q.time_ms, options);
+        });
       });
 }
 
@@ -125,12 +132,12 @@ void range(const context_ptr& context, const http::request& request, http::respo
   if (!query)
     return to->answer(failure(to_api_error(query.error())));
   const auto timeout = query.value().timeout;
-  run_on_pool(context, std::move(to), timeout,
-              [context, q = std::move(query.value())](const query_ticket& ticket) {
-                auto options = q.options;
-                options.cancelled = &ticket.cancelled();
-                return answer(promql::evaluate_range(*q.tree, *context->source, q.range, options), ticket);
-              });
+  run_on_pool(
+      context, std::move(to), timeout, [context, q = std::move(query.value())](const query_ticket& ticket) {
+        return answer(*context, ticket, q.options, [&q](promql::series_source& source, const auto& options) {
+          return promql::evaluate_range(*q.tree, source, q.range, options);
+        });
+      });
 }
 
 } // namespace

@@ -37,6 +37,8 @@ void fleet::on_frame(const std::string& site, std::string_view host, edge_id edg
   auto& to = entry(site, host);
   to.view.samples += series;
   to.view.edge = edge;
+  to.view.first_sample_ns =
+      to.view.first_sample_ns == 0 ? time_ns : std::min(to.view.first_sample_ns, time_ns);
   to.view.last_sample_ns = std::max(to.view.last_sample_ns, time_ns);
   auto& from = to.sources[source];
   if (time_ns < from.time_ns)
@@ -129,6 +131,7 @@ std::vector<std::pair<std::string, std::string>> fleet::take_changes() {
     w.fixed(host.view.live_watermark_ns);
     w.fixed(host.view.complete_watermark_ns);
     w.fixed(static_cast<std::uint64_t>(host.view.edge));
+    w.fixed(host.view.first_sample_ns);
     out.emplace_back(state_key(name.first, name.second), std::string{as_text(value)});
   }
   return out;
@@ -148,6 +151,9 @@ void fleet::restore(std::string_view key, std::string_view value) {
   view.edge = edge_id{r.fixed<std::uint64_t>()};
   if (r.failed())
     return;
+  view.first_sample_ns = r.fixed<std::int64_t>(); // what was written before there was such a field has none
+  if (r.failed())
+    view.first_sample_ns = 0;
   const std::lock_guard lock{mutex_};
   auto& to = entry(site, host).view;
   to.series = view.series;
@@ -155,6 +161,7 @@ void fleet::restore(std::string_view key, std::string_view value) {
   to.live_watermark_ns = view.live_watermark_ns;
   to.complete_watermark_ns = view.complete_watermark_ns;
   to.edge = view.edge;
+  to.first_sample_ns = view.first_sample_ns;
 }
 
 } // namespace skerry::cloud

@@ -18,9 +18,10 @@ namespace skerry::cloud {
 struct host_view {
   std::string site;
   std::string host;
-  edge_id edge = edge_id::none; // whose record was the last
-  std::uint64_t series = 0;     // with a value in the newest frame of each source
-  std::uint64_t samples = 0;    // stored since this process started
+  edge_id edge = edge_id::none;     // whose record was the last
+  std::uint64_t series = 0;         // with a value in the newest frame of each source
+  std::uint64_t samples = 0;        // stored since this process started
+  std::int64_t first_sample_ns = 0; // event time of the oldest; 0: none yet
   std::int64_t last_sample_ns = 0;
   std::int64_t live_watermark_ns = 0;     // 0: none yet
   std::int64_t complete_watermark_ns = 0; // everything before is held or known as lost

@@ -67,6 +67,29 @@ int print_list(const global_options& global, const char* path, const form& param
   return exit_ok;
 }
 
+form ledger_form(const ledger_options& options) {
+  form out;
+  for (const auto& [name, value] : {std::pair{"site", options.site},
+                                    {"host", options.host},
+                                    {"start", options.start},
+                                    {"end", options.end}})
+    if (!value.empty())
+      out.emplace_back(name, value);
+  return out;
+}
+
+std::string moment(const json& from, const char* key) {
+  const auto at = number(from, key);
+  return at == 0 ? "?" : format_time(at);
+}
+
+// What a ledger entry is about.
+std::string whose(const json& entry) {
+  if (text(entry, "edge").empty())
+    return "all (the store's disk)";
+  return text(entry, "host").empty() ? "all of edge " + text(entry, "edge") : text(entry, "host");
+}
+
 } // namespace
 
 double wall_seconds() {
@@ -88,6 +111,28 @@ table sites_table(const json& sites, double now) {
     out.add({text(s, "site"), or_dash(text(s, "edge")), text(s, "state"), ago(s, "last_heard", now),
              count(s, "hosts"), count(s, "series"), count(s, "samples_per_second"), pending(s),
              or_dash(text(s, "completeness")), keys(s)});
+  return out;
+}
+
+table loss_table(const json& losses, double) {
+  table out{
+      {{"SITE"}, {"HOST"}, {"STATE"}, {"CAUSE"}, {"FROM"}, {"TO"}, {"RECORDS", align::right}, {"DETAIL"}}};
+  for (const auto& l : losses) {
+    const auto first = number(l, "first_sequence");
+    out.add({or_dash(text(l, "site")), whose(l), text(l, "state"), text(l, "cause"), moment(l, "start"),
+             moment(l, "end"), first == 0 ? "-" : format_count(number(l, "last_sequence") - first + 1),
+             text(l, "detail")});
+  }
+  return out;
+}
+
+table completeness_table(const json& hosts, double) {
+  table out{{{"SITE"}, {"HOST"}, {"STATE"}, {"CAUSE"}, {"FROM"}, {"TO"}}};
+  for (const auto& h : hosts)
+    if (const auto ranges = h.find("ranges"); ranges != h.end())
+      for (const auto& range : *ranges)
+        out.add({text(h, "site"), text(h, "host"), text(range, "state"), or_dash(text(range, "cause")),
+                 moment(range, "start"), moment(range, "end")});
   return out;
 }
 
@@ -129,6 +174,14 @@ std::string status_lines(const json& sites, double now) {
 }
 
 int run_sites(const global_options& global) { return print_list(global, "/api/v1/sites", {}, sites_table); }
+
+int run_loss(const global_options& global, const ledger_options& options) {
+  return print_list(global, "/api/v1/loss", ledger_form(options), loss_table);
+}
+
+int run_completeness(const global_options& global, const ledger_options& options) {
+  return print_list(global, "/api/v1/completeness", ledger_form(options), completeness_table);
+}
 
 int run_hosts(const global_options& global, const std::string& site) {
   return print_list(global, "/api/v1/hosts", site.empty() ? form{} : form{{"site", site}}, hosts_table);

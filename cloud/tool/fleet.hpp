@@ -12,6 +12,8 @@ namespace skerry::cloud {
 
 // From /api/v1/sites and /api/v1/hosts. `now` in seconds since 1970, for ages.
 [[nodiscard]] table sites_table(const nlohmann::json& sites, double now);
+[[nodiscard]] table loss_table(const nlohmann::json& losses, double now);
+[[nodiscard]] table completeness_table(const nlohmann::json& hosts, double now);
 [[nodiscard]] table hosts_table(const nlohmann::json& hosts, double now);
 // What `skerry status` and the quickstart show: one row a site.
 [[nodiscard]] table status_table(const nlohmann::json& sites);

@@ -50,6 +50,7 @@ struct command_line {
   std::string edge;
   std::string site;
   query_options query;
+  ledger_options ledger;
   status_options status;
   std::string interval = "1s";
   std::string duration;
@@ -116,6 +117,32 @@ void add_hosts(CLI::App& app, command_line& line) {
   c->add_option("--site", line.site, "only this site")->check(check_site);
   add_output(c, line);
   c->callback([&line] { line.run = [&line] { return run_hosts(line.global, line.site); }; });
+}
+
+void add_ledger_options(CLI::App* c, command_line& line) {
+  auto& l = line.ledger;
+  c->add_option("--site", l.site, "only this site")->check(check_site);
+  c->add_option("--host", l.host, "only this host");
+  c->add_option("--start", l.start, "RFC 3339 or Unix seconds; an hour before the end when absent");
+  c->add_option("--end", l.end, "RFC 3339 or Unix seconds; now when absent");
+  add_output(c, line);
+}
+
+void add_loss(CLI::App& app, command_line& line) {
+  auto* c = command(app, "loss", "Show what is missing, and why",
+                    "  skerry loss\n"
+                    "  skerry loss --site harbour --start 2026-01-02T03:00:00Z --output json\n");
+  add_ledger_options(c, line);
+  c->callback([&line] { line.run = [&line] { return run_loss(line.global, line.ledger); }; });
+}
+
+void add_completeness(CLI::App& app, command_line& line) {
+  auto* c =
+      command(app, "completeness", "Show for each host what is complete, pending, lost, or was not collected",
+              "  skerry completeness --site harbour\n"
+              "  skerry completeness --host web-1 --start 2026-01-02T03:00:00Z\n");
+  add_ledger_options(c, line);
+  c->callback([&line] { line.run = [&line] { return run_completeness(line.global, line.ledger); }; });
 }
 
 void add_query(CLI::App& app, command_line& line) {
@@ -206,6 +233,8 @@ int parse_and_run(int argc, char** argv) {
   add_invite(app, line);
   add_sites(app, line);
   add_hosts(app, line);
+  add_loss(app, line);
+  add_completeness(app, line);
   add_query(app, line);
   add_status(app, line);
   add_check(app, line);

@@ -45,6 +45,10 @@ struct status_options {
   std::chrono::nanoseconds interval = std::chrono::seconds{1};
   std::chrono::nanoseconds duration{0}; // 0: until Ctrl-C
 };
+struct ledger_options {
+  std::string site, host;
+  std::string start, end;
+};
 struct check_options {
   std::vector<std::filesystem::path> files;
   std::string kind = "auto"; // edge, cloud
@@ -54,6 +58,8 @@ int run_invite(const global_options& global, const invite_options& options);
 int run_sites(const global_options& global);
 int run_revoke(const global_options& global, const std::string& edge);
 int run_hosts(const global_options& global, const std::string& site);
+int run_loss(const global_options& global, const ledger_options& options);
+int run_completeness(const global_options& global, const ledger_options& options);
 int run_query(const global_options& global, const query_options& options);
 int run_status(const global_options& global, const status_options& options);
 int run_check_config(const check_options& options);

@@ -4,6 +4,7 @@
 // in memory and a fake of the node's operations.
 
 #include "cloud/api/routes.hpp"
+#include "cloud/ledger/ledger.hpp"
 #include "tests/actors/http/client.hpp"
 #include "tests/actors/promql/memory_source.hpp"
 
@@ -76,6 +77,22 @@ public:
   std::atomic<int> reloads{0};
 };
 
+class fake_ledger final : public ledger_reader {
+public:
+  result<std::vector<loss_entry>> losses(const ledger_request& request) override {
+    asked = request;
+    return all;
+  }
+  result<std::vector<host_coverage>> completeness(const ledger_request& request) override {
+    asked = request;
+    return hosts;
+  }
+
+  ledger_request asked;
+  std::vector<loss_entry> all;
+  std::vector<host_coverage> hosts;
+};
+
 class temporary_directory {
 public:
   temporary_directory() {
@@ -133,6 +150,7 @@ public:
     context.source = &source;
     context.queries = &pool;
     context.node = &node;
+    context.ledger = &ledger;
     context.clock = &clock;
     context.metrics = [](const http::request&, http::responder_ptr to) {
       to->answer({200, "text/plain", "skerry_up 1\n", {}});
@@ -181,6 +199,7 @@ public:
   fixed_clock clock;
   promql::test::memory_source source;
   fake_node node;
+  fake_ledger ledger;
   query_pool pool;                      // ends before what its queries use
   std::unique_ptr<http::server> server; // ends first: no request comes any more
 };

@@ -1,0 +1,132 @@
+#include "cloud/api/completeness_notes.hpp"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace skerry::cloud {
+
+namespace {
+
+constexpr std::int64_t ns_per_ms = 1'000'000;
+constexpr std::size_t warnings_max = 10;
+constexpr std::size_t hosts_max = 10'000; // that one query's warnings look at
+// What is under way is no news: a host's last moments are only called incomplete when they take this long.
+constexpr std::int64_t arriving_ns = 120'000'000'000;
+
+std::string time_text(std::int64_t ns) {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(ns / 1'000'000'000)));
+}
+
+std::string describe(const coverage_range& range) {
+  const auto cause = range.what == coverage::lost || range.what == coverage::not_collected
+                         ? fmt::format(" ({})", to_string(range.cause))
+                         : std::string{};
+  return fmt::format("{}{} from {} to {}",
+                     range.what == coverage::not_collected ? "not collected" : to_string(range.what), cause,
+                     time_text(range.from_ns), time_text(range.to_ns));
+}
+
+} // namespace
+
+result<void> noting_source::select(const promql::select_request& request,
+                                   const std::function<void(const promql::series_view&)>& each) {
+  std::string_view last_site, last_host;
+  std::map<std::pair<std::string, std::string>, span> read;
+  span* last = nullptr;
+  const auto done = inner_.select(request, [&](const promql::series_view& series) {
+    std::string_view site, host;
+    for (const auto& label : series.all) {
+      if (label.name == "site")
+        site = label.value;
+      else if (label.name == "host")
+        host = label.value;
+    }
+    // Series of one host mostly follow each other.
+    if (last == nullptr || site != last_site || host != last_host) {
+      const auto it = read.size() < hosts_max ? read.try_emplace({std::string{site}, std::string{host}}).first
+                                              : read.end();
+      last = it == read.end() ? nullptr : &it->second;
+      if (last != nullptr) {
+        last_site = it->first.first;
+        last_host = it->first.second;
+      }
+    }
+    if (last != nullptr) {
+      last->from_ms = std::min(last->from_ms, request.from_ms);
+      last->to_ms = std::max(last->to_ms, request.to_ms);
+    }
+    each(series);
+  });
+  const std::lock_guard lock{mutex_};
+  for (const auto& [name, time] : read) {
+    if (hosts_.size() >= hosts_max && !hosts_.contains(name))
+      break;
+    auto& have = hosts_[name];
+    have.from_ms = std::min(have.from_ms, time.from_ms);
+    have.to_ms = std::max(have.to_ms, time.to_ms);
+  }
+  return done;
+}
+
+std::vector<std::string> noting_source::warnings(ledger_reader& ledger, std::int64_t now_ns) {
+  std::vector<std::string> out;
+  if (hosts_.empty())
+    return out;
+  ledger_request request;
+  request.from_ns = INT64_MAX;
+  request.to_ns = INT64_MIN;
+  for (const auto& [name, time] : hosts_) {
+    request.from_ns = std::min(request.from_ns, time.from_ms * ns_per_ms);
+    request.to_ns = std::max(request.to_ns, time.to_ms * ns_per_ms);
+  }
+  request.to_ns = std::min(request.to_ns, now_ns);
+  if (request.to_ns < request.from_ns)
+    return out;
+  if (hosts_.size() == 1) {
+    request.site = hosts_.begin()->first.first;
+    request.host = hosts_.begin()->first.second;
+  }
+  const auto found = ledger.completeness(request);
+  if (!found) {
+    out.push_back(
+        fmt::format("how complete this answer is could not be looked up: {}", found.error().message));
+    return out;
+  }
+  std::size_t more = 0;
+  for (const auto& host : found.value()) {
+    const auto read = hosts_.find({host.site, host.host});
+    if (read == hosts_.end())
+      continue;
+    const auto from = read->second.from_ms * ns_per_ms, to = read->second.to_ms * ns_per_ms;
+    std::string text;
+    for (const auto& range : host.ranges) {
+      const bool before_it_began =
+          range.what == coverage::unknown && range.to_ns < host.facts.first_sample_ns;
+      const bool arriving = (range.what == coverage::pending || range.what == coverage::unknown)
+                            && range.from_ns > now_ns - arriving_ns;
+      if (range.what == coverage::complete || before_it_began || arriving || range.to_ns < from
+          || range.from_ns > to)
+        continue;
+      text += (text.empty() ? "" : "; ") + describe(range);
+      if (text.size() > 300) {
+        text += "; …";
+        break;
+      }
+    }
+    if (text.empty())
+      continue;
+    if (out.size() < warnings_max)
+      out.push_back(
+          fmt::format("data of host '{}' at site '{}' is not complete: {}", host.host, host.site, text));
+    else
+      ++more;
+  }
+  if (more != 0)
+    out.push_back(
+        fmt::format("data of {} more hosts is not complete; /api/v1/completeness names them", more));
+  return out;
+}
+
+} // namespace skerry::cloud

@@ -1,0 +1,46 @@
+#pragma once
+
+// Says with a query's answer where the data that it read is not complete. Wraps a source for one query, notes which
+// hosts were read over which time, and asks the ledger afterwards.
+
+#include "actors/promql/series_source.hpp"
+#include "cloud/ledger/ledger.hpp"
+
+#include <map>
+#include <mutex>
+
+namespace skerry::cloud {
+
+class noting_source final : public promql::series_source {
+public:
+  explicit noting_source(promql::series_source& inner) : inner_(inner) {}
+
+  result<void> select(const promql::select_request& request,
+                      const std::function<void(const promql::series_view&)>& each) override;
+  result<void> series(const promql::select_request& request,
+                      const std::function<void(const labels&)>& each) override {
+    return inner_.series(request, each);
+  }
+  result<std::vector<std::string>> label_names(const promql::select_request& request) override {
+    return inner_.label_names(request);
+  }
+  result<std::vector<std::string>> label_values(std::string_view name,
+                                                const promql::select_request& request) override {
+    return inner_.label_values(name, request);
+  }
+  result<std::vector<promql::family_metadata>> metadata() override { return inner_.metadata(); }
+
+  // One line for each host that was read where something is missing, a few at most.
+  [[nodiscard]] std::vector<std::string> warnings(ledger_reader& ledger, std::int64_t now_ns);
+
+private:
+  struct span {
+    std::int64_t from_ms = INT64_MAX;
+    std::int64_t to_ms = INT64_MIN;
+  };
+  promql::series_source& inner_;
+  std::mutex mutex_;
+  std::map<std::pair<std::string, std::string>, span> hosts_; // by site and host
+};
+
+} // namespace skerry::cloud

@@ -1,0 +1,110 @@
+#include "cloud/api/handlers.hpp"
+#include "cloud/api/parameters.hpp"
+#include "cloud/ledger/ledger.hpp"
+
+#include <nlohmann/json.hpp>
+
+namespace skerry::cloud {
+
+using json = nlohmann::ordered_json;
+
+namespace {
+
+constexpr std::int64_t ns_per_ms = 1'000'000;
+constexpr std::int64_t default_span_ms = 3'600'000;
+
+std::string dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+// Seconds since 1970 with milliseconds; null where it is not known.
+json seconds(std::int64_t ns) { return ns == 0 ? json{} : json(static_cast<double>(ns / ns_per_ms) / 1'000); }
+
+json to_json(const loss_entry& e) {
+  json out{{"site", e.site},
+           {"host", e.host},
+           {"edge", e.origin.edge == edge_id::none ? json{} : json(to_string(e.origin.edge))},
+           {"state", to_string(e.collected ? coverage::lost : coverage::not_collected)},
+           {"cause", to_string(e.cause)},
+           {"start", seconds(e.from_ns)},
+           {"end", seconds(e.to_ns)}};
+  if (e.first != 0) {
+    out["stream"] = to_string(e.origin);
+    out["first_sequence"] = e.first;
+    out["last_sequence"] = e.last;
+  }
+  if (e.samples != 0)
+    out["samples"] = e.samples;
+  if (e.bytes != 0)
+    out["bytes"] = e.bytes;
+  if (!e.detail.empty())
+    out["detail"] = e.detail;
+  return out;
+}
+
+json to_json(const host_coverage& h) {
+  json ranges = json::array();
+  for (const auto& range : h.ranges) {
+    json one{
+        {"start", seconds(range.from_ns)}, {"end", seconds(range.to_ns)}, {"state", to_string(range.what)}};
+    if (range.what == coverage::lost || range.what == coverage::not_collected)
+      one["cause"] = to_string(range.cause);
+    ranges.push_back(std::move(one));
+  }
+  return {{"site", h.site},
+          {"host", h.host},
+          {"live_watermark", seconds(h.facts.live_watermark_ns)},
+          {"complete_watermark", seconds(h.facts.complete_watermark_ns)},
+          {"ranges", std::move(ranges)}};
+}
+
+result<ledger_request> read_request(const http::request& request, const api_context& context) {
+  ledger_request out;
+  out.site = text_parameter(request, "site");
+  out.host = text_parameter(request, "host");
+  BOOST_OUTCOME_TRY(end_ms, time_parameter(request, "end", context.clock->wall_ns() / ns_per_ms));
+  BOOST_OUTCOME_TRY(start_ms, time_parameter(request, "start", end_ms - default_span_ms));
+  if (end_ms < start_ms)
+    return invalid_parameter("end", "end timestamp must not be before start time");
+  out.from_ns = start_ms * ns_per_ms;
+  out.to_ns = end_ms * ns_per_ms;
+  return out;
+}
+
+template <class T>
+http::response answer(const result<std::vector<T>>& found) {
+  if (!found)
+    return failure(to_api_error(found.error()));
+  json out = json::array();
+  for (const auto& one : found.value())
+    out.push_back(to_json(one));
+  return success(dump(out));
+}
+
+template <class Ask>
+http::handler on_pool(const context_ptr& context, Ask ask) {
+  return [context, ask](const http::request& request, http::responder_ptr to) {
+    auto asked = read_request(request, *context);
+    if (!asked)
+      return to->answer(failure(to_api_error(asked.error())));
+    run_on_pool(context, std::move(to), {},
+                [context, ask, what = std::move(asked).value()](const query_ticket&) {
+                  return answer(ask(*context->ledger, what));
+                });
+  };
+}
+
+} // namespace
+
+void add_ledger_routes(const context_ptr& context, std::vector<http::route>& into) {
+  if (context->ledger == nullptr)
+    return;
+  into.push_back(
+      {"GET", "/api/v1/loss",
+       on_pool(context, [](ledger_reader& from, const ledger_request& what) { return from.losses(what); }),
+       false});
+  into.push_back({"GET", "/api/v1/completeness",
+                  on_pool(context, [](ledger_reader& from,
+                                      const ledger_request& what) { return from.completeness(what); }),
+                  false});
+}
+
+} // namespace skerry::cloud

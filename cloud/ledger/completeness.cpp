@@ -1,0 +1,92 @@
+#include "cloud/ledger/completeness.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace skerry::cloud {
+
+namespace {
+
+// What goes before what; the ledger covers what the watermarks say.
+int rank(coverage what) noexcept {
+  switch (what) {
+  case coverage::lost: return 4;
+  case coverage::not_collected: return 3;
+  case coverage::unknown: return 2;
+  case coverage::pending: return 1;
+  case coverage::complete: return 0;
+  }
+  return 0;
+}
+
+} // namespace
+
+std::string_view to_string(coverage what) noexcept {
+  switch (what) {
+  case coverage::complete: return "complete";
+  case coverage::pending: return "pending";
+  case coverage::lost: return "lost";
+  case coverage::not_collected: return "not_collected";
+  case coverage::unknown: return "unknown";
+  }
+  return "unknown";
+}
+
+std::vector<coverage_range> coverage_of(const host_facts& host, std::span<const loss_entry> entries,
+                                        std::int64_t from_ns, std::int64_t to_ns) {
+  std::vector<coverage_range> layers;
+  const auto add = [&](std::int64_t from, std::int64_t to, coverage what, loss_cause cause) {
+    from = std::max(from, from_ns);
+    to = std::min(to, to_ns);
+    if (from <= to)
+      layers.push_back({from, to, what, cause});
+  };
+  add(from_ns, to_ns, coverage::complete, loss_cause::unknown);
+  if (host.first_sample_ns == 0)
+    add(from_ns, to_ns, coverage::unknown, loss_cause::unknown);
+  else
+    add(from_ns, host.first_sample_ns - 1, coverage::unknown, loss_cause::unknown);
+  add(host.complete_watermark_ns + 1, host.live_watermark_ns, coverage::pending, loss_cause::unknown);
+  add(std::max(host.live_watermark_ns, host.complete_watermark_ns) + 1, to_ns, coverage::unknown,
+      loss_cause::unknown);
+  for (const auto& entry : entries)
+    add(entry.from_ns == 0 ? host.first_sample_ns : entry.from_ns, entry.to_ns,
+        entry.collected ? coverage::lost : coverage::not_collected, entry.cause);
+
+  // Between two neighbouring cuts one state holds: that of the highest layer there.
+  std::vector<std::int64_t> cuts;
+  for (const auto& layer : layers) {
+    cuts.push_back(layer.from_ns);
+    if (layer.to_ns < to_ns)
+      cuts.push_back(layer.to_ns + 1);
+  }
+  std::sort(cuts.begin(), cuts.end());
+  cuts.erase(std::unique(cuts.begin(), cuts.end()), cuts.end());
+  std::stable_sort(layers.begin(), layers.end(),
+                   [](const auto& a, const auto& b) { return a.from_ns < b.from_ns; });
+  const auto higher = [&layers](std::size_t a, std::size_t b) {
+    const auto ra = rank(layers[a].what), rb = rank(layers[b].what);
+    return ra != rb ? ra > rb : a < b;
+  };
+  std::set<std::size_t, decltype(higher)> open{higher};
+  std::vector<coverage_range> out;
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < cuts.size(); ++i) {
+    const auto from = cuts[i];
+    const auto to = i + 1 < cuts.size() ? cuts[i + 1] - 1 : to_ns;
+    for (; next < layers.size() && layers[next].from_ns <= from; ++next)
+      open.insert(next);
+    while (!open.empty() && layers[*open.begin()].to_ns < from)
+      open.erase(open.begin());
+    if (open.empty())
+      continue; // the lowest layer covers everything
+    const auto& top = layers[*open.begin()];
+    if (!out.empty() && out.back().what == top.what && out.back().cause == top.cause)
+      out.back().to_ns = to;
+    else
+      out.push_back({from, to, top.what, top.cause});
+  }
+  return out;
+}
+
+} // namespace skerry::cloud

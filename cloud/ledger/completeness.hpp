@@ -1,0 +1,63 @@
+#pragma once
+
+// What is known of a host's data over time: held, on its way, lost, never collected, or not heard of. Plain logic over
+// what the ledger and the watermarks say; no I/O.
+
+#include "schemas/model/payload.hpp"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace skerry::cloud {
+
+// One entry of the ledger that says that something is missing.
+struct loss_entry {
+  std::string site;
+  std::string host; // empty: every host of the edge; without an edge: every host there is
+  stream_key origin;
+  sequence first = 0; // 0 where no records are concerned: what was never collected has no numbers
+  sequence last = 0;
+  bool collected = false;   // a tombstone: there were records; else nothing was collected
+  std::int64_t from_ns = 0; // event time [from, to]; from 0: not known
+  std::int64_t to_ns = 0;
+  std::uint64_t samples = 0; // 0: not known
+  std::uint64_t bytes = 0;
+  loss_cause cause = loss_cause::unknown;
+  std::string detail;
+};
+
+enum class coverage : std::uint8_t {
+  complete,      // everything that was collected is held
+  pending,       // collected, and not all of it is here yet
+  lost,          // collected, and gone: the cause says why
+  not_collected, // the node was off, the collector failed, …
+  unknown,       // not heard of
+};
+[[nodiscard]] std::string_view to_string(coverage what) noexcept;
+
+struct coverage_range {
+  std::int64_t from_ns = 0; // [from, to]
+  std::int64_t to_ns = 0;
+  coverage what = coverage::unknown;
+  loss_cause cause = loss_cause::unknown; // of lost and not_collected
+
+  bool operator==(const coverage_range&) const = default;
+};
+
+// What is known of one host besides the ledger. 0: never.
+struct host_facts {
+  std::int64_t first_sample_ns = 0;
+  std::int64_t live_watermark_ns = 0;
+  std::int64_t complete_watermark_ns = 0;
+};
+
+// [from, to] cut into ranges, ascending, without gaps or overlaps. Where entries overlap, lost goes before not
+// collected, and among equals the entry that comes first.
+[[nodiscard]] std::vector<coverage_range> coverage_of(const host_facts& host,
+                                                      std::span<const loss_entry> entries,
+                                                      std::int64_t from_ns, std::int64_t to_ns);
+
+} // namespace skerry::cloud

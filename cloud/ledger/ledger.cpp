@@ -1,0 +1,129 @@
+#include "cloud/ledger/ledger.hpp"
+
+#include "cloud/ingest/fleet.hpp"
+#include "cloud/store/engine.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace skerry::cloud {
+
+namespace {
+
+// nullopt: the record says nothing of the kind.
+std::optional<loss_entry> to_loss(const ledger_entry& from) {
+  loss_entry out;
+  out.site = from.site;
+  out.host = from.host;
+  out.origin = from.origin;
+  if (from.kind == record_kind::tombstone) {
+    const auto stone = decode_tombstone(from.payload);
+    if (!stone)
+      return std::nullopt;
+    out.collected = true;
+    out.first = from.seq;
+    out.last = stone.value().last;
+    out.from_ns = stone.value().from_ns;
+    out.to_ns = stone.value().to_ns;
+    out.samples = stone.value().samples;
+    out.bytes = stone.value().bytes;
+    out.cause = stone.value().cause;
+    return out;
+  }
+  if (from.kind != record_kind::not_collected)
+    return std::nullopt;
+  const auto gap = decode_not_collected(from.payload);
+  if (!gap)
+    return std::nullopt;
+  out.from_ns = gap.value().from_ns;
+  out.to_ns = gap.value().to_ns;
+  out.cause = gap.value().cause;
+  out.detail = gap.value().detail;
+  return out;
+}
+
+bool concerns(const loss_entry& entry, const host_view& host) {
+  if (entry.origin.edge == edge_id::none)
+    return true; // the store's own disk
+  if (entry.site != host.site)
+    return false;
+  return entry.host.empty() ? entry.origin.edge == host.edge : entry.host == host.host;
+}
+
+class store_ledger final : public ledger_reader {
+public:
+  store_ledger(std::shared_ptr<engine> store, std::shared_ptr<fleet> hosts)
+      : store_(std::move(store)), hosts_(std::move(hosts)) {}
+
+  result<std::vector<loss_entry>> losses(const ledger_request& request) override {
+    BOOST_OUTCOME_TRY(all, read(request));
+    const auto hosts = hosts_of(request);
+    if (!request.host.empty())
+      std::erase_if(all, [&](const loss_entry& entry) {
+        return std::none_of(hosts.begin(), hosts.end(),
+                            [&](const auto& host) { return concerns(entry, host); });
+      });
+    return all;
+  }
+
+  result<std::vector<host_coverage>> completeness(const ledger_request& request) override {
+    BOOST_OUTCOME_TRY(all, read(request));
+    std::vector<host_coverage> out;
+    std::vector<loss_entry> of_host;
+    for (const auto& host : hosts_of(request)) {
+      of_host.clear();
+      std::copy_if(all.begin(), all.end(), std::back_inserter(of_host),
+                   [&](const loss_entry& entry) { return concerns(entry, host); });
+      const host_facts facts{host.first_sample_ns, host.live_watermark_ns, host.complete_watermark_ns};
+      out.push_back(
+          {host.site, host.host, facts, coverage_of(facts, of_host, request.from_ns, request.to_ns)});
+    }
+    return out;
+  }
+
+private:
+  result<std::vector<loss_entry>> read(const ledger_request& request) {
+    std::vector<loss_entry> all;
+    bool too_many = false;
+    BOOST_OUTCOME_TRYV(store_->ledger(request.from_ns, request.to_ns, [&](const ledger_entry& entry) {
+      auto loss = to_loss(entry);
+      if (!loss
+          || (!request.site.empty() && loss->origin.edge != edge_id::none && loss->site != request.site))
+        return;
+      too_many = too_many || all.size() >= ledger_entries_max;
+      if (!too_many)
+        all.push_back(std::move(*loss));
+    }));
+    if (too_many)
+      return fail(errc::exhausted,
+                  fmt::format("the ledger has more than {} entries in that range: ask for a shorter "
+                              "one, or for one site",
+                              ledger_entries_max));
+    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
+      return std::tie(a.from_ns, a.to_ns, a.origin, a.first)
+             < std::tie(b.from_ns, b.to_ns, b.origin, b.first);
+    });
+    return all;
+  }
+
+  std::vector<host_view> hosts_of(const ledger_request& request) const {
+    auto all = hosts_->hosts();
+    std::erase_if(all, [&](const host_view& host) {
+      return (!request.site.empty() && host.site != request.site)
+             || (!request.host.empty() && host.host != request.host);
+    });
+    return all;
+  }
+
+  std::shared_ptr<engine> store_;
+  std::shared_ptr<fleet> hosts_;
+};
+
+} // namespace
+
+std::unique_ptr<ledger_reader> make_ledger(std::shared_ptr<engine> store, std::shared_ptr<fleet> hosts) {
+  return std::make_unique<store_ledger>(std::move(store), std::move(hosts));
+}
+
+} // namespace skerry::cloud

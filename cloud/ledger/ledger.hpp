@@ -1,0 +1,45 @@
+#pragma once
+
+// The loss ledger as it is asked: what is missing and why, and how complete each host's data is. All methods may be
+// called from any thread; they may wait for the disk.
+
+#include "cloud/ledger/completeness.hpp"
+
+#include <memory>
+#include <optional>
+
+namespace skerry::cloud {
+
+class engine;
+class fleet;
+
+struct ledger_request {
+  std::string site; // empty: every one
+  std::string host; // empty: every one
+  std::int64_t from_ns = 0;
+  std::int64_t to_ns = 0;
+};
+
+struct host_coverage {
+  std::string site;
+  std::string host;
+  host_facts facts;
+  std::vector<coverage_range> ranges;
+};
+
+class ledger_reader {
+public:
+  virtual ~ledger_reader() = default;
+  // By time. With `host`, also what concerns every host of its edge. exhausted: over entries_max.
+  [[nodiscard]] virtual result<std::vector<loss_entry>> losses(const ledger_request& request) = 0;
+  // One of each host, by site and host.
+  [[nodiscard]] virtual result<std::vector<host_coverage>> completeness(const ledger_request& request) = 0;
+};
+
+inline constexpr std::size_t ledger_entries_max = 100'000; // in one answer
+
+// From what the store keeps and what is known of hosts.
+[[nodiscard]] std::unique_ptr<ledger_reader> make_ledger(std::shared_ptr<engine> store,
+                                                         std::shared_ptr<fleet> hosts);
+
+} // namespace skerry::cloud

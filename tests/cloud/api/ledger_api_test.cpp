@@ -1,0 +1,75 @@
+#include "cloud/ledger/ledger.hpp"
+#include "tests/cloud/api/test_cloud.hpp"
+
+#include <nlohmann/json.hpp>
+
+using namespace skerry;
+using namespace skerry::cloud;
+using namespace skerry::cloud::test;
+using nlohmann::json;
+
+namespace {
+
+constexpr std::int64_t second_ns = 1'000'000'000;
+
+json data_of(const http::test::reply& reply) {
+  REQUIRE(reply.status == 200);
+  return json::parse(reply.body);
+}
+
+} // namespace
+
+TEST_CASE("losses are listed with their cause, and what was not collected has no sequences") {
+  test_cloud cloud;
+  loss_entry lost;
+  lost.site = "s";
+  lost.origin = {edge_id{7}, {1, {1}}, stream_id::telemetry};
+  lost.collected = true;
+  lost.first = 3;
+  lost.last = 9;
+  lost.to_ns = (now_s - 100) * second_ns;
+  lost.cause = loss_cause::custody;
+  loss_entry gap = lost;
+  gap.collected = false;
+  gap.first = gap.last = 0;
+  gap.host = "a";
+  gap.from_ns = (now_s - 200) * second_ns;
+  gap.cause = loss_cause::node_off;
+  gap.detail = "off";
+  cloud.ledger.all = {lost, gap};
+  const auto all = data_of(cloud.ask("/api/v1/loss?site=s"))["data"];
+  REQUIRE(all.size() == 2);
+  CHECK(all[0]["state"] == "lost");
+  CHECK(all[0]["cause"] == "custody");
+  CHECK(all[0]["first_sequence"] == 3);
+  CHECK(all[0]["start"].is_null());
+  CHECK(all[1]["state"] == "not_collected");
+  CHECK_FALSE(all[1].contains("first_sequence"));
+  CHECK(all[1]["detail"] == "off");
+  CHECK(cloud.ledger.asked.site == "s");
+  CHECK(cloud.ledger.asked.to_ns - cloud.ledger.asked.from_ns == 3600 * second_ns);
+  CHECK(cloud.ask("/api/v1/loss?start=2&end=1").status == 400);
+}
+
+TEST_CASE("completeness gives ranges; a query names what it read that is not complete") {
+  test_cloud cloud;
+  host_coverage a{"s", "a", {1, now_s * second_ns, now_s * second_ns}, {}};
+  a.ranges = {{(now_s - 600) * second_ns, (now_s - 401) * second_ns, coverage::complete, loss_cause::unknown},
+              {(now_s - 400) * second_ns, (now_s - 10) * second_ns, coverage::lost, loss_cause::corrupt},
+              {(now_s - 9) * second_ns, now_s * second_ns, coverage::pending, loss_cause::unknown}};
+  host_coverage other = a;
+  other.host = "not read";
+  cloud.ledger.hosts = {a, other};
+  const auto found = data_of(cloud.ask("/api/v1/completeness?host=a"))["data"];
+  REQUIRE(found.size() == 2);
+  CHECK(found[0]["ranges"][1]["state"] == "lost");
+  CHECK(found[0]["ranges"][1]["cause"] == "corrupt");
+  CHECK_FALSE(found[0]["ranges"][2].contains("cause"));
+
+  const auto answer = data_of(cloud.ask("/api/v1/query?query=up"));
+  REQUIRE(answer["warnings"].size() == 1);
+  const auto text = answer["warnings"][0].get<std::string>();
+  CHECK(text.find("host 'a' at site 's' is not complete: lost (corrupt)") != std::string::npos);
+  CHECK(text.find("pending") == std::string::npos); // it is just arriving
+  CHECK_FALSE(data_of(cloud.ask("/api/v1/query?query=load")).contains("warnings"));
+}
