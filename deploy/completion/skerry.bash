@@ -28,11 +28,12 @@ _skerry() {
   esac
 
   case $command in
-    '') word="$global invite sites hosts query status check version" ;;
+    '') word="$global invite sites hosts loss completeness query status check version" ;;
     invite) word='--site --from --ttl --edge --output --help' ;;
     sites)
       if [[ $sub == revoke ]]; then word='--output --help'; else word='revoke --output --help'; fi ;;
     hosts) word='--site --output --help' ;;
+    loss | completeness) word='--site --host --start --end --output --help' ;;
     query) word='--time --start --end --step --timeout --output --help' ;;
     status) word='--watch --interval --for --output --help' ;;
     check)

@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""What a cloud says about data that is not there: an edge that is killed, one that is off, one with a paused backlog.
+
+    tests/e2e/test_ledger.py
+"""
+
+import json
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from lib import Cloud, Edge, Workspace, get_json, run_command, wait_until  # noqa: E402
+
+
+def states(cloud, **parameters):
+    hosts = get_json(cloud.url + "/api/v1/completeness", **parameters)["data"]
+    assert len(hosts) == 1, hosts
+    return hosts[0]["ranges"]
+
+
+def main():
+    with Workspace() as workspace:
+        cloud = Cloud(workspace).start()
+        edge = Edge(workspace, "edge", collect={"interval": "200ms", "enabled": ["loadavg"]})
+        edge.join(cloud.invite("ship"))
+        begin = time.time()
+        edge.start()
+        wait_until(lambda: cloud.query("node_load1"), 20, "a first sample")
+        time.sleep(1.5)
+
+        killed = time.time()
+        edge.process.kill()
+        time.sleep(2)
+        started = time.time()
+        edge.start()
+        wait_until(lambda: any(r["state"] == "not_collected" for r in states(cloud, start=begin)), 20,
+                   "the ledger to tell of the kill")
+        gaps = [r for r in states(cloud, start=begin) if r["state"] == "not_collected"]
+        assert gaps[0]["start"] <= killed + 0.01 and gaps[-1]["end"] >= started - 0.5, (gaps, killed, started)
+        assert {r["cause"] for r in gaps} <= {"uncommitted", "node_off"}, gaps
+        text = run_command([cloud.binary("skerry"), "--url", cloud.url, "loss"])
+        assert "node_off" in text and "ship" in text, text
+        listed = json.loads(run_command([cloud.binary("skerry"), "--url", cloud.url, "completeness", "--output", "json"]))
+        assert listed[0]["ranges"], listed
+        answer = get_json(cloud.url + "/api/v1/query_range", query="node_load1", start=begin, end=time.time(), step=1)
+        assert any("not collected (node_off)" in w for w in answer["warnings"]), answer.get("warnings")
+        print("an edge killed and off: named in the ledger, in the completeness of its host and with queries")
+
+        # Off the link, and then back with a paused backlog: what is fresh comes, the rest is pending until it may go.
+        cloud.process.stop()
+        time.sleep(40 * 0.2)
+        edge.process.kill()
+        edge.start()
+        run_command([edge.binary("skerry-edge"), "pause", "backlog", "--data", edge.data])
+        cloud.start()
+        wait_until(lambda: edge.status()["link"]["state"] == "live", 40, "a session")
+        time.sleep(2)
+        status = edge.status()["link"]
+        assert status["backlogPaused"] and status["pendingRecords"] > 10, status
+        assert status["bytesToday"] > 0, status
+        assert any(r["state"] == "pending" for r in states(cloud, start=begin)), states(cloud, start=begin)
+        run_command([edge.binary("skerry-edge"), "resume", "backlog", "--data", edge.data])
+        wait_until(lambda: not any(r["state"] == "pending" for r in states(cloud, start=begin, end=time.time() - 2)), 20,
+                   "the backlog to arrive")
+        print("a paused backlog: pending until it is resumed, fresh data goes on")
+        edge.process.stop()
+        cloud.process.stop()
+    print("passed")
+
+
+if __name__ == "__main__":
+    main()
