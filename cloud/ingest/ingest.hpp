@@ -5,7 +5,6 @@
 #include "actors/actors.hpp"
 #include "actors/delivery/receiver.hpp"
 #include "cloud/ingest/fleet.hpp"
-#include "cloud/ingest/shard.hpp"
 #include "cloud/store/engine.hpp"
 
 #include <chrono>

@@ -1,6 +1,7 @@
 #include "edge/uplink/uplink.hpp"
 
 #include "actors/node/mirrored_counters.hpp"
+#include "edge/uplink/spool_source.hpp"
 #include "edge/uplink/usage_file.hpp"
 
 #include <fmt/format.h>
@@ -17,51 +18,6 @@ namespace {
 constexpr std::chrono::milliseconds tick_interval{500};
 constexpr int ticks_per_start = 10; // between two tries to start the link
 constexpr int ticks_per_usage = 60; // between two writes of what the link has carried
-
-class spool_source final : public delivery::sender_source {
-public:
-  explicit spool_source(std::shared_ptr<const spool> store) : store_(std::move(store)) {}
-
-  std::vector<link::hello_stream> streams() override {
-    std::vector<link::hello_stream> out;
-    for (auto& state : store_->streams())
-      out.push_back({state.key, std::move(state.held), std::move(state.released), state.last, state.closed,
-                     state.last_digest});
-    return out;
-  }
-
-  result<std::optional<run>> read(const stream_key& key, sequence from, std::size_t bytes_max) override {
-    return twice([&] { return store_->read(key, from, bytes_max); },
-                 [&] { return fmt::format("{} from {}", to_string(key), from); });
-  }
-
-  result<series_set_ptr> find_set(edge_id edge, const set_hash& hash) override {
-    BOOST_OUTCOME_TRY(found, twice([&] { return store_->find_set(edge, hash); },
-                                   [&] { return fmt::format("series set {}", to_string(hash)); }));
-    return found.value_or(nullptr);
-  }
-
-  void release(const stream_key& key, const range_set& ranges) override {
-    if (gateway)
-      caf::anon_send(gateway, std::make_shared<const release_request>(release_request{key, ranges}));
-  }
-
-  gateway_actor gateway;
-
-private:
-  // Damage is salvaged where it is met; the second try tells what is left.
-  template <class Read, class Describe>
-  auto twice(Read read, Describe what) -> decltype(read()) {
-    auto found = read();
-    if (!found && found.error().code == errc::corrupt)
-      found = read();
-    if (!found)
-      spdlog::error("uplink: {} cannot be read: {}", what(), found.error().message);
-    return found;
-  }
-
-  std::shared_ptr<const spool> store_;
-};
 
 class link_sink final : public delivery::sender_sink {
 public:
@@ -147,6 +103,7 @@ private:
 
 struct uplink_state {
   uplink_config config;
+  gateway_actor gateway;
   std::unique_ptr<spool_source> source;
   link_sink sink;
   std::optional<delivery::sender> sender;
@@ -154,7 +111,11 @@ struct uplink_state {
 
   void init(uplink_config c) {
     config = std::move(c);
-    source = std::make_unique<spool_source>(config.store);
+    source =
+        std::make_unique<spool_source>(config.store, [this](const stream_key& key, const range_set& ranges) {
+          if (gateway)
+            caf::anon_send(gateway, std::make_shared<const release_request>(release_request{key, ranges}));
+        });
     sender.emplace(config.sender, *config.clock, *config.random, *source, sink);
     metrics.emplace(*config.metrics);
     kept_usage kept;
@@ -285,7 +246,7 @@ uplink_actor::behavior_type uplink(uplink_actor::stateful_pointer<uplink_state> 
   caf::delayed_anon_send(caf::actor_cast<uplink_actor>(self), tick_interval, tick_atom_v);
   return {
       [self](gateway_atom, const caf::strong_actor_ptr& gateway) {
-        self->state.source->gateway = caf::actor_cast<gateway_actor>(gateway);
+        self->state.gateway = caf::actor_cast<gateway_actor>(gateway);
         self->state.start_link(caf::actor_cast<uplink_actor>(self));
       },
       [self](up_atom) {
@@ -326,7 +287,7 @@ uplink_actor::behavior_type uplink(uplink_actor::stateful_pointer<uplink_state> 
       [self](tick_atom) {
         caf::delayed_anon_send(caf::actor_cast<uplink_actor>(self), tick_interval, tick_atom_v);
         auto& state = self->state;
-        if (++state.ticks % ticks_per_start == 0 && state.source->gateway && !state.sink.transport)
+        if (++state.ticks % ticks_per_start == 0 && state.gateway && !state.sink.transport)
           state.start_link(caf::actor_cast<uplink_actor>(self));
         state.fail_over(caf::actor_cast<uplink_actor>(self));
         state.count_bytes();
@@ -341,7 +302,7 @@ uplink_actor::behavior_type uplink(uplink_actor::stateful_pointer<uplink_state> 
         state.count_bytes();
         state.keep_usage();
         state.sink.transport.reset();
-        state.source->gateway = nullptr;
+        state.gateway = nullptr;
         state.sender.reset();
         state.source.reset();
         state.config.store.reset();

@@ -1,0 +1,218 @@
+#include "cloud/ingest/ingest_core.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <optional>
+
+namespace skerry::cloud {
+
+namespace {
+
+constexpr std::string_view held_prefix = "held/0/"; // of tenant 0
+
+// "held/<tenant>/<edge>/<boot counter>/<random>/<stream>", as text that sorts by edge.
+std::string held_key(const stream_key& key) {
+  return fmt::format("{}{}/{}/{:02x}/{}", held_prefix, to_string(key.edge), key.epoch.boot_counter,
+                     fmt::join(key.epoch.random, ""), static_cast<unsigned>(key.stream));
+}
+
+std::optional<stream_key> parse_held_key(std::string_view text) {
+  stream_key key;
+  text.remove_prefix(held_prefix.size());
+  const auto next = [&text]() {
+    const auto end = text.find('/');
+    const auto part = text.substr(0, end);
+    text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
+    return std::string{part};
+  };
+  const auto edge = parse_edge_id(next());
+  const auto counter = next();
+  const auto random = next();
+  const auto stream = next();
+  if (!edge || random.size() != 32 || stream.size() != 1)
+    return std::nullopt;
+  key.edge = edge.value();
+  key.epoch.boot_counter = std::strtoull(counter.c_str(), nullptr, 10);
+  for (std::size_t i = 0; i < 16; ++i)
+    key.epoch.random[i] =
+        static_cast<std::uint8_t>(std::strtoul(random.substr(2 * i, 2).c_str(), nullptr, 16));
+  key.stream = stream_id{static_cast<std::uint8_t>(stream[0] - '0')};
+  return key;
+}
+
+// Its value: the newest event time, then the ranges.
+void encode_held(const delivery::held_stream& from, byte_buffer& out) {
+  byte_writer{out}.fixed(from.newest_ns);
+  encode_ranges(from.ranges, out);
+}
+
+std::optional<delivery::held_stream> decode_held(bytes_view from) {
+  delivery::held_stream held;
+  if (from.size() < sizeof held.newest_ns)
+    return std::nullopt;
+  held.newest_ns = byte_reader{from}.fixed<std::int64_t>();
+  auto ranges = decode_ranges(from.subspan(sizeof held.newest_ns));
+  if (!ranges)
+    return std::nullopt;
+  held.ranges = std::move(ranges).value();
+  return held;
+}
+
+} // namespace
+
+ingest_core::ingest_core(delivery::receiver_config config, std::shared_ptr<engine> store,
+                         std::shared_ptr<fleet> hosts, delivery::authority& keys, clock_source& clock,
+                         random_source& random, outputs to)
+    : authorized_backend(keys, clock),
+      store_(std::move(store)),
+      hosts_(std::move(hosts)),
+      to_(std::move(to)),
+      receiver_(std::move(config), clock, random, *this) {
+  restore();
+}
+
+void ingest_core::restore() {
+  std::map<std::string, stream_key, std::less<>> names;
+  auto restored = store_->scan_state(held_prefix, [&](std::string_view key, std::string_view value) {
+    const auto name = parse_held_key(key);
+    auto held = decode_held(as_bytes(value));
+    if (!name || !held) {
+      spdlog::error("ingest: what is held under '{}' does not decode and is ignored", key);
+      return;
+    }
+    open_streams_[*name];
+    names.emplace(to_string(*name), *name);
+    receiver_.restore_held(*name, std::move(*held));
+  });
+  if (restored) {
+    const auto prefix = shard_state_prefix();
+    restored = store_->scan_state(prefix, [&](std::string_view key, std::string_view) {
+      key.remove_prefix(prefix.size());
+      const auto slash = key.find('/');
+      if (const auto it = names.find(key.substr(slash + 1));
+          slash != std::string_view::npos && it != names.end())
+        open_streams_[it->second].insert(
+            static_cast<shard_id>(std::strtoul(std::string{key.substr(0, slash)}.c_str(), nullptr, 10)));
+    });
+  }
+  if (!restored)
+    spdlog::error("ingest: what is held cannot be listed: {}", restored.error().message);
+}
+
+void ingest_core::store(delivery::delivery_job job) {
+  std::map<shard_id, std::shared_ptr<shard_part>> parts;
+  const auto& key = job.from.header.key;
+  const auto* held = receiver_.held().held(key);
+  for (const auto& record : job.records) {
+    const auto id = shard_of(make_host_id(tenant_default, job.site, record.host));
+    auto& part = parts[id];
+    if (!part) {
+      part = std::make_shared<shard_part>();
+      part->ticket = job.ticket;
+      part->site = job.site;
+      part->from = job.from;
+      part->ranges = job.ranges;
+      part->held_through = held != nullptr ? held->contiguous_through() : 0;
+      part->sets = job.sets;
+    }
+    part->records.push_back(record);
+  }
+  jobs_[job.ticket] = {key, parts.size(), {}};
+  auto& holders = open_streams_[key];
+  for (const auto& [id, part] : parts)
+    holders.insert(id);
+  for (auto& [id, part] : parts)
+    to_.to_shard(id, std::move(part));
+}
+
+void ingest_core::keep_held(std::uint64_t ticket, const stream_key& key, const delivery::held_stream& all) {
+  byte_buffer value;
+  encode_held(all, value);
+  store_->put_state({{held_key(key), std::string{as_text(value)}}},
+                    [held = to_.held, ticket](result<void> done) {
+                      held(ticket, done ? std::string{} : done.error().message);
+                    });
+}
+
+void ingest_core::on_part_stored(std::uint64_t ticket, const std::string& failed) {
+  const auto it = jobs_.find(ticket);
+  if (it == jobs_.end())
+    return;
+  auto& job = it->second;
+  if (!failed.empty())
+    job.failed = failed;
+  if (--job.parts > 0)
+    return;
+  const auto done = std::move(job);
+  jobs_.erase(it);
+  receiver_.on_stored(ticket, done.failed);
+}
+
+void ingest_core::forget(const stream_key& key) {
+  const auto it = open_streams_.find(key);
+  auto updates = it == open_streams_.end() ? std::vector<state_update>{} : release_shards(key, it->second);
+  if (it != open_streams_.end())
+    open_streams_.erase(it);
+  updates.push_back({held_key(key), {}});
+  put_quietly(std::move(updates));
+}
+
+// Shards need not know which parts of a stream they have once nothing of it can come again. Gives what they kept.
+std::vector<state_update> ingest_core::release_shards(const stream_key& key,
+                                                      const std::set<shard_id>& holders) {
+  std::vector<state_update> updates;
+  const auto shared = std::make_shared<const stream_key>(key);
+  for (const auto id : holders) {
+    updates.push_back({shard_state_key(id, key), {}});
+    to_.forget(id, shared);
+  }
+  return updates;
+}
+
+void ingest_core::put_quietly(std::vector<state_update> updates) {
+  if (updates.empty())
+    return;
+  store_->put_state(std::move(updates), [](result<void> done) {
+    if (!done)
+      spdlog::warn("ingest: what is known of hosts and streams was not kept: {}", done.error().message);
+  });
+}
+
+// The complete watermark moves as holes are filled: looked at once a tick, for streams that can still change.
+void ingest_core::advance_completeness() {
+  const auto& holdings = receiver_.held();
+  std::vector<state_update> updates;
+  auto edge = edge_id::none;
+  std::map<stream_id, std::uint64_t> incomplete; // of the edge at hand: its oldest epoch with holes
+  for (auto it = open_streams_.begin(); it != open_streams_.end();) {
+    const auto& [key, holders] = *it;
+    if (edge != key.edge)
+      incomplete.clear();
+    edge = key.edge;
+    auto [oldest, missing] = incomplete.try_emplace(key.stream);
+    if (missing)
+      oldest->second = holdings.first_incomplete(key.edge, key.stream);
+    const auto* held = holdings.held(key);
+    const bool quiet =
+        held == nullptr
+        || hosts_->on_held(key, held->contiguous_through(), key.epoch.boot_counter <= oldest->second);
+    if (quiet && holdings.complete(key)) {
+      auto done = release_shards(key, holders);
+      std::move(done.begin(), done.end(), std::back_inserter(updates));
+      it = open_streams_.erase(it);
+    } else {
+      ++it;
+    }
+  }
+  put_quietly(std::move(updates));
+}
+
+void ingest_core::keep_host_state() {
+  std::vector<state_update> updates;
+  for (auto& [key, value] : hosts_->take_changes())
+    updates.push_back({std::move(key), std::move(value)});
+  put_quietly(std::move(updates));
+}
+
+} // namespace skerry::cloud

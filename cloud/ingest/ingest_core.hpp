@@ -1,0 +1,74 @@
+#pragma once
+
+// What ingest does, as a plain class: behind delivery::receiver it splits what is new by shard, keeps what is held in
+// the engine, lets shards forget what can't come again, and moves the complete watermarks. The ingest actor adapts it
+// to messages, the simulator's world to its scheduler. Not thread-safe.
+
+#include "actors/delivery/authority.hpp"
+#include "cloud/ingest/fleet.hpp"
+#include "cloud/ingest/shard_core.hpp"
+#include "cloud/store/engine.hpp"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace skerry::cloud {
+
+class ingest_core final : public delivery::authorized_backend {
+public:
+  struct outputs {
+    // To the shard, which is made when it is first spoken to; ends in on_part_stored.
+    std::function<void(shard_id id, std::shared_ptr<shard_part> part)> to_shard;
+    // Nothing of this stream comes any more: to the shard, where it was made.
+    std::function<void(shard_id id, const std::shared_ptr<const stream_key>& key)> forget;
+    // On the engine's thread; leads to receiver::on_held_durable.
+    std::function<void(std::uint64_t ticket, std::string failed)> held;
+    std::function<void(const link::peer_id& to, link::message message)> send;
+  };
+
+  // Reads back from the engine what is held.
+  ingest_core(delivery::receiver_config config, std::shared_ptr<engine> store, std::shared_ptr<fleet> hosts,
+              delivery::authority& keys, clock_source& clock, random_source& random, outputs to);
+
+  [[nodiscard]] delivery::receiver& receiver() noexcept { return receiver_; }
+  void on_part_stored(std::uint64_t ticket, const std::string& failed);
+  // Once a second: the complete watermark moves as holes are filled; for streams that can still change.
+  void advance_completeness();
+  void keep_host_state();
+
+  // delivery::receiver_backend
+  std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) override {
+    return store_->series_in_set(edge, hash);
+  }
+  void store(delivery::delivery_job job) override;
+  void keep_held(std::uint64_t ticket, const stream_key& key, const delivery::held_stream& held) override;
+  void forget(const stream_key& key) override;
+  void send(const link::peer_id& to, link::message message) override { to_.send(to, std::move(message)); }
+
+private:
+  struct open_job {
+    stream_key key;
+    std::size_t parts = 0; // not answered yet
+    std::string failed;
+  };
+
+  void restore();
+  [[nodiscard]] std::vector<state_update> release_shards(const stream_key& key,
+                                                         const std::set<shard_id>& holders);
+  void put_quietly(std::vector<state_update> updates);
+
+  std::shared_ptr<engine> store_;
+  std::shared_ptr<fleet> hosts_;
+  outputs to_;
+  std::unordered_map<std::uint64_t, open_job> jobs_; // by ticket
+  std::map<stream_key, std::set<shard_id>>
+      open_streams_;            // held, and more may come; which shards keep some of it
+  delivery::receiver receiver_; // last: it talks to its backend
+};
+
+} // namespace skerry::cloud

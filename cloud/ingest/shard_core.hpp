@@ -1,0 +1,98 @@
+#pragma once
+
+// A shard's work as a plain class: it decodes and checks what is its hosts', appends it to the engine, and knows which
+// ranges it has stored, so that a part that arrives again (after a crash between two shards of one batch) is stored
+// once. The shard actor adapts it to messages, the simulator's world to its scheduler. Not thread-safe.
+
+#include "actors/node/clock.hpp"
+#include "cloud/ingest/fleet.hpp"
+#include "cloud/store/engine.hpp"
+#include "schemas/model/frame.hpp"
+#include "schemas/model/payload.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace skerry::cloud {
+
+// Records of one shard's hosts from one run.
+struct shard_part {
+  std::uint64_t ticket = 0; // the job's: named in the answer
+  std::string site;
+  run from;                  // keeps the bytes
+  range_set ranges;          // of the whole job
+  sequence held_through = 0; // everything up to here is held by the cloud as a whole
+  std::vector<record_view> records;
+  std::vector<series_set_ptr> sets;
+};
+
+struct shard_counters {
+  std::atomic<std::uint64_t> records = 0;
+  std::atomic<std::uint64_t> samples = 0;
+  std::atomic<std::uint64_t> duplicate_records = 0;
+  std::atomic<std::uint64_t> malformed_records = 0; // acknowledged, and written to the ledger as corrupt
+  std::atomic<std::uint64_t> ahead_records = 0;     // further ahead than ingest.future_max: tombstones
+  std::atomic<std::uint64_t> refused_parts = 0;     // the engine took nothing
+};
+
+struct shard_config {
+  shard_id id = 0;
+  std::uint64_t fence = 1;
+  std::shared_ptr<engine> store;
+  std::shared_ptr<fleet> hosts;
+  std::shared_ptr<shard_counters> counters;
+  clock_source* clock = nullptr;
+  std::chrono::nanoseconds future_max = std::chrono::minutes{10};
+};
+
+// Where shards keep which ranges of a stream they have stored: "shard/<tenant>/<shard>/<edge>/<epoch>/<stream>".
+[[nodiscard]] std::string shard_state_prefix();
+[[nodiscard]] std::string shard_state_key(shard_id shard, const stream_key& stream);
+
+class shard_core {
+public:
+  using answer_function = std::function<void(std::uint64_t ticket, std::string failed)>;
+
+  // `appended` is called on the engine's thread and leads to on_stored on the shard's own.
+  shard_core(shard_config config, answer_function appended);
+
+  // `answer` is called once, when the engine has the part or refused it.
+  void take(std::shared_ptr<const shard_part> part, answer_function answer);
+  void on_stored(std::uint64_t ticket, const std::string& failed);
+  void forget(const stream_key& key); // nothing of this stream comes any more
+  void forget_all() { streams_.clear(); }
+
+private:
+  struct queued_part {
+    std::shared_ptr<const shard_part> part;
+    answer_function answer;
+  };
+  // Of one stream: what is stored, and the parts that wait. One append at a time, because each writes the ranges
+  // that are stored with it: a later one must not speak for an earlier one that fails.
+  struct stream_state {
+    range_set stored;
+    std::deque<queued_part> queue; // the front is being appended
+  };
+
+  void append_front(const std::string& name, stream_state& stream);
+  [[nodiscard]] append_request make_request(const std::string& name, const stream_state& stream,
+                                            const shard_part& part);
+  [[nodiscard]] std::optional<loss_cause> check(const record_view& record, std::int64_t latest_ns);
+  void on_frame(const std::string& site, edge_id edge, const record_view& record);
+
+  shard_config config_;
+  answer_function appended_;
+  value_decoder decoder_;
+  frame scratch_;
+  std::unordered_map<std::string, stream_state> streams_;  // by state key
+  std::unordered_map<std::uint64_t, std::string> waiting_; // state key by ticket of what is being appended
+};
+
+} // namespace skerry::cloud

@@ -1,0 +1,41 @@
+#include "edge/downlink/downlink_core.hpp"
+
+namespace skerry::edge {
+
+namespace {
+
+constexpr std::size_t sets_cached_max = 256; // a decoded set takes up to 100 KB
+
+} // namespace
+
+downlink_core::downlink_core(delivery::receiver_config config, std::shared_ptr<const spool> store,
+                             delivery::authority& keys, clock_source& clock, random_source& random,
+                             outputs to)
+    : authorized_backend(keys, clock),
+      store_(std::move(store)),
+      to_(std::move(to)),
+      receiver_(std::move(config), clock, random, *this) {
+  // What the spool holds or has passed on is what this hop has taken.
+  for (auto& stream : store_->streams()) {
+    stream.held.add(stream.released);
+    receiver_.restore_held(stream.key, {std::move(stream.held), 0});
+  }
+}
+
+series_set_ptr downlink_core::stored_set(edge_id edge, const set_hash& hash) {
+  if (const auto it = sets_.find({edge, hash}); it != sets_.end())
+    return it->second;
+  auto found = store_->find_set(edge, hash);
+  if (!found || !found.value())
+    return nullptr;
+  if (sets_.size() >= sets_cached_max)
+    sets_.clear();
+  return sets_[{edge, hash}] = *found.value();
+}
+
+std::optional<std::size_t> downlink_core::series_in_set(edge_id edge, const set_hash& hash) {
+  const auto set = stored_set(edge, hash);
+  return set ? std::optional{set->members.size()} : std::nullopt;
+}
+
+} // namespace skerry::edge

@@ -1,0 +1,186 @@
+#include "edge/gateway/gateway_core.hpp"
+
+#include "edge/gateway/opening_records.hpp"
+#include "schemas/model/payload.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace skerry::edge {
+
+namespace {
+
+constexpr std::uint64_t group_bytes_refused = 32 << 10;
+
+std::uint64_t size_of(const collection& c) noexcept {
+  std::uint64_t bytes = 0;
+  for (const auto& record : c.records)
+    bytes += record_header_bytes + record.host.size() + record.payload.size();
+  return bytes;
+}
+
+} // namespace
+
+gateway_core::gateway_core(gateway_core_config config, std::shared_ptr<spool> store, clock_source& clock,
+                           outputs to)
+    : config_(config), store_(std::move(store)), clock_(clock), to_(std::move(to)) {}
+
+void gateway_core::open() {
+  collection opening;
+  opening.records = opening_records(store_->report(), clock_, config_.commit_interval, wall_offset_ns_);
+  take(std::move(opening));
+}
+
+void gateway_core::hand_over(std::vector<run> runs, link::lane lane) {
+  to_.hand_over(delivery::committed_runs{std::move(runs), lane});
+}
+
+void gateway_core::note_dropped(std::uint64_t samples_lost, std::int64_t from_ns, std::int64_t to_ns) {
+  dropped_from_ns_ = dropped_from_ns_ == 0 ? from_ns : std::min(dropped_from_ns_, from_ns);
+  dropped_to_ns_ = std::max(dropped_to_ns_, to_ns);
+  counters_.dropped += samples_lost;
+}
+
+void gateway_core::take(collection from) {
+  queue_bytes_ += size_of(from);
+  queue_.push_back(std::move(from));
+  while (queue_bytes_ > config_.queue_bytes_max && queue_.size() > 1) {
+    // What tells of this opening and of losses is small and is never dropped.
+    const auto oldest =
+        std::find_if(queue_.begin(), queue_.end(), [](const auto& c) { return c.samples != 0; });
+    if (oldest == queue_.end())
+      return;
+    for (const auto& record : oldest->records)
+      note_dropped(0, record.time_ns, record.time_ns);
+    counters_.dropped += oldest->samples;
+    queue_bytes_ -= size_of(*oldest);
+    queue_.erase(oldest);
+  }
+}
+
+bool gateway_core::commit() {
+  while (!queue_.empty())
+    if (!commit_group())
+      return false;
+  return true;
+}
+
+// Commits as much of the queue as fits one group. False: the spool took nothing.
+bool gateway_core::commit_group() {
+  std::vector<pending_record> records;
+  std::vector<series_set_ptr> sets;
+  std::uint64_t bytes = 0, group_samples = 0;
+  if (auto note = clock_note_if_moved(clock_, wall_offset_ns_))
+    records.push_back(std::move(*note));
+  if (dropped_to_ns_ != 0)
+    records.push_back(not_collected_record(dropped_from_ns_, dropped_to_ns_, loss_cause::spool_disk,
+                                           "the spool had no room and took nothing"));
+  const auto extra = records.size();
+  std::size_t taken = 0;
+  // Where the spool refused, little goes at a time: the reserve lets small commits through.
+  const auto bytes_max = refused_ ? group_bytes_refused : config_.group_bytes_max;
+  while (taken < queue_.size() && (taken == 0 || bytes < bytes_max)
+         && records.size() + queue_[taken].records.size() <= run_records_max) {
+    auto& c = queue_[taken++];
+    bytes += size_of(c);
+    group_samples += c.samples;
+    std::move(c.records.begin(), c.records.end(), std::back_inserter(records));
+    sets.insert(sets.end(), c.sets.begin(), c.sets.end());
+  }
+  std::sort(sets.begin(), sets.end());
+  sets.erase(std::unique(sets.begin(), sets.end()), sets.end());
+  auto committed = store_->commit(stream_id::telemetry, records, sets);
+  if (!committed) {
+    ++counters_.commit_failures;
+    refused_ = true;
+    // The records go back to where they came from, for the next try.
+    auto from = records.begin() + static_cast<std::ptrdiff_t>(extra);
+    for (std::size_t i = 0; i < taken; ++i)
+      for (auto& record : queue_[i].records)
+        record = std::move(*from++);
+    const auto before = std::exchange(refusal_, committed.error().message);
+    if (before != refusal_)
+      spdlog::error("gateway: nothing was committed, {} collections wait in memory and are tried again: {}",
+                    queue_.size(), refusal_);
+    return false;
+  }
+  dropped_from_ns_ = dropped_to_ns_ = 0;
+  if (!std::exchange(refusal_, {}).empty())
+    spdlog::info("gateway: the spool takes records again");
+  refused_ = !queue_.empty() && refused_ && taken < queue_.size();
+  counters_.samples += group_samples;
+  queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(taken));
+  queue_bytes_ = 0;
+  for (const auto& c : queue_)
+    queue_bytes_ += size_of(c);
+  if (to_.committed)
+    to_.committed(committed.value().header);
+  std::vector<run> runs;
+  runs.push_back(std::move(committed).value());
+  hand_over(std::move(runs), link::lane::live);
+  return true;
+}
+
+void gateway_core::replace_lost() {
+  for (const auto& stream : store_->streams()) {
+    for (const auto& range : stream.lost.ranges()) {
+      tombstone stone;
+      stone.last = range.last;
+      // It happened between the records around it, where those are still here.
+      stone.from_ns = time_of(stream, range.first - 1).value_or(0);
+      stone.to_ns = time_of(stream, range.last + 1).value_or(clock_.wall_ns());
+      stone.cause = loss_cause::corrupt;
+      byte_buffer payload;
+      encode_payload(stone, payload);
+      run_builder builder{stream.key, range.first};
+      builder.append(record_kind::tombstone, stone.to_ns, {}, payload, range.last - range.first + 1);
+      std::vector<run> runs;
+      runs.push_back(std::move(builder).finish());
+      if (const auto adopted = store_->adopt(runs, {}); !adopted) {
+        spdlog::error("gateway: records {} to {} of {} are lost, and that cannot be noted yet: {}",
+                      range.first, range.last, to_string(stream.key), adopted.error().message);
+        return;
+      }
+      spdlog::warn("gateway: records {} to {} of {} were damaged on disk: a tombstone stands for them",
+                   range.first, range.last, to_string(stream.key));
+      hand_over(std::move(runs), link::lane::live);
+    }
+  }
+}
+
+std::optional<std::int64_t> gateway_core::time_of(const stream_state& stream, sequence seq) const {
+  if (!stream.held.contains(seq))
+    return std::nullopt;
+  const auto read = store_->read(stream.key, seq, 1);
+  if (!read || !read.value() || read.value()->header.first != seq)
+    return std::nullopt;
+  const auto record = decode_record(read.value()->records());
+  return record ? std::optional{record.value().time_ns} : std::nullopt;
+}
+
+std::string gateway_core::adopt(const delivery::delivery_job& job) {
+  std::vector<spool::adopted_set> sets;
+  for (const auto& set : job.sets)
+    sets.push_back({job.from.header.key.edge, set});
+  const std::vector<run> runs{job.from};
+  if (const auto adopted = store_->adopt(runs, sets); !adopted)
+    return adopted.error().message.empty() ? "the spool refused" : adopted.error().message;
+  hand_over(runs, job.lane);
+  return {};
+}
+
+void gateway_core::release(const stream_key& key, const range_set& ranges) {
+  if (const auto done = store_->release(key, ranges); !done)
+    spdlog::error("gateway: a release was not recorded: {}", done.error().message);
+}
+
+void gateway_core::close() {
+  commit();
+  if (const auto closed = store_->close(); !closed)
+    spdlog::error("gateway: the spool did not close in order: {}", closed.error().message);
+  store_.reset();
+}
+
+} // namespace skerry::edge

@@ -1,0 +1,85 @@
+#pragma once
+
+// What the gateway does, as a plain class over a spool: it gathers collections, numbers and commits them in groups,
+// keeps them while the spool takes nothing (and says what it had to drop), keeps runs of edges further out, and puts
+// tombstones where damage took records. The gateway actor adapts it to messages, the simulator's world to its
+// scheduler. Not thread-safe; the only writer of its spool.
+
+#include "actors/delivery/receiver.hpp"
+#include "actors/delivery/sender.hpp"
+#include "actors/node/clock.hpp"
+#include "edge/collect/source.hpp"
+#include "edge/spool/spool.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace skerry::edge {
+
+struct gateway_core_config {
+  std::chrono::milliseconds commit_interval{100};
+  std::uint64_t group_bytes_max = 4 << 20;
+  std::uint64_t queue_bytes_max = 64 << 20;
+};
+
+struct gateway_counters {
+  std::uint64_t samples = 0; // committed
+  std::uint64_t dropped = 0; // samples that were never numbered
+  std::uint64_t commit_failures = 0;
+};
+
+class gateway_core {
+public:
+  struct outputs {
+    std::function<void(delivery::committed_runs runs)> hand_over; // they are on stable storage
+    std::function<void(const run_header& own)>
+        committed; // before its hand-over; own commits alone; may be empty
+  };
+
+  gateway_core(gateway_core_config config, std::shared_ptr<spool> store, clock_source& clock, outputs to);
+
+  // First: what this opening of the spool found is the first that is numbered.
+  void open();
+  void take(collection from);
+  // Samples that were lost before they came here.
+  void note_dropped(std::uint64_t samples_lost, std::int64_t from_ns, std::int64_t to_ns);
+  // Commits all that waits, group by group. False: the spool took nothing; what waits stays for the next try.
+  bool commit();
+  // What damage took from the spool is named upstream: a tombstone over the same sequences, which the spool keeps and
+  // delivers like data. At every start and from time to time.
+  void replace_lost();
+  // Runs of an edge further out. Empty: on stable storage; else why not.
+  [[nodiscard]] std::string adopt(const delivery::delivery_job& job);
+  void release(const stream_key& key, const range_set& ranges);
+  // Commits what waits and closes the spool in order. Nothing may be called afterwards.
+  void close();
+
+  [[nodiscard]] const gateway_counters& counters() const noexcept { return counters_; }
+  [[nodiscard]] std::uint64_t queue_bytes() const noexcept { return queue_bytes_; }
+
+private:
+  bool commit_group();
+  void hand_over(std::vector<run> runs, link::lane lane);
+  [[nodiscard]] std::optional<std::int64_t> time_of(const stream_state& stream, sequence seq) const;
+
+  gateway_core_config config_;
+  std::shared_ptr<spool> store_;
+  clock_source& clock_;
+  outputs to_;
+  std::deque<collection> queue_;
+  std::uint64_t queue_bytes_ = 0;
+  bool refused_ = false; // the last commit failed
+  std::string refusal_;  // and why, as logged
+  // What was dropped because the spool took nothing: told with the first commit that works again.
+  std::int64_t dropped_from_ns_ = 0;
+  std::int64_t dropped_to_ns_ = 0;
+  std::int64_t wall_offset_ns_ = 0; // as the last clock note said
+  gateway_counters counters_;
+};
+
+} // namespace skerry::edge
