@@ -49,6 +49,20 @@ void read_spool(config_section& s, edge_config& to) {
   read_size(s, "bytes_max", to.spool_bytes_max);
   read_size(s, "segment_bytes", to.spool_segment_bytes);
   read_size(s, "reserve_bytes", to.spool_reserve_bytes);
+  std::string policy;
+  if (s.read("when_full", policy)) {
+    auto& p = to.spool_limits.policy;
+    p = policy == "drop_newest"   ? full_policy::drop_newest
+        : policy == "thin_oldest" ? full_policy::thin_oldest
+                                  : full_policy::drop_oldest;
+    if (policy != "drop_oldest" && policy != "drop_newest" && policy != "thin_oldest")
+      s.complain("when_full", "must be drop_oldest, drop_newest or thin_oldest");
+  }
+  s.read("thin_step", to.spool_limits.thin_step);
+  s.read("age_max", to.spool_limits.age_max);
+  s.read_bytes("free_disk_min", to.spool_limits.free_disk_min);
+  if (const auto valid = to.spool_limits.validate(); !valid)
+    s.complain("", valid.error().message);
   s.read("commit_interval", to.commit_interval);
   if (to.commit_interval < std::chrono::milliseconds{1} || to.commit_interval > std::chrono::seconds{1})
     s.complain("commit_interval", "must lie between 1ms and 1s: it is what a killed process loses at most");

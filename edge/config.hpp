@@ -7,6 +7,7 @@
 #include "actors/http/server.hpp"
 #include "edge/collect/host/host_config.hpp"
 #include "edge/collect/scrape/scrape_config.hpp"
+#include "edge/gateway/spool_limits.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -32,6 +33,7 @@ struct edge_config {
   std::uint64_t spool_bytes_max = 0; // 0: the smaller of 10 GiB and 20 % of the disk
   std::uint64_t spool_segment_bytes = 64 << 20;
   std::uint64_t spool_reserve_bytes = 8 << 20;
+  spool_limits_config spool_limits;
   std::chrono::nanoseconds commit_interval = std::chrono::milliseconds{100};
   std::filesystem::path commit_journal; // a line for each commit, for tests; empty: none
 

@@ -111,6 +111,7 @@ public:
     up.sender.current = store_->epoch();
     up.sender.instance = system_random().next_128();
     up.sender.software = fmt::format("skerry-edge {}", version);
+    up.sender.under_way = claims_;
     up.sender.batch_bytes_max = config_.uplink_batch_bytes_max;
     up.sender.dead_after = config_.uplink_dead_after;
     up.sender.ping_interval = config_.uplink_ping_interval;
@@ -146,6 +147,13 @@ public:
     gather.commit_interval = std::chrono::duration_cast<std::chrono::milliseconds>(config_.commit_interval);
     gather.inbox = std::make_shared<gateway_inbox>(gather.commit_interval);
     const auto inbox = gather.inbox;
+    gather.limits = config_.spool_limits;
+    gather.under_way = claims_;
+    gather.free_disk = [directory = config_.data / "spool"]() -> std::uint64_t {
+      std::error_code code;
+      const auto disk = std::filesystem::space(directory, code);
+      return code ? UINT64_MAX : disk.available;
+    };
     gather.journal = config_.commit_journal;
     BOOST_OUTCOME_TRYV(gather.validate());
     gateway_ = spawn_gateway(*actors_, std::move(gather), uplink_);
@@ -259,6 +267,7 @@ private:
   edge_identity identity_;
   link::curve_keypair keys_;
   std::shared_ptr<spool> store_;
+  std::shared_ptr<delivery::claims> claims_ = std::make_shared<delivery::claims>();
   std::shared_ptr<status_board> board_ = std::make_shared<status_board>();
   std::shared_ptr<link::registry> registry_;
   std::optional<actor_settings> actor_settings_;

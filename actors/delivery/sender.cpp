@@ -46,6 +46,8 @@ void sender::reset_session(sender_phase to) {
   session_ = 0;
   credit_bytes_ = 0;
   in_flight_.clear();
+  if (config_.under_way)
+    config_.under_way->release_all();
   in_flight_bytes_ = 0;
   backlog_in_flight_bytes_ = 0;
   estimate_.reset();
@@ -282,7 +284,8 @@ void sender::on_committed(const run& run, link::lane lane) {
 
 bool sender::send_run(const stream_key& key, stream& from, const run& run, link::lane lane) {
   const auto bytes = run.bytes.view.size();
-  if (!has_room(bytes, lane))
+  const sequence_range range{run.header.first, run.header.last()};
+  if (!has_room(bytes, lane) || (config_.under_way && !config_.under_way->claim(key, range)))
     return false;
   link::batch batch;
   batch.number = batch_number_ + 1;
@@ -290,10 +293,12 @@ bool sender::send_run(const stream_key& key, stream& from, const run& run, link:
   batch.run = run;
   batch.pending_records = pending_records();
   batch.link = link_now();
-  if (!send(std::move(batch)))
+  if (!send(std::move(batch))) {
+    if (config_.under_way)
+      config_.under_way->release(key, range);
     return false;
+  }
   ++batch_number_;
-  const sequence_range range{run.header.first, run.header.last()};
   from.unsent.remove(range);
   const auto now = clock_.monotonic_ns();
   if (answer_due_since_ns_ == 0)
@@ -329,6 +334,8 @@ bool sender::has_room(std::size_t bytes, link::lane lane) {
 
 void sender::landed(const flight& what) {
   in_flight_bytes_ -= what.bytes;
+  if (config_.under_way)
+    config_.under_way->release(what.key, what.range);
   if (what.lane == link::lane::backlog)
     backlog_in_flight_bytes_ -= what.bytes;
 }

@@ -8,6 +8,7 @@
 // Whatever was in flight when a connection or a session ends is simply pending again; the receiver trims what it has.
 // docs/delivery.md states the rules. Not thread-safe; no I/O of its own.
 
+#include "actors/delivery/claims.hpp"
 #include "actors/delivery/link_estimate.hpp"
 #include "actors/delivery/quota.hpp"
 #include "actors/delivery/token_bucket.hpp"
@@ -56,6 +57,8 @@ struct sender_config {
   epoch_id current;       // the epoch that is being written
   link::nonce instance{}; // new with each process start
   std::string software;
+  std::shared_ptr<claims>
+      under_way; // what is sent is claimed there, so that nobody drops it; null: nobody does
   std::size_t batch_bytes_max = 256 << 10;
   std::uint64_t bandwidth_bytes = 0; // a second, of runs; 0: whatever the link takes
   double backlog_share = 0.8;        // of that, for the backlog

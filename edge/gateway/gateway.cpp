@@ -22,7 +22,7 @@ constexpr std::chrono::seconds retry_interval{1};
 result<void> gateway_config::validate() const {
   if (commit_interval < std::chrono::milliseconds{1} || commit_interval > std::chrono::seconds{1})
     return fail(errc::invalid_argument, "spool.commit_interval must lie between 1ms and 1s");
-  return ok();
+  return limits.validate();
 }
 
 struct gateway_state {
@@ -52,7 +52,14 @@ struct gateway_state {
                 "range is reported as not collected.");
     totals->add(&gateway_counters::commit_failures, "commit_failures_total",
                 "Commits that the spool refused; they are tried again.");
-    core.emplace(gateway_core_config{config.commit_interval, config.group_bytes_max, config.queue_bytes_max},
+    totals->add(&gateway_counters::dropped_records, "records_dropped_total",
+                "Records that the spool's limits forced out: in the loss ledger.");
+    totals->add(&gateway_counters::thinned_records, "records_thinned_total",
+                "Records that were thinned out of the spool: in the loss ledger.");
+    totals->add(&gateway_counters::lost_samples, "samples_forced_out_total",
+                "Samples in records that were dropped or thinned out.");
+    core.emplace(gateway_core_config{config.commit_interval, config.group_bytes_max, config.queue_bytes_max,
+                                     config.limits, config.under_way, config.free_disk},
                  std::move(config.store), *config.clock, std::move(outputs));
   }
 
@@ -91,6 +98,7 @@ gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<gateway_sta
       [self](tick_atom) {
         caf::delayed_anon_send(caf::actor_cast<gateway_actor>(self), repair_interval, tick_atom_v);
         self->state.core->replace_lost();
+        self->state.core->enforce_limits();
       },
       [self, arm](commit_atom) {
         auto& state = self->state;

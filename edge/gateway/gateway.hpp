@@ -6,6 +6,7 @@
 #include "actors/actors.hpp"
 #include "actors/node/clock.hpp"
 #include "edge/gateway/inbox.hpp"
+#include "edge/gateway/spool_limits.hpp"
 #include "edge/spool/spool.hpp"
 
 #include <chrono>
@@ -26,6 +27,9 @@ struct gateway_config {
   std::uint64_t group_bytes_max = 4 << 20;        // committed at once when reached
   std::uint64_t queue_bytes_max =
       64 << 20; // while the spool refuses; beyond, collections are dropped and noted
+  spool_limits_config limits;
+  std::shared_ptr<delivery::claims> under_way; // shared with the uplink's sender
+  std::function<std::uint64_t()> free_disk;    // bytes left on the spool's disk
   // A line for each commit, after it returned: "edge epoch stream first last". For tests; empty: none.
   std::filesystem::path journal;
 

@@ -13,6 +13,7 @@ namespace skerry::edge {
 namespace {
 
 constexpr std::uint64_t group_bytes_refused = 32 << 10;
+constexpr int rooms_per_commit = 4; // parts of the spool that one commit may have dropped
 
 std::uint64_t size_of(const collection& c) noexcept {
   std::uint64_t bytes = 0;
@@ -25,7 +26,33 @@ std::uint64_t size_of(const collection& c) noexcept {
 
 gateway_core::gateway_core(gateway_core_config config, std::shared_ptr<spool> store, clock_source& clock,
                            outputs to)
-    : config_(config), store_(std::move(store)), clock_(clock), to_(std::move(to)) {}
+    : config_(std::move(config)),
+      store_(std::move(store)),
+      clock_(clock),
+      to_(std::move(to)),
+      limits_(config_.limits, store_, clock, config_.under_way, config_.free_disk,
+              [this](run made, bool loss) {
+                std::vector<run> runs;
+                runs.push_back(std::move(made));
+                hand_over(std::move(runs), loss ? link::lane::alert : link::lane::backlog);
+              }) {}
+
+void gateway_core::count_limits() {
+  counters_.dropped_records = limits_.counters().dropped_records;
+  counters_.thinned_records = limits_.counters().thinned_records;
+  counters_.lost_samples = limits_.counters().dropped_samples;
+}
+
+bool gateway_core::make_room() {
+  const bool made = limits_.make_room();
+  count_limits();
+  return made;
+}
+
+void gateway_core::enforce_limits() {
+  limits_.enforce();
+  count_limits();
+}
 
 void gateway_core::open() {
   collection opening;
@@ -61,8 +88,9 @@ void gateway_core::take(collection from) {
 }
 
 bool gateway_core::commit() {
+  int rooms = 0;
   while (!queue_.empty())
-    if (!commit_group())
+    if (!commit_group() && (!exhausted_ || ++rooms > rooms_per_commit || !make_room()))
       return false;
   return true;
 }
@@ -72,6 +100,7 @@ bool gateway_core::commit_group() {
   std::vector<pending_record> records;
   std::vector<series_set_ptr> sets;
   std::uint64_t bytes = 0, group_samples = 0;
+  const auto wall_offset_ns = wall_offset_ns_;
   if (auto note = clock_note_if_moved(clock_, wall_offset_ns_))
     records.push_back(std::move(*note));
   if (dropped_to_ns_ != 0)
@@ -95,6 +124,8 @@ bool gateway_core::commit_group() {
   if (!committed) {
     ++counters_.commit_failures;
     refused_ = true;
+    exhausted_ = committed.error().code == errc::exhausted;
+    wall_offset_ns_ = wall_offset_ns; // the note goes with the next try
     // The records go back to where they came from, for the next try.
     auto from = records.begin() + static_cast<std::ptrdiff_t>(extra);
     for (std::size_t i = 0; i < taken; ++i)
@@ -165,7 +196,10 @@ std::string gateway_core::adopt(const delivery::delivery_job& job) {
   for (const auto& set : job.sets)
     sets.push_back({job.from.header.key.edge, set});
   const std::vector<run> runs{job.from};
-  if (const auto adopted = store_->adopt(runs, sets); !adopted)
+  auto adopted = store_->adopt(runs, sets);
+  if (!adopted && adopted.error().code == errc::exhausted && make_room())
+    adopted = store_->adopt(runs, sets);
+  if (!adopted)
     return adopted.error().message.empty() ? "the spool refused" : adopted.error().message;
   hand_over(runs, job.lane);
   return {};

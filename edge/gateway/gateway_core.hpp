@@ -9,6 +9,7 @@
 #include "actors/delivery/sender.hpp"
 #include "actors/node/clock.hpp"
 #include "edge/collect/source.hpp"
+#include "edge/gateway/spool_limits.hpp"
 #include "edge/spool/spool.hpp"
 
 #include <chrono>
@@ -25,12 +26,18 @@ struct gateway_core_config {
   std::chrono::milliseconds commit_interval{100};
   std::uint64_t group_bytes_max = 4 << 20;
   std::uint64_t queue_bytes_max = 64 << 20;
+  spool_limits_config limits;
+  std::shared_ptr<delivery::claims> under_way; // what the sender has claimed; null: nobody sends
+  std::function<std::uint64_t()> free_disk;    // bytes left on the spool's disk; may be empty
 };
 
 struct gateway_counters {
   std::uint64_t samples = 0; // committed
   std::uint64_t dropped = 0; // samples that were never numbered
   std::uint64_t commit_failures = 0;
+  std::uint64_t dropped_records = 0; // by the spool's limits: in the loss ledger
+  std::uint64_t thinned_records = 0;
+  std::uint64_t lost_samples = 0; // of both
 };
 
 class gateway_core {
@@ -59,11 +66,16 @@ public:
   // Commits what waits and closes the spool in order. Nothing may be called afterwards.
   void close();
 
+  // Age and free disk; from time to time.
+  void enforce_limits();
+
   [[nodiscard]] const gateway_counters& counters() const noexcept { return counters_; }
   [[nodiscard]] std::uint64_t queue_bytes() const noexcept { return queue_bytes_; }
 
 private:
   bool commit_group();
+  bool make_room();
+  void count_limits();
   void hand_over(std::vector<run> runs, link::lane lane);
   [[nodiscard]] std::optional<std::int64_t> time_of(const stream_state& stream, sequence seq) const;
 
@@ -73,8 +85,10 @@ private:
   outputs to_;
   std::deque<collection> queue_;
   std::uint64_t queue_bytes_ = 0;
-  bool refused_ = false; // the last commit failed
-  std::string refusal_;  // and why, as logged
+  spool_limits limits_;
+  bool refused_ = false;   // the last commit failed
+  bool exhausted_ = false; // for want of room
+  std::string refusal_;    // and why, as logged
   // What was dropped because the spool took nothing: told with the first commit that works again.
   std::int64_t dropped_from_ns_ = 0;
   std::int64_t dropped_to_ns_ = 0;

@@ -85,6 +85,8 @@ public:
   result<run> commit(stream_id stream, std::span<const pending_record> records,
                      std::span<const series_set_ptr> sets) override;
   result<void> adopt(std::span<const run> runs, std::span<const adopted_set> sets) override;
+  std::optional<oldest_part> oldest() override;
+  result<void> replace(std::span<const run> with) override;
   result<void> release(const stream_key& key, const range_set& ranges) override;
   result<std::optional<run>> read(const stream_key& key, sequence from, std::size_t bytes_max) const override;
   result<std::optional<series_set_ptr>> find_set(edge_id edge, const set_hash& hash) const override;
@@ -112,9 +114,9 @@ private:
 
   // disk_spool_write.cpp: under writing_
   result<void> store(std::vector<piece> pieces, std::vector<set_name> named, const given_sets& given,
-                     bool urgent);
+                     bool urgent, std::uint64_t beyond_limit = 0);
   result<void> store_once(const std::vector<piece>& pieces, const std::vector<set_name>& named,
-                          const given_sets& given, bool& limit);
+                          const given_sets& given, std::uint64_t bytes_max, bool& limit);
   void prepare(prepared& out, const std::vector<piece>& pieces, const std::vector<set_name>& named,
                const given_sets& given);
   result<void> open_active(std::uint64_t bytes);

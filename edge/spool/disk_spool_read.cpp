@@ -65,6 +65,7 @@ result<std::optional<run>> disk_spool::read_once(const stream_key& key, sequence
   bool full = false;
   while (!full) {
     segment_ptr where;
+    sequence here_to = 0; // what `where` is asked for: another may have taken the place of what follows
     {
       const std::lock_guard table{table_};
       const auto it = streams_.find(key);
@@ -84,6 +85,8 @@ result<std::optional<run>> disk_spool::read_once(const stream_key& key, sequence
         if (const auto here = one->streams.find(key);
             here != one->streams.end() && here->second.remaining.contains(next)) {
           where = one;
+          const auto rest = here->second.remaining.common_with({next, end});
+          here_to = rest.ranges().front().last;
           break;
         }
       if (!where) { // released meanwhile
@@ -127,7 +130,10 @@ result<std::optional<run>> disk_spool::read_once(const stream_key& key, sequence
       const auto last = view.seq + sequences - 1;
       if (last < next)
         continue;
-      if (view.seq > end || (!records.empty() && bytes + view.bytes.size() > bytes_max)
+      if (view.seq > here_to)
+        break;
+      // A tombstone that begins before what was read so far opens a run of its own.
+      if ((!records.empty() && view.seq != next) || (!records.empty() && bytes + view.bytes.size() > bytes_max)
           || records.size() == run_records_max) {
         full = true;
         break;

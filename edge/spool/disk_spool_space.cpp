@@ -2,6 +2,7 @@
 
 #include "edge/spool/disk_spool.hpp"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -36,6 +37,85 @@ result<void> disk_spool::release(const stream_key& key, const range_set& ranges)
           here->second.remaining.remove(range);
     }
     metrics_.records_released.Increment(static_cast<double>(before - info.held.count()));
+    update_gauges();
+  }
+  return delete_drained();
+}
+
+std::optional<spool::oldest_part> disk_spool::oldest() {
+  const std::lock_guard writing{writing_};
+  if (closed_)
+    return std::nullopt;
+  const auto holds = [](const segment& one) {
+    return std::any_of(one.streams.begin(), one.streams.end(),
+                       [](const auto& stream) { return !stream.second.remaining.empty(); });
+  };
+  segment_ptr found;
+  bool active = false;
+  {
+    const std::lock_guard table{table_};
+    for (const auto& [number, one] : segments_)
+      if (holds(*one)) {
+        found = one;
+        active = one->active;
+        break;
+      }
+  }
+  if (!found)
+    return std::nullopt;
+  if (active)
+    seal_active(); // space comes back from closed segments only
+  const std::lock_guard table{table_};
+  oldest_part out;
+  out.bytes = found->bytes;
+  for (const auto& [key, stream] : found->streams)
+    if (!stream.remaining.empty()) {
+      out.held.emplace_back(key, stream.remaining);
+      out.newest_ns = std::max(out.newest_ns, stream.stored.to_ns);
+    }
+  return out;
+}
+
+result<void> disk_spool::replace(std::span<const run> with) {
+  const std::lock_guard writing{writing_};
+  if (closed_)
+    return fail(errc::cancelled, "the spool is closed");
+  std::vector<piece> pieces;
+  std::vector<set_name> named;
+  for (const auto& one : with) {
+    const auto& key = one.header.key;
+    BOOST_OUTCOME_TRY(records, decode_records(one));
+    {
+      const std::lock_guard table{table_};
+      const auto info = streams_.find(key);
+      if (info == streams_.end() || !info->second.held.contains({one.header.first, one.header.last()}))
+        return fail(errc::not_found, fmt::format("{} to {} of {} are not all held", one.header.first,
+                                                 one.header.last(), to_string(key)));
+    }
+    piece_builder builder{key, one.header.tenant};
+    for (const auto& record : records) {
+      BOOST_OUTCOME_TRY(sequences, sequences_of(record));
+      for_each_set(record.kind, record.payload, [&](const set_hash& hash) {
+        named.push_back({key.edge, hash});
+      });
+      builder.append(record, sequences);
+    }
+    auto made = builder.take();
+    std::move(made.begin(), made.end(), std::back_inserter(pieces));
+  }
+  if (pieces.empty())
+    return ok();
+  std::vector<std::pair<stream_key, sequence_range>> replaced;
+  for (const auto& one : pieces)
+    replaced.push_back({one.stored.header.key, {one.stored.header.first, one.stored.header.last()}});
+  BOOST_OUTCOME_TRYV(store(std::move(pieces), std::move(named), {}, true, config_.reserve_bytes));
+  {
+    const std::lock_guard table{table_};
+    for (const auto& [number, one] : segments_)
+      if (one != active_)
+        for (const auto& [key, range] : replaced)
+          if (const auto here = one->streams.find(key); here != one->streams.end())
+            here->second.remaining.remove(range);
     update_gauges();
   }
   return delete_drained();

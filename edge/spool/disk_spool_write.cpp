@@ -178,7 +178,8 @@ result<void> disk_spool::adopt(std::span<const run> runs, std::span<const adopte
 }
 
 result<void> disk_spool::store(std::vector<piece> pieces, std::vector<set_name> named,
-                               const given_sets& given, bool urgent) {
+                               const given_sets& given, bool urgent, std::uint64_t beyond_limit) {
+  const auto bytes_max = config_.bytes_max + beyond_limit;
   const auto begun_ns = clock_.monotonic_ns();
   std::sort(named.begin(), named.end());
   named.erase(std::unique(named.begin(), named.end()), named.end());
@@ -196,13 +197,13 @@ result<void> disk_spool::store(std::vector<piece> pieces, std::vector<set_name> 
                   fmt::format("the disk of {} is full: only small commits are stored; free space on it",
                               config_.directory.string()));
   else
-    stored = store_once(pieces, named, given, limit);
+    stored = store_once(pieces, named, given, bytes_max, limit);
   if (!stored && stored.error().code == errc::exhausted && !limit) {
     if (!disk_full_) {
       spdlog::error("spool: {}; the reserve is given up, small commits go on", stored.error().message);
       give_up_reserve();
       if (small)
-        stored = store_once(pieces, named, given, limit);
+        stored = store_once(pieces, named, given, bytes_max, limit);
     }
   }
   if (!stored) {
@@ -219,7 +220,7 @@ result<void> disk_spool::store(std::vector<piece> pieces, std::vector<set_name> 
 }
 
 result<void> disk_spool::store_once(const std::vector<piece>& pieces, const std::vector<set_name>& named,
-                                    const given_sets& given, bool& limit) {
+                                    const given_sets& given, std::uint64_t bytes_max, bool& limit) {
   const auto page = system_page_bytes();
   prepared next;
   prepare(next, pieces, named, given);
@@ -230,7 +231,7 @@ result<void> disk_spool::store_once(const std::vector<piece>& pieces, const std:
   const auto needed = next.batch.pages(page) * page;
   {
     const std::lock_guard table{table_};
-    if (limit = disk_bytes() + needed > config_.bytes_max; limit)
+    if (limit = disk_bytes() + needed > bytes_max; limit)
       return fail(
           errc::exhausted,
           fmt::format(

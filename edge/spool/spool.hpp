@@ -104,6 +104,17 @@ public:
   };
   [[nodiscard]] virtual result<void> adopt(std::span<const run> runs, std::span<const adopted_set> sets) = 0;
 
+  // The oldest part whose space can be freed as a whole; nullopt: nothing is held. The writer's thread.
+  struct oldest_part {
+    std::uint64_t bytes = 0;    // on disk
+    std::int64_t newest_ns = 0; // event time of its newest record
+    std::vector<std::pair<stream_key, range_set>> held;
+  };
+  [[nodiscard]] virtual std::optional<oldest_part> oldest() = 0;
+  // Stores these runs in place of what is held under the same sequences, and frees that: for tombstones over what
+  // limits force out. Goes beyond bytes_max by up to reserve_bytes. not_found: some of it is not held (any more).
+  [[nodiscard]] virtual result<void> replace(std::span<const run> with) = 0;
+
   // The receiver has these: they need not be kept. Segments that became empty are deleted. A crash may forget
   // a release of the last moments; then they are offered again and trimmed by the receiver.
   virtual result<void> release(const stream_key& key, const range_set& ranges) = 0;

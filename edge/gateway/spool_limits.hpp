@@ -1,0 +1,66 @@
+#pragma once
+
+// Keeps a spool within its limits: what they force out is replaced by tombstones over the same sequences, which are
+// delivered like data. Plain logic over the `spool` interface; on the spool's writer thread.
+
+#include "actors/delivery/claims.hpp"
+#include "actors/node/clock.hpp"
+#include "edge/spool/spool.hpp"
+#include "schemas/model/payload.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+namespace skerry::edge {
+
+enum class full_policy : std::uint8_t {
+  drop_oldest, // the oldest records make room
+  drop_newest, // what comes is not taken, and reported as not collected
+  thin_oldest, // of the oldest records one a step and source stays; thinned already, they go
+};
+
+struct spool_limits_config {
+  full_policy policy = full_policy::drop_oldest;
+  std::chrono::nanoseconds thin_step = std::chrono::minutes{1};
+  std::chrono::nanoseconds age_max{0}; // records that wait for longer are dropped; 0: never
+  std::uint64_t free_disk_min = 0;     // the disk keeps so much free; 0: not looked at
+
+  [[nodiscard]] result<void> validate() const;
+};
+
+struct spool_limits_counters {
+  std::uint64_t dropped_records = 0;
+  std::uint64_t thinned_records = 0;
+  std::uint64_t dropped_samples = 0; // thinned ones too
+};
+
+class spool_limits {
+public:
+  // `free_disk` tells the free bytes of the spool's disk (may be empty); `replaced` is given every run that took the
+  // place of others, and whether it is a loss that is to be told soon (else thinned data).
+  spool_limits(spool_limits_config config, std::shared_ptr<spool> store, clock_source& clock,
+               std::shared_ptr<delivery::claims> claims, std::function<std::uint64_t()> free_disk,
+               std::function<void(run, bool loss)> replaced);
+
+  // The spool took nothing: frees its oldest part. False: nothing can be freed (now), or the policy is drop_newest.
+  bool make_room();
+  // From time to time: age and free disk.
+  void enforce();
+
+  [[nodiscard]] const spool_limits_counters& counters() const noexcept { return counters_; }
+
+private:
+  bool shrink(const spool::oldest_part& part, loss_cause cause, bool thin);
+
+  spool_limits_config config_;
+  std::shared_ptr<spool> store_;
+  clock_source& clock_;
+  std::shared_ptr<delivery::claims> claims_;
+  std::function<std::uint64_t()> free_disk_;
+  std::function<void(run, bool loss)> replaced_;
+  spool_limits_counters counters_;
+};
+
+} // namespace skerry::edge

@@ -1,0 +1,256 @@
+// Limits over the real spool: what is forced out is a tombstone, what is claimed or small and telling stays.
+
+#include "edge/gateway/spool_limits.hpp"
+#include "schemas/model/payload.hpp"
+#include "tests/edge/spool/spool_world.hpp"
+
+#include <map>
+#include <set>
+
+using namespace skerry;
+using namespace skerry::edge;
+using namespace skerry::edge::testing;
+
+namespace {
+
+constexpr std::int64_t second = 1'000'000'000;
+
+struct fixture {
+  explicit fixture(full_policy policy, std::uint64_t seed = 1) : w(seed) {
+    config = small_config(directory.path());
+    config.bytes_max = 5 << 20;
+    limits.policy = policy;
+    limits.thin_step = std::chrono::seconds{60};
+    start();
+  }
+  void start() {
+    store = w.open(config);
+    key = {test_edge, store->epoch(), stream_id::telemetry};
+    under_test.emplace(limits, store, w.clock, claims, [this] { return free_disk; },
+                       [this](run made, bool loss) {
+                         handed_over.push_back(std::move(made));
+                         losses += loss;
+                       });
+  }
+  // Commits until the spool refuses: frames of two sources each second, with bulk beside them.
+  void fill() {
+    const auto a = some_set(1), b = some_set(2);
+    for (;;) {
+      std::vector<pending_record> records{frame_record(a, time_ns), frame_record(b, time_ns)};
+      records.push_back(event_record(w.random, 20'000, time_ns));
+      const std::vector<series_set_ptr> sets{a, b};
+      const auto made = store->commit(stream_id::telemetry, records, sets);
+      if (!made) {
+        REQUIRE(made.error().code == errc::exhausted);
+        return;
+      }
+      last = made.value().header.last();
+      time_ns += second;
+    }
+  }
+  struct content {
+    std::set<sequence> frames, events, gone;
+    std::uint64_t samples_gone = 0;
+    std::int64_t from_ns = INT64_MAX, to_ns = INT64_MIN;
+    std::set<loss_cause> causes;
+  };
+  content look() const {
+    content out;
+    sequence expected = 0;
+    for (const auto& [seq, bytes] : read_all(*store, key)) {
+      const auto record = decode_record(as_bytes(bytes)).value();
+      if (expected != 0)
+        REQUIRE(seq == expected); // nothing is unexplained
+      expected = seq + sequences_of(record).value();
+      if (record.kind == record_kind::frame)
+        out.frames.insert(seq);
+      else if (record.kind == record_kind::event)
+        out.events.insert(seq);
+      else {
+        REQUIRE(record.kind == record_kind::tombstone);
+        const auto stone = decode_tombstone(record.payload).value();
+        for (auto s = seq; s <= stone.last; ++s)
+          out.gone.insert(s);
+        out.samples_gone += stone.samples;
+        out.from_ns = std::min(out.from_ns, stone.from_ns);
+        out.to_ns = std::max(out.to_ns, stone.to_ns);
+        out.causes.insert(stone.cause);
+      }
+    }
+    return out;
+  }
+
+  temporary_directory directory;
+  world w;
+  spool_config config;
+  spool_limits_config limits;
+  std::shared_ptr<delivery::claims> claims = std::make_shared<delivery::claims>();
+  std::shared_ptr<spool> store;
+  std::optional<spool_limits> under_test;
+  std::uint64_t free_disk = std::uint64_t{1} << 40;
+  stream_key key;
+  std::int64_t time_ns = 1'700'000'000 * second;
+  sequence last = 0;
+  std::vector<run> handed_over;
+  int losses = 0;
+};
+
+} // namespace
+
+TEST_CASE("the oldest records make room, and a tombstone says which, when and how much") {
+  fixture f{full_policy::drop_oldest};
+  const auto begin_ns = f.time_ns;
+  f.fill();
+  const auto before = f.store->usage().disk_bytes;
+  REQUIRE(f.under_test->make_room());
+  CHECK(f.store->usage().disk_bytes < before);
+  const auto now = f.look();
+  REQUIRE_FALSE(now.gone.empty());
+  CHECK(*now.gone.begin() == 1);
+  CHECK(now.gone.size() == *now.gone.rbegin()); // the oldest, without a hole
+  CHECK(now.gone.size() + now.frames.size() + now.events.size() == f.last);
+  CHECK(now.samples_gone == now.gone.size() / 3 * 6);
+  CHECK(now.from_ns == begin_ns);
+  CHECK(now.to_ns == begin_ns + static_cast<std::int64_t>(now.gone.size() / 3 - 1) * second);
+  CHECK(now.causes == std::set{loss_cause::spool_bytes});
+  CHECK(f.under_test->counters().dropped_records == now.gone.size());
+  CHECK(f.losses == static_cast<int>(f.handed_over.size()));
+  f.fill(); // there is room again
+  CHECK(f.last > now.gone.size() + now.frames.size() + now.events.size());
+
+  // Again and again: tombstones stay, and the whole is still explained, also after a restart.
+  for (int i = 0; i < 20; ++i) {
+    REQUIRE(f.under_test->make_room());
+    f.fill();
+  }
+  const auto later = f.look();
+  CHECK(later.gone.size() + later.frames.size() + later.events.size() == f.last);
+  const auto key = f.key;
+  f.under_test.reset();
+  REQUIRE(f.store->close());
+  f.store.reset();
+  f.start();
+  f.key = key;
+  const auto after = f.look();
+  CHECK(after.gone == later.gone);
+  CHECK(after.events == later.events);
+}
+
+TEST_CASE("what is under way is not dropped, and what is being dropped cannot be claimed") {
+  fixture f{full_policy::drop_oldest};
+  f.fill();
+  REQUIRE(f.claims->claim(f.key, {4, 9}));
+  REQUIRE(f.under_test->make_room());
+  const auto now = f.look();
+  for (sequence seq = 4; seq <= 9; ++seq)
+    CHECK_FALSE(now.gone.contains(seq));
+  CHECK(now.gone.contains(3));
+  CHECK(now.gone.contains(10));
+  CHECK(now.gone.size() + now.frames.size() + now.events.size() == f.last);
+
+  range_set all;
+  all.add({1, f.last});
+  CHECK(f.claims->block(f.key, all) == ranges({{1, 3}, {10, f.last}}));
+  CHECK_FALSE(f.claims->claim(f.key, {10, 11}));
+  f.claims->unblock_all();
+  CHECK(f.claims->claim(f.key, {10, 11}));
+}
+
+TEST_CASE("thinning keeps the first frame of each step and source, and says so") {
+  fixture f{full_policy::thin_oldest};
+  f.config.bytes_max = 5 << 20;
+  const auto a = some_set(1), b = some_set(2);
+  const std::vector<series_set_ptr> sets{a, b};
+  std::map<sequence, std::int64_t> times;
+  for (;;) {
+    std::vector<pending_record> records;
+    for (int i = 0; i < 50; ++i, f.time_ns += second) {
+      records.push_back(frame_record(a, f.time_ns));
+      records.push_back(frame_record(b, f.time_ns));
+    }
+    const auto made = f.store->commit(stream_id::telemetry, records, sets);
+    if (!made)
+      break;
+    for (std::size_t i = 0; i < records.size(); ++i)
+      times[made.value().header.first + i] = records[i].time_ns;
+    f.last = made.value().header.last();
+  }
+  REQUIRE(f.under_test->make_room());
+  const auto now = f.look();
+  CHECK(now.causes == std::set{loss_cause::thinned});
+  CHECK(now.gone.size() + now.frames.size() == f.last);
+  CHECK(f.under_test->counters().thinned_records == now.gone.size());
+  CHECK(f.losses == 0);
+  // Within the thinned part each source has one frame in each minute.
+  std::map<std::pair<bool, std::int64_t>, int> kept;
+  const auto thinned_to = *now.gone.rbegin();
+  for (const auto seq : now.frames)
+    if (seq < thinned_to)
+      ++kept[{seq % 2 == 0, times[seq] / (60 * second)}];
+  CHECK(kept.size() > 10);
+  for (const auto& [where, count] : kept)
+    CHECK(count == 1);
+  // Thinned already, the oldest part goes.
+  for (int i = 0; i < 200 && f.under_test->counters().dropped_records == 0; ++i)
+    if (!f.under_test->make_room())
+      break;
+  CHECK(f.under_test->counters().dropped_records > 0);
+  const auto later = f.look();
+  CHECK(later.gone.size() + later.frames.size() == f.last);
+}
+
+TEST_CASE("to drop the newest means to take nothing") {
+  fixture f{full_policy::drop_newest};
+  f.fill();
+  CHECK_FALSE(f.under_test->make_room());
+  CHECK(f.look().gone.empty());
+}
+
+TEST_CASE("what waits for too long, or leaves the disk too little, is dropped") {
+  SECTION("age") {
+    fixture f{full_policy::drop_oldest};
+    f.fill();
+    f.limits.age_max = std::chrono::hours{1};
+    f.under_test.reset();
+    REQUIRE(f.store->close());
+    f.store.reset();
+    const auto key = f.key;
+    f.start();
+    f.key = key;
+    f.w.clock.now = f.time_ns + 3500 * second;
+    f.under_test->enforce();
+    CHECK(f.look().gone.empty() == (f.time_ns - 1'700'000'000 * second < 100 * second));
+    f.w.clock.now = f.time_ns + 3700 * second;
+    f.under_test->enforce();
+    const auto now = f.look();
+    CHECK(now.frames.empty());
+    CHECK(now.causes == std::set{loss_cause::spool_age});
+  }
+  SECTION("free disk") {
+    fixture f{full_policy::drop_oldest};
+    f.fill();
+    f.limits.free_disk_min = 1 << 30;
+    f.under_test.reset();
+    REQUIRE(f.store->close());
+    f.store.reset();
+    const auto key = f.key;
+    f.start();
+    f.key = key;
+    f.under_test->enforce();
+    CHECK(f.look().gone.empty());
+    f.free_disk = 1 << 20;
+    f.under_test->enforce();
+    CHECK(f.look().causes == std::set{loss_cause::spool_disk});
+  }
+}
+
+TEST_CASE("an alert is never dropped") {
+  fixture f{full_policy::drop_oldest};
+  std::vector<pending_record> alerts{event_record(f.w.random, 100)};
+  const auto alert = f.store->commit(stream_id::alert, alerts, {});
+  REQUIRE(alert);
+  f.fill();
+  for (int i = 0; i < 10; ++i)
+    f.under_test->make_room();
+  CHECK(read_all(*f.store, {test_edge, f.store->epoch(), stream_id::alert}).size() == 1);
+}
