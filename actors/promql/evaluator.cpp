@@ -92,7 +92,7 @@ result<void> run_select(series_source& source, const select_request& request, bu
 
 result<value> instant_vector(const vector_selector& selector, series_source& source, std::int64_t time_ms,
                              const evaluate_options& options) {
-  const auto to = minus(time_ms, selector.offset_ms);
+  const auto to = minus(time_ms, selector.when.offset_ms);
   const auto from = minus(to, options.lookback_ms);
   vector_value out;
   budget bounds{options};
@@ -113,7 +113,7 @@ result<value> instant_vector(const vector_selector& selector, series_source& sou
 
 result<value> range_vector(const matrix_selector& m, series_source& source, std::int64_t time_ms,
                            const evaluate_options& options) {
-  const auto to = minus(time_ms, m.selector.offset_ms);
+  const auto to = minus(time_ms, m.selector.when.offset_ms);
   const auto from = minus(to, m.range_ms);
   matrix_value out;
   budget bounds{options};
@@ -158,15 +158,15 @@ void fill_steps(const series_view& view, const time_range& range, std::int64_t o
 
 result<matrix_value> vector_steps(const vector_selector& selector, series_source& source,
                                   const time_range& range, const evaluate_options& options) {
-  const auto from = minus(minus(range.start_ms, selector.offset_ms), options.lookback_ms);
-  const auto to = minus(range.end_ms, selector.offset_ms);
+  const auto from = minus(minus(range.start_ms, selector.when.offset_ms), options.lookback_ms);
+  const auto to = minus(range.end_ms, selector.when.offset_ms);
   matrix_value out;
   budget bounds{options};
   std::vector<point> points;
   BOOST_OUTCOME_TRYV(run_select(
       source, request_for(selector, from, to, range.step_ms, options), bounds, [&](const series_view& view) {
         points.clear();
-        fill_steps(view, range, selector.offset_ms, options.lookback_ms, points);
+        fill_steps(view, range, selector.when.offset_ms, options.lookback_ms, points);
         if (!points.empty() && bounds.spend(points.size()))
           out.push_back({view.all, {points.begin(), points.end()}}); // a copy of the exact size
       }));
@@ -186,14 +186,6 @@ matrix_value scalar_steps(double number, const time_range& range) {
   return out;
 }
 
-// Parentheses change nothing once the tree is built.
-const expression& unwrap(const expression& e) noexcept {
-  const auto* at = &e;
-  while (const auto* p = std::get_if<paren_expression>(&at->node))
-    at = p->inner.get();
-  return *at;
-}
-
 struct instant_visitor {
   series_source& source;
   std::int64_t time_ms;
@@ -209,6 +201,10 @@ struct instant_visitor {
   }
   result<value> operator()(const paren_expression& p) const {
     return evaluate_instant(*p.inner, source, time_ms, options);
+  }
+  template <class Other>
+  result<value> operator()(const Other&) const {
+    return fail(errc::unsupported, "not evaluated yet");
   }
 };
 
