@@ -27,6 +27,8 @@ public:
 private:
   loaded_store() = default;
   [[nodiscard]] result<void> open();
+  [[nodiscard]] result<void> append(std::string_view site, std::string_view host, std::int64_t step_ms,
+                                    const std::vector<const series_line*>& lines);
 
   std::filesystem::path directory_;
   std::unique_ptr<prometheus::Registry> metrics_;
