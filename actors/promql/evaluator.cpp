@@ -28,7 +28,8 @@ bool ordered(const expression& e) noexcept {
   if (const auto* c = std::get_if<call>(&inner.node)) {
     const auto name = c->target->name;
     return name == "sort" || name == "sort_desc"
-           || (c->target->run.math != nullptr && ordered(*c->arguments[0]));
+           || (!c->arguments.empty() && type_of(*c->arguments[0]) == value_type::vector
+               && ordered(*c->arguments[0]));
   }
   if (const auto* a = std::get_if<aggregation>(&inner.node))
     return a->op == aggregate_op::topk || a->op == aggregate_op::bottomk;

@@ -201,7 +201,8 @@ private:
   void add_result(const series_item& many, const labels& one, std::span<const double> values) {
     auto metric = result_.pick(*many.metric, many.without_name);
     for (const auto& name : m_.include)
-      set_label(metric, name, std::string{value_of(one, name)});
+      if (name != label_name || !b_.return_bool) // bool drops the name wherever it came from
+        set_label(metric, name, std::string{value_of(one, name)});
     if (table_.add(std::move(metric), values) == series_table::added::clash)
       ev_.fail(errc::invalid_argument,
                m_.card == match_cardinality::one_to_one
