@@ -39,14 +39,26 @@ double sum(std::span<const double> values) noexcept {
   return std::isinf(all.sum) ? all.sum : all.total();
 }
 
-// NaN only where there is nothing else; of equal ones the first.
+// The largest or smallest value, of equal ones the first; NaN only where there is nothing else. Candidates wait in
+// falling order (a monotonic queue), so a window costs what is new in it, however long it is.
 template <class Better>
-double extreme(std::span<const double> values, Better better) noexcept {
-  auto best = values[0];
-  for (const auto v : values)
-    if (better(v, best) || std::isnan(best))
-      best = v;
-  return best;
+void extremes(const window_input& in, std::span<double> out, Better better) {
+  std::vector<std::size_t> waiting;
+  std::size_t head = 0;
+  std::size_t next = 0;
+  each_window(in, out, [&](const window& w) {
+    for (; next < w.last; ++next) {
+      const auto v = in.values[next];
+      if (std::isnan(v))
+        continue;
+      while (waiting.size() > head && better(v, in.values[waiting.back()]))
+        waiting.pop_back();
+      waiting.push_back(next);
+    }
+    while (head < waiting.size() && waiting[head] < w.first)
+      ++head;
+    return head == waiting.size() ? std::numeric_limits<double>::quiet_NaN() : in.values[waiting[head]];
+  });
 }
 
 template <class F>
@@ -63,10 +75,10 @@ void windows_stddev_over_time(const window_input& in, std::span<double> out) {
   of_values(in, out, [](std::span<const double> values) { return std::sqrt(variance(values)); });
 }
 void windows_max_over_time(const window_input& in, std::span<double> out) {
-  of_values(in, out, [](std::span<const double> values) { return extreme(values, std::greater<>{}); });
+  extremes(in, out, std::greater<>{});
 }
 void windows_min_over_time(const window_input& in, std::span<double> out) {
-  of_values(in, out, [](std::span<const double> values) { return extreme(values, std::less<>{}); });
+  extremes(in, out, std::less<>{});
 }
 void windows_count_over_time(const window_input& in, std::span<double> out) {
   each_window(in, out, [](const window& w) { return static_cast<double>(w.size()); });

@@ -37,12 +37,17 @@ struct window {
 // out[k] = f(window of step k) where that has samples, else absent.
 template <class F>
 void each_window(const window_input& in, std::span<double> out, F f) {
-  constexpr std::size_t steps_per_poll = 256;
+  constexpr std::size_t samples_per_poll = 1 << 16;
   const auto count = in.times_ms.size();
+  std::size_t looked_at = 0;
   window w;
   for (std::size_t k = 0; k < out.size(); ++k) {
-    if (k % steps_per_poll == steps_per_poll - 1 && in.ev.stopped())
-      return;
+    looked_at += w.size() + 1;
+    if (looked_at >= samples_per_poll) {
+      if (in.ev.stopped())
+        return;
+      looked_at = 0;
+    }
     w.step = k;
     w.end_ms = in.end_of(k);
     w.begin_ms = minus(w.end_ms, in.range_ms);

@@ -226,6 +226,8 @@ private:
 std::string check(const eval_command& what, promql::series_source& source) {
   if (!what.annotation.empty())
     return fmt::format("expected a {} annotation; the engine has none", what.annotation);
+  if (std::any_of(what.series.begin(), what.series.end(), [](const auto& s) { return s.unsupported; }))
+    return "expected native histograms; the engine has none";
   if (what.range)
     return check_range(what, source);
   const auto time_ms = what.start_ms;

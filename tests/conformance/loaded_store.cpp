@@ -95,10 +95,11 @@ void loaded_store::seal() { engine_->flush(); }
 result<void> loaded_store::load(const load_command& what) {
   std::map<labels, const series_line*> once; // the last line of a series counts
   for (const auto& line : what.series)
-    once[line.metric] = &line;
+    if (!line.unsupported)
+      once[line.metric] = &line;
   std::map<std::pair<std::string_view, std::string_view>, series_lines> hosts;
   for (const auto& line : what.series)
-    if (once[line.metric] == &line)
+    if (!line.unsupported && once[line.metric] == &line)
       hosts[{value_of(line.metric, "site"), value_of(line.metric, "host")}].push_back(&line);
   for (const auto& [place, lines] : hosts) {
     for (std::size_t from = 0; from < lines.size(); from += set_series_max) {

@@ -63,7 +63,7 @@ public:
         made.kind = command_kind::restart;
       } else if (word == "seal") {
         made.kind = command_kind::seal;
-      } else if (word == "load") {
+      } else if (word == "load" || word == "load_with_nhcb") {
         made.kind = command_kind::load;
         BOOST_OUTCOME_TRYV(load(rest, made.load));
       } else if (word.starts_with("eval")) {

@@ -1,7 +1,7 @@
 #pragma once
 
-// Prometheus' test language for PromQL (files *.test), as of 2.42 and most of what came after, and two commands
-// of our own: `restart` closes the store and opens it again, `seal` moves its log into partitions.
+// Prometheus' test language for PromQL (files *.test), as of 2.42 and most of what came after (scripts with native
+// histograms are read, cases that expect some fail), and two commands of our own: `restart` closes the store and opens it again, `seal` moves its log into partitions.
 // https://github.com/prometheus/prometheus/blob/main/promql/promqltest/README.md describes the language.
 
 #include "schemas/error.hpp"
@@ -21,6 +21,7 @@ inline constexpr std::size_t sequence_max = 1'000'000; // of values in a line
 struct series_line {
   labels metric;
   std::vector<std::optional<double>> values;
+  bool unsupported = false; // it has native histograms or start timestamps: nothing of it is loaded
 };
 
 struct load_command {

@@ -18,6 +18,10 @@ public:
   result<series_line> run() {
     series_line out;
     BOOST_OUTCOME_TRYV(metric(out.metric));
+    if (text_.find("{{", at_) != std::string_view::npos || peek() == '@') {
+      out.unsupported = true;
+      return out;
+    }
     while (skip_spaces(), !at_end()) {
       BOOST_OUTCOME_TRYV(values(out.values));
     }
