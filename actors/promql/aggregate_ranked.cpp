@@ -2,7 +2,7 @@
 
 #include "actors/promql/aggregate.hpp"
 #include "actors/promql/arithmetic.hpp"
-#include "actors/promql/json.hpp"
+#include "actors/promql/literals.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -44,9 +44,7 @@ bool read_k(evaluation& ev, const std::vector<double>& parameter, std::vector<st
   k_of.clear();
   for (const auto p : parameter) {
     if (!(p >= -limit && p <= limit)) {
-      std::string shown;
-      append_number_plain(shown, p);
-      ev.fail(errc::invalid_argument, "Scalar value " + shown + " overflows int64");
+      ev.fail(errc::invalid_argument, "Scalar value " + number_to_string(p) + " overflows int64");
       return false;
     }
     k_of.push_back(p < 1 ? 0 : static_cast<std::size_t>(std::min(p, k_max)));
@@ -66,13 +64,21 @@ void eval_topk(evaluation& ev, const aggregation& a, const step_range& steps, co
   group_index index{a};
   std::vector<ranked_group> groups;
   std::vector<labels> kept; // of the series that are or were among the best
-  std::vector<std::size_t> group_of;
   std::uint64_t held = 0;
+  std::uint64_t heap_cells = 0;
   ev.vector(*a.inner, steps, [&](const series_item& item) {
     bool fresh = false;
     const auto at = index.find(item, fresh);
-    if (fresh)
+    if (ev.failed())
+      return;
+    if (fresh) {
+      // Each step's heap is a vector: as large as so many cells before it holds anything.
+      const auto cells = steps.count * sizeof(std::vector<candidate>) / sizeof(double);
+      if (!ev.hold(0, cells))
+        return;
+      heap_cells += cells;
       groups.emplace_back().best.resize(steps.count);
+    }
     bool is_kept = false;
     for (std::size_t k = 0; k < steps.count; ++k) {
       const auto v = item.values[k];
@@ -90,9 +96,11 @@ void eval_topk(evaluation& ev, const aggregation& a, const step_range& steps, co
         ++held;
       }
       if (!is_kept) {
+        if (!ev.hold(1, 0))
+          return;
+        ++held;
         is_kept = true;
         kept.push_back(labels_of(item));
-        group_of.push_back(at);
       }
       best.push_back({v, static_cast<std::uint32_t>(kept.size() - 1)});
       std::push_heap(best.begin(), best.end(), ranks_behind);
@@ -127,7 +135,7 @@ void eval_topk(evaluation& ev, const aggregation& a, const step_range& steps, co
     cells = 0;
     g = {};
   }
-  ev.release(held, 0);
+  ev.release(held, heap_cells);
 }
 
 void eval_quantile(evaluation& ev, const aggregation& a, const step_range& steps, const series_sink& sink) {

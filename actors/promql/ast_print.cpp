@@ -7,27 +7,12 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <functional>
 
 namespace skerry::promql {
 
 namespace {
-
-// Go's %v: the shortest digits, an exponent below 1e-4 and from 1e21 on.
-std::string number_to_string(double value) {
-  if (std::isnan(value))
-    return "NaN";
-  if (std::isinf(value))
-    return value > 0 ? "+Inf" : "-Inf";
-  char digits[400];
-  const auto magnitude = std::fabs(value);
-  const bool exponent = magnitude != 0 && (magnitude < 1e-4 || magnitude >= 1e21);
-  const auto format = exponent ? std::chars_format::scientific : std::chars_format::fixed;
-  const auto end = std::to_chars(digits, digits + sizeof digits, value, format).ptr;
-  return {digits, end};
-}
 
 std::string modifiers_to_string(const time_modifiers& when) {
   std::string out;

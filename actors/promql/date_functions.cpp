@@ -27,7 +27,7 @@ constexpr std::int64_t floor_divide(std::int64_t a, std::int64_t b) noexcept {
 date date_at(std::int64_t seconds) noexcept {
   date d;
   d.days = floor_divide(seconds, day_seconds);
-  d.second = seconds - d.days * day_seconds;
+  d.second = (seconds % day_seconds + day_seconds) % day_seconds;
   // Years begin in March here, so that the leap day is a year's last.
   const auto shifted = d.days + 719'468;
   const auto era = floor_divide(shifted, 146'097);

@@ -118,6 +118,19 @@ result<double> parse_number(std::string_view token) {
   return value;
 }
 
+std::string number_to_string(double value) {
+  if (std::isnan(value))
+    return "NaN";
+  if (std::isinf(value))
+    return value > 0 ? "+Inf" : "-Inf";
+  char digits[400];
+  const auto magnitude = std::fabs(value);
+  const bool exponent = magnitude != 0 && (magnitude < 1e-4 || magnitude >= 1e21);
+  const auto format = exponent ? std::chars_format::scientific : std::chars_format::fixed;
+  const auto end = std::to_chars(digits, digits + sizeof digits, value, format).ptr;
+  return {digits, end};
+}
+
 bool seconds_to_ms(double seconds, std::int64_t& ms) noexcept {
   constexpr double seconds_max = 9.2e15;
   if (!(std::abs(seconds) <= seconds_max))
