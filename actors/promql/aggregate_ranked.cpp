@@ -37,6 +37,12 @@ struct ranked_group {
   std::vector<std::vector<candidate>> best; // per step, a heap with the last-ranking on top
 };
 
+// The labels of a series that is among the best somewhere; they go when it no longer is.
+struct kept_series {
+  labels metric;
+  std::size_t places = 0;
+};
+
 // Each step's k. Fails where it is no whole number that fits, as in Prometheus.
 bool read_k(evaluation& ev, const std::vector<double>& parameter, std::vector<std::size_t>& k_of) {
   constexpr double limit = 9'223'372'036'854'775'808.0;
@@ -63,7 +69,7 @@ void eval_topk(evaluation& ev, const aggregation& a, const step_range& steps, co
     return;
   group_index index{a};
   std::vector<ranked_group> groups;
-  std::vector<labels> kept; // of the series that are or were among the best
+  std::vector<kept_series> kept;
   std::uint64_t held = 0;
   std::uint64_t heap_cells = 0;
   ev.vector(*a.inner, steps, [&](const series_item& item) {
@@ -89,6 +95,11 @@ void eval_topk(evaluation& ev, const aggregation& a, const step_range& steps, co
         if (!ranks_behind(best.front().value, v) && !std::isnan(best.front().value))
           continue;
         std::pop_heap(best.begin(), best.end(), ranks_behind);
+        if (auto& out = kept[best.back().series]; --out.places == 0) {
+          out.metric = {};
+          ev.release(1, 0);
+          --held;
+        }
         best.pop_back();
       } else {
         if (!ev.hold(1, 0))
@@ -100,8 +111,9 @@ void eval_topk(evaluation& ev, const aggregation& a, const step_range& steps, co
           return;
         ++held;
         is_kept = true;
-        kept.push_back(labels_of(item));
+        kept.push_back({labels_of(item), 0});
       }
+      ++kept.back().places;
       best.push_back({v, static_cast<std::uint32_t>(kept.size() - 1)});
       std::push_heap(best.begin(), best.end(), ranks_behind);
     }
@@ -128,7 +140,7 @@ void eval_topk(evaluation& ev, const aggregation& a, const step_range& steps, co
     for (const auto series : order) {
       if (ev.stopped())
         break;
-      sink({&kept[series], false, columns[series]});
+      sink({&kept[series].metric, false, columns[series]});
       columns[series] = {};
     }
     ev.release(0, cells);

@@ -125,7 +125,7 @@ std::string number_to_string(double value) {
     return value > 0 ? "+Inf" : "-Inf";
   char digits[400];
   const auto magnitude = std::fabs(value);
-  const bool exponent = magnitude != 0 && (magnitude < 1e-4 || magnitude >= 1e21);
+  const bool exponent = magnitude != 0 && (magnitude < 1e-4 || magnitude >= 1e6);
   const auto format = exponent ? std::chars_format::scientific : std::chars_format::fixed;
   const auto end = std::to_chars(digits, digits + sizeof digits, value, format).ptr;
   return {digits, end};

@@ -15,7 +15,7 @@ namespace skerry::promql {
 // As Go reads it: an integer with a base prefix ("0x1F", "017") when it is one, else a floating point number.
 // malformed: with the reason in Go's words.
 [[nodiscard]] result<double> parse_number(std::string_view token);
-// Go's %v: the shortest digits, an exponent below 1e-4 and from 1e21 on.
+// Go's %v: the shortest digits, an exponent below 1e-4 and from 1e6 on.
 [[nodiscard]] std::string number_to_string(double value);
 // Seconds to milliseconds, rounded. False when that is no number or does not fit.
 [[nodiscard]] bool seconds_to_ms(double seconds, std::int64_t& ms) noexcept;

@@ -241,7 +241,7 @@ TEST_CASE("a tree prints as Prometheus prints it") {
       {"{b=\"1\",__name__=\"up\",a=~\"x\"}", "{__name__=\"up\",a=~\"x\",b=\"1\"}"},
       {"up{a='q\"'}[90s]offset 1w @ 1.5", "up{a=\"q\\\"\"}[1m30s] @ 1.500 offset 1w"},
       {"rate(up[5m])[1d:]offset -90d", "rate(up[5m])[1d:] offset -90d"},
-      {"-(1e21+0.00001)", "-(1e+21 + 1e-05)"},
+      {"-(1e6+0.00001)*999999.5", "-(1e+06 + 1e-05) * 999999.5"},
       {"+Inf", "+Inf"},
   };
   for (const auto& [query, expected] : table) {
