@@ -53,7 +53,7 @@ private:
       into.push_back({std::string{label_name}, std::string{name}});
     const auto before_spaces = at_;
     skip_spaces();
-    if (peek() != '{') {
+    if (peek() != '{' || text_.substr(at_).starts_with("{{")) { // {{ begins a histogram
       at_ = before_spaces;
       return ok();
     }
