@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace skerry::promql {
 
@@ -61,7 +62,7 @@ public:
     if (!ev_.failed())
       ev_.vector(swapped_ ? *b_.right : *b_.left, steps_,
                  [&](const series_item& item) { add_many(item, column.values()); });
-    refuse_duplicates();
+    refuse();
     groups_.clear();
     if (!ev_.failed())
       table_.hand_over(sink);
@@ -120,27 +121,36 @@ private:
     }
   }
 
-  // An error only where the other side has anything at that step.
+  // An error only where the other side has anything at that step, so it has to wait.
   void note_duplicate(std::size_t step, const labels& first, const labels& second) {
     if (many_present_.empty())
       many_present_.resize(steps_.count);
-    if (duplicate_at_.try_emplace(step, duplicates_.size()).second)
+    if (duplicate_at_.insert(step).second)
       duplicates_.push_back({step, first, second});
   }
 
-  void refuse_duplicates() {
+  // Going step by step one would meet the earliest refusal first; the "one" side's duplicates before others.
+  void note_refusal(std::size_t step, std::string_view message) {
+    if (refusal_.empty() || step < refused_at_) {
+      refused_at_ = step;
+      refusal_ = message;
+    }
+  }
+
+  void refuse() {
     const duplicate* worst = nullptr;
     for (const auto& d : duplicates_)
       if (many_present_[d.step] != 0 && (!worst || d.step < worst->step))
         worst = &d;
-    if (!worst)
-      return;
-    ev_.fail(
-        errc::invalid_argument,
-        fmt::format("found duplicate series for the match group {} on the {} hand-side of the operation: "
-                    "[{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
-                    describe(picker_.pick(worst->second, false)), swapped_ ? "left" : "right",
-                    describe(worst->second), describe(worst->first)));
+    if (worst && (refusal_.empty() || worst->step <= refused_at_))
+      refusal_ =
+          fmt::format("found duplicate series for the match group {} on the {} hand-side of the operation: "
+                      "[{}, {}];many-to-many matching not allowed: matching labels must be unique on one "
+                      "side",
+                      describe(picker_.pick(worst->second, false)), swapped_ ? "left" : "right",
+                      describe(worst->second), describe(worst->first));
+    if (!refusal_.empty())
+      ev_.fail(errc::invalid_argument, refusal_);
   }
 
   void add_many(const series_item& item, std::span<double> out) {
@@ -154,8 +164,8 @@ private:
     compute(item.values, g.values(), out);
     if (!any_present(out))
       return;
-    if (m_.card == match_cardinality::one_to_one && !mark_matched(g, out))
-      return;
+    if (m_.card == match_cardinality::one_to_one)
+      mark_matched(g, out);
     if (m_.include.empty() || g.members.size() == 1)
       return add_result(item, g.members[0].metric, out);
     // Labels come from whichever series stood on the other side at a step.
@@ -179,23 +189,20 @@ private:
     });
   }
 
-  bool mark_matched(match_group& g, std::span<const double> out) {
+  void mark_matched(match_group& g, std::span<const double> out) {
     if (g.matched.empty()) {
       if (!hold(steps_.count / sizeof(double) + 1))
-        return false;
+        return;
       g.matched.resize(steps_.count);
     }
     for (std::size_t k = 0; k < out.size(); ++k) {
       if (is_absent(out[k]))
         continue;
-      if (g.matched[k] != 0) {
-        ev_.fail(errc::invalid_argument, "multiple matches for labels: many-to-one matching must be explicit "
-                                         "(group_left/group_right)");
-        return false;
-      }
+      if (g.matched[k] != 0)
+        return note_refusal(k, "multiple matches for labels: many-to-one matching must be explicit "
+                               "(group_left/group_right)");
       g.matched[k] = 1;
     }
-    return true;
   }
 
   void add_result(const series_item& many, const labels& one, std::span<const double> values) {
@@ -203,11 +210,13 @@ private:
     for (const auto& name : m_.include)
       if (name != label_name || !b_.return_bool) // bool drops the name wherever it came from
         set_label(metric, name, std::string{value_of(one, name)});
-    if (table_.add(std::move(metric), values) == series_table::added::clash)
-      ev_.fail(errc::invalid_argument,
-               m_.card == match_cardinality::one_to_one
-                   ? std::string{series_table::clash_message}
-                   : "multiple matches for labels: grouping labels must ensure unique matches");
+    if (table_.add(std::move(metric), values) == series_table::added::fine)
+      return;
+    const auto first = std::find_if(values.begin(), values.end(), [](double v) { return !is_absent(v); });
+    note_refusal(static_cast<std::size_t>(first - values.begin()),
+                 m_.card == match_cardinality::one_to_one
+                     ? series_table::clash_message
+                     : "multiple matches for labels: grouping labels must ensure unique matches");
   }
 
   evaluation& ev_;
@@ -221,7 +230,9 @@ private:
   std::unordered_map<label_key, match_group, label_key_hash> groups_;
   std::vector<std::uint8_t> many_present_; // per step, kept only when there are duplicates
   std::vector<duplicate> duplicates_;      // at most one per step
-  std::unordered_map<std::size_t, std::size_t> duplicate_at_;
+  std::unordered_set<std::size_t> duplicate_at_;
+  std::string refusal_; // "": none
+  std::size_t refused_at_ = 0;
   std::uint64_t held_ = 0;
 };
 
