@@ -95,9 +95,9 @@ void eval_window_function(evaluation& ev, const call& c, const step_range& steps
     else
       ev.scalar(*argument, steps, parameters.emplace_back());
   }
-  const auto [range_ms, when] = range_of_argument(*range);
+  const auto span = range_of_argument(*range);
   std::int64_t at_ms = 0;
-  const bool pinned = ev.pinned(when, at_ms);
+  const bool pinned = ev.pinned(span.when, at_ms);
   const bool keeps_name = c.target->name == "last_over_time"; // it is like an offset
   step_column column{ev, steps.count};
   const auto out = column.values();
@@ -106,8 +106,8 @@ void eval_window_function(evaluation& ev, const call& c, const step_range& steps
   series_table table{ev, series_table::same_labels::refuse};
   const bool may_clash = !keeps_name && names_may_differ(*range);
   each_series(ev, *range, steps, [&](const labels& metric, bool without_name, auto times_ms, auto values) {
-    c.target->run.windows({ev, times_ms, values, steps, range_ms, when.offset_ms, pinned, at_ms, parameters},
-                          out);
+    c.target->run.windows(
+        {ev, times_ms, values, steps, span.range_ms, span.when.offset_ms, pinned, at_ms, parameters}, out);
     if (ev.failed() || !any_present(out))
       return;
     if (may_clash)
@@ -120,9 +120,9 @@ void eval_window_function(evaluation& ev, const call& c, const step_range& steps
 
 void eval_absent_over_time(evaluation& ev, const call& c, const step_range& steps, const series_sink& sink) {
   const auto& range = unwrap(*c.arguments[0]);
-  const auto [range_ms, when] = range_of_argument(range);
+  const auto span = range_of_argument(range);
   std::int64_t at_ms = 0;
-  const bool pinned = ev.pinned(when, at_ms);
+  const bool pinned = ev.pinned(span.when, at_ms);
   step_column seen{ev, steps.count};
   step_column absent{ev, steps.count};
   if (ev.failed())
@@ -130,8 +130,8 @@ void eval_absent_over_time(evaluation& ev, const call& c, const step_range& step
   const auto out = absent.values();
   std::fill(out.begin(), out.end(), 1);
   each_series(ev, range, steps, [&](const labels&, bool, auto times_ms, auto values) {
-    windows_present_over_time({ev, times_ms, values, steps, range_ms, when.offset_ms, pinned, at_ms, {}},
-                              seen.values());
+    windows_present_over_time(
+        {ev, times_ms, values, steps, span.range_ms, span.when.offset_ms, pinned, at_ms, {}}, seen.values());
     for (std::size_t k = 0; k < out.size(); ++k)
       if (!is_absent(seen.values()[k]))
         out[k] = absent_value;
