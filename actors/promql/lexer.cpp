@@ -1,5 +1,7 @@
 #include "actors/promql/lexer.hpp"
 
+#include "actors/promql/utf8.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,38 +11,11 @@ namespace skerry::promql {
 
 namespace {
 
-constexpr char32_t rune_invalid = 0xFFFFFFFF;
-
 bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 bool is_alpha(char c) noexcept { return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 bool is_alphanumeric(char c) noexcept { return is_alpha(c) || is_digit(c); }
 bool is_space(char c) noexcept { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 bool is_hex(char c) noexcept { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
-
-// The code point at `at`, and how many bytes it takes (1 when it is not UTF-8).
-char32_t decode(std::string_view text, std::size_t at, std::size_t& length) noexcept {
-  const auto byte = [&](std::size_t i) {
-    return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0U;
-  };
-  const unsigned first = byte(0);
-  length = 1;
-  if (first < 0x80)
-    return first;
-  const std::size_t more = first >= 0xF0 ? 3 : first >= 0xE0 ? 2 : 1;
-  if (first < 0xC2 || first > 0xF4)
-    return rune_invalid;
-  char32_t rune = first & (0x3FU >> more);
-  for (std::size_t i = 1; i <= more; ++i) {
-    if ((byte(i) & 0xC0) != 0x80)
-      return rune_invalid;
-    rune = rune << 6 | (byte(i) & 0x3F);
-  }
-  constexpr std::array<char32_t, 4> smallest{0, 0x80, 0x800, 0x10000};
-  if (rune < smallest[more] || rune > 0x10FFFF || (rune >= 0xD800 && rune <= 0xDFFF))
-    return rune_invalid;
-  length = more + 1;
-  return rune;
-}
 
 std::string lower(std::string_view text) {
   std::string out{text};
@@ -403,69 +378,6 @@ std::vector<token> lex(std::string_view query) { return lexer{query}.run(); }
 
 bool is_label_name(std::string_view text) noexcept {
   return !text.empty() && is_alpha(text[0]) && std::all_of(text.begin(), text.end(), is_alphanumeric);
-}
-
-std::string quote_character(std::string_view text, std::size_t& at) {
-  std::size_t length = 1;
-  const auto rune = decode(text, at, length);
-  const auto shown = text.substr(at, length);
-  at += length;
-  switch (rune) {
-  case '\n': return R"('\n')";
-  case '\r': return R"('\r')";
-  case '\t': return R"('\t')";
-  case '\'': return R"('\'')";
-  case '\\': return R"('\\')";
-  case rune_invalid: return "'\xEF\xBF\xBD'";
-  default: break;
-  }
-  if (rune < 0x20 || rune == 0x7F)
-    return fmt::format(R"('\x{:02x}')", static_cast<std::uint32_t>(rune));
-  return fmt::format("'{}'", shown);
-}
-
-std::string quote(std::string_view text) {
-  std::string out = "\"";
-  for (std::size_t at = 0; at < text.size();) {
-    std::size_t length = 1;
-    const auto rune = decode(text, at, length);
-    switch (rune) {
-    case '"': out += "\\\""; break;
-    case '\\': out += "\\\\"; break;
-    case '\n': out += "\\n"; break;
-    case '\r': out += "\\r"; break;
-    case '\t': out += "\\t"; break;
-    default:
-      if (rune == rune_invalid || rune < 0x20 || rune == 0x7F)
-        out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[at]));
-      else
-        out += text.substr(at, length);
-    }
-    at += length;
-  }
-  return out + '"';
-}
-
-std::string describe(const token& t) {
-  switch (t.kind) {
-  case token_kind::end: return "end of input";
-  case token_kind::error: return t.message;
-  case token_kind::identifier: return fmt::format("identifier {}", quote(t.text));
-  case token_kind::metric_identifier: return fmt::format("metric identifier {}", quote(t.text));
-  case token_kind::string:
-  case token_kind::number:
-  case token_kind::duration: {
-    const auto what = t.kind == token_kind::string   ? "string"
-                      : t.kind == token_kind::number ? "number"
-                                                     : "duration";
-    const auto shown = t.text.size() > 10 ? quote(t.text.substr(0, 10)) + "..." : quote(t.text);
-    return fmt::format("{} {}", what, shown);
-  }
-  case token_kind::op: return fmt::format("<op:{}>", t.text);
-  case token_kind::aggregate: return fmt::format("<aggr:{}>", t.text);
-  case token_kind::keyword: return fmt::format("<{}>", t.text);
-  default: return quote(t.text);
-  }
 }
 
 } // namespace skerry::promql

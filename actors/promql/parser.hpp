@@ -1,24 +1,26 @@
 #pragma once
 
-// Tokens to a tree. Messages are worded and placed as Prometheus 2.42's are, since people search for them:
-// "1:5: parse error: unexpected identifier \"bar\"".
+// Tokens to a tree, all of PromQL 2.42. Messages are worded and placed as Prometheus 2.42's are, since people
+// search for them: "1:5: parse error: unexpected identifier \"bar\"".
+//
+// Recursive descent with precedence climbing. Both the recursion and the tree are bounded in depth, so neither
+// parsing nor anything that walks a tree later can overflow the stack, whatever the query.
 
 #include "actors/promql/ast.hpp"
+#include "actors/promql/literals.hpp"
 
 #include <string_view>
 #include <vector>
 
 namespace skerry::promql {
 
-inline constexpr std::size_t depth_max = 256; // of nested parentheses
+inline constexpr std::size_t depth_max = 256;      // of nested parentheses, calls, signs, powers
+inline constexpr std::size_t tree_depth_max = 512; // a + b + c + … is a tree as deep as it has operators
 inline constexpr std::size_t matchers_max = 256;
 
-// invalid_argument: not PromQL, or (the message says so) PromQL that this version does not evaluate yet.
+// A tree whose types fit. invalid_argument: not PromQL.
 [[nodiscard]] result<expression_ptr> parse(std::string_view query);
 // For match[]: a selector without range, offset or anything around it.
 [[nodiscard]] result<std::vector<matcher>> parse_selector(std::string_view text);
-
-// "1h30m" to milliseconds, as Prometheus reads durations; units in falling order, "0" is allowed.
-[[nodiscard]] result<std::int64_t> parse_duration_ms(std::string_view text);
 
 } // namespace skerry::promql

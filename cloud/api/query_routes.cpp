@@ -93,6 +93,12 @@ result<range_query> read_range(const http::request& request, const api_context& 
   BOOST_OUTCOME_TRY(timeout, timeout_parameter(request, context.limits));
   BOOST_OUTCOME_TRY(options, options_from(request, context.limits));
   BOOST_OUTCOME_TRY(tree, query_parameter(request));
+  if (const auto type = promql::type_of(*tree);
+      type != promql::value_type::scalar && type != promql::value_type::vector)
+    return fail(errc::invalid_argument,
+                fmt::format("invalid expression type \"{}\" for range query, must be Scalar "
+                            "or instant Vector",
+                            promql::describe(type)));
   return range_query{std::move(tree), {start_ms, end_ms, step_ms}, timeout, options};
 }
 
@@ -105,6 +111,9 @@ http::response answer(const api_context& context, const query_ticket& ticket,
   // Over its time is over its time, also when the answer came just after.
   if (ticket.cancelled().load())
     return query_failure({errc::cancelled, {}}, ticket);
+  // The query itself was fine: what it does to these data was not.
+  if (!outcome && outcome.error().code == errc::invalid_argument)
+    return failure({api_errc::execution, outcome.error().message});
   if (!outcome)
     return query_failure(outcome.error(), ticket);
   auto body = begin_success();

@@ -1,5 +1,7 @@
-// Any text to the PromQL parser: it must answer with a tree or with a message, and what parses must evaluate.
+// Any text to the PromQL parser: it must answer with a tree or with a message; a tree must print as text that parses
+// to the same, and must evaluate.
 
+#include "actors/promql/ast_print.hpp"
 #include "actors/promql/evaluator.hpp"
 #include "actors/promql/json.hpp"
 #include "actors/promql/parser.hpp"
@@ -16,6 +18,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static test::memory_source source = [] {
     test::memory_source made;
     made.add({{"__name__", "up"}, {"a", "b"}}, {{0, 1}, {1'000, stale_marker()}, {2'000, -0.0}});
+    made.add({{"__name__", "up"}, {"a", "c"}}, {{500, 1}, {1'500, 1e308}, {2'000, 3}, {2'500, 0}});
+    made.add({{"__name__", "b_bucket"}, {"le", "1"}}, {{0, 1}, {2'000, 2}});
+    made.add({{"__name__", "b_bucket"}, {"le", "+Inf"}}, {{0, 3}, {2'000, 4}});
     return made;
   }();
   const auto selector = parse_selector(text);
@@ -27,10 +32,20 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   if (tree.value()->at.end > size)
     std::abort();
+  const auto printed = to_string(*tree.value());
+  if (const auto again = parse(printed); again && to_string(*again.value()) != printed)
+    std::abort();
+  static_cast<void>(pretty(*tree.value()));
   std::string json;
-  if (const auto found = evaluate_instant(*tree.value(), source, 2'000, {}))
+  evaluate_options options;
+  options.samples_max = 1'000; // a query may ask for more than this machine has
+  const auto some_time = [&] {
+    options.deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds{50};
+    return options;
+  };
+  if (const auto found = evaluate_instant(*tree.value(), source, 2'000, some_time()))
     append_value(json, found.value());
-  if (const auto found = evaluate_range(*tree.value(), source, {0, 5'000, 500}, {}))
+  if (const auto found = evaluate_range(*tree.value(), source, {0, 5'000, 500}, some_time()))
     append_value(json, found.value());
   return selector && type_of(*tree.value()) != value_type::vector ? (std::abort(), 1) : 0;
 }

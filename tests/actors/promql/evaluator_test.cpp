@@ -5,7 +5,9 @@
 #include <catch2/catch.hpp>
 
 #include <cmath>
+#include <cstdlib>
 #include <limits>
+#include <map>
 #include <random>
 
 using namespace skerry;
@@ -183,4 +185,232 @@ TEST_CASE("bounds: points, samples, cancellation, extreme times") {
   }
   CHECK_FALSE(
       range("m", {std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max(), 1}));
+}
+
+TEST_CASE("every function and operator says the same of a range and of its steps one by one") {
+  const auto* given = std::getenv("SKERRY_SEED");
+  const auto seed = given ? std::strtoull(given, nullptr, 10) : std::random_device{}();
+  INFO("SKERRY_SEED=" << seed);
+  std::mt19937_64 random{seed};
+  const auto below = [&](std::uint64_t n) { return static_cast<std::int64_t>(random() % n); };
+  memory_source source;
+  for (const auto* name : {"a", "b"})
+    for (int s = 0; s < 6; ++s) {
+      std::vector<test::memory_sample> samples;
+      std::int64_t t = below(100'000);
+      for (auto left = below(80); left > 0; --left) {
+        t += 1 + below(20'000);
+        const auto kind = below(12);
+        samples.push_back({t, kind == 0   ? stale_marker()
+                              : kind == 1 ? std::numeric_limits<double>::quiet_NaN()
+                                          : static_cast<double>(below(20)) - 4});
+      }
+      source.add({{"__name__", name}, {"s", std::to_string(s)}, {"g", std::to_string(s % 2)}, {"le", "1"}},
+                 samples);
+    }
+  const std::vector<std::string> queries{
+      "a",
+      "-a",
+      "+a",
+      "a * 2",
+      "2 - a",
+      "a > 3",
+      "3 > bool a",
+      "a ^ 2 % 5",
+      "a atan2 b",
+      "a + b",
+      "a == b",
+      "a > bool b",
+      "a - on(s) b",
+      "a / on(g, s) group_left b",
+      "a and b",
+      "a or b",
+      "a unless b",
+      "a and on(g) b > 5",
+      "a or on(g) b",
+      "sum(a)",
+      "sum by (g) (a)",
+      "avg without (s) (a)",
+      "min by (g) (a)",
+      "max by (g) (a)",
+      "count by (g) (a)",
+      "group(a)",
+      "stddev by (g) (a)",
+      "stdvar(a)",
+      "quantile by (g) (0.3, a)",
+      "quantile(scalar(sum(b)) / 50, a)",
+      "count_values by (g) (\"v\", a)",
+      "topk by (g) (2, a)",
+      "bottomk(3, a)",
+      "rate(a[1m])",
+      "increase(a[90s])",
+      "delta(a[1m] offset 10s)",
+      "irate(a[1m])",
+      "idelta(a[1m])",
+      "deriv(a[1m])",
+      "predict_linear(a[1m], 60)",
+      "holt_winters(a[1m], 0.5, 0.5)",
+      "changes(a[1m])",
+      "resets(a[1m])",
+      "avg_over_time(a[1m])",
+      "sum_over_time(a[1m])",
+      "min_over_time(a[1m])",
+      "max_over_time(a[1m])",
+      "count_over_time(a[1m])",
+      "stddev_over_time(a[1m])",
+      "stdvar_over_time(a[1m])",
+      "last_over_time(a[1m])",
+      "present_over_time(a[1m])",
+      "quantile_over_time(scalar(sum(b)) / 50, a[1m])",
+      "absent_over_time(a{s=\"1\"}[1m])",
+      "absent(a{s=\"1\"})",
+      "absent(a > 10)",
+      "abs(a)",
+      "ceil(a / 3)",
+      "round(a, 3)",
+      "clamp(a, 0, scalar(sum(b)))",
+      "clamp_min(a, 2)",
+      "clamp_max(a, 2)",
+      "sgn(a)",
+      "exp(a)",
+      "ln(a)",
+      "sqrt(a)",
+      "sin(a)",
+      "deg(a)",
+      "hour(a * 1e4)",
+      "day_of_year()",
+      "month()",
+      "timestamp(a)",
+      "timestamp(a + 1)",
+      "time() + a",
+      "scalar(a{s=\"1\"})",
+      "vector(time())",
+      "pi() * a",
+      "histogram_quantile(0.5, a)",
+      "label_replace(a, \"x\", \"$1\", \"s\", \"(.*)\")",
+      "label_join(a, \"x\", \"-\", \"s\", \"g\")",
+      "sort(a)",
+      "sort_desc(a)",
+      "a offset 30s",
+      "a offset -30s",
+      "a @ 100",
+      "sum(a @ 100) + b",
+      "rate(a[1m] @ 150) + 0 * a",
+      "a @ 100 + time()",
+      "max_over_time(a[1m:7s])",
+      "sum_over_time(rate(a[1m])[2m:13s] offset 5s)",
+      "rate(a[2m:5s] @ 200)",
+      "max_over_time(sum by (g) (a)[1m:10s])",
+      "topk(2, a) * on(s, g, le) b",
+      "sum(a) / count(a) > 1",
+      "predict_linear(a[2m:10s], 5) - a",
+      "sum({__name__=~\"a|b\"})",
+      "{__name__=~\"a|b\",s=\"1\"} == 3",
+      "last_over_time({__name__=~\"a|b\"}[1m])",
+      "1 + 2 * 3",
+      "time() % 7 > bool 3",
+  };
+  for (const auto& query : queries) {
+    INFO(query);
+    for (int round = 0; round < 4; ++round) {
+      const auto start = below(300'000);
+      const time_range range{start, start + below(200'000), 1'000 + below(30'000)};
+      INFO(range.start_ms << ".." << range.end_ms << " step " << range.step_ms);
+      const auto got = evaluate_range(*parse(query).value(), source, range, {});
+      REQUIRE(got);
+      std::map<labels, std::vector<point>> expected;
+      for (auto t = range.start_ms; t <= range.end_ms; t += range.step_ms) {
+        const auto at_step = instant(source, query, t);
+        REQUIRE(at_step);
+        if (const auto* one = std::get_if<scalar_value>(&at_step.value()))
+          expected[{}].push_back(one->at);
+        else
+          for (const auto& s : std::get<vector_value>(at_step.value()))
+            expected[s.metric].push_back(s.at);
+      }
+      REQUIRE(got.value().size() == expected.size());
+      auto want = expected.begin();
+      for (const auto& s : got.value()) {
+        CHECK(to_string(s.metric) == to_string(want->first));
+        CHECK(show(s.points) == show(want->second));
+        ++want;
+      }
+    }
+  }
+}
+
+TEST_CASE("a selector asks its source once, for what it needs") {
+  memory_source source;
+  source.add({{"__name__", "m"}, {"a", "1"}}, {{0, 1}});
+  const auto asked = [&](std::string_view query) {
+    source.selects = 0;
+    REQUIRE(evaluate_range(*parse(query).value(), source, {1'000'000, 1'600'000, 60'000}, {}));
+    CHECK(source.selects == 1);
+    return std::pair{source.last.from_ms, source.last.to_ms};
+  };
+  using span = std::pair<std::int64_t, std::int64_t>;
+  CHECK(asked("sum(m)") == span{700'000, 1'600'000});
+  CHECK(source.last.step_ms == 60'000);
+  CHECK(asked("rate(m[2m])") == span{880'000, 1'600'000});
+  CHECK(source.last.step_ms == 0);
+  CHECK(asked("rate(m[2m] offset 1m)") == span{820'000, 1'540'000});
+  CHECK(asked("rate(m[2m] @ 500)") == span{380'000, 500'000});
+  CHECK(asked("m @ end() offset 1m") == span{1'240'000, 1'540'000});
+  CHECK(asked("max_over_time(m[10m:7s] offset 1m)") == span{343'000 - 300'000, 1'540'000 / 7'000 * 7'000});
+  CHECK(asked("max_over_time(rate(m[1m])[10m:1m] @ 900)") == span{240'000, 900'000});
+}
+
+TEST_CASE("what an evaluation may hold is bounded, whatever it passes through") {
+  memory_source source;
+  for (int s = 0; s < 100; ++s)
+    source.add({{"__name__", "m"}, {"s", std::to_string(s)}, {"g", std::to_string(s % 3)}},
+               {{0, static_cast<double>(s)}, {1'000, 2}});
+  const auto code = [&](std::string_view query, evaluate_options options) {
+    const auto got = evaluate_range(*parse(query).value(), source, {0, 9'000, 1'000}, options);
+    return got ? std::string{"fine"} : std::string{to_string(got.error().code)};
+  };
+  evaluate_options few;
+  few.samples_max = 100;
+  // 1,000 samples go by, 30 are the answer.
+  CHECK(code("sum by (g) (m)", few) == "fine");
+  CHECK(code("m", few) == "exhausted");
+  CHECK(code("m + m", few) == "exhausted");
+  CHECK(code("label_replace(m, \"x\", \"y\", \"s\", \".*\")", few) == "exhausted");
+  CHECK(code("topk(50, m)", few) == "exhausted");
+  CHECK(code("topk(3, m)", few) == "fine");
+  CHECK(code("sum_over_time(m[1000d:1ms])", few) == "exhausted");
+  few.samples_max = 10'000;
+  CHECK(code("quantile(0.5, m)", few) == "fine");
+  // What was held is given back: any number of times one after another.
+  CHECK(code("sum(m + m) + sum(m + m) + sum(m + m) + sum(m + m) + sum(m + m) + sum(m + m) + sum(m + m)", few)
+        == "fine");
+
+  evaluate_options late;
+  late.deadline = std::chrono::steady_clock::now() - std::chrono::seconds{1};
+  CHECK(code("sum(m)", late) == "timeout");
+  std::atomic<bool> stop{false};
+  evaluate_options stopped;
+  stopped.cancelled = &stop;
+  source.before_select = [&] { stop = true; };
+  CHECK(code("sum(m) + sum(m)", stopped) == "cancelled");
+}
+
+TEST_CASE("the deepest trees evaluate") {
+  memory_source source;
+  source.add({{"__name__", "m"}}, {{0, 1}});
+  std::string sum = "m";
+  while (parse(sum + " + m"))
+    sum += " + m + m + m";
+  sum.resize(sum.rfind(" + m + m"));
+  const auto added = instant(source, sum, 0);
+  REQUIRE(added);
+  CHECK(std::get<vector_value>(added.value()).size() == 1);
+  std::string nested = "m";
+  while (parse("abs(" + nested + ")"))
+    nested = "abs(" + nested + ")";
+  CHECK(vector_at(source, nested, 0).at(0).at.value == 1);
+  std::string queried = "m";
+  for (std::size_t i = 1; i < depth_max / 2; ++i)
+    queried = "max_over_time(" + queried + "[1s:1s])";
+  CHECK(vector_at(source, queried, 0).at(0).at.value == 1);
 }

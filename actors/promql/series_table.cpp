@@ -1,0 +1,53 @@
+#include "actors/promql/series_table.hpp"
+
+namespace skerry::promql {
+
+series_table::added series_table::add(labels metric, std::span<const double> values) {
+  const auto present = count_present(values);
+  const auto [found, fresh] = by_labels_.try_emplace(whole_.key(metric, false), all_.size());
+  if (!ev_.hold(present, fresh ? values.size() : 0))
+    return added::fine; // failed
+  samples_ += present;
+  if (fresh) {
+    cells_ += values.size();
+    all_.push_back({std::move(metric), {values.begin(), values.end()}});
+    return added::fine;
+  }
+  if (policy_ == same_labels::refuse)
+    return added::clash;
+  auto& into = all_[found->second].values;
+  for (std::size_t k = 0; k < values.size(); ++k) {
+    if (is_absent(values[k]))
+      continue;
+    if (!is_absent(into[k]))
+      return added::clash;
+    into[k] = values[k];
+  }
+  return added::fine;
+}
+
+void series_table::add_or_fail(labels metric, std::span<const double> values) {
+  if (add(std::move(metric), values) == added::clash)
+    ev_.fail(errc::invalid_argument, std::string{clash_message});
+}
+
+void series_table::hand_over(const series_sink& sink) {
+  by_labels_.clear();
+  for (auto& s : all_) {
+    if (ev_.stopped())
+      break;
+    if (any_present(s.values))
+      sink({&s.metric, false, s.values});
+    s = {};
+  }
+  clear();
+}
+
+void series_table::clear() {
+  all_.clear();
+  by_labels_.clear();
+  ev_.release(samples_, cells_);
+  samples_ = cells_ = 0;
+}
+
+} // namespace skerry::promql
