@@ -8,22 +8,19 @@ namespace {
 
 constexpr double ns_per_second = 1e9;
 constexpr double batches_in_queue = 4; // so that the window fills whatever its size
-constexpr double start_gain = 2;
-constexpr double start_growth =
-    1.25; // of the rate in one round trip: less, three times in a row, ends the start
-constexpr int start_rounds = 3;
 
 } // namespace
 
 link_estimate::sent link_estimate::on_sent(std::uint64_t in_flight_bytes, std::int64_t now_ns) {
   if (in_flight_bytes == 0)
-    delivered_at_ns_ = now_ns; // time in which nothing was under way says nothing about the link
-  return {now_ns, delivered_bytes_, delivered_at_ns_, in_flight_bytes < window_bytes() / 2};
+    delivered_at_ns_ = first_sent_ns_ = now_ns; // time with nothing under way says nothing about the link
+  return {now_ns, delivered_bytes_, delivered_at_ns_, first_sent_ns_, in_flight_bytes < window_bytes() / 2};
 }
 
 void link_estimate::on_acked(const sent& what, std::uint64_t bytes, std::int64_t now_ns) {
   delivered_bytes_ += bytes;
   delivered_at_ns_ = now_ns;
+  first_sent_ns_ = what.at_ns;
   const auto round_trip = static_cast<double>(std::max<std::int64_t>(1, now_ns - what.at_ns));
   while (!round_trips_.empty() && round_trips_.back().value >= round_trip)
     round_trips_.pop_back();
@@ -31,7 +28,9 @@ void link_estimate::on_acked(const sent& what, std::uint64_t bytes, std::int64_t
   while (round_trips_.size() > 1 && now_ns - round_trips_.front().at_ns > config_.round_trip_window_ns)
     round_trips_.pop_front();
 
-  const auto took = std::max<std::int64_t>(1, now_ns - what.delivered_at_ns);
+  // After a repeated packet many acknowledgements come at once: no faster than it was sent is it delivered.
+  const auto took =
+      std::max({std::int64_t{1}, now_ns - what.delivered_at_ns, what.at_ns - what.first_sent_ns});
   const auto rate = static_cast<double>(delivered_bytes_ - what.delivered_bytes) / static_cast<double>(took)
                     * ns_per_second;
   // A link that had little to do delivers little: that is no sign that it has become slower.
@@ -42,22 +41,9 @@ void link_estimate::on_acked(const sent& what, std::uint64_t bytes, std::int64_t
   rates_.push_back({now_ns, rate});
   while (rates_.size() > 1 && now_ns - rates_.front().at_ns > config_.rate_window_ns)
     rates_.pop_front();
-  if (!starting_ || what.delivered_bytes < round_ends_at_)
-    return;
-  round_ends_at_ = delivered_bytes_;
-  if (bytes_per_second() >= rate_before_ * start_growth) {
-    rate_before_ = bytes_per_second();
-    rounds_without_growth_ = 0;
-  } else if (!what.idle && ++rounds_without_growth_ >= start_rounds) {
-    starting_ = false;
-  }
 }
 
 void link_estimate::reset() {
-  starting_ = true;
-  rate_before_ = 0;
-  rounds_without_growth_ = 0;
-  round_ends_at_ = delivered_bytes_;
   rates_.clear();
   round_trips_.clear();
 }
@@ -69,7 +55,8 @@ std::int64_t link_estimate::round_trip_ns() const noexcept {
 }
 
 std::uint64_t link_estimate::window_bytes() const noexcept {
-  const auto trip = static_cast<double>(round_trip_ns()) * (starting_ ? start_gain : 1);
+  // Twice the round trip: while TCP repeats what was lost, nothing is acknowledged for one.
+  const auto trip = 2 * static_cast<double>(round_trip_ns());
   const auto bytes = bytes_per_second() * (trip + static_cast<double>(config_.queue_ns)) / ns_per_second;
   return std::max(config_.window_bytes_min, static_cast<std::uint64_t>(bytes));
 }

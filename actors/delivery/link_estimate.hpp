@@ -4,9 +4,8 @@
 // under way without delaying what is fresh.
 //
 // The rate is the largest delivery rate of the last seconds and the round trip the shortest of the last minute, as in
-// BBR (Cardwell et al., "BBR: Congestion-Based Congestion Control", ACM Queue 14(5), 2016); so is the start, which
-// doubles what is under way until the rate no longer follows. A round trip here ends when the receiver has synced to
-// disk. Not thread-safe; no clock of its own.
+// BBR (Cardwell et al., "BBR: Congestion-Based Congestion Control", ACM Queue 14(5), 2016). A round trip here ends
+// when the receiver has synced to disk. Not thread-safe; no clock of its own.
 
 #include <cstddef>
 #include <cstdint>
@@ -19,7 +18,7 @@ struct link_estimate_config {
   std::int64_t queue_ns = 250'000'000; // of backlog that may wait on the link beyond one round trip
   std::int64_t rate_window_ns = 10'000'000'000;
   std::int64_t round_trip_window_ns = 60'000'000'000;
-  std::size_t batch_bytes_min = 4 << 10;
+  std::size_t batch_bytes_min = 8 << 10;
 };
 
 class link_estimate {
@@ -29,7 +28,8 @@ public:
     std::int64_t at_ns = 0;
     std::uint64_t delivered_bytes = 0; // when it was sent
     std::int64_t delivered_at_ns = 0;
-    bool idle = false; // less was under way than the link could have taken
+    std::int64_t first_sent_ns = 0; // when what had just been delivered then was sent
+    bool idle = false;              // less was under way than the link could have taken
   };
 
   explicit link_estimate(link_estimate_config config = {}) : config_(config) {}
@@ -55,12 +55,9 @@ private:
   link_estimate_config config_;
   std::uint64_t delivered_bytes_ = 0;
   std::int64_t delivered_at_ns_ = 0;
-  bool starting_ = true;
-  double rate_before_ = 0; // when the rate last grew by a quarter
-  int rounds_without_growth_ = 0;
-  std::uint64_t round_ends_at_ = 0; // delivered_bytes_ that ends this round
-  std::deque<sample> rates_;        // falling: the front is the largest
-  std::deque<sample> round_trips_;  // rising: the front is the shortest
+  std::int64_t first_sent_ns_ = 0;
+  std::deque<sample> rates_;       // falling: the front is the largest
+  std::deque<sample> round_trips_; // rising: the front is the shortest
 };
 
 } // namespace skerry::delivery

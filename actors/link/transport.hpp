@@ -106,7 +106,7 @@ struct client_config {
   std::size_t send_queue_max = 4096;
   std::chrono::milliseconds reconnect_min{200};
   std::chrono::milliseconds reconnect_max{30'000};
-  std::size_t socket_buffer_bytes = 64 << 10;
+  std::size_t socket_buffer_bytes = 256 << 10;
   std::chrono::milliseconds handshake_timeout{
       20'000}; // from the first SYN to the end of the encrypted handshake
 };

@@ -1,6 +1,6 @@
 // Fills a stopped node's spool or write-ahead log with frames, and ends as if it had been killed.
 //
-//   fill spool --data DIR --bytes N   of an edge that has joined
+//   fill spool --data DIR --bytes N [--past]   of an edge that has joined
 //   fill log --data DIR --bytes N     of a cloud; the newest samples are near Unix time 2,000,000,000
 
 #include "actors/node/data_directory.hpp"
@@ -70,7 +70,7 @@ std::vector<pending_record> make_round(std::int64_t time_ns, const series_set& s
   return out;
 }
 
-void fill_spool(const std::filesystem::path& data, std::uint64_t bytes) {
+void fill_spool(const std::filesystem::path& data, std::uint64_t bytes, bool past) {
   auto identity = edge::load_identity(data);
   if (!identity)
     give_up(identity.error());
@@ -84,7 +84,8 @@ void fill_spool(const std::filesystem::path& data, std::uint64_t bytes) {
   const auto set = make_set();
   value_encoder encoder;
   std::mt19937_64 random{1};
-  for (std::int64_t t = newest_ns - 100'000 * second_ns; spool.value()->usage().disk_bytes < bytes;
+  const auto newest = past ? system_clock().wall_ns() : newest_ns;
+  for (std::int64_t t = newest - 100'000 * second_ns; spool.value()->usage().disk_bytes < bytes;
        t += second_ns) {
     const auto done =
         spool.value()->commit(stream_id::telemetry, make_round(t, *set, encoder, random), std::vector{set});
@@ -155,15 +156,17 @@ void fill_log(const std::filesystem::path& data, std::uint64_t bytes) {
 int main(int argc, char** argv) {
   std::string what, data;
   std::uint64_t bytes = 0;
+  bool past = false;
   CLI::App app{"Fills a stopped node's spool or write-ahead log"};
   app.add_option("what", what, "spool or log")->required()->check(CLI::IsMember({"spool", "log"}));
   app.add_option("--data", data, "Data directory")->required();
   app.add_option("--bytes", bytes, "How much")->required();
+  app.add_flag("--past", past, "Of a spool: samples of the last day, not of the future");
   CLI11_PARSE(app, argc, argv);
   if (sodium_init() < 0)
     return 1;
   if (what == "spool")
-    fill_spool(data, bytes);
+    fill_spool(data, bytes, past);
   else
     fill_log(data, bytes);
 }

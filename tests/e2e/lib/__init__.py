@@ -4,6 +4,7 @@ Standard library only. A test puts tests/e2e on sys.path and imports `from lib i
 """
 
 from .web import get, get_json, metric, metrics, post
+from .emulated_link import EmulatedLink
 from .nodes import Cloud, Edge, binaries
 from .process import Process, Workspace, disk_bytes, free_port, run_command
 from .relay import Relay
@@ -11,5 +12,5 @@ from .replay import Replay
 from .seed import seeded
 from .wait import Timeout, wait_until
 
-__all__ = ["Cloud", "Edge", "Process", "Relay", "Replay", "Timeout", "Workspace", "binaries", "disk_bytes", "free_port", "get", "get_json",
+__all__ = ["Cloud", "Edge", "EmulatedLink", "Process", "Relay", "Replay", "Timeout", "Workspace", "binaries", "disk_bytes", "free_port", "get", "get_json",
            "metric", "metrics", "post", "run_command", "seeded", "wait_until"]

@@ -4,7 +4,7 @@ import json
 import os
 
 from .process import Process, free_port, run_command
-from .web import get, get_json, metric
+from .web import get, get_unix, parse_metrics, sum_of
 
 
 def binaries():
@@ -18,6 +18,9 @@ class Node:
 
     program = ""
 
+    launcher = ()  # what starts the process: `ip netns exec NAME` for one in a network namespace
+    space = None
+
     def __init__(self, workspace, name, config, link_port=None):
         self.workspace, self.name = workspace, name
         self.data = workspace.folder(name)
@@ -26,7 +29,23 @@ class Node:
         self.url = f"http://127.0.0.1:{self.http_port}"
         self.config = dict(config, data=self.data, http={"listen": f"127.0.0.1:{self.http_port}"})
         self.write_config()
-        self.process = Process(name, [self.binary(self.program), "run", "--config", self.config_file], workspace)
+        self.process = Process(name, [*self.launcher, self.binary(self.program), "run", "--config", self.config_file],
+                               workspace)
+
+    def within(self, space):
+        """From its next start on the node runs in this network namespace, and is asked over its operator's socket."""
+        self.space = space
+        self.launcher = ("ip", "netns", "exec", space)
+        self.process.argv = [*self.launcher, *self.process.argv]
+        return self
+
+    def get(self, path, timeout=5.0, **params):
+        if self.space is None:
+            return get(self.url + path, timeout, **params)
+        return get_unix(os.path.join(self.data, "operator.sock"), path, timeout, **params)
+
+    def get_json(self, path, timeout=5.0, **params):
+        return json.loads(self.get(path, timeout, **params))
 
     @staticmethod
     def binary(program):
@@ -37,11 +56,11 @@ class Node:
 
     def start(self, deadline=20):
         self.process.start()
-        self.process.wait_ready(lambda: get(self.url + "/-/ready"), deadline)
+        self.process.wait_ready(lambda: self.get("/-/ready"), deadline)
         return self
 
     def metric(self, name, where=""):
-        return metric(self.url + "/metrics", name, where)
+        return sum_of(parse_metrics(self.get("/metrics")), name, where, self.name)
 
     def invite(self, site="test", file="token"):
         """Makes a token with the operator's tool and returns the file that holds it."""
@@ -58,7 +77,7 @@ class Cloud(Node):
         super().__init__(workspace, name, dict(config, link=link), port)
 
     def query(self, expression, **params):
-        return get_json(self.url + "/api/v1/query", timeout=60, query=expression, **params)["data"]["result"]
+        return self.get_json("/api/v1/query", timeout=60, query=expression, **params)["data"]["result"]
 
     def verify(self):
         """Of the stopped node: (streams, records, ledger) as lists of lists of words."""
@@ -79,10 +98,10 @@ class Edge(Node):
             self.write_config()
 
     def join(self, token_file):
-        return run_command([self.binary("skerry-edge"), "join", "--token-file", token_file, "--data", self.data])
+        return run_command([*self.launcher, self.binary("skerry-edge"), "join", "--token-file", token_file, "--data", self.data])
 
     def status(self):
-        return get_json(self.url + "/api/v1/status")["data"]
+        return self.get_json("/api/v1/status")["data"]
 
     def pending(self):
         return self.status()["link"]["pendingRecords"]
