@@ -93,12 +93,14 @@ TEST_CASE("a host that was silent for longer than the retention is dropped, and 
   CHECK(changes.size() == 2);
 }
 
-// Version 1, as it was written first. It never changes: a later version only appends.
+// As it was written first, and with what was appended since. None of it changes: a later version only appends.
 TEST_CASE("golden bytes of a host's state") {
   const std::string golden_key = "host/0/a5a3a5f37d317b4b";
   const std::string golden =
       "04736869700161ac0200e40b540200000000e40b5402000000001a7118020000008877665544332211";
+  const std::string first_sample = "00ca9a3b00000000";
   fleet made;
+  made.on_frame("ship", "a", edge_id{0x1122334455667788}, 1, 300, 1 * second);
   made.on_frame("ship", "a", edge_id{0x1122334455667788}, 1, 300, 10 * second);
   made.on_watermark("ship", "a", key, 1, 9 * second);
   made.on_held(key, 1, true);
@@ -106,8 +108,8 @@ TEST_CASE("golden bytes of a host's state") {
   const auto written = made.take_changes();
   REQUIRE(written.size() == 1);
   CHECK(written[0].first == golden_key);
-  CHECK(skerry::test::hex(as_bytes(written[0].second)) == golden);
-  for (const auto* appended : {"", "0102"}) {
+  CHECK(skerry::test::hex(as_bytes(written[0].second)) == golden + first_sample);
+  for (const auto& appended : {std::string{}, first_sample, first_sample + "0102"}) {
     fleet read;
     read.restore(golden_key, as_text(skerry::test::unhex(golden + appended)));
     const auto host = only_host(read);
@@ -115,6 +117,7 @@ TEST_CASE("golden bytes of a host's state") {
     CHECK(host.host == "a");
     CHECK(host.edge == edge_id{0x1122334455667788});
     CHECK(host.series == 300);
+    CHECK(host.first_sample_ns == (appended.empty() ? 0 : second));
     CHECK(host.last_sample_ns == 10 * second);
     CHECK(host.live_watermark_ns == 10 * second);
     CHECK(host.complete_watermark_ns == 9 * second);
@@ -126,7 +129,8 @@ TEST_CASE("a host's state that is cut short is left out") {
   made.on_watermark("ship", "a", key, 1, 9 * second);
   const auto written = made.take_changes();
   REQUIRE(written.size() == 1);
-  for (std::size_t keep = 0; keep < written[0].second.size(); ++keep) {
+  const auto oldest_version = written[0].second.size() - 8;
+  for (std::size_t keep = 0; keep < oldest_version; ++keep) {
     fleet read;
     read.restore(written[0].first, std::string_view{written[0].second}.substr(0, keep));
     CHECK(read.hosts().empty());
