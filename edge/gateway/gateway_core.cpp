@@ -72,6 +72,7 @@ bool gateway_core::commit_group() {
   std::vector<pending_record> records;
   std::vector<series_set_ptr> sets;
   std::uint64_t bytes = 0, group_samples = 0;
+  const auto offset_before = wall_offset_ns_;
   if (auto note = clock_note_if_moved(clock_, wall_offset_ns_))
     records.push_back(std::move(*note));
   if (dropped_to_ns_ != 0)
@@ -95,6 +96,7 @@ bool gateway_core::commit_group() {
   if (!committed) {
     ++counters_.commit_failures;
     refused_ = true;
+    wall_offset_ns_ = offset_before; // the note was not committed: it comes with the next try
     // The records go back to where they came from, for the next try.
     auto from = records.begin() + static_cast<std::ptrdiff_t>(extra);
     for (std::size_t i = 0; i < taken; ++i)
