@@ -5,6 +5,9 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <array>
+#include <sodium.h>
+
 namespace skerry::edge {
 
 namespace {
@@ -12,6 +15,16 @@ namespace {
 constexpr std::string_view file_name = "identity.json";
 constexpr std::size_t file_bytes_max = 64 << 10;
 constexpr int format_version = 1;
+
+// Over everything else in the file: a flipped bit in a name or an address would still be JSON.
+std::string check_of(nlohmann::json json) {
+  json.erase("check");
+  const auto text = json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  std::array<unsigned char, 16> hash{};
+  (void)crypto_generichash(hash.data(), hash.size(), reinterpret_cast<const unsigned char*>(text.data()),
+                           text.size(), nullptr, 0);
+  return fmt::format("{:02x}", fmt::join(hash, ""));
+}
 
 } // namespace
 
@@ -43,6 +56,9 @@ result<edge_identity> load_identity(const std::filesystem::path& data) {
   const auto text_of = [&](const char* key) {
     return json.contains(key) && json[key].is_string() ? json[key].get<std::string>() : std::string{};
   };
+  // The first builds wrote none.
+  if (json.contains("check") && text_of("check") != check_of(json))
+    return damaged("its content does not match its check; after a change by hand delete the line \"check\"");
   edge_identity identity;
   const auto edge = parse_edge_id(text_of("edge"));
   const auto server_key = link::from_hex(text_of("server_key"));
@@ -61,11 +77,12 @@ result<edge_identity> load_identity(const std::filesystem::path& data) {
 }
 
 result<void> save_identity(const std::filesystem::path& data, const edge_identity& identity) {
-  const nlohmann::json json{{"format", format_version},
-                            {"edge", to_string(identity.edge)},
-                            {"site", identity.site},
-                            {"server_key", link::to_hex(identity.server_key)},
-                            {"addresses", identity.addresses}};
+  nlohmann::json json{{"format", format_version},
+                      {"edge", to_string(identity.edge)},
+                      {"site", identity.site},
+                      {"server_key", link::to_hex(identity.server_key)},
+                      {"addresses", identity.addresses}};
+  json["check"] = check_of(json);
   return write_file_durably(data / file_name, json.dump(2) + "\n");
 }
 

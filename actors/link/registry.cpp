@@ -3,6 +3,7 @@
 #include "actors/link/limits.hpp"
 #include "actors/link/registry_impl.hpp"
 #include "actors/link/text.hpp"
+#include "actors/node/page_check.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -25,6 +26,8 @@ result<void> registry::impl::open(const std::filesystem::path& directory) {
   std::filesystem::create_directory(directory, code);
   if (code)
     return fail(errc::io, fmt::format("registry: can't make {}: {}", directory.string(), code.message()));
+  // LMDB follows whatever its pages say: it gets only a file that was checked.
+  BOOST_OUTCOME_TRYV(check_file(directory / "data.mdb"));
   const auto failed = [&](int rc) {
     auto e = lmdb_error(rc, "open");
     return fail(e.code, fmt::format("{} ({})", e.message, directory.string()));
@@ -47,15 +50,45 @@ result<void> registry::impl::open(const std::filesystem::path& directory) {
       return failed(rc);
   BOOST_OUTCOME_TRY(found, txn.find(meta, as_bytes(format_key)));
   if (!found) {
-    BOOST_OUTCOME_TRYV(
-        txn.put_bytes(meta, as_bytes(format_key), std::as_bytes(std::span{&format_version, 1})));
-  } else if (const auto format = byte_reader{*found}.fixed<std::uint32_t>(); format > format_version) {
+    byte_buffer value;
+    byte_writer{value}.fixed(format_version);
+    append_check(as_bytes(format_key), value);
+    BOOST_OUTCOME_TRYV(txn.put_bytes(meta, as_bytes(format_key), value));
+  }
+  return txn.commit();
+}
+
+// Pages, and every row. A newer format may have other rows and tables: that is said, and not that it is damaged.
+result<void> registry::impl::check_file(const std::filesystem::path& file) {
+  std::uint32_t format = format_version;
+  bool readable = true;
+  page_check_options options;
+  options.each = [&](std::string_view table, bytes_view key, bytes_view value) {
+    if (table == "meta" && as_text(key) == format_key) {
+      byte_reader reader{value};
+      format = reader.fixed<std::uint32_t>();
+      // The first builds wrote it without a check.
+      return !reader.failed() && format != 0 && (value.size() == sizeof format || check_holds(key, value));
+    }
+    readable = readable && (table == "meta" || decode_any(table, key, value));
+    return true;
+  };
+  const auto checked = check_pages(file, options);
+  if (checked && format > format_version)
     return fail(
         errc::unsupported_version,
         fmt::format("registry: {} has format {} and this build knows {}; run the newer version of Skerry",
-                    directory.string(), format, format_version));
-  }
-  return txn.commit();
+                    file.string(), format, format_version));
+  if (checked && readable)
+    return ok();
+  if (!checked && checked.error().code != errc::corrupt)
+    return checked;
+  return fail(
+      errc::corrupt,
+      fmt::format("registry: {}; restore the registry from a backup, or move it away and let edges join "
+                  "again",
+                  checked ? fmt::format("{} is damaged: a row does not decode", file.string())
+                          : checked.error().message));
 }
 
 // Expired invites are listed for a while, then forgotten together with their one-time keys.
@@ -63,7 +96,7 @@ result<void> registry::impl::purge(transaction& txn, std::int64_t now_s) {
   std::vector<std::pair<std::uint64_t, curve_key>> old;
   BOOST_OUTCOME_TRYV(txn.for_each(invites, [&](bytes_view key, bytes_view value) -> result<void> {
     invite_row row;
-    BOOST_OUTCOME_TRYV(decode(value, row));
+    BOOST_OUTCOME_TRYV(decode(key, value, row));
     if (row.expiry_s + invite_kept_s <= now_s)
       old.emplace_back(from_big_endian(key), row.one_time);
     return ok();
@@ -79,7 +112,7 @@ result<void> registry::impl::revoke_keys(transaction& txn, edge_id edge, std::in
   std::vector<std::pair<byte_buffer, key_row>> changed;
   BOOST_OUTCOME_TRYV(txn.for_each(keys, [&](bytes_view key, bytes_view value) -> result<void> {
     key_row row;
-    BOOST_OUTCOME_TRYV(decode(value, row));
+    BOOST_OUTCOME_TRYV(decode(key, value, row));
     if (row.what == key_row::role::edge && row.id == number(edge) && row.revoked_s == 0) {
       row.revoked_s = now_s;
       changed.emplace_back(byte_buffer{key.begin(), key.end()}, row);
@@ -333,7 +366,7 @@ result<void> registry::revoke(edge_id edge, std::int64_t now_s) {
   std::vector<std::pair<std::uint64_t, invite_row>> open;
   BOOST_OUTCOME_TRYV(txn.for_each(impl_->invites, [&](bytes_view key, bytes_view value) -> result<void> {
     invite_row invite;
-    BOOST_OUTCOME_TRYV(decode(value, invite));
+    BOOST_OUTCOME_TRYV(decode(key, value, invite));
     if ((invite.rejoins == edge || invite.joined == edge) && invite.cancelled_s == 0)
       open.emplace_back(from_big_endian(key), std::move(invite));
     return ok();

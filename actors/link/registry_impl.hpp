@@ -43,6 +43,7 @@ struct registry::impl {
   }
   [[nodiscard]] result<detail::transaction> writing() const { return detail::transaction::begin(env, 0); }
 
+  [[nodiscard]] static result<void> check_file(const std::filesystem::path& file);
   [[nodiscard]] result<void> open(const std::filesystem::path& directory);
   [[nodiscard]] result<void> purge(detail::transaction& txn, std::int64_t now_s);
   [[nodiscard]] result<void> revoke_keys(detail::transaction& txn, edge_id edge, std::int64_t now_s);

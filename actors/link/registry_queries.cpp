@@ -99,14 +99,14 @@ result<std::vector<edge_info>> registry::list_edges() const {
   std::map<std::uint64_t, edge_info> all;
   BOOST_OUTCOME_TRYV(txn.for_each(impl_->edges, [&](bytes_view key, bytes_view value) -> result<void> {
     edge_row row;
-    BOOST_OUTCOME_TRYV(decode(value, row));
+    BOOST_OUTCOME_TRYV(decode(key, value, row));
     const auto id = from_big_endian(key);
     all[id] = {edge_id{id}, row.site, {}, row.created_s, row.joined_s, row.revoked_s, row.parent};
     return ok();
   }));
   BOOST_OUTCOME_TRYV(txn.for_each(impl_->keys, [&](bytes_view key, bytes_view value) -> result<void> {
     key_row row;
-    BOOST_OUTCOME_TRYV(decode(value, row));
+    BOOST_OUTCOME_TRYV(decode(key, value, row));
     const auto owner = all.find(row.id);
     edge_info::key out{{}, row.created_s, row.revoked_s};
     if (row.what != key_row::role::edge || owner == all.end() || key.size() != out.public_key.bytes.size())
@@ -135,7 +135,7 @@ result<std::vector<invite_info>> registry::list_invites(std::int64_t now_s) cons
   std::vector<invite_info> out;
   BOOST_OUTCOME_TRYV(txn.for_each(impl_->invites, [&](bytes_view key, bytes_view value) -> result<void> {
     invite_row row;
-    BOOST_OUTCOME_TRYV(decode(value, row));
+    BOOST_OUTCOME_TRYV(decode(key, value, row));
     out.push_back({invite_id{from_big_endian(key)}, row.site, row.rejoins, row.created_s, row.expiry_s,
                    state_of(row, now_s), row.joined});
     return ok();

@@ -2,13 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <sodium.h>
 
 namespace skerry::link::detail {
 
 namespace {
 
-constexpr std::uint8_t row_version = 1;
+constexpr std::uint8_t row_version = 2;
+constexpr std::uint8_t version_without_check = 1;
 
 auto damaged(std::string_view what) {
   return fail(
@@ -18,13 +21,44 @@ auto damaged(std::string_view what) {
                   what));
 }
 
+bool valid(std::uint8_t version, bytes_view key, bytes_view row) noexcept {
+  return version == version_without_check || (version >= row_version && check_holds(key, row));
+}
+
+std::array<std::byte, check_bytes> check_of(bytes_view key, bytes_view value) noexcept {
+  std::array<std::byte, check_bytes> out;
+  crypto_generichash_state state;
+  const auto add = [&](bytes_view bytes) {
+    (void)crypto_generichash_update(&state, reinterpret_cast<const unsigned char*>(bytes.data()),
+                                    bytes.size());
+  };
+  (void)crypto_generichash_init(&state, nullptr, 0, out.size());
+  add(key);
+  add(value);
+  (void)crypto_generichash_final(&state, reinterpret_cast<unsigned char*>(out.data()), out.size());
+  return out;
+}
+
 MDB_val to_val(bytes_view bytes) noexcept {
   return {bytes.size(), const_cast<std::byte*>(bytes.data())}; // LMDB reads it only
 }
 
 } // namespace
 
-byte_buffer encode(const edge_row& from) {
+void append_check(bytes_view key, byte_buffer& value) {
+  const auto check = check_of(key, value);
+  value.insert(value.end(), check.begin(), check.end());
+}
+
+bool check_holds(bytes_view key, bytes_view value) noexcept {
+  if (value.size() < check_bytes)
+    return false;
+  const auto content = value.first(value.size() - check_bytes);
+  const auto check = check_of(key, content);
+  return std::equal(check.begin(), check.end(), value.begin() + static_cast<std::ptrdiff_t>(content.size()));
+}
+
+byte_buffer encode(bytes_view key, const edge_row& from) {
   byte_buffer out;
   byte_writer w{out};
   w.fixed(row_version);
@@ -34,10 +68,11 @@ byte_buffer encode(const edge_row& from) {
   w.fixed(from.revoked_s);
   w.fixed(from.parent);
   w.fixed(from.origins);
+  append_check(key, out);
   return out;
 }
 
-byte_buffer encode(const key_row& from) {
+byte_buffer encode(bytes_view key, const key_row& from) {
   byte_buffer out;
   byte_writer w{out};
   w.fixed(row_version);
@@ -47,10 +82,11 @@ byte_buffer encode(const key_row& from) {
   w.fixed(from.created_s);
   w.fixed(from.revoked_s);
   w.fixed(static_cast<std::uint8_t>(from.seen));
+  append_check(key, out);
   return out;
 }
 
-byte_buffer encode(const invite_row& from) {
+byte_buffer encode(bytes_view key, const invite_row& from) {
   byte_buffer out;
   byte_writer w{out};
   w.fixed(row_version);
@@ -64,10 +100,11 @@ byte_buffer encode(const invite_row& from) {
   w.fixed(static_cast<std::uint8_t>(from.closed));
   w.fixed(from.joined_key.bytes);
   w.fixed(from.joined);
+  append_check(key, out);
   return out;
 }
 
-result<void> decode(bytes_view from, edge_row& to) {
+result<void> decode(bytes_view key, bytes_view from, edge_row& to) {
   byte_reader r{from};
   const auto version = r.fixed<std::uint8_t>();
   to.site = r.text();
@@ -76,12 +113,12 @@ result<void> decode(bytes_view from, edge_row& to) {
   to.revoked_s = r.fixed<std::int64_t>();
   to.parent = r.fixed<edge_id>();
   to.origins = r.fixed<std::uint32_t>();
-  if (r.failed() || version < row_version)
+  if (r.failed() || !valid(version, key, from))
     return damaged("an edge");
   return ok();
 }
 
-result<void> decode(bytes_view from, key_row& to) {
+result<void> decode(bytes_view key, bytes_view from, key_row& to) {
   byte_reader r{from};
   const auto version = r.fixed<std::uint8_t>();
   to.what = r.fixed<key_row::role>();
@@ -90,13 +127,13 @@ result<void> decode(bytes_view from, key_row& to) {
   to.created_s = r.fixed<std::int64_t>();
   to.revoked_s = r.fixed<std::int64_t>();
   to.seen = r.fixed<std::uint8_t>() != 0;
-  if (r.failed() || version < row_version
+  if (r.failed() || !valid(version, key, from)
       || (to.what != key_row::role::edge && to.what != key_row::role::invite))
     return damaged("a key");
   return ok();
 }
 
-result<void> decode(bytes_view from, invite_row& to) {
+result<void> decode(bytes_view key, bytes_view from, invite_row& to) {
   byte_reader r{from};
   const auto version = r.fixed<std::uint8_t>();
   to.site = r.text();
@@ -109,9 +146,25 @@ result<void> decode(bytes_view from, invite_row& to) {
   to.closed = r.fixed<std::uint8_t>() != 0;
   to.joined_key.bytes = r.fixed<decltype(curve_key::bytes)>();
   to.joined = r.fixed<edge_id>();
-  if (r.failed() || version < row_version)
+  if (r.failed() || !valid(version, key, from))
     return damaged("an invite");
   return ok();
+}
+
+result<void> decode_any(std::string_view table, bytes_view key, bytes_view value) {
+  if (table == "edges") {
+    edge_row row;
+    return decode(key, value, row);
+  }
+  if (table == "keys") {
+    key_row row;
+    return decode(key, value, row);
+  }
+  if (table == "invites") {
+    invite_row row;
+    return decode(key, value, row);
+  }
+  return damaged("a table");
 }
 
 std::array<std::byte, 8> big_endian(std::uint64_t id) noexcept {

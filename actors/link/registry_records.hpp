@@ -2,9 +2,10 @@
 
 // The values in the registry's tables, and LMDB with errors as results. Internal to the registry.
 //
-// Format 1. Tables: meta ("format" → u32); edges and invites (id, 8 bytes big-endian); keys (32 bytes). A
-// value starts with its version byte; numbers are little-endian and fixed, texts have a varint length. A
-// reader of version 1 takes what it knows from a longer value: later versions of the same format only append.
+// Format 1. Tables: meta ("format" → u32, check); edges and invites (id, 8 bytes big-endian); keys (32 bytes). A
+// row starts with its version byte; numbers are little-endian and fixed, texts have a varint length. From version
+// 2 on it ends with a check over its key and everything before: LMDB has none, and a flipped bit could let in who
+// was revoked. A reader takes what it knows from a longer row: later versions add fields before the check.
 
 #include "actors/link/registry.hpp"
 
@@ -43,12 +44,19 @@ struct invite_row {
   edge_id joined = edge_id::none;
 };
 
-[[nodiscard]] byte_buffer encode(const edge_row& from);
-[[nodiscard]] byte_buffer encode(const key_row& from);
-[[nodiscard]] byte_buffer encode(const invite_row& from);
-[[nodiscard]] result<void> decode(bytes_view from, edge_row& to);
-[[nodiscard]] result<void> decode(bytes_view from, key_row& to);
-[[nodiscard]] result<void> decode(bytes_view from, invite_row& to);
+inline constexpr std::size_t check_bytes = 16; // BLAKE2b-128
+void append_check(bytes_view key, byte_buffer& value);
+// Whether the last bytes of `value` are the check of what stands before them.
+[[nodiscard]] bool check_holds(bytes_view key, bytes_view value) noexcept;
+
+[[nodiscard]] byte_buffer encode(bytes_view key, const edge_row& from);
+[[nodiscard]] byte_buffer encode(bytes_view key, const key_row& from);
+[[nodiscard]] byte_buffer encode(bytes_view key, const invite_row& from);
+[[nodiscard]] result<void> decode(bytes_view key, bytes_view from, edge_row& to);
+[[nodiscard]] result<void> decode(bytes_view key, bytes_view from, key_row& to);
+[[nodiscard]] result<void> decode(bytes_view key, bytes_view from, invite_row& to);
+// `table` by its name; of a table that this build does not know: corrupt.
+[[nodiscard]] result<void> decode_any(std::string_view table, bytes_view key, bytes_view value);
 
 [[nodiscard]] std::array<std::byte, 8> big_endian(std::uint64_t id) noexcept;
 [[nodiscard]] std::uint64_t from_big_endian(bytes_view key) noexcept;
@@ -74,12 +82,12 @@ public:
     BOOST_OUTCOME_TRY(value, find(table, key));
     if (!value)
       return false;
-    BOOST_OUTCOME_TRYV(decode(*value, to));
+    BOOST_OUTCOME_TRYV(decode(key, *value, to));
     return true;
   }
   template <class Row>
   [[nodiscard]] result<void> put(MDB_dbi table, bytes_view key, const Row& from) {
-    return put_bytes(table, key, encode(from));
+    return put_bytes(table, key, encode(key, from));
   }
   [[nodiscard]] result<void> put_bytes(MDB_dbi table, bytes_view key, bytes_view value);
   [[nodiscard]] result<void> erase(MDB_dbi table, bytes_view key);

@@ -21,8 +21,8 @@ constexpr int ticks_per_cleaning = 600;
 class shard_metrics {
 public:
   explicit shard_metrics(prometheus::Registry& registry) : totals_(registry, "skerry_shard_") {
-    totals_.add(&plain::records, "records_total", "Records handed to the store.");
-    totals_.add(&plain::samples, "samples_total", "Samples handed to the store.");
+    totals_.add(&plain::records, "records_total", "Records stored.");
+    totals_.add(&plain::samples, "samples_total", "Samples stored.");
     totals_.add(&plain::duplicates, "duplicate_records_total", "Records that a shard had stored already.");
     totals_.add(&plain::malformed, "malformed_records_total",
                 "Records that do not decode: in the ledger as corrupt.");

@@ -54,22 +54,23 @@ shard_core::shard_core(shard_config config, answer_function appended)
 }
 
 // What to store of one record, or why it is replaced by a tombstone.
-std::optional<loss_cause> shard_core::check(const record_view& record, std::int64_t latest_ns) {
+std::optional<loss_cause> shard_core::check(const record_view& record, std::int64_t latest_ns,
+                                            effects& then) {
   if (record.time_ns > latest_ns) {
-    ++config_.counters->ahead_records;
+    ++then.ahead;
     return loss_cause::clock_ahead;
   }
   if (record.kind != record_kind::frame)
     return std::nullopt;
   if (const auto decoded = decode_frame(record.payload, decoder_, scratch_); !decoded) {
-    ++config_.counters->malformed_records;
+    ++then.malformed;
     spdlog::warn(
         "shard {}: record {} of host '{}' does not decode and is written to the ledger as corrupt: {}",
         config_.id, record.seq, record.host, decoded.error().message);
     return loss_cause::corrupt;
   }
   if (scratch_.time_ns > latest_ns) {
-    ++config_.counters->ahead_records;
+    ++then.ahead;
     return loss_cause::clock_ahead;
   }
   return std::nullopt;
@@ -95,14 +96,16 @@ void shard_core::append_front(const std::string& name, stream_state& stream) {
       });
       return;
     }
+    apply(stream.then, *part);
     const auto done = std::move(stream.queue.front());
     stream.queue.pop_front();
     done.answer(part->ticket, {});
   }
 }
 
-append_request shard_core::make_request(const std::string& name, const stream_state& stream,
+append_request shard_core::make_request(const std::string& name, stream_state& stream,
                                         const shard_part& part) {
+  auto& then = stream.then = {};
   const auto& key = part.from.header.key;
   append_request request;
   request.fence = config_.fence;
@@ -114,19 +117,19 @@ append_request shard_core::make_request(const std::string& name, const stream_st
   const auto latest_ns = config_.clock->wall_ns() + config_.future_max.count();
   for (const auto& record : part.records) {
     if (stream.stored.contains(record.seq)) {
-      ++config_.counters->duplicate_records;
+      ++then.duplicates;
       continue;
     }
-    const auto cause = check(record, latest_ns);
+    const auto cause = check(record, latest_ns, then);
     request.records.push_back(cause ? replace(record, key, *cause, replaced) : record);
     if (cause)
       continue;
     if (record.kind == record_kind::frame)
-      on_frame(part.site, key.edge, record);
+      then.frames.push_back(frame_seen(record));
     if (record.kind == record_kind::watermark || (record.flags & flag_watermark) != 0)
-      config_.hosts->on_watermark(part.site, record.host, key, record.seq, record.time_ns);
+      then.watermarks.push_back(record);
   }
-  config_.counters->records += request.records.size();
+  then.records = request.records.size();
   byte_buffer value;
   encode_ranges(ranges_with(stream.stored, part), value);
   request.state.push_back({name, std::string{as_text(value)}});
@@ -139,12 +142,27 @@ append_request shard_core::make_request(const std::string& name, const stream_st
   return request;
 }
 
-void shard_core::on_frame(const std::string& site, edge_id edge, const record_view& record) {
+// Of the frame that check() decoded.
+shard_core::effects::frame_seen shard_core::frame_seen(const record_view& record) const {
   std::uint64_t source = 0;
   if (!scratch_.sections.empty())
     std::memcpy(&source, scratch_.sections.front().set.bytes.data(), sizeof source);
-  config_.counters->samples += scratch_.values.size();
-  config_.hosts->on_frame(site, record.host, edge, source, scratch_.values.size(), scratch_.time_ns);
+  return {record.host, source, scratch_.values.size(), scratch_.time_ns};
+}
+
+void shard_core::apply(const effects& then, const shard_part& part) {
+  const auto& key = part.from.header.key;
+  auto& counters = *config_.counters;
+  counters.records += then.records;
+  counters.duplicate_records += then.duplicates;
+  counters.malformed_records += then.malformed;
+  counters.ahead_records += then.ahead;
+  for (const auto& f : then.frames) {
+    counters.samples += f.samples;
+    config_.hosts->on_frame(part.site, f.host, key.edge, f.source, f.samples, f.time_ns);
+  }
+  for (const auto& mark : then.watermarks)
+    config_.hosts->on_watermark(part.site, mark.host, key, mark.seq, mark.time_ns);
 }
 
 void shard_core::on_stored(std::uint64_t ticket, const std::string& failed) {
@@ -156,10 +174,12 @@ void shard_core::on_stored(std::uint64_t ticket, const std::string& failed) {
   auto& stream = streams_[name];
   const auto done = std::move(stream.queue.front());
   stream.queue.pop_front();
-  if (failed.empty())
+  if (failed.empty()) {
     stream.stored = ranges_with(std::move(stream.stored), *done.part);
-  else
+    apply(stream.then, *done.part);
+  } else {
     ++config_.counters->refused_parts;
+  }
   done.answer(ticket, failed);
   append_front(name, stream);
 }

@@ -17,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -74,18 +75,37 @@ private:
     std::shared_ptr<const shard_part> part;
     answer_function answer;
   };
+  // What the part at the front of a queue will have changed once it is stored: a part that failed comes again, and
+  // counts once.
+  struct effects {
+    struct frame_seen {
+      std::string_view host;
+      std::uint64_t source = 0;
+      std::uint64_t samples = 0;
+      std::int64_t time_ns = 0;
+    };
+    std::vector<frame_seen> frames;
+    std::vector<record_view> watermarks;
+    std::uint64_t records = 0;
+    std::uint64_t duplicates = 0;
+    std::uint64_t malformed = 0;
+    std::uint64_t ahead = 0;
+  };
   // Of one stream: what is stored, and the parts that wait. One append at a time, because each writes the ranges
   // that are stored with it: a later one must not speak for an earlier one that fails.
   struct stream_state {
     range_set stored;
     std::deque<queued_part> queue; // the front is being appended
+    effects then;                  // of the front
   };
 
   void append_front(const std::string& name, stream_state& stream);
-  [[nodiscard]] append_request make_request(const std::string& name, const stream_state& stream,
+  [[nodiscard]] append_request make_request(const std::string& name, stream_state& stream,
                                             const shard_part& part);
-  [[nodiscard]] std::optional<loss_cause> check(const record_view& record, std::int64_t latest_ns);
-  void on_frame(const std::string& site, edge_id edge, const record_view& record);
+  [[nodiscard]] std::optional<loss_cause> check(const record_view& record, std::int64_t latest_ns,
+                                                effects& then);
+  [[nodiscard]] effects::frame_seen frame_seen(const record_view& record) const;
+  void apply(const effects& then, const shard_part& part);
 
   shard_config config_;
   answer_function appended_;

@@ -1,7 +1,7 @@
 #include "cloud/store/log_env.hpp"
 
 #include "actors/node/clock.hpp"
-#include "cloud/store/mapped_file.hpp"
+#include "actors/node/mapped_file.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>

@@ -1,7 +1,7 @@
 #include "cloud/store/partition.hpp"
 
 #include "cloud/store/log_format.hpp"
-#include "cloud/store/page_check.hpp"
+#include "actors/node/page_check.hpp"
 #include "cloud/store/partition_format.hpp"
 
 #include <fmt/format.h>

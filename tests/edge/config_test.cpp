@@ -24,14 +24,7 @@ TEST_CASE("the example of an edge's configuration has the defaults") {
   CHECK(is.data == like.data);
   CHECK(is.host == like.host);
   CHECK(is.log_level == like.log_level);
-  CHECK(is.http.listen == like.http.listen);
-  CHECK(is.http.bearer_token == like.http.bearer_token);
-  CHECK(is.http.allow_remote_unauthenticated == like.http.allow_remote_unauthenticated);
-  CHECK(is.http.hosts_allowed == like.http.hosts_allowed);
-  CHECK(is.http.threads == like.http.threads);
-  CHECK(is.http.connections_max == like.http.connections_max);
-  CHECK(is.http.request_timeout == like.http.request_timeout);
-  CHECK(is.http.body_bytes_max == like.http.body_bytes_max);
+  check_same(is.http, like.http);
   CHECK(is.collect_host == like.collect_host);
   CHECK(is.collect_interval == like.collect_interval);
   CHECK(is.collect_job == like.collect_job);
@@ -68,26 +61,12 @@ TEST_CASE("the example of an edge's configuration has the defaults") {
 }
 
 TEST_CASE("the example of an edge's configuration shows every key") {
-  const auto shown = keys_shown(text_of(example));
-  const auto asked = keys_asked_for({tree + "/edge/config.cpp", tree + "/actors/http/settings.cpp"});
-  for (const auto& key : asked) {
-    INFO(key);
-    CHECK(shown.count(key) >= asked.count(key));
-  }
-  CHECK(asked.size() >= 45); // or the pattern no longer finds how keys are read
+  check_shows_every_key(example, {tree + "/edge/config.cpp", tree + "/actors/http/settings.cpp"}, 45);
 }
 
 TEST_CASE("what the example of an edge's configuration has in comments can be turned on") {
   const temporary_folder folder;
-  auto text = with_comments_on(text_of(example));
-  const auto token = (folder.path() / "token").string();
-  std::ofstream{token} << "secret\n";
-  const std::string named = "/etc/skerry/token";
-  REQUIRE(text.find(named) != std::string::npos);
-  text.replace(text.find(named), named.size(), token);
-  const auto file = folder.path() / "edge.yaml";
-  std::ofstream{file} << text;
-  const auto loaded = load_config(file);
+  const auto loaded = load_config(turned_on(example, folder.path()));
   REQUIRE(loaded);
   CHECK(loaded.value().errors == std::vector<std::string>{});
   const auto& config = loaded.value().config;

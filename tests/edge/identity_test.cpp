@@ -13,12 +13,13 @@ using skerry::test::temporary_folder;
 
 namespace {
 
-// Version 1, as it was written first. It never changes.
+// Version 1, as it is written. It never changes.
 constexpr std::string_view golden = R"({
   "addresses": [
     "tcp://cloud.example.org:7481",
     "tcp://[2001:db8::1]:7481"
   ],
+  "check": "a2eee13459c36c895acfaeb0f2fada97",
   "edge": "00c0ffee00c0ffee",
   "format": 1,
   "server_key": "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
@@ -36,6 +37,10 @@ edge_identity made() {
   return out;
 }
 
+bool same(const edge_identity& a, const edge_identity& b) {
+  return a.edge == b.edge && a.site == b.site && a.server_key == b.server_key && a.addresses == b.addresses;
+}
+
 void put(const std::filesystem::path& folder, std::string_view text) {
   std::ofstream{folder / "identity.json", std::ios::binary} << text;
 }
@@ -48,15 +53,36 @@ std::string with(std::string text, std::string_view from, std::string_view to) {
 
 } // namespace
 
-TEST_CASE("golden bytes of an identity are read") {
+TEST_CASE("golden bytes of an identity are read, and those without a check that were written first") {
   const temporary_folder folder;
-  put(folder.path(), golden);
-  const auto loaded = load_identity(folder.path());
-  REQUIRE(loaded);
-  CHECK(loaded.value().edge == made().edge);
-  CHECK(loaded.value().site == made().site);
-  CHECK(loaded.value().server_key == made().server_key);
-  CHECK(loaded.value().addresses == made().addresses);
+  const auto first = with(std::string{golden}, "  \"check\": \"a2eee13459c36c895acfaeb0f2fada97\",\n", "");
+  for (const auto& text : {std::string{golden}, first}) {
+    put(folder.path(), text);
+    const auto loaded = load_identity(folder.path());
+    REQUIRE(loaded);
+    CHECK(same(loaded.value(), made()));
+  }
+}
+
+TEST_CASE("a flipped bit in an identity is harmless or refused") {
+  const temporary_folder folder;
+  std::size_t harmless = 0;
+  for (std::size_t bit = 0; bit < golden.size() * 8; ++bit) {
+    std::string damaged{golden};
+    damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << bit % 8));
+    put(folder.path(), damaged);
+    const auto loaded = load_identity(folder.path());
+    INFO(damaged);
+    if (loaded) {
+      ++harmless;
+      CHECK(same(loaded.value(), made()));
+      continue;
+    }
+    const auto& message = loaded.error().message;
+    CHECK(message.find((folder.path() / "identity.json").string()) != std::string::npos);
+    CHECK((message.find("restore it") != std::string::npos || message.find("upgrade") != std::string::npos));
+  }
+  CHECK(harmless < golden.size());
 }
 
 TEST_CASE("golden bytes of an identity are written, for its owner alone") {
@@ -84,7 +110,11 @@ TEST_CASE("an identity of a newer build, a damaged one and none are told apart")
     REQUIRE_FALSE(loaded);
     CHECK(loaded.error().code == errc::malformed);
   }
-  put(folder.path(),
-      with(std::string{golden}, "{\n", "{\n  \"later\": {\"a\": 1},\n")); // other keys are ignored
+  put(folder.path(), with(std::string{golden}, "  \"check\"",
+                          "  \"later\": {\"a\": 1},\n  \"was\"")); // other keys are ignored
   CHECK(load_identity(folder.path()));
+  put(folder.path(), with(std::string{golden}, "cloud.example", "other.example"));
+  const auto changed = load_identity(folder.path());
+  REQUIRE_FALSE(changed);
+  CHECK(changed.error().message.find("delete the line \"check\"") != std::string::npos);
 }

@@ -1,4 +1,5 @@
 #include "cloud/ingest/fleet.hpp"
+#include "tests/schemas/support.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -90,4 +91,48 @@ TEST_CASE("a host that was silent for longer than the retention is dropped, and 
   auto changes = hosts.take_changes();
   std::erase_if(changes, [](const auto& change) { return !change.second.empty(); });
   CHECK(changes.size() == 2);
+}
+
+// As it was written first, and with what was appended since. None of it changes: a later version only appends.
+TEST_CASE("golden bytes of a host's state") {
+  const std::string golden_key = "host/0/a5a3a5f37d317b4b";
+  const std::string golden =
+      "04736869700161ac0200e40b540200000000e40b5402000000001a7118020000008877665544332211";
+  const std::string first_sample = "00ca9a3b00000000";
+  fleet made;
+  made.on_frame("ship", "a", edge_id{0x1122334455667788}, 1, 300, 1 * second);
+  made.on_frame("ship", "a", edge_id{0x1122334455667788}, 1, 300, 10 * second);
+  made.on_watermark("ship", "a", key, 1, 9 * second);
+  made.on_held(key, 1, true);
+  made.on_watermark("ship", "a", key, 2, 10 * second);
+  const auto written = made.take_changes();
+  REQUIRE(written.size() == 1);
+  CHECK(written[0].first == golden_key);
+  CHECK(skerry::test::hex(as_bytes(written[0].second)) == golden + first_sample);
+  for (const auto& appended : {std::string{}, first_sample, first_sample + "0102"}) {
+    fleet read;
+    read.restore(golden_key, as_text(skerry::test::unhex(golden + appended)));
+    const auto host = only_host(read);
+    CHECK(host.site == "ship");
+    CHECK(host.host == "a");
+    CHECK(host.edge == edge_id{0x1122334455667788});
+    CHECK(host.series == 300);
+    CHECK(host.first_sample_ns == (appended.empty() ? 0 : second));
+    CHECK(host.last_sample_ns == 10 * second);
+    CHECK(host.live_watermark_ns == 10 * second);
+    CHECK(host.complete_watermark_ns == 9 * second);
+  }
+}
+
+TEST_CASE("a host's state that is cut short is left out") {
+  fleet made;
+  made.on_watermark("ship", "a", key, 1, 9 * second);
+  const auto written = made.take_changes();
+  REQUIRE(written.size() == 1);
+  const auto oldest_version = written[0].second.size() - 8;
+  for (std::size_t keep = 0; keep < oldest_version; ++keep) {
+    fleet read;
+    read.restore(written[0].first, std::string_view{written[0].second}.substr(0, keep));
+    CHECK(read.hosts().empty());
+  }
 }

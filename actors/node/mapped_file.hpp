@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <utility>
 
-namespace skerry::cloud {
+namespace skerry {
 
 class mapped_file {
 public:
@@ -24,4 +24,4 @@ private:
   bytes_view bytes_;
 };
 
-} // namespace skerry::cloud
+} // namespace skerry

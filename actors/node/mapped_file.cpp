@@ -1,4 +1,4 @@
-#include "cloud/store/mapped_file.hpp"
+#include "actors/node/mapped_file.hpp"
 
 #include <fmt/format.h>
 
@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-namespace skerry::cloud {
+namespace skerry {
 
 result<mapped_file> mapped_file::open(const std::filesystem::path& file) {
   mapped_file mapped;
@@ -38,4 +38,4 @@ mapped_file::~mapped_file() {
     ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
-} // namespace skerry::cloud
+} // namespace skerry

@@ -16,7 +16,7 @@
 #include <functional>
 #include <string>
 
-namespace skerry::cloud {
+namespace skerry {
 
 struct page_check_options {
   // The database whose large values are not touched (they are most of a file and checked when read); "" is
@@ -32,4 +32,4 @@ struct page_check_options {
 // A file that does not exist or is empty is fine: LMDB makes it.
 [[nodiscard]] result<void> check_pages(const std::filesystem::path& file, const page_check_options& options);
 
-} // namespace skerry::cloud
+} // namespace skerry

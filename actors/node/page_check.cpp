@@ -1,14 +1,15 @@
-#include "cloud/store/page_check.hpp"
+#include "actors/node/page_check.hpp"
 
-#include "cloud/store/mapped_file.hpp"
+#include "actors/node/mapped_file.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 #include <unistd.h>
 #include <vector>
 
-namespace skerry::cloud {
+namespace skerry {
 
 namespace {
 
@@ -82,11 +83,9 @@ public:
     const auto& older = second.transaction > first.transaction ? first : second;
     if (!fresh && (newest.transaction != older.transaction + 1 || first.transaction % 2 != 0))
       return damaged("its two meta pages contradict each other");
-    if (newest.last_page < 1 || newest.last_page >= file_.size() / page_bytes_)
-      return damaged("it is shorter than its meta page says");
-    last_page_ = newest.last_page;
-    seen_.assign(last_page_ + 1, false);
-    seen_[0] = seen_[1] = true;
+    BOOST_OUTCOME_TRYV(check_transaction(first));
+    BOOST_OUTCOME_TRYV(check_transaction(second));
+    BOOST_OUTCOME_TRYV(begin(newest));
     BOOST_OUTCOME_TRYV(walk_database(newest.main, ""));
     for (const auto& [name, header] : named_) {
       BOOST_OUTCOME_TRYV(walk_database(header, name));
@@ -112,6 +111,33 @@ private:
     if (meta.map_bytes < (meta.last_page + 1) * page_bytes_ || meta.map_bytes > std::uint64_t{1} << 46)
       return fail(errc::corrupt, fmt::format("meta page {} has an impossible map size", page));
     return meta;
+  }
+
+  result<void> begin(const meta_header& meta) {
+    if (meta.last_page < 1 || meta.last_page >= file_.size() / page_bytes_)
+      return damaged("it is shorter than its meta page says");
+    last_page_ = meta.last_page;
+    seen_.assign(last_page_ + 1, false);
+    seen_[0] = seen_[1] = true;
+    return ok();
+  }
+
+  // A flipped bit in a meta page's transaction number could make the last commit look older than the one before, and
+  // LMDB would take that back in silence. But each commit replaces pages, and files them as freed under its number;
+  // the first has none to replace, nor the second where the first only set the flags of the main database. The pages of the commit before the last are not written over.
+  result<void> check_transaction(const meta_header& meta) {
+    if (meta.transaction == 0) {
+      if (meta.main.root != no_page || meta.free_list.root != no_page)
+        return damaged("a meta page of no transaction has content");
+      return ok();
+    }
+    BOOST_OUTCOME_TRYV(begin(meta));
+    newest_freed_ = 0;
+    BOOST_OUTCOME_TRYV(walk_free_list(meta.free_list, meta.transaction));
+    if (newest_freed_ != meta.transaction && (newest_freed_ != 0 || meta.transaction > 2))
+      return damaged(fmt::format("a meta page is of transaction {} and its free list of {}", meta.transaction,
+                                 newest_freed_));
+    return ok();
   }
 
   result<void> take(std::uint64_t page) {
@@ -315,6 +341,7 @@ private:
     std::uint64_t count = 0;
     if (value.size() < 8 || value.size() % 8 != 0 || freed_by == 0 || freed_by > transaction_)
       return damaged("the free list does not decode");
+    newest_freed_ = std::max(newest_freed_, freed_by);
     std::memcpy(&count, value.data(), 8);
     if (count > value.size() / 8 - 1)
       return damaged("the free list does not decode");
@@ -335,6 +362,7 @@ private:
   std::size_t page_bytes_ = 4096;
   std::uint64_t last_page_ = 0;
   std::uint64_t transaction_ = 0;
+  std::uint64_t newest_freed_ = 0; // transaction
   std::vector<bool> seen_;
   std::vector<std::pair<std::string, database_header>> named_;
   counts counts_;
@@ -356,4 +384,4 @@ result<void> check_pages(const std::filesystem::path& file, const page_check_opt
   return checked;
 }
 
-} // namespace skerry::cloud
+} // namespace skerry

@@ -1,0 +1,170 @@
+// Bounds of the transports: queues, sizes, many at once; and what they count.
+
+#include "tests/actors/link/counting_proxy.hpp"
+#include "tests/actors/link/transport_fixture.hpp"
+
+#include <fmt/format.h>
+
+#include <mutex>
+#include <set>
+
+using namespace skerry;
+using namespace skerry::link;
+using namespace skerry::link::test;
+using namespace std::chrono_literals;
+
+TEST_CASE("a full queue takes nothing, and counts") {
+  std::mutex gate;
+  test_server server;
+  test_client client;
+  server.known.change([&](auto& known) { known[client.keys.public_key] = "edge:1"; });
+  server_config config;
+  config.send_queue_max = 8;
+  server.start(config);
+  // The client's thread is held in its callback: what it is asked to send stays in the queue.
+  client_config settings;
+  settings.send_queue_max = 8;
+  settings.address = server.transport->address();
+  settings.server_key = server.keys.public_key;
+  settings.keys = client.keys;
+  std::atomic<bool> held{false};
+  auto started = start_client(
+      settings,
+      {.message =
+           [&](message_parts) {
+             held = true;
+             const std::lock_guard wait{gate};
+           },
+       .state = [&](client_state s) { client.seen.change([&](auto& all) { all.states.push_back(s); }); }},
+      client.metrics);
+  REQUIRE(started);
+  auto transport = std::move(started).value();
+  REQUIRE(client.wait_state(client_state::connected));
+  REQUIRE(transport->try_send(parts_of("first")));
+  REQUIRE(server.wait_received(1));
+  {
+    const std::lock_guard hold{gate};
+    REQUIRE(server.transport->try_send(server.seen.get().peers["edge:1"], parts_of("hold")));
+    REQUIRE(client.seen.wait([&](const auto&) { return held.load(); }));
+    int taken = 0;
+    while (taken < 100 && transport->try_send(parts_of("more")))
+      ++taken;
+    CHECK(taken == 8);
+    CHECK(metric(client.metrics, "skerry_link_client_dropped_total", "queue_full") == 1);
+  }
+  REQUIRE(server.wait_received(9));
+  CHECK(transport->try_send(parts_of("again")));
+  REQUIRE(server.wait_received(10));
+}
+
+TEST_CASE("an oversized message costs its sender the connection, nobody else") {
+  server_config config;
+  config.message_bytes_max = 10'000;
+  connected_pair p{config};
+  REQUIRE(p.client.transport->try_send({shared_bytes::take(byte_buffer(10'000))}));
+  REQUIRE(p.server.wait_received(1));
+  // Each part is within the limit, all together are not: dropped, the connection stays.
+  REQUIRE(p.client.transport->try_send(
+      {shared_bytes::take(byte_buffer(6000)), shared_bytes::take(byte_buffer(6000))}));
+  REQUIRE(p.server.wait_metric("skerry_link_server_dropped_total", "oversized", 1));
+  CHECK(p.client.seen.get().states.size() == 1);
+  REQUIRE(p.client.transport->try_send({shared_bytes::take(byte_buffer(20'000))}));
+  REQUIRE(p.client.wait_state(client_state::disconnected));
+  REQUIRE(p.client.wait_state(client_state::connected, 2));
+  REQUIRE(p.client.transport->try_send(parts_of("small")));
+  REQUIRE(p.server.wait_received(2));
+}
+
+TEST_CASE("a message with very many parts is dropped") {
+  connected_pair p;
+  REQUIRE(p.client.transport->try_send(message_parts(2000, shared_bytes::copy(as_bytes("x")))));
+  REQUIRE(p.server.wait_metric("skerry_link_server_dropped_total", "oversized", 1));
+  REQUIRE(p.client.transport->try_send(parts_of("small")));
+  REQUIRE(p.server.wait_received(1));
+}
+
+TEST_CASE("two hundred clients connect, and each is answered under its own name") {
+  constexpr std::size_t count = 200;
+  test_server server;
+  server.echo = true;
+  std::vector<std::unique_ptr<test_client>> clients;
+  for (std::size_t i = 0; i < count; ++i) {
+    clients.push_back(std::make_unique<test_client>());
+    server.known.change(
+        [&](auto& known) { known[clients[i]->keys.public_key] = fmt::format("edge:{:016x}", i + 1); });
+  }
+  server.start();
+  for (auto& client : clients)
+    client->start(server.transport->address(), server.keys.public_key);
+  for (std::size_t i = 0; i < count; ++i) {
+    REQUIRE(clients[i]->wait_state(client_state::connected));
+    REQUIRE(clients[i]->transport->try_send(parts_of(fmt::format("{}", i))));
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    REQUIRE(clients[i]->wait_received(1));
+    CHECK(clients[i]->seen.get().received.front().front() == fmt::format("{}", i));
+  }
+  std::set<peer_id> peers;
+  for (const auto& got : server.seen.get().received) {
+    CHECK(got.user_id == fmt::format("edge:{:016x}", std::stoul(got.parts[0]) + 1));
+    peers.insert(got.from);
+  }
+  CHECK(peers.size() == count);
+  CHECK(metric(server.metrics, "skerry_link_server_connections") == count);
+  clients.clear();
+  CHECK(server.seen.wait(
+      [&](const auto&) { return metric(server.metrics, "skerry_link_server_connections") == 0; }));
+}
+
+TEST_CASE("handshakes beyond the limit per second wait, and none is lost") {
+  constexpr std::size_t count = 3;
+  test_server server;
+  std::vector<std::unique_ptr<test_client>> clients;
+  server_config config;
+  config.handshakes_per_second_max = 1;
+  for (std::size_t i = 0; i < count; ++i) {
+    clients.push_back(std::make_unique<test_client>());
+    server.known.change(
+        [&](auto& known) { known[clients[i]->keys.public_key] = fmt::format("edge:{:016x}", i + 1); });
+  }
+  server.start(config);
+  for (auto& client : clients)
+    client->start(server.transport->address(), server.keys.public_key);
+  for (auto& client : clients) {
+    REQUIRE(client->wait_state(client_state::connected));
+    CHECK(client->seen.get().states.size() == 1);
+  }
+  CHECK(metric(server.metrics, "skerry_link_server_handshakes_paced_total") >= 1);
+}
+
+TEST_CASE("bytes are counted as the TCP payload, within five in a hundred") {
+  test_server server;
+  test_client client;
+  server.known.change([&](auto& known) { known[client.keys.public_key] = "edge:0000000000000001"; });
+  server.echo = true;
+  server.start();
+  counting_proxy proxy{port_of(server.transport->address())};
+  client.start(fmt::format("tcp://127.0.0.1:{}", proxy.port()), server.keys.public_key);
+  REQUIRE(client.wait_state(client_state::connected));
+  const auto close_to = [](double a, double b) { return std::abs(a - b) <= 0.05 * b; };
+  INFO("handshake: counted " << client.transport->bytes_sent() << " and "
+                             << client.transport->bytes_received() << ", seen " << proxy.upstream() << " and "
+                             << proxy.downstream());
+  CHECK(client.transport->bytes_sent() == proxy.upstream());
+  CHECK(client.transport->bytes_received() == proxy.downstream());
+  std::size_t sent = 0;
+  for (const std::size_t bytes : {0u, 1u, 40u, 222u, 223u, 1000u, 70'000u, 300'000u})
+    for (int i = 0; i < 5; ++i, ++sent)
+      REQUIRE(client.transport->try_send(
+          {shared_bytes::take(byte_buffer(bytes)), shared_bytes::take(byte_buffer(bytes / 2))}));
+  INFO("received " << client.seen.get().received.size() << " of " << sent << ", server "
+                   << server.seen.get().received.size());
+  REQUIRE(client.wait_received(sent));
+  CHECK(close_to(static_cast<double>(client.transport->bytes_sent()), static_cast<double>(proxy.upstream())));
+  CHECK(close_to(static_cast<double>(client.transport->bytes_received()),
+                 static_cast<double>(proxy.downstream())));
+  CHECK(close_to(metric(server.metrics, "skerry_link_server_bytes_total", "in"),
+                 static_cast<double>(proxy.upstream())));
+  CHECK(close_to(metric(server.metrics, "skerry_link_server_bytes_total", "out"),
+                 static_cast<double>(proxy.downstream())));
+}

@@ -1,0 +1,311 @@
+// A shard between a listener that asks and an engine whose commits the test answers.
+
+#include "cloud/ingest/shard.hpp"
+#include "schemas/model/frame.hpp"
+#include "schemas/model/payload.hpp"
+#include "tests/actor_world.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace skerry;
+using namespace skerry::cloud;
+
+namespace {
+
+constexpr std::int64_t second = 1'000'000'000;
+constexpr std::int64_t now = 1'700'000'000 * second;
+const stream_key key{edge_id{7}, {3, {9}}, stream_id::telemetry};
+constexpr auto state_key = "shard/0/0005/0000000000000007/3-09000000000000000000000000000000/telemetry";
+
+class fixed_clock final : public clock_source {
+public:
+  [[nodiscard]] std::int64_t wall_ns() const noexcept override { return now; }
+  [[nodiscard]] std::int64_t monotonic_ns() const noexcept override { return 1; }
+};
+
+// Keeps what it is asked to append until the test says how that ends. It stores nothing but state.
+class fake_engine final : public engine {
+public:
+  struct asked {
+    append_request request;
+    std::function<void(result<void>)> done;
+  };
+  std::deque<asked> open;
+  std::map<std::string, std::string> state;
+
+  void succeed() {
+    auto next = std::move(open.front());
+    open.pop_front();
+    for (auto& s : next.request.state)
+      state[s.key] = s.value;
+    next.done(ok());
+  }
+  void refuse() {
+    auto next = std::move(open.front());
+    open.pop_front();
+    next.done(fail(errc::exhausted, "the store's queue is full"));
+  }
+
+  void append(append_request request, std::function<void(result<void>)> done) override {
+    open.push_back({std::move(request), std::move(done)});
+  }
+  result<void> scan_state(std::string_view prefix,
+                          const std::function<void(std::string_view, std::string_view)>& each) override {
+    for (const auto& [name, value] : state)
+      if (name.starts_with(prefix))
+        each(name, value);
+    return ok();
+  }
+  // A shard asks for none of these.
+  void put_state(std::vector<state_update>, std::function<void(result<void>)> done) override { done(none()); }
+  series_set_ptr find_set(edge_id, const set_hash&) override { return nullptr; }
+  std::optional<std::size_t> series_in_set(edge_id, const set_hash&) override { return std::nullopt; }
+  result<void> ledger(std::int64_t, std::int64_t, const std::function<void(const ledger_entry&)>&) override {
+    return none();
+  }
+  result<void>
+  log_identities(const std::function<void(const record_identity&, record_kind, std::string_view)>&) override {
+    return none();
+  }
+  [[nodiscard]] engine_usage usage() const override { return {}; }
+  void flush() override {}
+  result<void> select(const promql::select_request&,
+                      const std::function<void(const promql::series_view&)>&) override {
+    return none();
+  }
+  result<void> series(const promql::select_request&, const std::function<void(const labels&)>&) override {
+    return none();
+  }
+  result<std::vector<std::string>> label_names(const promql::select_request&) override { return none(); }
+  result<std::vector<std::string>> label_values(std::string_view, const promql::select_request&) override {
+    return none();
+  }
+  result<std::vector<promql::family_metadata>> metadata() override { return none(); }
+
+private:
+  static error none() { return {errc::unsupported, "not of this engine"}; }
+};
+
+struct world {
+  test::actor_world actors;
+  fixed_clock clock;
+  std::shared_ptr<fake_engine> store = std::make_shared<fake_engine>();
+  std::shared_ptr<fleet> hosts = std::make_shared<fleet>();
+  std::shared_ptr<shard_counters> counters = std::make_shared<shard_counters>();
+  std::map<std::uint64_t, std::vector<std::string>> answers; // by ticket: how each try ended
+  listener_actor listener;
+  shard_actor shard;
+
+  world() {
+    listener = actors.system.spawn([this]() -> listener_actor::behavior_type {
+      return {[](const inbound_ptr&) {},
+              [this](stored_atom, std::uint64_t ticket, const std::string& failed) {
+                answers[ticket].push_back(failed);
+              },
+              [](held_atom, std::uint64_t, const std::string&) {},
+              [](revoked_atom, std::uint64_t) {},
+              [](tick_atom) {},
+              [](stop_atom) {}};
+    });
+    open();
+  }
+  ~world() { caf::anon_send(shard, stop_atom_v), actors.run(); }
+
+  void open() {
+    if (shard)
+      caf::anon_send(shard, stop_atom_v);
+    shard_config config;
+    config.id = 5;
+    config.store = store;
+    config.hosts = hosts;
+    config.counters = counters;
+    config.clock = &clock;
+    config.future_max = std::chrono::minutes{10};
+    shard = spawn_shard(actors.system, std::move(config));
+    actors.run();
+  }
+  void send(std::uint64_t ticket, const run& from) {
+    auto part = std::make_shared<shard_part>();
+    part->ticket = ticket;
+    part->site = "ship";
+    part->from = from;
+    part->ranges.add({from.header.first, from.header.last()});
+    part->records = decode_records(from).value();
+    caf::send_as(listener, shard, shard_part_ptr{part});
+    actors.run();
+  }
+  void succeed() { store->succeed(), actors.run(); }
+  void refuse() { store->refuse(), actors.run(); }
+  [[nodiscard]] range_set kept() const { return decode_ranges(as_bytes(store->state.at(state_key))).value(); }
+};
+
+// Frames with two samples each, and a watermark at the end.
+class run_maker {
+public:
+  explicit run_maker(sequence first) : builder_(key, first) {}
+  run_maker& frame_at(std::int64_t time_ns, std::optional<std::int64_t> inside = std::nullopt) {
+    frame f;
+    f.time_ns = inside.value_or(time_ns);
+    f.sections.push_back({{{1, 2, 3}}, 2, {}});
+    f.values = {1, 2.5};
+    byte_buffer payload;
+    encode_frame(f, encoder_, payload);
+    builder_.append(record_kind::frame, time_ns, "a", payload);
+    return *this;
+  }
+  run_maker& watermark_at(std::int64_t time_ns) {
+    byte_buffer payload;
+    encode_payload(watermark{}, payload);
+    builder_.append(record_kind::watermark, time_ns, "a", payload);
+    return *this;
+  }
+  run_maker& broken_frame(std::int64_t time_ns) {
+    builder_.append(record_kind::frame, time_ns, "a", as_bytes("\x07 no frame"));
+    return *this;
+  }
+  run make() { return std::move(builder_).finish(); }
+
+private:
+  run_builder builder_;
+  value_encoder encoder_;
+};
+
+host_view only_host(const fleet& of) {
+  const auto all = of.hosts();
+  REQUIRE(all.size() == 1);
+  return all.front();
+}
+
+range_set span_of(sequence first, sequence last) {
+  range_set out;
+  out.add({first, last});
+  return out;
+}
+
+} // namespace
+
+TEST_CASE("a part is appended with its ranges, and answered and counted when that is durable") {
+  world w;
+  w.send(1, run_maker{1}.frame_at(now - second).frame_at(now).watermark_at(now).make());
+  REQUIRE(w.store->open.size() == 1);
+  const auto& request = w.store->open.front().request;
+  CHECK(request.shard == 5);
+  CHECK(request.fence == 1);
+  CHECK(request.site == "ship");
+  CHECK(request.origin == key);
+  CHECK(request.ranges == span_of(1, 3));
+  CHECK(request.records.size() == 3);
+  REQUIRE(request.state.size() == 1);
+  CHECK(request.state[0].key == state_key);
+  CHECK(w.answers.empty());
+  CHECK(w.counters->records == 0);
+  CHECK(w.hosts->hosts().empty());
+  w.succeed();
+  CHECK(w.answers[1] == std::vector<std::string>{""});
+  CHECK(w.kept() == span_of(1, 3));
+  CHECK(w.counters->records == 3);
+  CHECK(w.counters->samples == 4);
+  const auto host = only_host(*w.hosts);
+  CHECK(host.samples == 4);
+  CHECK(host.series == 2);
+  CHECK(host.edge == key.edge);
+  CHECK(host.live_watermark_ns == now);
+}
+
+TEST_CASE("what failed and comes again counts once") {
+  world w;
+  const auto from =
+      run_maker{1}.frame_at(now).broken_frame(now).frame_at(now + 3600 * second).watermark_at(now).make();
+  w.send(1, from);
+  w.refuse();
+  CHECK(w.answers[1] == std::vector<std::string>{"the store's queue is full"});
+  CHECK(w.counters->refused_parts == 1);
+  CHECK(w.counters->records == 0);
+  CHECK(w.counters->samples == 0);
+  CHECK(w.counters->malformed_records == 0);
+  CHECK(w.counters->ahead_records == 0);
+  CHECK(w.hosts->hosts().empty()); // and no watermark before it is stored
+  w.send(2, from);
+  w.succeed();
+  CHECK(w.answers[2] == std::vector<std::string>{""});
+  CHECK(w.counters->records == 4);
+  CHECK(w.counters->samples == 2);
+  CHECK(w.counters->malformed_records == 1);
+  CHECK(w.counters->ahead_records == 1);
+  CHECK(only_host(*w.hosts).samples == 2);
+}
+
+TEST_CASE("what is stored already is answered without an append, also after a restart") {
+  world w;
+  const auto from = run_maker{1}.frame_at(now).frame_at(now).make();
+  w.send(1, from);
+  w.succeed();
+  w.send(2, from);
+  CHECK(w.store->open.empty());
+  CHECK(w.answers[2] == std::vector<std::string>{""});
+  CHECK(w.counters->duplicate_records == 2);
+  w.open();
+  w.send(3, from);
+  CHECK(w.store->open.empty());
+  CHECK(w.answers[3] == std::vector<std::string>{""});
+  CHECK(only_host(*w.hosts).samples == 4);
+}
+
+TEST_CASE("parts of a stream wait for each other: a later one does not speak for one that failed") {
+  world w;
+  w.send(1, run_maker{1}.frame_at(now).make());
+  w.send(2, run_maker{2}.frame_at(now).make());
+  REQUIRE(w.store->open.size() == 1);
+  w.refuse();
+  CHECK(w.answers[1].size() == 1);
+  REQUIRE(w.store->open.size() == 1);
+  w.succeed();
+  CHECK(w.answers[2] == std::vector<std::string>{""});
+  CHECK(w.kept() == span_of(2, 2));
+}
+
+TEST_CASE("samples further ahead than ingest.future_max become tombstones and are acknowledged") {
+  world w;
+  const auto limit = now + 600 * second;
+  const auto from = run_maker{1}
+                        .frame_at(limit)
+                        .frame_at(limit + 1)
+                        .frame_at(now, limit + 1) // the record's own time says another
+                        .watermark_at(limit + 1)
+                        .make();
+  w.send(1, from);
+  REQUIRE(w.store->open.size() == 1);
+  const auto& records = w.store->open.front().request.records;
+  REQUIRE(records.size() == 4);
+  CHECK(records[0].kind == record_kind::frame);
+  for (std::size_t i = 1; i < 4; ++i) {
+    INFO(i);
+    REQUIRE(records[i].kind == record_kind::tombstone);
+    CHECK(records[i].seq == i + 1);
+    CHECK(records[i].host == "a");
+    const auto stone = decode_tombstone(records[i].payload);
+    REQUIRE(stone);
+    CHECK(stone.value().cause == loss_cause::clock_ahead);
+    CHECK(stone.value().last == i + 1);
+  }
+  w.succeed();
+  CHECK(w.answers[1] == std::vector<std::string>{""}); // never a wedge
+  CHECK(w.kept() == span_of(1, 4));
+  CHECK(w.counters->ahead_records == 3);
+  CHECK(w.counters->samples == 2);
+  CHECK(only_host(*w.hosts).last_sample_ns == limit);
+  CHECK(only_host(*w.hosts).live_watermark_ns == 0); // a clock that runs ahead makes nobody current
+}
+
+TEST_CASE("a frame that does not decode is written to the ledger as corrupt") {
+  world w;
+  w.send(1, run_maker{1}.broken_frame(now).frame_at(now).make());
+  const auto& records = w.store->open.front().request.records;
+  REQUIRE(records.size() == 2);
+  const auto stone = decode_tombstone(records[0].payload);
+  REQUIRE(stone);
+  CHECK(stone.value().cause == loss_cause::corrupt);
+  w.succeed();
+  CHECK(w.counters->malformed_records == 1);
+  CHECK(w.counters->samples == 2);
+}

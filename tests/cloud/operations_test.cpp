@@ -1,0 +1,231 @@
+// What operators are told of sites and may do, over a real registry and what ingest would have published.
+
+#include "actors/link/registry.hpp"
+#include "actors/link/token.hpp"
+#include "cloud/operations.hpp"
+#include "tests/actors/node/temporary_folder.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+
+using namespace skerry;
+using namespace skerry::cloud;
+using skerry::test::temporary_folder;
+
+namespace {
+
+constexpr std::int64_t second = 1'000'000'000;
+constexpr std::int64_t day = 86'400 * second;
+constexpr std::int64_t start = 19'675 * day + 3600 * second; // an hour after midnight
+
+class moved_clock final : public clock_source {
+public:
+  std::int64_t now = start;
+  [[nodiscard]] std::int64_t wall_ns() const noexcept override { return now; }
+  [[nodiscard]] std::int64_t monotonic_ns() const noexcept override { return now - start + second; }
+};
+
+struct world {
+  temporary_folder folder;
+  moved_clock clock;
+  std::shared_ptr<link::registry> registry;
+  std::shared_ptr<fleet> hosts = std::make_shared<fleet>();
+  std::shared_ptr<edge_board> board = std::make_shared<edge_board>();
+  std::vector<edge_id> revoked;
+  operations_settings settings;
+  std::unique_ptr<operations> ops;
+
+  world() {
+    auto opened = link::registry::open(folder.path() / "registry");
+    REQUIRE(opened);
+    registry = std::move(opened).value();
+    settings.registry = registry;
+    settings.hosts = hosts;
+    settings.board = board;
+    settings.advertise = "cloud.example.org:7481";
+    settings.link_address = "tcp://0.0.0.0:7481";
+    settings.on_revoked = [this](edge_id edge) { revoked.push_back(edge); };
+    settings.reload = [] { return result<void>{ok()}; };
+    restart();
+  }
+  void restart() { ops = std::make_unique<operations>(settings, clock, system_random()); }
+  edge_id join(const std::string& site) {
+    const auto now_s = clock.now / second;
+    const auto made = registry->create_invite(site, 3600, now_s, system_random());
+    REQUIRE(made);
+    const auto done =
+        registry->complete_join(made.value().id, link::make_keypair().public_key, now_s, system_random());
+    REQUIRE(done);
+    return done.value().edge;
+  }
+  // The host's newest frame and watermark, complete up to it.
+  void heard(const std::string& site, const std::string& host, edge_id edge, std::uint64_t series,
+             bool complete = true) {
+    const stream_key key{edge, {1, {1}}, stream_id::telemetry};
+    hosts->on_frame(site, host, edge, 1, series, clock.now);
+    hosts->on_watermark(site, host, key, ++last, clock.now);
+    if (complete)
+      hosts->on_held(key, last, true);
+  }
+  void session(edge_id edge, std::uint64_t bytes = 0, bool connected = true, bool duplicate = false,
+               std::uint64_t pending = 0) {
+    delivery::edge_view view;
+    view.edge = edge;
+    view.connected = connected;
+    view.duplicate = duplicate;
+    view.last_heard_wall_ns = clock.now;
+    view.pending_records = pending;
+    view.link.bytes_today = bytes;
+    board->publish({view});
+  }
+  [[nodiscard]] site_status only_site() const {
+    const auto all = ops->sites();
+    REQUIRE(all.size() == 1);
+    return all.front();
+  }
+  sequence last = 0;
+};
+
+} // namespace
+
+TEST_CASE("a site that only joined was never heard; one that is connected tells its hosts") {
+  world w;
+  const auto edge = w.join("harbour");
+  auto site = w.only_site();
+  CHECK(site.site == "harbour");
+  CHECK(site.edge == edge);
+  CHECK(site.state == link_state::never);
+  CHECK(site.completeness == "nothing yet");
+  CHECK(site.key_fingerprints.size() == 1);
+  w.heard("harbour", "a", edge, 100);
+  w.heard("harbour", "b", edge, 20);
+  w.session(edge, 0, true, false, 7);
+  site = w.only_site();
+  CHECK(site.state == link_state::connected);
+  CHECK(site.hosts == 2);
+  CHECK(site.series == 120);
+  CHECK(site.samples_total == 120);
+  CHECK(site.pending_records == 7);
+  CHECK(site.last_heard_ns == w.clock.now);
+  CHECK(site.live_watermark_ns == w.clock.now);
+  CHECK(site.completeness == "complete");
+}
+
+TEST_CASE("a silent, a doubled and a revoked edge are told apart") {
+  world w;
+  const auto edge = w.join("harbour");
+  w.heard("harbour", "a", edge, 1);
+  w.session(edge);
+  CHECK(w.only_site().state == link_state::connected);
+  w.clock.now += 301 * second; // it would have pinged
+  CHECK(w.only_site().state == link_state::unreachable);
+  CHECK(w.only_site().completeness == "unknown since 301 s");
+  w.session(edge, 0, false);
+  CHECK(w.only_site().state == link_state::unreachable);
+  w.session(edge, 0, true, true);
+  CHECK(w.only_site().state == link_state::duplicate);
+  w.board->publish({}); // as after a restart of the cloud
+  CHECK(w.only_site().state == link_state::unreachable);
+  REQUIRE(w.ops->revoke(edge));
+  CHECK(w.revoked == std::vector{edge});
+  CHECK(w.only_site().state == link_state::revoked);
+  CHECK(w.only_site().key_fingerprints.empty());
+  CHECK(w.ops->revoke(edge_id{4711}).error().code == errc::not_found);
+  CHECK(w.revoked.size() == 1);
+}
+
+TEST_CASE("a site is as complete as its slowest host, but one that went long ago holds nobody back") {
+  world w;
+  const auto edge = w.join("harbour");
+  w.heard("harbour", "a", edge, 1);
+  w.heard("harbour", "b", edge, 1);
+  w.clock.now += 200 * second;
+  w.heard("harbour", "a", edge, 1);
+  w.session(edge);
+  CHECK(w.only_site().complete_watermark_ns == start);
+  CHECK(w.only_site().completeness == "complete up to 200 s ago");
+  w.clock.now += 3600 * second;
+  w.heard("harbour", "a", edge, 1);
+  w.session(edge);
+  CHECK(w.only_site().complete_watermark_ns == w.clock.now);
+  CHECK(w.only_site().completeness == "complete");
+}
+
+TEST_CASE("hosts of edges behind a gateway count for its row") {
+  world w;
+  const auto gateway = w.join("harbour");
+  REQUIRE(w.registry->register_origin(gateway, edge_id{77}, w.clock.now / second));
+  w.heard("harbour", "behind", edge_id{77}, 5);
+  w.session(gateway);
+  const auto site = w.only_site();
+  CHECK(site.edge == gateway);
+  CHECK(site.hosts == 1);
+  CHECK(site.series == 5);
+}
+
+TEST_CASE("bytes on the link are today's") {
+  world w;
+  const auto edge = w.join("harbour");
+  w.session(edge, 1'000);
+  CHECK(w.only_site().bytes_on_link_today == 1'000);
+  w.session(edge, 5'000);
+  CHECK(w.only_site().bytes_on_link_today == 5'000);
+  w.clock.now += day;
+  CHECK(w.only_site().bytes_on_link_today == 0); // what it said was of another day
+  w.session(edge, 500);
+  CHECK(w.only_site().bytes_on_link_today == 500);
+}
+
+TEST_CASE("samples per second are those of the last seconds") {
+  world w;
+  const auto edge = w.join("harbour");
+  w.session(edge);
+  w.heard("harbour", "a", edge, 100);
+  w.ops->on_tick();
+  CHECK(w.only_site().samples_per_second == 0);
+  for (int i = 0; i < 10; ++i) {
+    w.clock.now += second;
+    w.heard("harbour", "a", edge, 100);
+    w.ops->on_tick();
+  }
+  CHECK(w.only_site().samples_per_second == 100);
+  for (int i = 0; i < 10; ++i) {
+    w.clock.now += second;
+    w.ops->on_tick();
+  }
+  CHECK(w.only_site().samples_per_second == 0);
+}
+
+TEST_CASE("an invite's token leads to this cloud, and lists do not hold it") {
+  world w;
+  const auto made = w.ops->make_invite({"north", std::chrono::hours{1}, edge_id::none});
+  REQUIRE(made);
+  const auto token = link::decode_token(made.value().token, w.clock.now / second);
+  REQUIRE(token);
+  CHECK(token.value().addresses == std::vector<std::string>{"tcp://cloud.example.org:7481"});
+  CHECK(token.value().site == "north");
+  CHECK(made.value().expires_ns == w.clock.now + 3600 * second);
+  auto list = w.ops->invites();
+  REQUIRE(list);
+  REQUIRE(list.value().size() == 1);
+  CHECK(list.value()[0].token.empty());
+  CHECK_FALSE(list.value()[0].used);
+  const auto edge = w.join("north");
+  list = w.ops->invites();
+  REQUIRE(list);
+  CHECK(std::count_if(list.value().begin(), list.value().end(),
+                      [&](const invite& i) { return i.used && i.edge == edge; })
+        == 1);
+  CHECK(w.ops->make_invite({"north", std::chrono::hours{0}, edge_id::none}).error().code
+        == errc::invalid_argument);
+  CHECK(w.ops->make_invite({"north", std::chrono::hours{1}, edge_id{4711}}).error().code == errc::not_found);
+  w.settings.advertise.clear(); // then this machine's name, with the port that was bound
+  w.restart();
+  const auto other = w.ops->make_invite({"north", std::chrono::hours{1}, edge_id::none});
+  REQUIRE(other);
+  const auto address =
+      link::decode_token(other.value().token, w.clock.now / second).value().addresses.front();
+  CHECK(address.starts_with("tcp://"));
+  CHECK(address.ends_with(":7481"));
+}

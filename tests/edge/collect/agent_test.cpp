@@ -1,0 +1,293 @@
+// The agent: when it asks, what it says about completeness, silence and pauses. Time is the test's.
+
+#include "edge/collect/agent.hpp"
+#include "schemas/model/frame.hpp"
+#include "schemas/model/payload.hpp"
+#include "tests/actor_world.hpp"
+
+#include <catch2/catch.hpp>
+#include <prometheus/counter.h>
+#include <prometheus/registry.h>
+
+using namespace skerry;
+using namespace skerry::edge;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::int64_t second = 1'000'000'000;
+constexpr std::int64_t start = 1'700'000'000 * second;
+
+class moved_clock final : public clock_source {
+public:
+  std::int64_t now = start;
+  [[nodiscard]] std::int64_t wall_ns() const noexcept override { return now; }
+  [[nodiscard]] std::int64_t monotonic_ns() const noexcept override { return now - start + second; }
+};
+
+class fake_fetcher final : public fetcher {
+public:
+  std::vector<callback> asked;
+  bool stopped = false;
+
+  result<fetch_slot_ptr> open(fetch_options) override {
+    return fetch_slot_ptr{};
+  } // an agent only hands it back
+  result<void> fetch(const fetch_slot_ptr&, fetch_request, callback done) override {
+    if (stopped)
+      return fail(errc::cancelled, "the fetcher stops");
+    asked.push_back(std::move(done));
+    return ok();
+  }
+  void answer(std::string page, std::string error = {}) {
+    fetch_response response;
+    response.status = error.empty() ? 200 : 0;
+    response.failure = error.empty() ? fetch_failure::none : fetch_failure::connect;
+    response.error = std::move(error);
+    response.content_type = "text/plain";
+    response.body = std::move(page);
+    auto all = std::exchange(asked, {});
+    for (auto& done : all)
+      done(response);
+  }
+};
+
+struct told {
+  record_kind kind;
+  std::int64_t time_ns;
+  bool watermark; // a record of its own, or by its flag
+
+  bool operator==(const told&) const = default;
+};
+
+std::ostream& operator<<(std::ostream& out, const told& t) {
+  return out << "kind " << static_cast<int>(t.kind) << " at +" << (t.time_ns - start) / 1'000'000 << " ms"
+             << (t.watermark ? ", watermark" : "");
+}
+
+struct world {
+  prometheus::Registry registry;
+  scrape_metrics metrics{registry};
+  moved_clock clock;
+  test::actor_world actors;
+  std::shared_ptr<fake_fetcher> pages = std::make_shared<fake_fetcher>();
+  std::shared_ptr<gateway_inbox> inbox = std::make_shared<gateway_inbox>(100ms);
+  gateway_actor gateway;
+  agent_actor agent;
+  std::vector<pending_record> records; // as they came
+
+  world() {
+    gateway = actors.system.spawn([]() -> gateway_actor::behavior_type {
+      return {[](commit_atom) {}, [](tick_atom) {}, [](job_ptr&) {}, [](const release_ptr&) {},
+              [](stop_atom) {}};
+    });
+    agent_config config;
+    config.host = "a";
+    config.gateway = gateway;
+    config.inbox = inbox;
+    config.clock = &clock;
+    agent = spawn_agent(actors.system, std::move(config));
+    actors.run();
+  }
+  ~world() {
+    caf::anon_send(agent, stop_atom_v);
+    actors.run();
+  }
+
+  [[nodiscard]] scrape_target_ptr target(const std::string& job) {
+    scrape_config config;
+    config.job_name = job;
+    config.scrape_interval = 10s;
+    config.scrape_timeout = 5s;
+    auto resolved = resolve_target({{"__address__", "a:1"}}, config);
+    REQUIRE(resolved);
+    return std::make_shared<scrape_target>(std::make_shared<const scrape_config>(config), *resolved.value(),
+                                           7, metrics);
+  }
+  void assign(const std::vector<scrape_target_ptr>& targets) {
+    auto assignment = std::make_shared<target_assignment>();
+    for (const auto& t : targets)
+      assignment->targets.push_back({t, fetch_options{}, 1, nullptr});
+    assignment->pages = pages;
+    caf::anon_send(agent, target_assignment_ptr{assignment});
+    actors.run();
+  }
+  // In steps of 10 ms on both clocks, as the machine's would go.
+  void pass(std::chrono::milliseconds time) {
+    for (auto passed = 0ms; passed < time; passed += 10ms) {
+      clock.now += 10'000'000;
+      actors.pass(10ms, 10ms);
+    }
+    gather();
+  }
+  bool pass_until_asked(std::chrono::milliseconds at_most = 11s) {
+    for (auto passed = 0ms; passed < at_most && pages->asked.empty(); passed += 10ms)
+      pass(10ms);
+    return !pages->asked.empty();
+  }
+  void answer(const std::string& page, const std::string& error = {}) {
+    pages->answer(page, error);
+    actors.run();
+    gather();
+  }
+  void gather() {
+    for (auto& from : inbox->take())
+      for (auto& record : from.records)
+        records.push_back(std::move(record));
+  }
+  [[nodiscard]] std::vector<told> take() {
+    std::vector<told> out;
+    for (const auto& r : std::exchange(records, {})) {
+      CHECK(r.host == "a");
+      out.push_back({r.kind, r.time_ns, r.kind == record_kind::watermark || (r.flags & flag_watermark) != 0});
+    }
+    return out;
+  }
+};
+
+constexpr auto page = "x 1\n";
+
+} // namespace
+
+TEST_CASE("a target is asked once an interval, and its frame is the watermark of a host with one source") {
+  world w;
+  const auto one = w.target("j");
+  w.assign({one});
+  const auto first = one->next_scrape_time(start);
+  for (int i = 0; i < 3; ++i) {
+    INFO(i);
+    REQUIRE(w.pass_until_asked());
+    CHECK(w.pages->asked.size() == 1);
+    w.answer(page);
+    const auto due = first + i * 10 * second;
+    CHECK(w.take() == std::vector<told>{{record_kind::frame, due, true}});
+  }
+}
+
+TEST_CASE("a host with two sources is complete when both were collected") {
+  world w;
+  w.assign({w.target("j"), w.target("k")});
+  w.pass(10s);
+  REQUIRE(w.pages->asked.size() == 2);
+  auto both = std::exchange(w.pages->asked, {});
+  w.pages->asked = {both[0]};
+  w.answer(page);
+  const auto first = w.take();
+  REQUIRE(first.size() == 2);
+  CHECK_FALSE(first[0].watermark);
+  CHECK(first[1]
+        == told{record_kind::watermark, start, true}); // when it got the targets: nothing was missed before
+  w.pages->asked = {both[1]};
+  w.answer(page);
+  const auto second_one = w.take();
+  REQUIRE(second_one.size() == 2);
+  CHECK(second_one[1]
+        == told{record_kind::watermark, std::min(first[0].time_ns, second_one[0].time_ns), true});
+}
+
+TEST_CASE("a target slower than its interval is not asked twice, and holds the watermark back") {
+  world w;
+  w.assign({w.target("j")});
+  REQUIRE(w.pass_until_asked());
+  const auto asked_at = w.clock.now;
+  w.pass(25s);
+  CHECK(w.pages->asked.size() == 1);
+  CHECK(w.take().empty());
+  CHECK(w.metrics.skipped.Value() == 2);
+  w.answer(page);
+  const auto all = w.take();
+  REQUIRE(all.size() == 1);
+  CHECK(std::abs(all[0].time_ns - asked_at) < second);
+}
+
+TEST_CASE("time in which a target was silent is named when it answers again") {
+  world w;
+  w.assign({w.target("j")});
+  REQUIRE(w.pass_until_asked());
+  w.answer(page);
+  const auto up = w.take().at(0).time_ns;
+  for (int i = 0; i < 2; ++i) {
+    REQUIRE(w.pass_until_asked());
+    w.answer("", "no route");
+    const auto down = w.take();
+    REQUIRE(down.size() == 1); // `up` 0 and stale markers, and no gap yet
+    CHECK(down[0] == told{record_kind::frame, up + (i + 1) * 10 * second, true});
+  }
+  REQUIRE(w.pass_until_asked());
+  w.pages->answer(page);
+  w.actors.run();
+  w.gather();
+  const auto gap = std::find_if(w.records.begin(), w.records.end(),
+                                [](const auto& r) { return r.kind == record_kind::not_collected; });
+  REQUIRE(gap != w.records.end());
+  const auto said = decode_not_collected(gap->payload);
+  REQUIRE(said);
+  CHECK(said.value().cause == loss_cause::target_down);
+  CHECK(said.value().from_ns == up + 10 * second);
+  CHECK(said.value().to_ns == up + 30 * second);
+  CHECK(said.value().detail.find("job j") != std::string::npos);
+  (void)w.take();
+  REQUIRE(w.pass_until_asked());
+  w.answer(page);
+  CHECK(w.take().size() == 1); // named once
+}
+
+TEST_CASE("a pause of the process is named, and the target asked again at once") {
+  world w;
+  w.assign({w.target("j")});
+  REQUIRE(w.pass_until_asked());
+  w.answer(page);
+  const auto before = w.take().at(0).time_ns;
+  w.clock.now += 60 * second; // nothing ran meanwhile
+  w.pass(11s);
+  const auto gap = std::find_if(w.records.begin(), w.records.end(),
+                                [](const auto& r) { return r.kind == record_kind::not_collected; });
+  REQUIRE(gap != w.records.end());
+  const auto said = decode_not_collected(gap->payload);
+  REQUIRE(said);
+  CHECK(said.value().cause == loss_cause::node_off);
+  CHECK(said.value().from_ns == before + 10 * second);
+  CHECK(said.value().to_ns >= before + 60 * second);
+  CHECK(w.pages->asked.size() == 1);
+}
+
+TEST_CASE("a clock that is set back does not silence a target") {
+  world w;
+  w.assign({w.target("j")});
+  REQUIRE(w.pass_until_asked());
+  w.answer(page);
+  w.clock.now -= 3600 * second;
+  CHECK(w.pass_until_asked(61s));
+}
+
+TEST_CASE("a target that is taken away ends with stale markers, its late answer is dropped") {
+  world w;
+  const auto one = w.target("j");
+  w.assign({one});
+  REQUIRE(w.pass_until_asked());
+  w.answer(page);
+  (void)w.take();
+  REQUIRE(w.pass_until_asked());
+  w.assign({});
+  w.gather();
+  REQUIRE(w.records.size() == 1);
+  frame f;
+  value_decoder decoder;
+  REQUIRE(decode_frame(w.records[0].payload, decoder, f));
+  CHECK(f.values.size() == 6); // the page's one and five about the scrape
+  CHECK(std::all_of(f.values.begin(), f.values.end(), [](double v) { return is_stale(v); }));
+  w.records.clear();
+  w.answer(page);
+  CHECK(w.take().empty());
+}
+
+TEST_CASE("a target that cannot be asked is down, and that is told on time") {
+  world w;
+  w.pages->stopped = true;
+  const auto one = w.target("j");
+  w.assign({one});
+  w.pass(10s);
+  CHECK(w.take().size() == 1);
+  CHECK(one->status().health == target_health::down);
+  CHECK(one->status().last_error.find("the fetcher stops") != std::string::npos);
+}
