@@ -70,6 +70,7 @@ TEST_CASE("what the example of a cloud's configuration has in comments can be tu
   auto text = with_comments_on(text_of(example));
   const auto token = (folder.path() / "token").string();
   std::ofstream{token} << "secret\n";
+  std::filesystem::permissions(token, std::filesystem::perms{0600});
   const std::string named = "/etc/skerry/token";
   REQUIRE(text.find(named) != std::string::npos);
   text.replace(text.find(named), named.size(), token);

@@ -13,6 +13,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <prometheus/registry.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <condition_variable>
@@ -117,7 +118,8 @@ int play_edge(const std::filesystem::path& data, std::uint64_t seed) {
   int stale = 0;
 
   for (int i = 0; i < garbage_count; ++i) {
-    byte_buffer bytes(1 + random() % 5000);
+    byte_buffer bytes(i % 2 == 0 ? 1 + random() % 5000
+                                 : 8 * (1 + random() % 600)); // words get as far as the decoder
     std::generate(bytes.begin(), bytes.end(), [&] { return static_cast<std::byte>(random()); });
     to.send({shared_bytes::take(std::move(bytes))});
     ++malformed;
@@ -131,7 +133,7 @@ int play_edge(const std::filesystem::path& data, std::uint64_t seed) {
   const auto whole = copy_of(link::encode({0, hello}).front());
   for (int i = 0; i < truncated_count; ++i) {
     auto cut = whole;
-    cut.resize(8 + random() % (whole.size() - 24));
+    cut.resize(8 * (1 + random() % (whole.size() / 8 - 2)));
     to.send({shared_bytes::take(std::move(cut))});
     ++malformed;
   }
@@ -191,6 +193,7 @@ int main(int argc, char** argv) {
   auto* join = app.add_subcommand("join", "with the one-time key of a token");
   join->add_option("--token-file", token)->required();
   CLI11_PARSE(app, argc, argv);
+  spdlog::set_level(spdlog::level::off); // standard output is the counts alone
   if (sodium_init() < 0)
     give_up("libsodium cannot be initialised");
   return *edge ? play_edge(data, seed) : play_joiner(token);

@@ -123,7 +123,8 @@ struct exposition_parser::walk {
     for (auto& c : shown)
       if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) > 0x7e)
         c = '?';
-    report.error = fmt::format("line {}: {}: '{}'", std::count(base, p, '\n') + 1, why, shown);
+    report.error = fmt::format("line {}: {}{}", std::count(base, p, '\n') + 1, why,
+                               shown.empty() ? "" : fmt::format(": '{}'", shown));
   }
 
   // The line after `ref` and flags are decided. Returns the flags to remember it with.

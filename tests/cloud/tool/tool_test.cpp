@@ -296,7 +296,7 @@ TEST_CASE("check config hands the file to the node that it is for") {
   CHECK(edge.out == "skerry-edge run --check-config --config " + path("a.yaml") + "\n");
   const auto both = run(path("a.yaml") + " " + path("b.yaml"));
   CHECK(both.code == 1);
-  CHECK(has(both.out, "skerry-cloud run --check-config --config " + path("b.yaml")));
+  CHECK(has(both.err, "skerry-cloud run --check-config --config " + path("b.yaml")));
   const auto unclear = run(path("c.yaml")); // only the edge takes it
   CHECK(unclear.code == 0);
   CHECK(has(unclear.out, "skerry-edge run"));
