@@ -1,6 +1,7 @@
 #include "cloud/config.hpp"
 
 #include "actors/http/settings.hpp"
+#include "actors/link/address.hpp"
 #include "actors/node/config.hpp"
 #include "actors/node/log.hpp"
 #include "actors/node/settings.hpp"
@@ -42,8 +43,11 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
   auto& to = loaded.config;
   auto& root = document->root();
   std::string data;
-  if (root.read("data", data))
+  if (root.read("data", data)) {
     to.data = data;
+    if (data.empty())
+      root.complain("data", "is empty; name the directory that holds this node's data, or leave the key out");
+  }
   root.read("name", to.name);
   root.section("log", [&](config_section& s) {
     if (s.read("level", to.log_level))
@@ -52,8 +56,7 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
   });
   root.section("http", [&](config_section& s) { http::read_settings(s, to.http); });
   root.section("link", [&](config_section& s) {
-    s.read("bind", to.link_bind);
-    s.read("advertise", to.link_advertise);
+    link::read_addresses(s, to.link_bind, to.link_advertise, false);
     read_size(s, "queue_bytes_max", to.link_queue_bytes_max);
     if (to.link_queue_bytes_max < (1 << 20) || to.link_queue_bytes_max > (std::uint64_t{16} << 30))
       s.complain("queue_bytes_max", "must lie between 1MiB and 16GiB");
@@ -87,6 +90,7 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
   });
   root.finish();
   loaded.errors = document->errors();
+  loaded.settings = document->digest();
   return loaded;
 }
 

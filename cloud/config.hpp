@@ -5,6 +5,7 @@
 
 #include "actors/delivery/receiver.hpp"
 #include "actors/http/server.hpp"
+#include "actors/node/reload.hpp"
 #include "cloud/api/context.hpp"
 #include "cloud/query/query_pool.hpp"
 #include "cloud/store/engine.hpp"
@@ -32,12 +33,14 @@ struct cloud_config {
   query_pool_config queries;
   query_limits limits;
 
-  std::function<result<void>()> reload; // set by main: reads the configuration again
+  std::function<result<std::string>()>
+      reload; // set by main: reads the configuration again, says what changed
 };
 
 struct loaded_config {
   cloud_config config;
   std::vector<std::string> errors; // each "file:line: what is wrong; what to do"
+  settings_digest settings;        // what the file says, for comparing
 };
 
 // not_found / io / malformed: the file itself cannot be read. Mistakes inside it are `errors`.

@@ -1,5 +1,6 @@
 // skerry-cloud: receives from edges, stores, answers queries.
 
+#include "actors/node/command_line.hpp"
 #include "actors/node/config.hpp"
 #include "actors/node/log.hpp"
 #include "actors/node/signals.hpp"
@@ -37,7 +38,7 @@ int fail_with(std::string_view what) {
 }
 
 // Prints every mistake; nullopt where there was one.
-std::optional<cloud::cloud_config> configure(const options& from) {
+std::optional<cloud::cloud_config> configure(const options& from, settings_digest* settings = nullptr) {
   cloud::cloud_config config;
   if (!from.config.empty()) {
     auto loaded = cloud::load_config(from.config);
@@ -50,6 +51,8 @@ std::optional<cloud::cloud_config> configure(const options& from) {
     if (!loaded.value().errors.empty())
       return std::nullopt;
     config = std::move(loaded.value().config);
+    if (settings != nullptr)
+      *settings = std::move(loaded.value().settings);
   }
   if (!from.data.empty())
     config.data = from.data;
@@ -57,7 +60,8 @@ std::optional<cloud::cloud_config> configure(const options& from) {
 }
 
 int run(const options& from) {
-  auto config = configure(from);
+  settings_digest settings;
+  auto config = configure(from, &settings);
   if (!config)
     return exit_failed;
   if (from.check_only) {
@@ -70,7 +74,8 @@ int run(const options& from) {
   if (sodium_init() < 0)
     return fail_with("libsodium cannot be initialised: no source of randomness");
   mallopt(M_ARENA_MAX, 2);
-  const auto reload = [&from]() -> result<void> {
+  settings_watch watch{settings, {"log.level"}};
+  config->reload = [&from, &watch]() -> result<std::string> {
     if (from.config.empty())
       return fail(errc::unsupported,
                   "this node runs without a configuration file: there is nothing to reload");
@@ -78,10 +83,8 @@ int run(const options& from) {
     if (!loaded.errors.empty())
       return fail(errc::invalid_argument, fmt::format("{}", fmt::join(loaded.errors, "; ")));
     BOOST_OUTCOME_TRYV(set_log_level(loaded.config.log_level));
-    spdlog::info("cloud: the configuration was read again; log.level is in force, the rest needs a restart");
-    return ok();
+    return watch.take(loaded.settings);
   };
-  config->reload = reload;
   auto started = cloud::node::start(std::move(*config));
   if (!started)
     return fail_with(started.error().message);
@@ -95,9 +98,7 @@ int run(const options& from) {
     if (asked == signal_request::stop)
       break;
     if (asked == signal_request::reload)
-      if (const auto done = reload(); !done)
-        spdlog::error("cloud: the configuration was not reloaded, the old one stays: {}",
-                      done.error().message);
+      static_cast<void>(running.read_again()); // it says how it went
   }
   notify_supervisor("STOPPING=1");
   return running.failed() ? exit_failed : 0;
@@ -136,6 +137,10 @@ int main(int argc, char** argv) {
   verify_command->add_option("--data", given.data, "Data directory (default: /var/lib/skerry-cloud)");
   verify_command->add_flag("--list", given.list, "Print every record's identity and kind");
 
+  if (const auto wrong = unknown_command(app, argc, argv)) {
+    fail_with(*wrong);
+    return exit_usage;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -9,6 +9,7 @@
 #include "actors/link/token.hpp"
 #include "actors/node/data_directory.hpp"
 #include "actors/node/metrics.hpp"
+#include "actors/node/reload.hpp"
 #include "actors/node/version.hpp"
 #include "cloud/api/routes.hpp"
 #include "cloud/ingest/ingest.hpp"
@@ -60,7 +61,10 @@ result<link::nonce> load_incarnation(engine& store, random_source& random) {
 class running_node final : public node {
 public:
   explicit running_node(cloud_config config)
-      : config_(std::move(config)), metrics_(version), random_(system_random()) {}
+      : config_(std::move(config)), metrics_(version),
+        read_again_("cloud", metrics_.registry(), config_.reload ? config_.reload : [] {
+          return result<std::string>{fail(errc::unsupported, "this node runs without a configuration file")};
+        }), random_(system_random()) {}
 
   ~running_node() override {
     const bool ran = http_ != nullptr; // the last part to start
@@ -160,7 +164,7 @@ public:
     settings.on_revoked = [to = ingest_](edge_id edge) {
       caf::anon_send(to, revoked_atom_v, static_cast<std::uint64_t>(edge));
     };
-    settings.reload = config_.reload;
+    settings.reload = [this] { return read_again(); };
     operations_ = std::make_unique<operations>(std::move(settings), system_clock(), random_);
     api_context context;
     context.source = store_.get();
@@ -179,12 +183,14 @@ public:
 
   std::string http_address() const override { return http_->address(); }
   std::string link_address() const override { return link_->address(); }
+  result<std::string> read_again() override { return read_again_(); }
   void on_tick() override { operations_->on_tick(); }
   bool failed() const noexcept override { return failed_; }
 
 private:
   cloud_config config_;
   node_metrics metrics_;
+  config_reload read_again_;
   random_source& random_;
   std::optional<data_directory> directory_;
   std::shared_ptr<engine> store_;

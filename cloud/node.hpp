@@ -16,6 +16,8 @@ public:
 
   [[nodiscard]] virtual std::string http_address() const = 0;
   [[nodiscard]] virtual std::string link_address() const = 0;
+  // As POST /-/reload: config.reload, logged and counted.
+  virtual result<std::string> read_again() = 0;
   virtual void on_tick() = 0;                             // about once a second
   [[nodiscard]] virtual bool failed() const noexcept = 0; // an actor that must live has ended
 };

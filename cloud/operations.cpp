@@ -1,5 +1,6 @@
 #include "cloud/operations.hpp"
 
+#include "actors/link/address.hpp"
 #include "actors/link/registry.hpp"
 #include "actors/link/token.hpp"
 
@@ -126,14 +127,11 @@ std::vector<host_status> operations::hosts() {
 
 result<void> operations::ready() { return ok(); } // serves queries from the moment that it listens
 
-result<void> operations::reload() { return settings_.reload(); }
+result<std::string> operations::reload() { return settings_.reload(); }
 
 std::string operations::token_address() const {
-  const auto with_scheme = [](const std::string& address) {
-    return address.starts_with("tcp://") ? address : "tcp://" + address;
-  };
   if (!settings_.advertise.empty())
-    return with_scheme(settings_.advertise);
+    return link::with_scheme(settings_.advertise);
   std::array<char, 256> name{};
   if (::gethostname(name.data(), name.size() - 1) != 0)
     name[0] = '\0';
@@ -143,10 +141,14 @@ std::string operations::token_address() const {
 
 result<invite> operations::make_invite(const invite_request& request) {
   const auto now_s = clock_.wall_ns() / second_ns;
+  const auto address = token_address();
+  if (const auto usable = link::check_advertised(address); !usable)
+    return fail(errc::invalid_argument,
+                fmt::format("no token was made: {}: set link.advertise", usable.error().message));
   BOOST_OUTCOME_TRY(made, settings_.registry->create_invite(request.site, request.ttl.count() / second_ns,
                                                             now_s, random_, request.edge));
   link::join_token token;
-  token.addresses = {token_address()};
+  token.addresses = {address};
   token.server_key = settings_.server_key;
   token.one_time = made.one_time;
   token.expiry_s = made.expiry_s;

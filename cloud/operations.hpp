@@ -28,7 +28,7 @@ struct operations_settings {
   std::string advertise;    // "host:port" for tokens; empty: made from this machine's name and `link_address`
   std::string link_address; // as bound
   std::function<void(edge_id)> on_revoked;
-  std::function<result<void>()> reload;
+  std::function<result<std::string>()> reload;
 };
 
 class operations final : public node_operations {
@@ -38,7 +38,7 @@ public:
   std::vector<site_status> sites() override;
   std::vector<host_status> hosts() override;
   result<void> ready() override;
-  result<void> reload() override;
+  result<std::string> reload() override;
   result<invite> make_invite(const invite_request& request) override;
   result<std::vector<invite>> invites() override;
   result<void> revoke(edge_id edge) override;

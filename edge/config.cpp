@@ -1,6 +1,7 @@
 #include "edge/config.hpp"
 
 #include "actors/http/settings.hpp"
+#include "actors/link/address.hpp"
 #include "actors/node/config.hpp"
 #include "actors/node/log.hpp"
 #include "actors/node/settings.hpp"
@@ -41,8 +42,8 @@ void read_collect(config_section& s, edge_config& to) {
   read_count(s, "series_max", c.series_max, 1, 1'000'000);
   read_count(s, "tasks_max", c.tasks_max, 1, 10'000'000);
   s.read("time_max", c.time_max);
-  if (const auto valid = c.validate(); !valid)
-    s.complain("", valid.error().message); // it names the setting
+  for (const auto& mistake : c.mistakes())
+    s.complain(mistake.setting, mistake.what);
 }
 
 void read_spool(config_section& s, edge_config& to) {
@@ -126,12 +127,15 @@ edge_config default_config() {
 
 result<loaded_config> load_config(const std::filesystem::path& file) {
   BOOST_OUTCOME_TRY(document, config_document::load(file));
-  loaded_config loaded{default_config(), {}};
+  loaded_config loaded{default_config(), {}, {}};
   auto& to = loaded.config;
   auto& root = document->root();
   std::string data;
-  if (root.read("data", data))
+  if (root.read("data", data)) {
     to.data = data;
+    if (data.empty())
+      root.complain("data", "is empty; name the directory that holds this node's data, or leave the key out");
+  }
   if (root.read("host", to.host) && (to.host.empty() || to.host.size() > host_name_bytes_max))
     root.complain("host", "must have 1 to 255 bytes; leave it out for the operating system's host name");
   root.section("log", [&](config_section& s) {
@@ -145,15 +149,25 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
   root.section("spool", [&](config_section& s) { read_spool(s, to); });
   root.section("uplink", [&](config_section& s) { read_uplink(s, to); });
   root.section("link", [&](config_section& s) {
-    s.read("bind", to.link_bind);
-    s.read("advertise", to.link_advertise);
+    link::read_addresses(s, to.link_bind, to.link_advertise, true);
     read_size(s, "queue_bytes_max", to.link_queue_bytes_max);
     if (to.link_queue_bytes_max < (1 << 20) || to.link_queue_bytes_max > (std::uint64_t{16} << 30))
       s.complain("queue_bytes_max", "must lie between 1MiB and 16GiB");
     read_size(s, "message_bytes_max", to.link_message_bytes_max);
   });
+  for (const auto* elsewhere : {"rule_files", "alerting"})
+    root.refuse(elsewhere,
+                "an edge evaluates no rules yet, and sends to no Alertmanager; keep them with Prometheus");
+  for (const auto* sender : {"remote_write", "remote_read"})
+    root.refuse(sender,
+                "an edge delivers to the node that it joined (`skerry-edge join`), and to nobody else");
+  root.refuse("storage",
+              "what waits for the link is set under spool, what is kept under store of the cloud node");
+  root.refuse("tracing", "an edge sends no traces");
+  root.refuse("scrape_config_files", "list the jobs under scrape_configs");
   root.finish();
   loaded.errors = document->errors();
+  loaded.settings = document->digest();
   return loaded;
 }
 

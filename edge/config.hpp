@@ -5,6 +5,7 @@
 
 #include "actors/delivery/quota.hpp"
 #include "actors/http/server.hpp"
+#include "actors/node/reload.hpp"
 #include "edge/collect/host/host_config.hpp"
 #include "edge/collect/scrape/scrape_config.hpp"
 #include "edge/gateway/spool_limits.hpp"
@@ -53,12 +54,14 @@ struct edge_config {
   std::size_t link_queue_bytes_max = 32
                                      << 20; // of messages that wait to be taken; then the link reads nothing
 
-  std::function<result<void>()> reload; // set by main: reads the configuration again
+  std::function<result<std::string>()>
+      reload; // set by main: reads the configuration again, says what changed
 };
 
 struct loaded_config {
   edge_config config;
   std::vector<std::string> errors; // each "file:line: what is wrong; what to do"
+  settings_digest settings;        // what the file says, for comparing
 };
 
 // not_found / io / malformed: the file itself cannot be read. Mistakes inside it are `errors`.

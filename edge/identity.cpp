@@ -13,6 +13,7 @@ namespace skerry::edge {
 namespace {
 
 constexpr std::string_view file_name = "identity.json";
+constexpr std::string_view damaged_name = "identity.json.damaged";
 constexpr std::size_t file_bytes_max = 64 << 10;
 constexpr int format_version = 1;
 
@@ -42,10 +43,13 @@ result<edge_identity> load_identity(const std::filesystem::path& data) {
     return std::move(text).error();
   }
   const auto damaged = [&](std::string_view what) {
-    return fail(errc::malformed,
-                fmt::format("{} is damaged ({}): restore it, or join again with a token made by `skerry "
-                            "invite --edge ID`",
-                            file.string(), what));
+    return fail(
+        errc::malformed,
+        fmt::format(
+            "{} is damaged ({}): restore it, or join again: `skerry sites` there shows this edge's id, "
+            "`skerry invite --edge ID` makes the token, `skerry-edge join --token-file FILE --data {}` "
+            "puts it right",
+            file.string(), what, data.string()));
   };
   const auto json = nlohmann::json::parse(text.value(), nullptr, false);
   if (!json.is_object() || !json.contains("format") || !json["format"].is_number_integer())
@@ -73,6 +77,8 @@ result<edge_identity> load_identity(const std::filesystem::path& data) {
         identity.addresses.push_back(address.get<std::string>());
   if (identity.addresses.empty())
     return damaged("no address");
+  if (const auto token = link::from_hex(text_of("joined_with")))
+    identity.joined_with = token.value();
   return identity;
 }
 
@@ -82,7 +88,16 @@ result<void> save_identity(const std::filesystem::path& data, const edge_identit
                       {"site", identity.site},
                       {"server_key", link::to_hex(identity.server_key)},
                       {"addresses", identity.addresses}};
+  if (identity.joined_with)
+    json["joined_with"] = link::to_hex(*identity.joined_with);
   json["check"] = check_of(json);
+  if (const auto there = load_identity(data); !there && there.error().code == errc::malformed) {
+    std::error_code code;
+    std::filesystem::rename(data / file_name, data / damaged_name, code);
+    if (code)
+      return fail(errc::io, fmt::format("can't move the damaged {} away: {}", (data / file_name).string(),
+                                        code.message()));
+  }
   return write_file_durably(data / file_name, json.dump(2) + "\n");
 }
 

@@ -27,8 +27,9 @@ struct conversation {
   std::optional<link::message> answer;
 };
 
-result<link::joined> ask(const std::string& address, const link::join_token& token,
-                         const link::curve_key& own, std::chrono::milliseconds timeout) {
+// conflict: the receiver said no, in its words; forbidden: its door did not open.
+result<link::joined> ask(const std::string& address, const link::join_token& token, const link::join& request,
+                         std::chrono::milliseconds timeout) {
   conversation with;
   link::client_config settings;
   settings.address = address;
@@ -65,12 +66,12 @@ result<link::joined> ask(const std::string& address, const link::join_token& tok
       if (const auto* joined = std::get_if<link::joined>(&with.answer->body))
         return *joined;
       if (const auto* bye = std::get_if<link::bye>(&with.answer->body))
-        return fail(errc::forbidden, fmt::format("{} refused: {}", address, bye->message));
+        return fail(errc::conflict, fmt::format("{} refused: {}", address, bye->message));
       with.answer.reset();
       continue;
     }
     lock.unlock();
-    asked = transport->try_send(link::encode({0, link::join{own, fmt::format("skerry-edge {}", version)}}));
+    asked = transport->try_send(link::encode({0, request}));
     lock.lock();
   }
   return fail(errc::unavailable,
@@ -83,41 +84,58 @@ result<link::joined> ask(const std::string& address, const link::join_token& tok
 
 result<edge_identity> join(const std::filesystem::path& data, const link::join_token& token,
                            std::chrono::milliseconds timeout) {
-  std::optional<edge_id> already;
-  if (const auto known = load_identity(data))
-    already = known.value().edge;
-  else if (known.error().code != errc::not_found)
-    return known.error();
+  std::optional<edge_identity> known;
+  if (auto loaded = load_identity(data))
+    known = std::move(loaded).value();
+  else if (loaded.error().code == errc::malformed) // what the token is for is the way out of it
+    spdlog::warn("join: {}", loaded.error().message);
+  else if (loaded.error().code != errc::not_found)
+    return loaded.error();
+  const auto key_file = data / "link.key";
+  // Scripts repeat: with the token that this edge joined with there is nothing left to do.
+  if (known && known->joined_with == token.one_time.public_key && link::load_keypair(key_file))
+    return *known;
   // The registry knows the key of an edge that joined before: joining again takes a new one, which replaces the old
   // one only when the receiver has it. Repeating a join that was cut off uses the same key.
-  const auto key_file = data / "link.key";
-  const auto new_key_file = already ? data / "link.key.joining" : key_file;
+  const auto new_key_file = known ? data / "link.key.joining" : key_file;
   BOOST_OUTCOME_TRY(keys, link::load_or_create_keypair(new_key_file));
+  const auto forget_new_key = [&] {
+    std::error_code ignored;
+    if (known)
+      std::filesystem::remove(new_key_file, ignored);
+  };
+  const link::join request{keys.public_key, fmt::format("skerry-edge {}", version),
+                           known ? known->edge : edge_id::none};
   std::optional<error> last;
   for (const auto& address : token.addresses) {
-    auto joined = ask(address, token, keys.public_key, timeout);
+    auto joined = ask(address, token, request, timeout);
     if (!joined) {
       if (token.addresses.size() > 1)
         spdlog::warn("join: {}", joined.error().message);
       last = joined.error();
       continue;
     }
-    if (already && *already != joined.value().edge)
+    if (known && known->edge != joined.value().edge) { // by a receiver that did not look at who we are
+      forget_new_key();
       return fail(
           errc::conflict,
           fmt::format(
               "{} belongs to edge {} already, and the token is for edge {}: ask for a token made with "
               "`skerry invite --edge {}`, or join with an empty data directory",
-              data.string(), to_string(*already), to_string(joined.value().edge), to_string(*already)));
-    if (already) {
-      BOOST_OUTCOME_TRYV(link::save_keypair(key_file, keys));
-      std::error_code ignored;
-      std::filesystem::remove(new_key_file, ignored);
+              data.string(), to_string(known->edge), to_string(joined.value().edge), to_string(known->edge)));
     }
-    edge_identity identity{joined.value().edge, joined.value().site, token.server_key, token.addresses};
+    if (known) {
+      BOOST_OUTCOME_TRYV(link::save_keypair(key_file, keys));
+    }
+    edge_identity identity{joined.value().edge, joined.value().site, token.server_key, token.addresses,
+                           token.one_time.public_key};
     BOOST_OUTCOME_TRYV(save_identity(data, identity));
+    forget_new_key();
     return identity;
   }
+  // Whoever refused may know this key under another name by now: the next token gets a fresh one.
+  if (last && last->code == errc::conflict)
+    forget_new_key();
   return last ? *last : error{errc::invalid_argument, "the token names no address"};
 }
 

@@ -12,8 +12,9 @@
 namespace skerry::edge {
 
 // Blocks for at most `timeout` per address. The spool, if there is one, is kept: an edge that joins again with a token
-// for its id goes on as before. conflict: this directory has joined as another edge already; forbidden: the token was
-// used or has expired (the receiver's words); unavailable: no address answered.
+// for its id goes on as before, and with the token that it joined with it does nothing. A damaged identity is replaced.
+// conflict: the receiver refused (its words: used, expired, for another edge); forbidden: the token's own key was not let
+// in; unavailable: no address answered.
 [[nodiscard]] result<edge_identity> join(const std::filesystem::path& data, const link::join_token& token,
                                          std::chrono::milliseconds timeout);
 

@@ -1,6 +1,7 @@
 // skerry-edge: collects at a site, keeps everything on disk, and delivers upstream whenever there is a link.
 
 #include "actors/node/clock.hpp"
+#include "actors/node/command_line.hpp"
 #include "actors/node/config.hpp"
 #include "actors/node/data_directory.hpp"
 #include "actors/node/files.hpp"
@@ -49,7 +50,7 @@ int fail_with(std::string_view what) {
 }
 
 // Prints every mistake; nullopt where there was one.
-std::optional<edge::edge_config> configure(const options& from) {
+std::optional<edge::edge_config> configure(const options& from, settings_digest* settings = nullptr) {
   auto config = edge::default_config();
   if (!from.config.empty()) {
     auto loaded = edge::load_config(from.config);
@@ -62,6 +63,8 @@ std::optional<edge::edge_config> configure(const options& from) {
     if (!loaded.value().errors.empty())
       return std::nullopt;
     config = std::move(loaded.value().config);
+    if (settings != nullptr)
+      *settings = std::move(loaded.value().settings);
   }
   if (!from.data.empty())
     config.data = from.data;
@@ -69,10 +72,16 @@ std::optional<edge::edge_config> configure(const options& from) {
 }
 
 int run(const options& from) {
-  auto config = configure(from);
+  settings_digest settings;
+  auto config = configure(from, &settings);
   if (!config)
     return exit_failed;
   if (from.check_only) {
+    const auto missing = edge::missing_files(config->scrape);
+    for (const auto& what : missing)
+      fmt::print(stderr, "{}: {}\n", from.config, what);
+    if (!missing.empty())
+      return exit_failed;
     fmt::print("{}: the configuration is valid\n", from.config.empty() ? "defaults" : from.config);
     return 0;
   }
@@ -84,7 +93,8 @@ int run(const options& from) {
   // One arena is enough for a few threads, and a quarter of the resident memory of many.
   mallopt(M_ARENA_MAX, 2);
   edge::node* running = nullptr;
-  const auto reload = [&from, &running]() -> result<void> {
+  settings_watch watch{settings, {"scrape_configs", "global", "log.level"}};
+  config->reload = [&from, &running, &watch]() -> result<std::string> {
     if (from.config.empty())
       return fail(errc::unsupported,
                   "this node runs without a configuration file: there is nothing to reload");
@@ -94,12 +104,8 @@ int run(const options& from) {
     if (!loaded.errors.empty())
       return fail(errc::invalid_argument, fmt::format("{}", fmt::join(loaded.errors, "; ")));
     running->reload(loaded.config);
-    spdlog::info(
-        "edge: the configuration was read again; scrape_configs and log.level are in force, the rest needs a "
-        "restart");
-    return ok();
+    return watch.take(loaded.settings);
   };
-  config->reload = reload;
   auto started = edge::node::start(std::move(*config));
   if (!started)
     return fail_with(started.error().message);
@@ -114,9 +120,7 @@ int run(const options& from) {
     if (asked == signal_request::stop)
       break;
     if (asked == signal_request::reload)
-      if (const auto done = reload(); !done)
-        spdlog::error("edge: the configuration was not reloaded, the old one stays: {}",
-                      done.error().message);
+      static_cast<void>(running->read_again()); // it says how it went
   }
   notify_supervisor("STOPPING=1");
   return running->failed() ? exit_failed : 0;
@@ -217,6 +221,10 @@ int main(int argc, char** argv) {
   auto* verify_command = app.add_subcommand("verify-segment", "Say whether a segment of the spool is sound");
   verify_command->add_option("path", given.segment, "The segment's directory")->required();
 
+  if (const auto wrong = unknown_command(app, argc, argv)) {
+    fail_with(*wrong);
+    return exit_usage;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

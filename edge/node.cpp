@@ -1,11 +1,13 @@
 #include "edge/node.hpp"
 
 #include "actors/actors.hpp"
+#include "actors/link/address.hpp"
 #include "actors/link/keys.hpp"
 #include "actors/link/registry.hpp"
 #include "actors/node/data_directory.hpp"
 #include "actors/node/log.hpp"
 #include "actors/node/metrics.hpp"
+#include "actors/node/reload.hpp"
 #include "actors/node/version.hpp"
 #include "edge/collect/roster.hpp"
 #include "edge/downlink/downlink.hpp"
@@ -47,14 +49,20 @@ std::uint64_t spool_limit(const edge_config& config) {
 // "tcp://*:7491" as bound, with a host that others can reach.
 std::string advertised(const edge_config& config, const std::string& bound) {
   if (!config.link_advertise.empty())
-    return config.link_advertise.starts_with("tcp://") ? config.link_advertise
-                                                       : "tcp://" + config.link_advertise;
+    return link::with_scheme(config.link_advertise);
   return fmt::format("tcp://{}{}", config.host, bound.substr(bound.rfind(':')));
 }
 
 class running_node final : public node {
 public:
-  explicit running_node(edge_config config) : config_(std::move(config)), metrics_(version) {}
+  explicit running_node(edge_config config)
+      : config_(std::move(config)),
+        metrics_(version),
+        read_again_(
+            "edge", metrics_.registry(), config_.reload ? config_.reload : [] {
+              return result<std::string>{
+                  fail(errc::unsupported, "this node runs without a configuration file")};
+            }) {}
 
   ~running_node() override {
     const bool ran = http_ != nullptr; // the last part to start
@@ -164,6 +172,9 @@ public:
     list.inbox = inbox;
     list.clock = &system_clock();
     list.metrics = &metrics_.registry();
+    list.publish = [board = board_](std::vector<scrape_target_ptr> targets) {
+      board->publish(std::move(targets));
+    };
     list.seed = static_cast<std::uint64_t>(identity_.edge);
     roster_ = spawn_roster(*actors_, std::move(list));
     watch(roster_, "roster");
@@ -223,9 +234,7 @@ public:
     context.identity = identity_;
     context.store = store_;
     context.board = board_;
-    context.reload = config_.reload ? config_.reload : [] {
-      return result<void>{fail(errc::unsupported, "this node runs without a configuration file")};
-    };
+    context.reload = [this] { return read_again(); };
     context.pause_backlog = [to = uplink_](bool paused) { caf::anon_send(to, pause_atom_v, paused); };
     if (downlink_link_) {
       context.registry = registry_;
@@ -247,6 +256,7 @@ public:
     static_cast<void>(set_log_level(config.log_level)); // it was checked when it was read
     caf::anon_send(roster_, std::make_shared<const edge_config>(config));
   }
+  result<std::string> read_again() override { return read_again_(); }
   std::string http_address() const override { return http_->address(); }
   bool failed() const noexcept override { return failed_; }
 
@@ -263,6 +273,7 @@ private:
 
   edge_config config_;
   node_metrics metrics_;
+  config_reload read_again_;
   std::optional<data_directory> directory_;
   edge_identity identity_;
   link::curve_keypair keys_;

@@ -16,6 +16,8 @@ public:
 
   // Takes what can change while running: scrape configuration and log level.
   virtual void reload(const edge_config& config) = 0;
+  // As POST /-/reload: config.reload, logged and counted.
+  virtual result<std::string> read_again() = 0;
   [[nodiscard]] virtual std::string http_address() const = 0;
   [[nodiscard]] virtual bool failed() const noexcept = 0; // an actor that must live has ended
 };

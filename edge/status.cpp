@@ -1,10 +1,12 @@
 #include "edge/status.hpp"
 
+#include "actors/link/address.hpp"
 #include "actors/link/registry.hpp"
 #include "actors/link/token.hpp"
 #include "actors/node/clock.hpp"
 #include "actors/node/config.hpp"
 #include "actors/node/version.hpp"
+#include "edge/targets.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -16,8 +18,11 @@ namespace {
 constexpr std::chrono::nanoseconds ttl_default = std::chrono::hours{24};
 
 http::response success(nlohmann::json data) {
-  return {
-      200, "application/json", nlohmann::json{{"status", "success"}, {"data", std::move(data)}}.dump(), {}};
+  return {200,
+          "application/json",
+          nlohmann::json{{"status", "success"}, {"data", std::move(data)}}.dump(
+              -1, ' ', false, nlohmann::json::error_handler_t::replace),
+          {}};
 }
 
 http::response failure(unsigned status, std::string_view type, std::string_view message) {
@@ -90,6 +95,9 @@ http::response make_invite(const status_context& context, const http::request& r
       return failure(400, "bad_data", parsed.error().message);
     rejoins = parsed.value();
   }
+  if (const auto usable = link::check_advertised(context.advertise); !usable)
+    return failure(422, "execution",
+                   fmt::format("no token was made: {}: set link.advertise", usable.error().message));
   auto made = context.registry->create_invite(context.identity.site, ttl.count() / 1'000'000'000, now_s,
                                               system_random(), rejoins);
   if (!made)
@@ -133,6 +141,10 @@ std::vector<http::route> make_status_routes(status_context settings) {
          changes_state});
   };
   add("GET", "/api/v1/status", [context](const http::request&) { return success(status_of(*context)); });
+  add("GET", "/api/v1/targets", [context](const http::request& request) {
+    const auto* state = request.parameter("state");
+    return success(targets_json(context->board->targets(), state != nullptr ? *state : ""));
+  });
   add("GET", "/-/healthy", [](const http::request&) { return plain(200, "skerry-edge is healthy.\n"); });
   add("GET", "/-/ready", [](const http::request&) { return plain(200, "skerry-edge is ready.\n"); });
   for (const auto* method : {"POST", "PUT"})
@@ -140,7 +152,7 @@ std::vector<http::route> make_status_routes(status_context settings) {
         method, "/-/reload",
         [context](const http::request&) {
           const auto done = context->reload();
-          return done ? plain(200, "")
+          return done ? plain(200, done.value() + "\n")
                       : plain(500, fmt::format("failed to reload config: {}\n", done.error().message));
         },
         true);

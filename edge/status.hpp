@@ -1,8 +1,9 @@
 #pragma once
 
-// What an edge tells of itself over HTTP: /api/v1/status, health, and, where it is a gateway, invites and edges.
+// What an edge tells of itself over HTTP: /api/v1/status, its scrape targets, health, and, where it is a gateway, invites and edges.
 
 #include "actors/http/server.hpp"
+#include "edge/collect/scrape/target_manager.hpp"
 #include "edge/downlink/downlink.hpp"
 #include "edge/identity.hpp"
 #include "edge/spool/spool.hpp"
@@ -26,6 +27,14 @@ public:
     const std::lock_guard lock{mutex_};
     edges_ = std::move(edges);
   }
+  void publish(std::vector<scrape_target_ptr> targets) {
+    const std::lock_guard lock{mutex_};
+    targets_ = std::move(targets);
+  }
+  [[nodiscard]] std::vector<scrape_target_ptr> targets() const {
+    const std::lock_guard lock{mutex_};
+    return targets_;
+  }
   [[nodiscard]] uplink_status uplink() const {
     const std::lock_guard lock{mutex_};
     return uplink_;
@@ -39,13 +48,14 @@ private:
   mutable std::mutex mutex_;
   uplink_status uplink_;
   std::vector<delivery::edge_view> edges_;
+  std::vector<scrape_target_ptr> targets_;
 };
 
 struct status_context {
   edge_identity identity;
   std::shared_ptr<const spool> store;
   std::shared_ptr<status_board> board;
-  std::function<result<void>()> reload;
+  std::function<result<std::string>()> reload;
   std::function<void(bool paused)> pause_backlog;
   // Of a gateway; null where it is none.
   std::shared_ptr<link::registry> registry;

@@ -144,6 +144,7 @@ struct Redirect {
 struct Join {
   publicKey @0 :Data;      # 32 bytes, CURVE
   software @1 :Text;
+  edge @2 :UInt64;         # who the sender is already; 0: nobody yet. An invite for another edge is then refused
 }
 
 struct Joined {

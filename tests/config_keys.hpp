@@ -57,6 +57,7 @@ inline std::filesystem::path turned_on(const std::string& example, const std::fi
   auto text = with_comments_on(text_of(example));
   const auto token = (folder / "token").string();
   std::ofstream{token} << "secret\n";
+  std::filesystem::permissions(token, std::filesystem::perms{0600});
   const std::string named = "/etc/skerry/token";
   REQUIRE(text.find(named) != std::string::npos);
   text.replace(text.find(named), named.size(), token);

@@ -34,7 +34,8 @@ void reception::on_join(const link::peer_id& from, link::invite_id invite, const
     spdlog::warn("link: a key that may only join sent something else: dropped");
     return;
   }
-  auto joined = registry_.complete_join(invite, join->public_key, clock_.wall_ns() / 1'000'000'000, random_);
+  auto joined = registry_.complete_join(invite, join->public_key, clock_.wall_ns() / 1'000'000'000, random_,
+                                        join->edge);
   if (!joined) {
     ++counters_.joins_refused;
     spdlog::warn("link: a join was refused: {}", joined.error().message);

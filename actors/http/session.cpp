@@ -10,6 +10,7 @@
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/write.hpp>
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -35,6 +36,31 @@ std::string_view as_view(beast::string_view text) noexcept { return {text.data()
 bool has_control(std::string_view text) noexcept {
   return std::any_of(text.begin(), text.end(),
                      [](char c) { return static_cast<unsigned char>(c) < 0x20 && c != '\t'; });
+}
+
+std::string_view error_type(unsigned status) noexcept {
+  switch (status) {
+  case 401: return "unauthorized";
+  case 403: return "forbidden";
+  case 404: return "not_found";
+  case 408: return "timeout";
+  case 500: return "internal";
+  case 503: return "unavailable";
+  default: return "bad_data";
+  }
+}
+
+// Below /api/ clients expect Prometheus' envelope, whoever in the node refused them.
+response error_response(std::string_view target, unsigned status, std::string message) {
+  if (!target.starts_with("/api/"))
+    return {status, "text/plain; charset=utf-8", std::move(message), {}};
+  while (message.ends_with('\n'))
+    message.pop_back();
+  return {status,
+          "application/json",
+          nlohmann::json{{"status", "error"}, {"errorType", error_type(status)}, {"error", message}}.dump(
+              -1, ' ', false, nlohmann::json::error_handler_t::replace),
+          {}};
 }
 
 class session_responder final : public responder {
@@ -323,6 +349,10 @@ void session::on_body(error_code ec) {
   type = type.substr(0, type.find(';'));
   while (type.ends_with(' '))
     type.remove_suffix(1);
+  if (lower(type) == "multipart/form-data")
+    return refuse(
+        415, "content_type",
+        "multipart/form-data is not read: send the parameters as application/x-www-form-urlencoded\n", true);
   if (lower(type) == "application/x-www-form-urlencoded")
     if (const auto read = decode_parameters(request_.body, request_.parameters); !read)
       return refuse(400, "malformed", read.error().message + "\n", true);
@@ -340,9 +370,9 @@ void session::run_handler() {
     match_.found->run(request_, to);
   } catch (const std::exception& e) {
     spdlog::error("http: the handler of {} failed: {}", match_.pattern, e.what());
-    to->answer({500, "text/plain; charset=utf-8", "internal error; the log of this node has more\n", {}});
+    to->answer(error_response(request_.path, 500, "internal error; the log of this node has more\n"));
   } catch (...) {
-    to->answer({500, "text/plain; charset=utf-8", "internal error\n", {}});
+    to->answer(error_response(request_.path, 500, "internal error\n"));
   }
 }
 
@@ -367,7 +397,8 @@ void session::refuse(unsigned status, std::string_view reason, std::string messa
     keep_alive_ = false;
     unread_ = true;
   }
-  response out{status, "text/plain; charset=utf-8", std::move(message), {}};
+  auto out = error_response(parser_ ? as_view(parser_->get().target()) : std::string_view{}, status,
+                            std::move(message));
   if (status == 405)
     out.headers.emplace_back("Allow", match_.allow);
   if (status == 401)

@@ -3,6 +3,10 @@
 #include "actors/node/files.hpp"
 #include "actors/node/settings.hpp"
 
+#include <fmt/format.h>
+
+#include <sys/stat.h>
+
 namespace skerry::http {
 
 namespace {
@@ -22,7 +26,11 @@ void read_settings(config_section& from, server_config& to) {
   std::string file;
   if (from.read("token_file", file)) {
     auto text = read_file(file, token_bytes_max);
-    if (!text) {
+    struct stat there {};
+    if (text && ::stat(file.c_str(), &there) == 0 && (there.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+      from.complain("token_file",
+                    fmt::format("the token file {} can be read by others; run `chmod 600 {}`", file, file));
+    } else if (!text) {
       from.complain("token_file", text.error().message);
     } else {
       to.bearer_token = std::move(text).value();

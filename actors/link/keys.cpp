@@ -61,8 +61,10 @@ result<curve_keypair> parse(std::string_view text, const std::filesystem::path& 
   const auto malformed = [&] {
     return fail(
         errc::malformed,
-        fmt::format("key file {}: not a key file of Skerry; restore it, or move it away and join again",
-                    file.string()));
+        fmt::format(
+            "key file {}: not a key file of Skerry; restore it, or move it away and join again (skerry "
+            "invite --edge ID)",
+            file.string()));
   };
   const auto found = take_line(text, version_prefix);
   if (!found)
@@ -85,7 +87,7 @@ result<curve_keypair> parse(std::string_view text, const std::filesystem::path& 
   if (!belong_together(keys))
     return fail(errc::corrupt,
                 fmt::format("key file {}: its public and secret keys do not belong together; restore it, or "
-                            "move it away and join again",
+                            "move it away and join again (skerry invite --edge ID)",
                             file.string()));
   return keys;
 }
@@ -129,7 +131,10 @@ result<curve_keypair> load_keypair(const std::filesystem::path& file) {
   const file_descriptor in{::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (in.get() < 0) {
     if (errno == ENOENT)
-      return fail(errc::not_found, fmt::format("key file {}: there is none", file.string()));
+      return fail(
+          errc::not_found,
+          fmt::format("key file {}: there is none; restore it, or join again (skerry invite --edge ID)",
+                      file.string()));
     return io_error("open it", file);
   }
   struct stat status {};

@@ -259,6 +259,7 @@ result<body> read(wire::Join::Reader from) {
   std::copy(key.begin(), key.end(), out.public_key.bytes.begin());
   BOOST_OUTCOME_TRY(software, read_text(from.getSoftware(), name_bytes_max, "the software's name"));
   out.software = std::move(software);
+  out.edge = edge_id{from.getEdge()};
   return out;
 }
 

@@ -164,6 +164,7 @@ struct encoder {
   void operator()(const join& from) {
     auto m = to.initJoin();
     m.setPublicKey(as_data_of(from.public_key.bytes));
+    m.setEdge(static_cast<std::uint64_t>(from.edge));
     put_text(from.software, name_bytes_max, [&](unsigned n) { return m.initSoftware(n); });
   }
   void operator()(const joined& from) {

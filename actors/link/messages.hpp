@@ -107,6 +107,7 @@ struct redirect {
 struct join {
   curve_key public_key;
   std::string software;
+  edge_id edge = edge_id::none; // who the sender is already
 };
 struct joined {
   edge_id edge = edge_id::none;

@@ -19,6 +19,34 @@ constexpr std::string_view format_key = "format";
 constexpr mode_t file_mode = 0600;
 constexpr std::int64_t purge_interval_s = 3600;
 
+auto not_for(invite_id id, edge_id already, edge_id wanted) {
+  return fail(
+      errc::conflict,
+      fmt::format(
+          "this data directory belongs to edge {0} already, and invite {1} is for {2}: ask for a token "
+          "made with `skerry invite --edge {0}`, or join with an empty data directory",
+          to_string(already), to_string(id),
+          wanted == edge_id::none ? "a new edge" : "edge " + to_string(wanted)));
+}
+
+auto key_is_known(invite_id id, const key_row& row) {
+  if (row.what != key_row::role::edge)
+    return fail(errc::conflict,
+                fmt::format("the key that invite {} is used with is an invite's own; join with a new one",
+                            to_string(id)));
+  if (row.revoked_s != 0)
+    return fail(errc::conflict,
+                fmt::format("the key that invite {} is used with was revoked: move link.key away, and "
+                            "join again with the same token",
+                            to_string(id)));
+  return fail(
+      errc::conflict,
+      fmt::format(
+          "the key that invite {0} is used with belongs to edge {1} already: ask for a token made with "
+          "`skerry invite --edge {1}`, or join with an empty data directory",
+          to_string(id), to_string(edge_id{row.id})));
+}
+
 } // namespace
 
 result<void> registry::impl::open(const std::filesystem::path& directory) {
@@ -288,7 +316,7 @@ admission registry::admit(const curve_key& key, std::int64_t now_s) noexcept {
 }
 
 result<join_outcome> registry::complete_join(invite_id id, const curve_key& key, std::int64_t now_s,
-                                             random_source& random) {
+                                             random_source& random, edge_id already) {
   BOOST_OUTCOME_TRY(txn, impl_->writing());
   invite_row invite;
   BOOST_OUTCOME_TRY(known, txn.get(impl_->invites, big_endian(number(id)), invite));
@@ -309,10 +337,12 @@ result<join_outcome> registry::complete_join(invite_id id, const curve_key& key,
   }
   if (invite.cancelled_s != 0)
     return fail(errc::forbidden, fmt::format("invite {} was cancelled; ask for a new one", to_string(id)));
-  if (key_known)
-    return fail(errc::conflict,
-                fmt::format("the key that invite {} is used with is known already; join with a new one",
-                            to_string(id)));
+  if (already != edge_id::none && already != invite.rejoins)
+    return not_for(id, already, invite.rejoins);
+  const bool keeps_key =
+      key_known && row.what == key_row::role::edge && row.revoked_s == 0 && edge_id{row.id} == invite.rejoins;
+  if (key_known && !keeps_key)
+    return key_is_known(id, row);
 
   auto edge = invite.rejoins;
   edge_row owner;
@@ -320,7 +350,9 @@ result<join_outcome> registry::complete_join(invite_id id, const curve_key& key,
     BOOST_OUTCOME_TRY(exists, txn.get(impl_->edges, big_endian(number(edge)), owner));
     if (!exists)
       return no_such_edge(edge);
-    BOOST_OUTCOME_TRYV(impl_->revoke_keys(txn, edge, now_s));
+    if (!keeps_key) {
+      BOOST_OUTCOME_TRYV(impl_->revoke_keys(txn, edge, now_s));
+    }
     BOOST_OUTCOME_TRYV(impl_->leave_parent(txn, owner));
   } else {
     BOOST_OUTCOME_TRY(count, txn.count(impl_->edges));
@@ -339,10 +371,11 @@ result<join_outcome> registry::complete_join(invite_id id, const curve_key& key,
   owner.revoked_s =
       0; // an invite made for a revoked edge is somebody's decision: revoking cancels those before it
   BOOST_OUTCOME_TRYV(txn.put(impl_->edges, big_endian(number(edge)), owner));
+  const auto created_s = keeps_key ? row.created_s : now_s;
   row = {};
   row.id = number(edge);
   row.invite = number(id);
-  row.created_s = now_s;
+  row.created_s = created_s;
   BOOST_OUTCOME_TRYV(txn.put(impl_->keys, view(key), row));
   invite.used = true;
   invite.joined_key = key;

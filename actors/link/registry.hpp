@@ -106,11 +106,12 @@ public:
   // the registry itself could not answer.
   [[nodiscard]] admission admit(const curve_key& key, std::int64_t now_s) noexcept;
 
-  // Makes `key` known. Again with the same key: the same outcome, until the invite expires. not_found: no
-  // such invite; timeout: expired; forbidden: cancelled, or the key was revoked since; conflict: another key
-  // used the invite, or the key belongs to someone else.
+  // Makes `key` known. Again with the same key: the same outcome, until the invite expires. An edge that joins
+  // again may keep its key. not_found: no such invite; timeout: expired; forbidden: cancelled, or the key was
+  // revoked since; conflict: another key used the invite, the key belongs to someone else, or who asks is
+  // `already` another edge than the invite is for: nothing is registered or used up then.
   [[nodiscard]] result<join_outcome> complete_join(invite_id id, const curve_key& key, std::int64_t now_s,
-                                                   random_source& random);
+                                                   random_source& random, edge_id already = edge_id::none);
 
   // All keys of the edge, and its open invites. The caller ends its session. Again: no change. not_found.
   result<void> revoke(edge_id edge, std::int64_t now_s);

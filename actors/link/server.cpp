@@ -305,7 +305,7 @@ result<std::unique_ptr<server_transport>> start_server(server_config config, ser
     case EADDRINUSE:
       return fail(
           errc::conflict,
-          fmt::format("link: {} is in use by another process; stop it, or set link.listen to another port",
+          fmt::format("link: {} is in use by another process; stop it, or set link.bind to another port",
                       bind));
     case EINVAL:
     case EPROTONOSUPPORT:

@@ -187,6 +187,30 @@ void config_document::add_error(int line, std::string what) {
                        fmt::format("{}:{}: {}", impl_->file.string(), line, what));
 }
 
+namespace {
+
+void digest_into(std::map<std::string, std::size_t>& all, const YAML::Node& node, const std::string& path) {
+  if (node.IsMap() && node.size() != 0) {
+    for (const auto& pair : node)
+      if (pair.first.IsScalar())
+        digest_into(all, pair.second, child_path(path, pair.first.Scalar()));
+  } else if (!path.empty()) {
+    all[path] = std::hash<std::string>{}(YAML::Dump(node));
+  }
+}
+
+} // namespace
+
+std::map<std::string, std::size_t> config_document::digest() const {
+  std::map<std::string, std::size_t> all;
+  try {
+    digest_into(all, *impl_->section->node_, {});
+  } catch (const YAML::Exception&) { // not known to happen: the tree was walked before
+    all.clear();
+  }
+  return all;
+}
+
 config_section& config_document::root() noexcept { return *impl_->section; }
 
 result<std::unique_ptr<config_document>> config_document::load(const std::filesystem::path& file) {

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -78,6 +79,8 @@ public:
   [[nodiscard]] const std::vector<std::string>& errors() const noexcept;
   [[nodiscard]] const std::filesystem::path&
   file() const noexcept; // relative paths inside are relative to its folder
+  // Every setting by its path ("collect.interval"; a list is one setting), with a hash of what it says.
+  [[nodiscard]] std::map<std::string, std::size_t> digest() const;
   void add_error(int line, std::string what);
 
   config_document(const config_document&) = delete;

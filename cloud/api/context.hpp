@@ -78,8 +78,8 @@ public:
   virtual ~node_operations() = default;
   [[nodiscard]] virtual std::vector<site_status> sites() = 0;
   [[nodiscard]] virtual std::vector<host_status> hosts() = 0;
-  [[nodiscard]] virtual result<void> ready() = 0; // the message says what is missing
-  [[nodiscard]] virtual result<void> reload() = 0;
+  [[nodiscard]] virtual result<void> ready() = 0;         // the message says what is missing
+  [[nodiscard]] virtual result<std::string> reload() = 0; // what changed, for people
   [[nodiscard]] virtual result<invite> make_invite(const invite_request& request) = 0;
   [[nodiscard]] virtual result<std::vector<invite>> invites() = 0;
   [[nodiscard]] virtual result<void> revoke(edge_id edge) = 0; // not_found: no such edge

@@ -109,7 +109,7 @@ void ready(const context_ptr& context, const http::request&, http::responder_ptr
 void reload(const context_ptr& context, const http::request&, http::responder_ptr to) {
   run_on_pool(context, std::move(to), {}, [context](const query_ticket&) {
     const auto done = context->node->reload();
-    return done ? plain_text(200, "")
+    return done ? plain_text(200, done.value() + "\n")
                 : plain_text(500, fmt::format("failed to reload config: {}\n", done.error().message));
   });
 }

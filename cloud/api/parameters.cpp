@@ -166,11 +166,13 @@ result<std::optional<std::uint64_t>> limit_parameter(const http::request& reques
   const auto text = text_parameter(request, "limit");
   if (text.empty())
     return std::optional<std::uint64_t>{};
-  std::uint64_t limit = 0;
+  std::int64_t limit = 0;
   const auto [stop, failed] = std::from_chars(text.data(), text.data() + text.size(), limit);
   if (failed != std::errc{} || stop != text.data() + text.size())
     return fail(errc::invalid_argument, "limit must be a number");
-  return std::optional{limit};
+  if (limit < 0) // as Prometheus: none
+    return std::optional<std::uint64_t>{};
+  return std::optional{static_cast<std::uint64_t>(limit)};
 }
 
 result<std::vector<promql::select_request>> select_parameters(const http::request& request) {

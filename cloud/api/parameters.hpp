@@ -33,7 +33,7 @@ inline constexpr std::int64_t time_ms_min = -time_ms_max;
 duration_parameter(const http::request& request, std::string_view name, std::chrono::nanoseconds otherwise);
 // Empty text where it is absent.
 [[nodiscard]] std::string_view text_parameter(const http::request& request, std::string_view name);
-// limit=N, 0 for none; nullopt when absent.
+// limit=N, 0 for none; nullopt when absent or below 0.
 [[nodiscard]] result<std::optional<std::uint64_t>> limit_parameter(const http::request& request);
 // start, end and every match[]: one request to the store each, or one without matchers when there is no
 // match[].

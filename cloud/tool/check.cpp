@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@ namespace skerry::cloud {
 namespace {
 
 constexpr std::size_t configuration_bytes_max = 16 << 20;
+constexpr std::size_t output_bytes_max = 4 << 20; // of a check; what is beyond is not shown
 constexpr int exec_failed = 127; // what posix_spawn's child ends with when there is nothing to run
 
 // Keys that only one of the two nodes has.
@@ -51,29 +53,95 @@ std::filesystem::path program_for(node_kind kind) {
   return ::access(beside.c_str(), X_OK) == 0 ? beside : name; // else whatever PATH has
 }
 
-int run_check(node_kind kind, const std::filesystem::path& file) {
+// What a node's own check of a file ended with, and what it printed.
+struct verdict {
+  int code = exit_failure;
+  std::string said;
+  [[nodiscard]] std::size_t mistakes() const {
+    return static_cast<std::size_t>(std::count(said.begin(), said.end(), '\n'));
+  }
+  [[nodiscard]] std::size_t suggestions() const {
+    std::size_t out = 0;
+    for (auto at = said.find("did you mean"); at != std::string::npos; at = said.find("did you mean", at + 1))
+      ++out;
+    return out;
+  }
+};
+
+verdict run_check(node_kind kind, const std::filesystem::path& file) {
+  verdict out;
   const auto program = program_for(kind).string();
   auto config = file.string();
+  const std::unique_ptr<std::FILE, decltype(&std::fclose)> output{std::tmpfile(), &std::fclose};
+  if (!output) {
+    out.said = fmt::format("skerry: cannot make a temporary file: {}\n", std::strerror(errno));
+    return out;
+  }
   std::array<std::string, 5> arguments{program, "run", "--check-config", "--config", config};
   std::array<char*, 6> argv{};
   std::transform(arguments.begin(), arguments.end(), argv.begin(), [](std::string& a) { return a.data(); });
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawn_file_actions_adddup2(&actions, ::fileno(output.get()), STDOUT_FILENO);
+  ::posix_spawn_file_actions_adddup2(&actions, ::fileno(output.get()), STDERR_FILENO);
   pid_t child = 0;
   std::fflush(nullptr);
-  const auto failed = ::posix_spawnp(&child, program.c_str(), nullptr, nullptr, argv.data(), environ);
+  const auto failed = ::posix_spawnp(&child, program.c_str(), &actions, nullptr, argv.data(), environ);
+  ::posix_spawn_file_actions_destroy(&actions);
   int state = 0;
   if (failed == 0)
     while (::waitpid(child, &state, 0) < 0 && errno == EINTR) {
     }
   if (failed != 0 || (WIFEXITED(state) && WEXITSTATUS(state) == exec_failed)) {
-    fmt::print(stderr, "skerry: cannot run {}: {}; install it beside skerry or in PATH\n", program,
-               std::strerror(failed != 0 ? failed : ENOENT));
-    return exit_failure;
+    out.said = fmt::format("skerry: cannot run {}: {}; install it beside skerry or in PATH\n", program,
+                           std::strerror(failed != 0 ? failed : ENOENT));
+    return out;
   }
   if (!WIFEXITED(state)) {
-    fmt::print(stderr, "skerry: {} ended by signal {} while it read {}\n", program, WTERMSIG(state), config);
-    return exit_failure;
+    out.said =
+        fmt::format("skerry: {} ended by signal {} while it read {}\n", program, WTERMSIG(state), config);
+    return out;
   }
-  return WEXITSTATUS(state) == 0 ? exit_ok : exit_failure;
+  out.code = WEXITSTATUS(state) == 0 ? exit_ok : exit_failure;
+  std::rewind(output.get());
+  std::array<char, 4096> part{};
+  while (out.said.size() < output_bytes_max) {
+    const auto count = std::fread(part.data(), 1, part.size(), output.get());
+    if (count == 0)
+      break;
+    out.said.append(part.data(), count);
+  }
+  return out;
+}
+
+int show(const verdict& from) {
+  fmt::print(from.code == exit_ok ? stdout : stderr, "{}", from.said);
+  return from.code;
+}
+
+// The file does not say what it is for: it is read as both, and the mistakes of what it resembles more are shown.
+int check_as_both(const std::filesystem::path& file) {
+  const auto edge = run_check(node_kind::edge, file);
+  const auto cloud = run_check(node_kind::cloud, file);
+  if (edge.code == exit_ok && cloud.code == exit_ok) {
+    fmt::print("{}: the configuration is valid, for an edge node and for a cloud node\n", file.string());
+    return exit_ok;
+  }
+  if (edge.code == exit_ok || cloud.code == exit_ok)
+    return show(edge.code == exit_ok ? edge : cloud);
+  const auto rank = [](const verdict& of) {
+    return std::pair{of.mistakes(), of.mistakes() - std::min(of.mistakes(), of.suggestions())};
+  };
+  if (rank(edge) != rank(cloud)) {
+    const bool is_edge = rank(edge) < rank(cloud);
+    fmt::print(stderr, "{}: read as the configuration of {} node (--kind says otherwise):\n", file.string(),
+               is_edge ? "an edge" : "a cloud");
+    return show(is_edge ? edge : cloud);
+  }
+  fmt::print(stderr,
+             "{}: as the configuration of an edge node:\n{}as that of a cloud node (--kind says which):\n{}",
+             file.string(), edge.said, cloud.said);
+  return exit_failure;
 }
 
 } // namespace
@@ -116,15 +184,7 @@ int run_check_config(const check_options& options) {
       kind = node_kind::edge;
     if (!kind && name.find("cloud") != std::string::npos)
       kind = node_kind::cloud;
-    if (!kind) {
-      fmt::print(stderr,
-                 "skerry: {}: its keys don't tell whether it is for an edge or a cloud node; say so with "
-                 "--kind edge or --kind cloud\n",
-                 file.string());
-      code = exit_failure;
-      continue;
-    }
-    code = std::max(code, run_check(*kind, file));
+    code = std::max(code, kind ? show(run_check(*kind, file)) : check_as_both(file));
   }
   return code;
 }

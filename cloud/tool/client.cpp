@@ -127,8 +127,11 @@ result<std::pair<long, std::string>> api_client::exchange(std::string_view path,
                             "skerry-cloud`, or name its address with --url",
                             to.name(), curl_easy_strerror(code)));
   case CURLE_OPERATION_TIMEDOUT:
-    return fail(errc::unavailable, fmt::format("{} gave no answer in {} s; try again, or ask for less",
-                                               to.name(), impl_->timeout.count() / 1'000));
+    return fail(
+        errc::unavailable,
+        fmt::format(
+            "{} gave no answer in {} s; try again, ask for less, or (query) wait longer with --timeout",
+            to.name(), impl_->timeout.count() / 1'000));
   default: return fail(errc::io, fmt::format("asking {} failed: {}", to.name(), curl_easy_strerror(code)));
   }
   long status = 0;
@@ -156,9 +159,10 @@ result<json> api_client::unwrap(result<std::pair<long, std::string>> answer) con
                 : status == 404 ? errc::not_found
                                 : errc::invalid_argument,
                 why);
-  return fail(errc::malformed,
-              fmt::format("{} does not answer as Skerry does (HTTP {}); is it the right address?",
-                          impl_->to.name(), status));
+  return fail(
+      status == 404 ? errc::not_found : errc::malformed,
+      fmt::format("{} does not answer as Skerry's cloud node does (HTTP {}); is it the right address?",
+                  impl_->to.name(), status));
 }
 
 result<json> api_client::get(std::string_view path, const form& parameters) {

@@ -29,7 +29,7 @@ struct endpoint {
 
 class api_client {
 public:
-  explicit api_client(endpoint to, std::chrono::milliseconds timeout = std::chrono::seconds{150});
+  explicit api_client(endpoint to, std::chrono::milliseconds timeout = std::chrono::seconds{10});
   ~api_client();
   api_client(const api_client&) = delete;
   api_client& operator=(const api_client&) = delete;

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <optional>
 
 namespace skerry::cloud {
 
@@ -51,17 +52,54 @@ std::string keys(const json& site) {
   return or_dash(out);
 }
 
+void print_json(const json& data) {
+  fmt::print("{}\n", data.dump(2, ' ', false, json::error_handler_t::replace));
+}
+
+table edges_table(const json& edges) {
+  table out{{{"EDGE"}, {"LINK"}, {"PENDING", align::right}, {"SOFTWARE"}}};
+  for (const auto& e : edges)
+    out.add({text(e, "edge"), e.value("connected", false) ? "connected" : "unreachable",
+             format_count(number(e, "pendingRecords")), or_dash(text(e, "software"))});
+  return out;
+}
+
+// An edge node has no fleet; a gateway knows the edges behind it. Nothing: this is no edge node either.
+std::optional<int> answer_of_edge(api_client& client, const global_options& global, bool edges_wanted) {
+  const auto status = client.get("/api/v1/status");
+  if (!status || !status.value().is_object() || !status.value().contains("edges"))
+    return std::nullopt;
+  const auto& edges = status.value()["edges"];
+  if (!edges_wanted || !edges.is_array()) {
+    fmt::print(
+        stderr,
+        "skerry: this is edge node {} of site {}: it answers `skerry sites` (the edges behind it); ask the "
+        "cloud node for the rest\n",
+        printable(text(status.value(), "edge")), printable(text(status.value(), "site")));
+    return exit_failure;
+  }
+  if (global.json)
+    print_json(edges);
+  else
+    fmt::print("{}", edges_table(edges).render());
+  return exit_ok;
+}
+
 int print_list(const global_options& global, const char* path, const form& parameters,
-               table (*make)(const json&, double)) {
+               table (*make)(const json&, double), bool edges_will_do = false) {
   auto to = global.for_reading();
   if (!to)
     return report(to.error());
   api_client client{std::move(to.value())};
   const auto data = client.get(path, parameters);
-  if (!data)
+  if (!data) {
+    if (data.error().code == errc::not_found)
+      if (const auto code = answer_of_edge(client, global, edges_will_do))
+        return *code;
     return report(data.error());
+  }
   if (global.json)
-    fmt::print("{}\n", data.value().dump(2, ' ', false, json::error_handler_t::replace));
+    print_json(data.value());
   else
     fmt::print("{}", make(data.value(), wall_seconds()).render());
   return exit_ok;
@@ -173,7 +211,9 @@ std::string status_lines(const json& sites, double now) {
   return out;
 }
 
-int run_sites(const global_options& global) { return print_list(global, "/api/v1/sites", {}, sites_table); }
+int run_sites(const global_options& global) {
+  return print_list(global, "/api/v1/sites", {}, sites_table, true);
+}
 
 int run_loss(const global_options& global, const ledger_options& options) {
   return print_list(global, "/api/v1/loss", ledger_form(options), loss_table);

@@ -1,5 +1,6 @@
 // skerry: the operator's tool. Reads the command line; the commands themselves are beside it.
 
+#include "actors/node/command_line.hpp"
 #include "actors/node/config.hpp"
 #include "cloud/api/site_name.hpp"
 #include "cloud/tool/options.hpp"
@@ -221,9 +222,10 @@ int parse_and_run(int argc, char** argv) {
   auto* url = app.add_option("--url", global.url, "the cloud node's HTTP address")
                   ->envname("SKERRY_URL")
                   ->capture_default_str();
-  app.add_option("--data", global.data, "the cloud node's data directory, where its operator's socket is")
-      ->envname("SKERRY_DATA")
-      ->capture_default_str();
+  auto* data = app.add_option("--data", global.data,
+                              "the node's data directory, where its operator's socket is: asked when given")
+                   ->envname("SKERRY_DATA")
+                   ->capture_default_str();
   auto* socket =
       app.add_option("--socket", global.socket, "the operator's socket (default: operator.sock in --data)");
   app.add_option("--token-file", global.token_file,
@@ -239,12 +241,17 @@ int parse_and_run(int argc, char** argv) {
   add_status(app, line);
   add_check(app, line);
   add_version(app, line);
+  if (const auto wrong = unknown_command(app, argc, argv)) {
+    fmt::print(stderr, "skerry: {}\n", *wrong);
+    return exit_usage;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? exit_ok : exit_usage;
   }
   global.url_given = url->count() > 0;
+  global.data_given = data->count() > 0;
   global.socket_given = socket->count() > 0;
   global.json = line.output == "json";
   return line.run();

@@ -42,8 +42,8 @@ constexpr const char* socket_url = "http://localhost";
 
 result<endpoint> global_options::for_reading() const {
   endpoint to{url, {}, {}};
-  if (socket_given && !url_given)
-    return endpoint{socket_url, socket, {}};
+  if (!url_given && (socket_given || (data_given && token_file.empty())))
+    return endpoint{socket_url, socket.empty() ? data / "operator.sock" : socket, {}};
   if (!token_file.empty()) {
     BOOST_OUTCOME_TRY(token, read_token(token_file));
     to.bearer_token = std::move(token);

@@ -18,12 +18,13 @@ struct global_options {
   std::string url = "http://127.0.0.1:7480";
   bool url_given = false;
   std::filesystem::path data = "/var/lib/skerry-cloud";
+  bool data_given = false;
   std::filesystem::path socket; // empty: operator.sock in `data`
   bool socket_given = false;
   std::filesystem::path token_file; // a bearer token, instead of the socket
   bool json = false;                // --output json
 
-  // Reading goes to the URL, unless only a socket was named.
+  // Reading goes to the URL, unless only a socket or a data directory was named.
   [[nodiscard]] result<endpoint> for_reading() const;
   // Changing goes through the operator's socket, or with a token to the URL.
   [[nodiscard]] result<endpoint> for_changing() const;

@@ -1,3 +1,4 @@
+#include "actors/node/config.hpp"
 #include "cloud/tool/format.hpp"
 #include "cloud/tool/options.hpp"
 #include "cloud/tool/table.hpp"
@@ -14,6 +15,7 @@ using nlohmann::json;
 namespace {
 
 constexpr const char* step_default = "15s";
+constexpr std::chrono::seconds answer_wait{10}; // beyond what the query itself may take
 
 // node_load1{host="a"}
 std::string series_text(const json& metric) {
@@ -59,7 +61,10 @@ int run_query(const global_options& global, const query_options& options) {
   auto to = global.for_reading();
   if (!to)
     return report(to.error());
-  api_client client{std::move(to.value())};
+  std::chrono::milliseconds patience = answer_wait;
+  if (const auto asked = parse_duration(options.timeout))
+    patience += std::chrono::duration_cast<std::chrono::milliseconds>(asked.value());
+  api_client client{std::move(to.value()), patience};
   form parameters{{"query", options.expression}};
   const bool range = !options.start.empty();
   if (range) {

@@ -83,6 +83,12 @@ struct roster_state {
       if (pages)
         by_host[managed.target->host()].targets.push_back(managed);
     targets->Set(static_cast<double>(manager->targets().size()));
+    if (config.publish) {
+      std::vector<scrape_target_ptr> all;
+      for (const auto& managed : manager->targets())
+        all.push_back(managed.target);
+      config.publish(std::move(all));
+    }
     for (auto& [host, assignment] : by_host) {
       assignment.pages = pages;
       const bool idle = assignment.targets.empty() && host != local_host;

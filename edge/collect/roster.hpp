@@ -5,7 +5,9 @@
 #include "actors/actors.hpp"
 #include "edge/collect/agent.hpp"
 
+#include <functional>
 #include <memory>
+#include <vector>
 
 namespace skerry::edge {
 
@@ -16,6 +18,8 @@ struct roster_config {
   std::shared_ptr<gateway_inbox> inbox;
   clock_source* clock = nullptr;
   prometheus::Registry* metrics = nullptr;
+  std::function<void(std::vector<scrape_target_ptr>)>
+      publish;            // the targets, whenever their list changes; may be empty
   std::uint64_t seed = 0; // spreads due times; the same on every start, different between edges
 };
 

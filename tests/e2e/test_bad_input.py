@@ -4,6 +4,7 @@
 What happens inside a decoder or a state machine has unit tests; docs/operations.md names the test of each.
 """
 
+import json
 import os
 import random
 import shutil
@@ -12,7 +13,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib import Cloud, Edge, Workspace, free_port, get, run_command, seeded, wait_until  # noqa: E402
+from lib import (Cloud, Edge, Workspace, binaries, free_port, get, get_json, run_command, seeded,  # noqa: E402
+                 wait_until)
 
 
 def says(node, *words, code=1):
@@ -60,6 +62,150 @@ def keys_and_tokens(w):
     cloud.process.stop()
 
 
+def join(edge, token, code=0, *words):
+    """Runs skerry-edge join; it must end with `code` and say `words`."""
+    ran = subprocess.run([edge.binary("skerry-edge"), "join", "--token-file", token, "--data", edge.data, "--timeout",
+                          "10s"], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == code, f"join ended with {ran.returncode}, not {code}: {ran.stdout}{ran.stderr}"
+    for word in words:
+        assert word in ran.stderr, f"'{word}' is not in: {ran.stderr}"
+    assert code != 0 or not os.path.exists(os.path.join(edge.data, "link.key.joining")), os.listdir(edge.data)
+
+
+def joining_again(w):
+    """Wrong tokens, repeated ones, damaged and missing files of an edge that has joined: nothing is used up."""
+    cloud = Cloud(w, "again").start()
+    edge = Edge(w, "rejoins", collect={"interval": "200ms", "enabled": ["loadavg"]})
+    first = cloud.invite(file="first")
+    join(edge, first)
+    join(edge, first)  # scripts repeat
+    edge.start()
+    wait_until(lambda: edge.status()["link"]["state"] == "live", 20, "the edge to be live")
+    me = edge.status()["edge"]
+    edge.process.stop()
+    join(edge, first)  # also when the one-time key is refused already
+    wrong = cloud.invite(file="wrong")
+    join(edge, wrong, 1, "belongs to edge " + me, "skerry invite --edge " + me)
+    assert len(cloud.sites()) == 1, cloud.sites()
+
+    def mine(name):
+        return w.write(name, run_command([cloud.binary("skerry"), "--data", cloud.data, "invite", "--site", "test",
+                                          "--edge", me]), 0o600)
+    join(edge, mine("right"))
+    join(Edge(w, "newcomer"), wrong)  # the wrong token stayed good for whom it was meant
+    with open(os.path.join(edge.data, "identity.json"), "w", encoding="utf-8") as f:
+        f.write("{")
+    says(edge, "identity.json is damaged", "skerry invite --edge ID")
+    join(edge, mine("after-damage"))
+    assert os.path.exists(os.path.join(edge.data, "identity.json.damaged"))
+    os.remove(os.path.join(edge.data, "link.key"))
+    says(edge, "link.key: there is none", "skerry invite --edge ID")
+    join(edge, mine("after-loss"))
+    os.remove(os.path.join(edge.data, "identity.json"))
+    join(edge, cloud.invite(file="stranger"), 1, "belongs to edge " + me)
+    join(edge, mine("after-oblivion"))
+    edge.start()
+    wait_until(lambda: edge.status()["link"]["state"] == "live", 20, "the edge to be live again")
+    assert edge.status()["edge"] == me
+    edge.process.stop()
+    cloud.process.stop()
+
+
+def hostile_peer(w, rng):
+    """Whoever holds a valid key may send anything: each kind is counted, and others go on."""
+    cloud = Cloud(w, "besieged").start()
+    good = joined(w, cloud, "good").start()
+    bad = joined(w, cloud, "bad")
+    said = json.loads(run_command([os.path.join(binaries(), "hostile"), "edge", "--data", bad.data, "--seed",
+                                   str(rng.randrange(2 ** 32))], 60))
+    for kind, name in (("malformed", "skerry_ingest_malformed_total"), ("stale", "skerry_ingest_stale_messages_total")):
+        wait_until(lambda: cloud.metric(name) >= said[kind], 20, f"{said[kind]} messages to be counted in {name}")
+        assert cloud.metric(name) == said[kind], f"{name}: {cloud.metric(name)}, sent {said[kind]}"
+    assert "what came as series set" in cloud.process.text(), cloud.process.tail()
+    said = json.loads(run_command([os.path.join(binaries(), "hostile"), "join", "--token-file", cloud.invite(file="spare")], 60))
+    wait_until(lambda: cloud.metric("skerry_ingest_unauthorized_messages_total") >= said["unauthorized"], 20, "the count")
+    samples = cloud.metric("skerry_shard_samples_total")
+    wait_until(lambda: cloud.metric("skerry_shard_samples_total") > samples, 20, "the good edge to go on")
+    bad.start()  # and the key is as good as before in honest hands
+    wait_until(lambda: bad.status()["link"]["state"] == "live", 40, "the edge with that key to be live")
+    for node in (good, bad, cloud):
+        node.process.stop()
+
+
+def full_disk_of_cloud(w):
+    """The cloud's disk fills: nothing is acknowledged that is not stored, and it goes on when there is room again."""
+    cloud = Cloud(w, "full-disk", store={"log_segment_bytes": "4MiB", "log_bytes_max": "16MiB"})
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,mode=0700", "skerry-test", cloud.data],
+                      capture_output=True).returncode != 0:
+        print("full disk of the cloud: SKIPPED, a small file system of its own can't be mounted here (it needs root)")
+        return
+    try:
+        cloud.start()
+        edge = joined(w, cloud, "sender").start()
+        wait_until(lambda: cloud.query("node_load1"), 20, "a sample")
+        before = cloud.metric("process_start_time_seconds")
+        filler = os.path.join(cloud.data, "filler")
+        with open(filler, "wb", buffering=0) as f:
+            try:
+                while True:
+                    f.write(bytes(4096))
+            except OSError:
+                pass
+        wait_until(lambda: cloud.metric("skerry_store_appends_failed_total") > 0, 60, "an append to fail")
+        wait_until(lambda: edge.pending() > 5, 60, "the edge to keep what is not stored")
+        assert cloud.query("node_load1"), "it stopped answering"
+        os.remove(filler)
+        wait_until(lambda: edge.pending() == 0, 60, "the backlog to drain")
+        assert cloud.metric("process_start_time_seconds") == before, "it was restarted"
+        edge.process.stop()
+        cloud.process.stop()
+        _, records, _ = cloud.verify()
+        numbers = [tuple(record[:4]) for record in records]
+        assert len(numbers) == len(set(numbers)), "a record is stored twice"
+    finally:
+        cloud.process.kill()
+        subprocess.run(["umount", "-l", cloud.data], capture_output=True)
+    print("full disk of the cloud: nothing lost, nothing twice, and on it went")
+
+
+def why_a_target_is_down(w):
+    """A target that can't be read is named with the reason, in the log and in /api/v1/targets."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        nobody = f"127.0.0.1:{closed.getsockname()[1]}"
+        cloud = Cloud(w, "watching").start()
+        edge = joined(w, cloud, "scraper", scrape_configs=[
+            {"job_name": "gone", "scrape_interval": "1s", "static_configs": [{"targets": [nobody]}]},
+            {"job_name": "no-ca", "scrape_interval": "1s", "scheme": "https", "tls_config": {"ca_file": "nosuch.pem"},
+             "static_configs": [{"targets": [nobody]}]}]).start()
+
+        def down():
+            listed = get_json(edge.url + "/api/v1/targets")["data"]["activeTargets"]
+            return {t["scrapePool"]: t["lastError"] for t in listed if t["health"] == "down"}
+        wait_until(lambda: set(down()) == {"gone", "no-ca"}, 20, "both targets to be down")
+        assert all(down().values()), down()
+        assert down()["gone"] in edge.process.text().replace('\\"', '"'), edge.process.tail()
+        log = edge.process.text()
+        assert log.count("job gone: target") == 1, "it is said once, not at every scrape"
+        # A reload says what it can't do, and a failed one is seen.
+        edge.config["collect"]["interval"] = "300ms"
+        edge.config["log"] = {"level": "debug"}
+        edge.write_config()
+        said = run_command(["curl", "-sS", "-X", "POST", "--unix-socket", os.path.join(edge.data, "operator.sock"),
+                            "http://localhost/-/reload"])
+        assert "needs a restart: collect.interval" in said and "log.level" in said, said
+        assert edge.metric("skerry_config_last_reload_successful") == 1
+        edge.config["colect"] = {}
+        edge.write_config()
+        said = run_command(["curl", "-sS", "-X", "POST", "--unix-socket", os.path.join(edge.data, "operator.sock"),
+                            "http://localhost/-/reload"])
+        assert "did you mean 'collect'" in said, said
+        assert edge.metric("skerry_config_last_reload_successful") == 0
+        assert "the configuration was not reloaded" in edge.process.text()
+        edge.process.stop()
+        cloud.process.stop()
+
+
 def garbage_on_ports(w, rng):
     cloud = Cloud(w, "ports").start()
     edge = joined(w, cloud, "busy").start()
@@ -105,6 +251,17 @@ def configuration_and_directories(w):
     cloud.write_config()
     says(cloud, "settings.yaml:", "htpp", "did you mean 'http'")
     del cloud.config["htpp"]
+    for link, words in (({"bind": "127.0.0.1:7481"}, "tcp://ADDRESS:PORT"), ({"advertise": "nohost"}, "HOST:PORT")):
+        cloud.config["link"].update(link)
+        cloud.write_config()
+        says(cloud, "settings.yaml:", words)
+        cloud.config["link"].pop(next(iter(link)))
+    # The tool finds out for whom a file with a mistyped key is.
+    typo = w.write("typo.yaml", "colect: {interval: 5s}\n")
+    checked = subprocess.run([cloud.binary("skerry"), "check", "config", typo], capture_output=True, text=True, timeout=30)
+    assert checked.returncode == 1 and "typo.yaml:1: colect" in checked.stderr, checked
+    assert "did you mean 'collect'" in checked.stderr, checked.stderr
+    run_command([cloud.binary("skerry"), "check", "config", w.write("nothing.yaml", "")])
     cloud.config["http"]["listen"] = "0.0.0.0:0"
     cloud.write_config()
     says(cloud, "http.listen", "token_file")
@@ -156,6 +313,13 @@ def main():
     with Workspace("bad-input") as w:
         keys_and_tokens(w)
         print("keys and tokens: refused, counted, explained")
+        joining_again(w)
+        print("joining again: wrong tokens use up nothing, damaged files are put right")
+        hostile_peer(w, rng)
+        print("hostile peer with a valid key: refused and counted, others go on")
+        why_a_target_is_down(w)
+        print("targets that are down: named with the reason; reloads say what they can't do")
+        full_disk_of_cloud(w)
         garbage_on_ports(w, rng)
         print("garbage on ports: nothing ended, refused and counted")
         configuration_and_directories(w)

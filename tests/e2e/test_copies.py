@@ -116,6 +116,7 @@ def cloned_edge():
         wait_until(lambda: second.status()["link"]["state"] == "live", 60, "the second to be let in")
         drained(second)
         second.process.stop()
+        cloud.assert_sound()
         # An orderly stop commits what has gathered: that waits on the disk for the next start.
         check_once(w, cloud, "edge", "clone", but=set(committed(w, "edge")[-3:] + committed(w, "clone")[-3:]))
     print("cloned edge: the second is refused while the first lives, and loses nothing")
@@ -143,6 +144,7 @@ def restored_cloud():
         lost = int(cloud.metric("skerry_ingest_custody_lost_records_total"))
         drained(edge)
         edge.process.stop()
+        cloud.assert_sound()
         numbers = committed(w, "edge")[:-3]  # what the orderly stop committed waits on the disk
         cloud.process.stop()
         _, records, ledger = cloud.verify()

@@ -68,6 +68,7 @@ def cloud_restart(workspace, log_bytes, within):
     took = seconds_until(lambda: answer(cloud) == expected)
     print(f"  cloud: first correct query {took:.2f} s after the start, {on_disk / (1 << 20):.0f} MiB in the log")
     assert took <= within, f"the first correct query took {took:.2f} s, {within} s are allowed"
+    cloud.assert_sound()
     cloud.process.stop()
 
 

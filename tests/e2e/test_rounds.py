@@ -190,6 +190,7 @@ def main():
             print(f"round {number + 1}", end="", flush=True)
             world.round()
         world.drain()
+        world.cloud.assert_sound()
         missing = check_values(world, world.replay)
         # The ledger and identities are read from the stopped node; `up` is asked before.
         world.edge.process.stop()
@@ -198,6 +199,7 @@ def main():
         _, records, ledger = world.cloud.verify()
         check_identities(world, records)
         world.cloud.start()
+        world.cloud.assert_sound()
         check_missing(world, missing, ledger)
     print("passed")
 

@@ -3,6 +3,10 @@
 #include "tests/config_keys.hpp"
 
 #include <catch2/catch.hpp>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
 
 using namespace skerry;
 using namespace skerry::edge;
@@ -14,6 +18,76 @@ const std::string tree = SKERRY_SOURCE_DIR;
 const std::string example = tree + "/deploy/edge.example.yaml";
 
 } // namespace
+
+namespace {
+
+std::vector<std::string> mistakes_of(std::string_view text) {
+  const temporary_folder folder;
+  const auto file = folder.path() / "e.yaml";
+  std::ofstream{file} << text;
+  auto loaded = load_config(file);
+  REQUIRE(loaded);
+  return loaded.value().errors;
+}
+
+bool any_has(const std::vector<std::string>& all, std::string_view line, std::string_view part) {
+  return std::any_of(all.begin(), all.end(), [&](const std::string& one) {
+    return one.find(fmt::format("e.yaml:{}: ", line)) != std::string::npos
+           && one.find(part) != std::string::npos;
+  });
+}
+
+} // namespace
+
+TEST_CASE("every mistake of a section is said, at the line of its key") {
+  const auto said =
+      mistakes_of("collect:\n  disabled: [nosuch, lodavg]\n  netdev_device_exclude: '('\n  series_max: 5\n");
+  CHECK(said.size() == 3);
+  CHECK(any_has(said, "2", "\"nosuch\""));
+  CHECK(any_has(said, "2", "did you mean \"loadavg\"?"));
+  CHECK(any_has(said, "3", "netdev_device_exclude: not a regular expression"));
+}
+
+TEST_CASE("what Prometheus documents and an edge does not do is refused by name") {
+  for (const auto* key : {"remote_write", "remote_read", "rule_files", "alerting", "storage", "tracing"})
+    CHECK(any_has(mistakes_of(fmt::format("{}: []\n", key)), "1", fmt::format("{}: not supported: ", key)));
+}
+
+TEST_CASE("addresses of the link and the data directory are checked where they are read") {
+  CHECK(any_has(mistakes_of("link: {bind: '127.0.0.1:7481'}\n"), "1", "tcp://ADDRESS:PORT"));
+  for (const auto* wrong :
+       {"nohost", "host:", "host:0", "*:7481", "host:x", "a b:1", "http://host:1", "::1:7481"})
+    CHECK(any_has(mistakes_of(fmt::format("link: {{advertise: '{}'}}\n", wrong)), "1", "HOST:PORT"));
+  for (const auto* right : {"host:7481", "tcp://host:7481", "[::1]:7481", "192.0.2.1:1"})
+    CHECK(mistakes_of(fmt::format("link: {{bind: 'tcp://*:7481', advertise: '{}'}}\n", right)).empty());
+  CHECK(mistakes_of("link: {bind: ''}\n").empty());
+  CHECK(any_has(mistakes_of("data: ''\n"), "1", "data: is empty"));
+}
+
+TEST_CASE("a token file that others can read is refused") {
+  const temporary_folder folder;
+  const auto token = folder.path() / "token";
+  std::ofstream{token} << "secret\n";
+  std::filesystem::permissions(token, std::filesystem::perms{0644});
+  const auto text = fmt::format("http: {{token_file: {}}}\n", token.string());
+  CHECK(any_has(mistakes_of(text), "1", "chmod 600"));
+  std::filesystem::permissions(token, std::filesystem::perms{0600});
+  CHECK(mistakes_of(text).empty());
+}
+
+TEST_CASE("files that jobs name and that are not there are named, and are no mistake of the file") {
+  const temporary_folder folder;
+  const auto file = folder.path() / "e.yaml";
+  std::ofstream{file} << "scrape_configs: [{job_name: j, tls_config: {ca_file: nosuch}, authorization: "
+                         "{credentials_file: no}}]\n";
+  const auto loaded = load_config(file);
+  REQUIRE(loaded);
+  CHECK(loaded.value().errors.empty());
+  const auto missing = missing_files(loaded.value().config.scrape);
+  REQUIRE(missing.size() == 2);
+  CHECK(missing[0].find("job 'j': tls_config.ca_file: can't read " + (folder.path() / "nosuch").string())
+        == 0);
+}
 
 TEST_CASE("the example of an edge's configuration has the defaults") {
   const auto loaded = load_config(example);

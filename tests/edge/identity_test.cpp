@@ -95,6 +95,25 @@ TEST_CASE("golden bytes of an identity are written, for its owner alone") {
   CHECK((there.st_mode & 0777) == 0600);
 }
 
+TEST_CASE("the token that an edge joined with is kept by its public half") {
+  const temporary_folder folder;
+  auto identity = made();
+  identity.joined_with = identity.server_key;
+  REQUIRE(save_identity(folder.path(), identity));
+  CHECK(load_identity(folder.path()).value().joined_with == identity.joined_with);
+  put(folder.path(), golden);
+  CHECK_FALSE(load_identity(folder.path()).value().joined_with.has_value());
+}
+
+TEST_CASE("a damaged identity is put aside when a new one is saved") {
+  const temporary_folder folder;
+  put(folder.path(), "{");
+  REQUIRE(save_identity(folder.path(), made()));
+  CHECK(load_identity(folder.path()));
+  std::ifstream in{folder.path() / "identity.json.damaged", std::ios::binary};
+  CHECK(std::string{std::istreambuf_iterator<char>{in}, {}} == "{");
+}
+
 TEST_CASE("an identity of a newer build, a damaged one and none are told apart") {
   const temporary_folder folder;
   CHECK(load_identity(folder.path()).error().code == errc::not_found);

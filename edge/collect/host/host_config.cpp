@@ -12,7 +12,9 @@ namespace skerry::edge {
 
 namespace {
 
-result<void> check_names(std::string_view setting, const std::vector<std::string>& names) {
+// Says each name of `names` that is no collector.
+void check_names(std::string_view setting, const std::vector<std::string>& names,
+                 std::vector<host_config::mistake>& into) {
   std::vector<std::string> known;
   for (const auto& entry : host::collector_table())
     known.emplace_back(entry.name);
@@ -20,21 +22,19 @@ result<void> check_names(std::string_view setting, const std::vector<std::string
     if (std::find(known.begin(), known.end(), name) != known.end())
       continue;
     const auto near = nearest(name, known);
-    return fail(errc::invalid_argument,
-                near.empty()
-                    ? fmt::format("host collectors: {}: there is no collector \"{}\"; known are: {}", setting,
-                                  name, fmt::join(known, ", "))
-                    : fmt::format("host collectors: {}: there is no collector \"{}\"; did you mean \"{}\"?",
-                                  setting, name, near));
+    into.push_back({setting, near.empty() ? fmt::format("there is no collector \"{}\"; known are: {}", name,
+                                                        fmt::join(known, ", "))
+                                          : fmt::format("there is no collector \"{}\"; did you mean \"{}\"?",
+                                                        name, near)});
   }
-  return ok();
 }
 
 } // namespace
 
-result<void> host_config::validate() const {
-  BOOST_OUTCOME_TRYV(check_names("enabled", enabled));
-  BOOST_OUTCOME_TRYV(check_names("disabled", disabled));
+std::vector<host_config::mistake> host_config::mistakes() const {
+  std::vector<mistake> out;
+  check_names("enabled", enabled, out);
+  check_names("disabled", disabled, out);
   const std::pair<std::string_view, const std::string*> expressions[] = {
       {"filesystem_mount_points_exclude", &filesystem_mount_points_exclude},
       {"filesystem_fs_types_exclude", &filesystem_fs_types_exclude},
@@ -46,13 +46,22 @@ result<void> host_config::validate() const {
   };
   for (const auto& [setting, expression] : expressions)
     if (const auto wrong = host::name_filter::compile_error(*expression); !wrong.empty())
-      return fail(errc::invalid_argument,
-                  fmt::format("host collectors: {}: not a regular expression (RE2): {}", setting, wrong));
-  if (series_max == 0 || tasks_max == 0)
-    return fail(errc::invalid_argument, "host collectors: series_max and tasks_max must be at least 1");
+      out.push_back({setting, fmt::format("not a regular expression (RE2): {}", wrong)});
+  if (series_max == 0)
+    out.push_back({"series_max", "must be at least 1"});
+  if (tasks_max == 0)
+    out.push_back({"tasks_max", "must be at least 1"});
   if (time_max < std::chrono::milliseconds(1) || time_max > std::chrono::minutes(1))
-    return fail(errc::invalid_argument, "host collectors: time_max must lie between 1ms and 1m");
-  return ok();
+    out.push_back({"time_max", "must lie between 1ms and 1m"});
+  return out;
+}
+
+result<void> host_config::validate() const {
+  const auto all = mistakes();
+  if (all.empty())
+    return ok();
+  return fail(errc::invalid_argument,
+              fmt::format("host collectors: {}: {}", all.front().setting, all.front().what));
 }
 
 } // namespace skerry::edge

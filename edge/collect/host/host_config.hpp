@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace skerry::edge {
@@ -44,7 +45,13 @@ struct host_config {
   std::size_t tasks_max = 65'536; // processes and threads that `processes` looks at before it gives up
   std::chrono::nanoseconds time_max = std::chrono::seconds(1); // a thing that can hang is waited for
 
-  // invalid_argument: names what is wrong and, for a collector that does not exist, the nearest that does.
+  struct mistake {
+    std::string_view setting; // "netdev_device_exclude"
+    std::string what;
+  };
+  [[nodiscard]] std::vector<mistake>
+  mistakes() const; // every one; for a collector that does not exist, the nearest
+  // invalid_argument: names the first that is wrong and, for a collector that does not exist, the nearest that does.
   [[nodiscard]] result<void> validate() const;
 };
 

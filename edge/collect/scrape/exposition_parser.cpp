@@ -68,6 +68,8 @@ std::size_t equal_bytes(const char* a, const char* b, std::size_t n) noexcept {
   return i;
 }
 
+constexpr std::ptrdiff_t line_shown_max = 80; // of a refused line, in its message
+
 // Under which family's metadata a sample of another name falls.
 bool belongs(std::string_view suffix, metric_type type) {
   using t = metric_type;
@@ -114,8 +116,15 @@ struct exposition_parser::walk {
   }
 
   void fail_at(const char* p, std::string_view why) {
-    if (report.error.empty())
-      report.error = fmt::format("line {}: {}", std::count(base, p, '\n') + 1, why);
+    if (!report.error.empty())
+      return;
+    // The line itself, so that nobody has to fetch the page to find it; without what could disturb a log.
+    std::string shown{p, std::find(p, p + std::min(end - p, line_shown_max), '\n')};
+    for (auto& c : shown)
+      if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) > 0x7e)
+        c = '?';
+    report.error = fmt::format("line {}: {}{}", std::count(base, p, '\n') + 1, why,
+                               shown.empty() ? "" : fmt::format(": '{}'", shown));
   }
 
   // The line after `ref` and flags are decided. Returns the flags to remember it with.

@@ -1,5 +1,6 @@
 #include "edge/collect/scrape/relabel.hpp"
 
+#include "actors/node/config.hpp"
 #include "edge/collect/scrape/exposition_line.hpp"
 
 #include <fmt/format.h>
@@ -154,7 +155,14 @@ result<relabel_action> parse_relabel_action(std::string_view text) {
   for (const auto& [name, action] : action_names)
     if (name == lower)
       return action;
-  return fail(errc::not_found, fmt::format("unknown relabel action '{}'", text));
+  std::vector<std::string> names;
+  for (const auto& [name, action] : action_names)
+    names.emplace_back(name);
+  const auto near = nearest(lower, names);
+  return fail(errc::not_found,
+              near.empty()
+                  ? fmt::format("unknown relabel action '{}'; known are: {}", text, fmt::join(names, ", "))
+                  : fmt::format("unknown relabel action '{}'; did you mean '{}'?", text, near));
 }
 
 void set_label(labels& all, std::string_view name, std::string_view value) {

@@ -6,7 +6,10 @@
 #include <re2/re2.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <set>
+#include <unistd.h>
 
 namespace skerry::edge {
 
@@ -38,6 +41,10 @@ void read_limit(config_section& from, std::string_view key, std::uint64_t& into)
     into = static_cast<std::uint64_t>(value);
 }
 
+std::string no_label_name(std::string_view name) {
+  return fmt::format("'{}' is no label name; use letters, digits and '_', not beginning with a digit", name);
+}
+
 std::vector<relabel_rule> read_relabel(config_section& from, std::string_view key) {
   std::vector<relabel_rule> rules;
   from.list(key, [&](config_section& s) {
@@ -52,11 +59,24 @@ std::vector<relabel_rule> read_relabel(config_section& from, std::string_view ke
     s.read("target_label", c.target_label);
     s.read("replacement", c.replacement);
     s.read("action", action);
+    // Every mistake of its own at once; how they fit together is checked when each is right.
+    bool right = true;
     const auto parsed = parse_relabel_action(action);
     if (!parsed) {
       s.complain("action", parsed.error().message);
-      return;
+      right = false;
     }
+    for (const auto& name : c.source_labels)
+      if (!is_label_name(name)) {
+        s.complain("source_labels", no_label_name(name));
+        right = false;
+      }
+    if (const re2::RE2 regex{c.regex, re2::RE2::Quiet}; !regex.ok()) {
+      s.complain("regex", fmt::format("not a regular expression (RE2): {}", regex.error()));
+      right = false;
+    }
+    if (!right)
+      return;
     c.action = parsed.value();
     auto rule = relabel_rule::make(std::move(c));
     if (!rule)
@@ -111,7 +131,11 @@ void read_http_client(config_section& s, const std::filesystem::path& folder, ht
     s.complain("authorization", "give basic_auth or authorization, not both");
   read_tls(s, folder, into.tls);
   s.read("follow_redirects", into.follow_redirects);
-  s.read("proxy_url", into.proxy_url);
+  if (s.read("proxy_url", into.proxy_url) && !into.proxy_url.empty()) {
+    static const re2::RE2 proxy{R"((https?|socks[45][ah]?)://[^/\s]+/?)"};
+    if (!re2::RE2::FullMatch(into.proxy_url, proxy)) // not quoted: it may hold a password
+      s.complain("proxy_url", "must be http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT");
+  }
   if (bool compression = false; s.read("enable_compression", compression))
     into.enable_compression = compression;
   s.refuse("oauth2", "use basic_auth or authorization");
@@ -128,7 +152,7 @@ void read_static(config_section& job, scrape_config& into) {
     s.read("labels", group.all);
     for (const auto& [name, value] : group.all)
       if (!is_label_name(name))
-        s.complain("labels", fmt::format("'{}' is no label name", name));
+        s.complain("labels", no_label_name(name));
     if (into.relabel_configs.empty())
       for (const auto& target : group.targets)
         if (target.find('/') != std::string::npos)
@@ -173,9 +197,9 @@ void read_job(config_section& s, const std::filesystem::path& folder, const scra
   if (!has_timeout)
     into.scrape_timeout = std::min(global.scrape_timeout, into.scrape_interval);
   if (into.scrape_interval.count() <= 0)
-    s.complain("scrape_interval", "must be above 0");
+    s.complain("scrape_interval", "must be above 0, such as 15s");
   else if (into.scrape_timeout.count() <= 0)
-    s.complain("scrape_timeout", "must be above 0");
+    s.complain("scrape_timeout", "must be above 0, such as 15s");
   else if (into.scrape_timeout > into.scrape_interval)
     s.complain("scrape_timeout",
                fmt::format("{} is longer than the scrape_interval of {}",
@@ -210,7 +234,7 @@ void read_scrape_settings(config_section& root, const std::filesystem::path& fol
     s.read("scrape_interval", into.scrape_interval);
     s.read("scrape_timeout", into.scrape_timeout);
     if (into.scrape_interval.count() <= 0)
-      s.complain("scrape_interval", "must be above 0");
+      s.complain("scrape_interval", "must be above 0, such as 15s");
     if (has_timeout && into.scrape_timeout > into.scrape_interval)
       s.complain("scrape_timeout", "is longer than the scrape_interval");
     into.scrape_timeout = std::min(into.scrape_timeout, into.scrape_interval);
@@ -229,6 +253,24 @@ void read_scrape_settings(config_section& root, const std::filesystem::path& fol
                  fmt::format("'{}' is there twice: give each scrape_config its own", job.job_name));
     into.jobs.push_back(std::move(job));
   });
+}
+
+std::vector<std::string> missing_files(const scrape_settings& settings) {
+  std::vector<std::string> out;
+  for (const auto& job : settings.jobs) {
+    const std::pair<std::string_view, const std::filesystem::path*> named[] = {
+        {"tls_config.ca_file", &job.http.tls.ca_file},
+        {"tls_config.cert_file", &job.http.tls.cert_file},
+        {"tls_config.key_file", &job.http.tls.key_file},
+        {"basic_auth.password_file", &job.http.password_file},
+        {"authorization.credentials_file", &job.http.credentials_file},
+    };
+    for (const auto& [key, file] : named)
+      if (!file->empty() && ::access(file->c_str(), R_OK) != 0)
+        out.push_back(fmt::format("job '{}': {}: can't read {}: {}; its targets stay down until it is there",
+                                  job.job_name, key, file->string(), std::strerror(errno)));
+  }
+  return out;
 }
 
 } // namespace skerry::edge

@@ -101,6 +101,8 @@ struct scrape_settings {
 
 // Reads `global:` and `scrape_configs:` of `root`; relative paths are relative to `folder`. Problems go to
 // the document.
+// Files that the jobs name and that can't be read now, as sentences. A node starts without them: they may come later.
+[[nodiscard]] std::vector<std::string> missing_files(const scrape_settings& settings);
 void read_scrape_settings(config_section& root, const std::filesystem::path& folder, scrape_settings& into);
 
 } // namespace skerry::edge

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 #include <prometheus/counter.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <utility>
 #include <xxhash.h>
 
 namespace skerry::edge {
@@ -135,6 +137,22 @@ scrape_metrics::scrape_metrics(prometheus::Registry& r)
       target_errors(
           counter(r, "skerry_scrape_target_errors_total", "Discovered labels that make no target.")) {}
 
+bool target_log::take(std::int64_t now_ns, std::uint64_t& withheld) {
+  constexpr std::int64_t minute_ns = 60'000'000'000;
+  const std::lock_guard lock{mutex_};
+  if (now_ns < minute_ns_ || now_ns - minute_ns_ >= minute_ns) {
+    minute_ns_ = now_ns;
+    lines_ = 0;
+  }
+  if (lines_ >= lines_max) {
+    ++withheld_;
+    return false;
+  }
+  ++lines_;
+  withheld = std::exchange(withheld_, 0);
+  return true;
+}
+
 class scrape_target::page_resolver final : public series_resolver {
 public:
   explicit page_resolver(scrape_target& target) : t_(target) {}
@@ -167,6 +185,7 @@ private:
 scrape_target::scrape_target(scrape_config_ptr config, resolved_target target, std::uint64_t seed,
                              scrape_metrics& metrics)
     : config_(std::move(config)),
+      job_(config_->job_name),
       target_(std::move(target)),
       public_(target_.public_labels()),
       host_(target_.host()),
@@ -339,6 +358,7 @@ collection scrape_target::report(outcome result, std::int64_t time_ns, std::int6
   for (std::size_t i = 0; i < values.size(); ++i)
     if (report_refs_[i] != no_series)
       assembler_.add(report_refs_[i], values[i]);
+  log_state(result.error.empty(), result.error, time_ns);
   {
     const std::lock_guard lock{mutex_};
     status_.health = result.error.empty() ? target_health::up : target_health::down;
@@ -351,6 +371,32 @@ collection scrape_target::report(outcome result, std::int64_t time_ns, std::int6
   auto out = assembler_.finish(time_ns, monotonic_ns, host_);
   count();
   return out;
+}
+
+// Down: when it goes down, and again when the reason is another one. Up: only where it was said that it is down.
+void scrape_target::log_state(bool up, const std::string& error, std::int64_t time_ns) {
+  if (up ? logged_error_.empty() : error == logged_error_)
+    return;
+  const bool too_soon = logged_down_ns_ != 0 && time_ns >= logged_down_ns_
+                        && time_ns - logged_down_ns_ < target_log::per_target_ns;
+  std::uint64_t withheld = 0;
+  if (!up && too_soon)
+    return;
+  if (!metrics_.log.take(time_ns, withheld))
+    return;
+  const auto more =
+      withheld == 0
+          ? std::string{}
+          : fmt::format(" ({} more lines about targets were withheld; /api/v1/targets lists all)", withheld);
+  const auto url = target_.url.substr(0, target_.url.find('?')); // parameters may hold secrets
+  if (up) {
+    spdlog::info("scrape: job {}: target {} is up again{}", job_, url, more);
+    logged_error_.clear();
+    return;
+  }
+  spdlog::warn("scrape: job {}: target {} is down: {}{}", job_, url, error, more);
+  logged_error_ = error;
+  logged_down_ns_ = time_ns;
 }
 
 void scrape_target::count() {

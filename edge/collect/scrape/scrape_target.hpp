@@ -43,6 +43,23 @@ inline constexpr std::int64_t scrape_late_max_ns = 2'000'000;
 inline constexpr std::size_t spare_pages_max = 16;
 inline constexpr std::size_t spare_page_bytes_max = 1 << 20;
 
+// Lines about targets that go down and come back. One a target and `per_target_ns` at most, and `lines_max` a minute of
+// all: what is beyond is counted, and said with the next line. Any thread.
+class target_log {
+public:
+  static constexpr std::int64_t per_target_ns = 300'000'000'000;
+  static constexpr std::uint64_t lines_max = 60;
+
+  // Whether a line may be written now; `withheld` is how many were not since the last one.
+  [[nodiscard]] bool take(std::int64_t now_ns, std::uint64_t& withheld);
+
+private:
+  std::mutex mutex_;
+  std::int64_t minute_ns_ = 0;
+  std::uint64_t lines_ = 0;
+  std::uint64_t withheld_ = 0;
+};
+
 // Of all targets of a node.
 struct scrape_metrics {
   explicit scrape_metrics(prometheus::Registry& registry);
@@ -66,6 +83,7 @@ struct scrape_metrics {
   prometheus::Counter& skipped;       // due while the scrape before was still under way
   prometheus::Counter& file_errors;   // of file_sd
   prometheus::Counter& target_errors; // labels that make no target
+  target_log log;
 };
 
 enum class target_health : std::uint8_t { unknown, up, down };
@@ -109,6 +127,9 @@ public:
 
   [[nodiscard]] const resolved_target& resolved() const noexcept { return target_; }
   [[nodiscard]] const std::string& host() const noexcept { return host_; }
+  [[nodiscard]] const std::string& job() const noexcept {
+    return job_;
+  } // the job_name: Prometheus' scrape pool
   [[nodiscard]] std::chrono::nanoseconds interval() const noexcept { return target_.interval; }
 
   // The first moment after `now_ns` at which the target is due; whole milliseconds.
@@ -149,9 +170,11 @@ private:
   };
   collection report(outcome result, std::int64_t time_ns, std::int64_t monotonic_ns);
   void count();
+  void log_state(bool up, const std::string& error, std::int64_t time_ns);
   void take_settings();
 
   scrape_config_ptr config_;
+  const std::string job_;
   resolved_target target_;
   labels public_; // target labels without those that begin with "__"
   std::string host_;
@@ -160,7 +183,9 @@ private:
   exposition_parser parser_;
   std::array<series_ref, 5> report_refs_{};
   std::uint32_t report_epoch_ = ~std::uint32_t{0};
-  assembler_counters counted_; // what `metrics_` has of the assembler's
+  std::string logged_error_; // of the line that said it is down; empty: no such line, or it is up again
+  std::int64_t logged_down_ns_ = 0; // 0: never
+  assembler_counters counted_;      // what `metrics_` has of the assembler's
   scrape_metrics& metrics_;
   std::atomic<bool> has_settings_{false};
   mutable std::mutex mutex_;

@@ -116,6 +116,8 @@ result<std::optional<resolved_target>> resolve_target(labels discovered, const s
     if (!values.empty())
       set_label(all, std::string{param_prefix} + name, values.front());
 
+  resolved_target out;
+  out.discovered = all;
   if (!relabel(all, config.relabel_configs))
     return std::optional<resolved_target>{};
   std::string address{value_of(all, address_label)};
@@ -133,7 +135,6 @@ result<std::optional<resolved_target>> resolve_target(labels discovered, const s
     return refuse(fmt::format("'{}' is no address of a target: give host:port", address));
   set_label(all, address_label, address);
 
-  resolved_target out;
   const auto interval = parse_duration(value_of(all, interval_label));
   const auto timeout = parse_duration(value_of(all, timeout_label));
   if (!interval || interval.value().count() <= 0)

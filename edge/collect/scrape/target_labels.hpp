@@ -12,7 +12,8 @@
 namespace skerry::edge {
 
 struct resolved_target {
-  labels all; // after relabelling, with those that begin with "__"; meta labels are gone
+  labels discovered; // before relabelling, with the defaults of the job
+  labels all;        // after relabelling, with those that begin with "__"; meta labels are gone
   std::chrono::nanoseconds interval{0};
   std::chrono::nanoseconds timeout{0};
   std::string url;

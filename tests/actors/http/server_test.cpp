@@ -157,6 +157,26 @@ TEST_CASE("refusals have their status and keep the connection where they can", "
   CHECK(two_hosts.ask("GET /echo HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n").status == 400);
 }
 
+TEST_CASE("below /api/ every refusal is Prometheus' envelope", "[http]") {
+  running server;
+  client c{server.address()};
+  const auto missing = c.ask(get("/api/v1/nothing"));
+  CHECK(missing.status == 404);
+  CHECK(missing.has("Content-Type: application/json"));
+  CHECK(missing.body == R"({"error":"404 page not found","errorType":"not_found","status":"error"})");
+  const auto escape = c.ask(get("/api/v1/query%zz"));
+  CHECK(escape.status == 400);
+  CHECK(escape.body.find(R"("errorType":"bad_data")") != std::string::npos);
+}
+
+TEST_CASE("a multipart form is refused with what to send", "[http]") {
+  running server;
+  client c{server.address()};
+  const auto refused = c.ask(post("/echo", "--x--", "Content-Type: Multipart/Form-Data; boundary=x\r\n"));
+  CHECK(refused.status == 415);
+  CHECK(refused.body.find("application/x-www-form-urlencoded") != std::string::npos);
+}
+
 TEST_CASE("HTTP/1.0, Connection: close and a half-closed client get their answer", "[http]") {
   running server;
   client old{server.address()};

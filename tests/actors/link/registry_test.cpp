@@ -194,6 +194,41 @@ TEST_CASE("joining again with an edge's own invite keeps the id and changes the 
   CHECK(code_of(w.reg->create_invite("", day, now, system_random(), edge_id{77})) == errc::not_found);
 }
 
+TEST_CASE("who is an edge already uses up no invite for another one") {
+  world w;
+  const auto key = new_key();
+  const auto edge = w.join(key);
+  const auto fresh = w.invite();
+  const auto next = new_key();
+  const auto refused = w.reg->complete_join(fresh.id, next, now, system_random(), edge);
+  CHECK(code_of(refused) == errc::conflict);
+  CHECK(refused.error().message.find("--edge " + to_string(edge)) != std::string::npos);
+  const auto other = w.join(new_key(), "harbour");
+  CHECK(code_of(w.reg->complete_join(w.invite("", other).id, next, now, system_random(), edge))
+        == errc::conflict);
+  // Nothing was registered, and both go on: the invite for whom it was made for, the edge with one of its own.
+  CHECK(w.reg->list_edges().value().size() == 2);
+  CHECK(w.reason(next) == "unknown");
+  CHECK(w.reg->complete_join(w.invite("", edge).id, next, now, system_random(), edge).value().edge == edge);
+  CHECK(w.reg->complete_join(fresh.id, new_key(), now, system_random()).value().edge != edge);
+}
+
+TEST_CASE("an edge that lost its identity, not its key, joins again with that key") {
+  world w;
+  const auto key = new_key();
+  const auto edge = w.join(key);
+  REQUIRE(w.reg->admit(key, now).admitted);
+  const auto refused = w.reg->complete_join(w.invite().id, key, now, system_random());
+  CHECK(code_of(refused) == errc::conflict);
+  CHECK(refused.error().message.find("--edge " + to_string(edge)) != std::string::npos);
+  const auto invite = w.invite("", edge);
+  CHECK(w.reg->complete_join(invite.id, key, now + 1, system_random()).value().edge == edge);
+  CHECK(w.reg->complete_join(invite.id, key, now + 1, system_random()).value().edge == edge);
+  CHECK(w.reg->admit(key, now + 1).user_id == user_id_of(edge));
+  CHECK(w.reason(invite.one_time.public_key) == "used");
+  CHECK(w.reg->find(edge).value().keys.size() == 1);
+}
+
 TEST_CASE("invites that can't be are refused") {
   world w;
   const auto code = [&](const std::string& site, std::int64_t ttl) {

@@ -88,8 +88,9 @@ struct comparer {
            && same(a.lost_custody, b.lost_custody) && a.batch_bytes_max == b.batch_bytes_max;
   }
   static bool eq(const batch& a, const batch& b) {
-    return a.number == b.number && a.lane == b.lane && a.pending_records == b.pending_records && a.link == b.link
-           && a.run.header == b.run.header && same_bytes(a.run.bytes.view, b.run.bytes.view);
+    return a.number == b.number && a.lane == b.lane && a.pending_records == b.pending_records
+           && a.link == b.link && a.run.header == b.run.header
+           && same_bytes(a.run.bytes.view, b.run.bytes.view);
   }
   static bool eq(const ack& a, const ack& b) {
     return same(a.ranges, b.ranges) && a.freed_bytes == b.freed_bytes;

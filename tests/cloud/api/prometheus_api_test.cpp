@@ -108,6 +108,8 @@ TEST_CASE("answers are Prometheus' byte for byte") {
       {"metadata?limit=1", 200,
        R"({"status":"success","data":{"load":[{"type":"gauge","help":"Load \"average\".","unit":""}]}})"},
       {"metadata?metric=nope", 200, R"({"status":"success","data":{}})"},
+      {"metadata?metric=load&limit=-1", 200,
+       R"({"status":"success","data":{"load":[{"type":"gauge","help":"Load \"average\".","unit":""}]}})"},
       {"metadata?limit=x", 400, bad("limit must be a number")},
   };
   for (const auto& r : table) {

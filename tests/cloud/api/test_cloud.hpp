@@ -38,11 +38,11 @@ public:
       return fail(errc::unavailable, "the log is being read");
     return ok();
   }
-  result<void> reload() override {
+  result<std::string> reload() override {
     if (!reload_works)
       return fail(errc::invalid_argument, "cloud.yaml:3: unknown key");
     ++reloads;
-    return ok();
+    return std::string{"read again"};
   }
   result<invite> make_invite(const invite_request& request) override {
     const std::lock_guard lock{mutex};

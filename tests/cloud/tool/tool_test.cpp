@@ -249,6 +249,10 @@ TEST_CASE("usage") {
   CHECK(skerry.plain({"version"}).out == "skerry " SKERRY_VERSION "\n");
   CHECK(skerry.plain({}).code == 2);
   CHECK(skerry.plain({"nonsense"}).code == 2);
+  const auto mistyped = skerry.plain({"--url", "http://127.0.0.1:1", "invit", "--help"});
+  CHECK(mistyped.code == 2);
+  CHECK(has(mistyped.err, "there is no command 'invit'; did you mean 'invite'?"));
+  CHECK(has(skerry.plain({"sites", "revok", "00c0ffee00c0ffee"}).err, "did you mean 'revoke'?"));
   CHECK(skerry.plain({"invite"}).code == 2);
   CHECK(skerry.plain({"invite", "--site", "a", "--from", "b"}).code == 2);
   CHECK(skerry.plain({"invite", "--site", "a/b"}).code == 2);
@@ -292,14 +296,23 @@ TEST_CASE("check config hands the file to the node that it is for") {
   CHECK(edge.out == "skerry-edge run --check-config --config " + path("a.yaml") + "\n");
   const auto both = run(path("a.yaml") + " " + path("b.yaml"));
   CHECK(both.code == 1);
-  CHECK(has(both.out, "skerry-cloud run --check-config --config " + path("b.yaml")));
-  const auto unclear = run(path("c.yaml"));
-  CHECK(unclear.code == 1);
-  CHECK(has(unclear.err, "--kind edge or --kind cloud"));
+  CHECK(has(both.err, "skerry-cloud run --check-config --config " + path("b.yaml")));
+  const auto unclear = run(path("c.yaml")); // only the edge takes it
+  CHECK(unclear.code == 0);
+  CHECK(has(unclear.out, "skerry-edge run"));
   CHECK(run("--kind edge " + path("c.yaml")).code == 0);
   const auto missing = run(path("nope.yaml"));
   CHECK(missing.code == 1);
   CHECK(has(missing.err, "cannot read"));
+  // A mistyped key is shown by whoever knows a near one.
+  std::ofstream{here / "d.yaml"} << "colect: {}\n";
+  std::ofstream{here / "skerry-edge"}
+      << "#!/bin/sh\necho 'd.yaml:1: colect: did you mean collect?' >&2; exit 1\n";
+  std::ofstream{here / "skerry-cloud"} << "#!/bin/sh\necho 'd.yaml:1: colect: unknown key' >&2; exit 1\n";
+  const auto mistyped = run(path("d.yaml"));
+  CHECK(mistyped.code == 1);
+  CHECK(has(mistyped.err, "did you mean collect?"));
+  CHECK_FALSE(has(mistyped.err, "unknown key"));
   std::filesystem::remove(here / "skerry-edge");
   const auto gone = run("--kind edge " + path("c.yaml"));
   CHECK((gone.code == 1 || has(gone.out, "ok"))); // unless one is installed in PATH

@@ -79,6 +79,17 @@ class Cloud(Node):
     def query(self, expression, **params):
         return self.get_json("/api/v1/query", timeout=60, query=expression, **params)["data"]["result"]
 
+    def sites(self):
+        return get_json(self.url + "/api/v1/sites")["data"]
+
+    def assert_sound(self):
+        """Nothing that this node has read was damaged: killed and restarted is no damage."""
+        for store in ("skerry_store_damaged_total", "skerry_store_damaged_bytes_total"):
+            try:
+                assert self.metric(store) == 0, f"{self.name} calls its store damaged:\n{self.process.tail()}"
+            except KeyError:
+                pass  # not counted yet: nothing was
+
     def verify(self):
         """Of the stopped node: (streams, records, ledger) as lists of lists of words."""
         said = run_command([self.binary("skerry-cloud"), "verify", "--list", "--data", self.data], 120)

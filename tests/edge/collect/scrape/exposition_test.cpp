@@ -261,7 +261,7 @@ TEST_CASE("OpenMetrics: what a page may not hold") {
   CHECK(r.read("a 1\n# EOF", open).at(0).size() == 1);
   CHECK(r.report.error.empty());
   CHECK(r.read("a 1\n# EOF\nb 2\n", open).at(0).size() == 1);
-  CHECK(r.report.error == "line 3: there is data after # EOF");
+  CHECK(r.report.error == "line 3: there is data after # EOF: 'b 2'");
 }
 
 TEST_CASE("the media type chooses the format") {

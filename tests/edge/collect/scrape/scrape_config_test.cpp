@@ -113,7 +113,15 @@ TEST_CASE("what a scrape configuration may not hold is refused with its place") 
   CHECK(mentions(read("scrape_configs: [{job_name: a, static_configs: [{labels: {a-b: x}}]}]"), "a-b"));
   CHECK(mentions(read("scrape_configs: [{job_name: a, file_sd_configs: [{files: ['x.txt']}]}]"), ".json"));
   CHECK(mentions(read("scrape_configs: [{job_name: a, relabel_configs: [{action: nope}]}]"), "nope"));
-  CHECK(mentions(read("scrape_configs: [{job_name: a, relabel_configs: [{regex: '('}]}]"), "target_label"));
+  CHECK(mentions(read("scrape_configs: [{job_name: a, relabel_configs: [{action: replce}]}]"),
+                 "did you mean 'replace'?"));
+  CHECK(mentions(read("scrape_configs: [{job_name: a, relabel_configs: [{target_label: a-b}]}]"),
+                 "target_label"));
+  const auto all = read("scrape_configs: [{job_name: a, relabel_configs: [{action: nope, regex: '(', "
+                        "source_labels: [a-b, c-d]}]}]");
+  for (const auto* each : {"nope", "regular expression", "a-b", "c-d"}) // every mistake at once
+    CHECK(mentions(all, each));
+  CHECK(mentions(read("scrape_configs: [{job_name: a, proxy_url: 'nonsense://x'}]"), "proxy_url"));
   CHECK(mentions(read("scrape_configs: [{job_name: a, tls_config: {min_version: SSL3}}]"), "TLS12"));
   CHECK(mentions(read("scrape_configs: [{job_name: a, tls_config: {cert_file: x}}]"), "key_file"));
   CHECK(mentions(read("global: {external_labels: {site: x}}"), "external_labels"));

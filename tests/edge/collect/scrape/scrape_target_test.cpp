@@ -133,11 +133,36 @@ TEST_CASE("malformed lines: the rest is kept, up tells") {
   CHECK(v.at("a") == 1);
   CHECK(v.at("c") == 3);
   CHECK(v.at("scrape_samples_scraped") == 2);
-  CHECK(w.target->status().last_error == "line 2: the value is not a number");
+  CHECK(w.target->status().last_error == "line 2: the value is not a number: 'b x'");
   CHECK(w.metrics.lines_refused.Value() == 1);
   CHECK(w.metrics.failed_page.Value() == 1);
   CHECK(w.page("a 1\n", "application/openmetrics-text").at("up") == 0);
   CHECK(w.page("a 1\n# EOF\n", "application/openmetrics-text").at("up") == 1);
+}
+
+TEST_CASE("lines about targets are bounded, and say how many were withheld") {
+  target_log log;
+  std::uint64_t withheld = 0;
+  constexpr std::int64_t start = 1'700'000'000 * second;
+  for (std::uint64_t i = 0; i < target_log::lines_max; ++i)
+    REQUIRE(log.take(start + 1, withheld));
+  CHECK_FALSE(log.take(start + second, withheld));
+  CHECK_FALSE(log.take(start + 2 * second, withheld));
+  CHECK(withheld == 0);
+  CHECK(log.take(start + 61 * second, withheld));
+  CHECK(withheld == 2);
+  CHECK(log.take(start + 62 * second, withheld));
+  CHECK(withheld == 0);
+}
+
+TEST_CASE("a refused line is shown cut, without what could disturb a log") {
+  world w;
+  w.make();
+  static_cast<void>(w.page("a \x1b[31m" + std::string(500, 'x') + "\n"));
+  const auto error = w.target->status().last_error;
+  CHECK(error.size() < 200);
+  CHECK(error.find('\x1b') == std::string::npos);
+  CHECK(error.find("?[31mxxx") != std::string::npos);
 }
 
 TEST_CASE("no page can hold a stale marker") {

@@ -1,0 +1,200 @@
+// A peer with a valid key that misbehaves on the link; prints, as JSON, how many messages of each kind it sent.
+//
+//   hostile edge --data DIR [--seed N]   with the key of an edge that has joined and is stopped
+//   hostile join --token-file FILE       with the one-time key of a token: says what such a key may not
+
+#include "actors/link/keys.hpp"
+#include "actors/link/messages.hpp"
+#include "actors/link/token.hpp"
+#include "actors/node/clock.hpp"
+#include "actors/node/files.hpp"
+#include "edge/identity.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <prometheus/registry.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <random>
+#include <sodium.h>
+#include <thread>
+
+namespace {
+
+using namespace skerry;
+using namespace std::chrono_literals;
+
+constexpr std::size_t message_bytes_max = 32 << 20;
+constexpr int garbage_count = 20;
+constexpr int truncated_count = 20;
+
+[[noreturn]] void give_up(std::string_view why) {
+  fmt::print(stderr, "hostile: {}\n", why);
+  std::exit(1);
+}
+
+// One connection; messages are sent whatever the receiver answers.
+class peer {
+public:
+  peer(const std::string& address, const link::curve_key& server, const link::curve_keypair& keys) {
+    link::client_config settings;
+    settings.address = address;
+    settings.server_key = server;
+    settings.keys = keys;
+    link::client_events events;
+    events.message = [this](link::message_parts parts) {
+      auto message = link::decode(parts, message_bytes_max);
+      const std::lock_guard lock{mutex_};
+      if (message)
+        if (const auto* welcome = std::get_if<link::welcome>(&message.value().body); welcome != nullptr)
+          session_ = message.value().session;
+      changed_.notify_all();
+    };
+    events.state = [this](link::client_state now) {
+      const std::lock_guard lock{mutex_};
+      connected_ = now == link::client_state::connected;
+      changed_.notify_all();
+    };
+    auto started = link::start_client(settings, std::move(events), metrics_);
+    if (!started)
+      give_up(started.error().message);
+    transport_ = std::move(started).value();
+    wait([this] { return connected_; }, "no connection");
+  }
+
+  void send(link::message_parts parts) {
+    const auto until = std::chrono::steady_clock::now() + 10s;
+    while (!transport_->try_send(parts)) {
+      if (std::chrono::steady_clock::now() > until)
+        give_up("a message can't be sent");
+      std::this_thread::sleep_for(1ms);
+    }
+  }
+
+  // The number of the session that the receiver opens for this Hello.
+  std::uint64_t open_session(const link::hello& hello) {
+    {
+      const std::lock_guard lock{mutex_};
+      session_ = 0;
+    }
+    send(link::encode({0, hello}));
+    wait([this] { return session_ != 0; }, "no Welcome");
+    const std::lock_guard lock{mutex_};
+    return session_;
+  }
+
+private:
+  template <class Condition>
+  void wait(Condition done, std::string_view otherwise) {
+    std::unique_lock lock{mutex_};
+    if (!changed_.wait_for(lock, 15s, done))
+      give_up(otherwise);
+  }
+
+  prometheus::Registry metrics_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool connected_ = false;
+  std::uint64_t session_ = 0;
+  std::unique_ptr<link::client_transport> transport_; // last: its thread calls into the members above
+};
+
+byte_buffer copy_of(const shared_bytes& part) { return {part.view.begin(), part.view.end()}; }
+
+int play_edge(const std::filesystem::path& data, std::uint64_t seed) {
+  auto identity = edge::load_identity(data);
+  if (!identity)
+    give_up(identity.error().message);
+  auto keys = link::load_keypair(data / "link.key");
+  if (!keys)
+    give_up(keys.error().message);
+  const auto& who = identity.value();
+  peer to{who.addresses.front(), who.server_key, keys.value()};
+  std::mt19937_64 random{seed};
+  int malformed = 0;
+  int stale = 0;
+
+  for (int i = 0; i < garbage_count; ++i) {
+    byte_buffer bytes(i % 2 == 0 ? 1 + random() % 5000
+                                 : 8 * (1 + random() % 600)); // words get as far as the decoder
+    std::generate(bytes.begin(), bytes.end(), [&] { return static_cast<std::byte>(random()); });
+    to.send({shared_bytes::take(std::move(bytes))});
+    ++malformed;
+  }
+
+  link::hello hello;
+  hello.edge = who.edge;
+  hello.instance = system_random().next_128();
+  hello.software = "hostile";
+  // A Hello cut off within its words: Cap'n Proto that points beyond its end.
+  const auto whole = copy_of(link::encode({0, hello}).front());
+  for (int i = 0; i < truncated_count; ++i) {
+    auto cut = whole;
+    cut.resize(8 * (1 + random() % (whole.size() / 8 - 2)));
+    to.send({shared_bytes::take(std::move(cut))});
+    ++malformed;
+  }
+
+  // A set under a name that is not its hash, within a good session.
+  const auto session = to.open_session(hello);
+  const auto set = make_series_set({{"m", metric_type::gauge, "", ""}}, {{0, {{"__name__", "m"}}}});
+  auto parts = link::encode({session, link::sets{who.edge, {set}, {}}});
+  auto head = copy_of(parts.front());
+  const auto* name = reinterpret_cast<const std::byte*>(&set->hash);
+  const auto at = std::search(head.begin(), head.end(), name, name + sizeof set->hash);
+  if (at == head.end())
+    give_up("the set's name is not in its message");
+  *at ^= std::byte{1};
+  parts.front() = shared_bytes::take(std::move(head));
+  to.send(std::move(parts));
+  ++malformed;
+
+  // What belongs to a session that has ended: the one before this Hello.
+  const auto next = to.open_session(hello);
+  for (const auto old : {session, next + 1000}) {
+    to.send(link::encode({old, link::ping{1, 2, {}}}));
+    ++stale;
+  }
+  to.send(link::encode({next, link::bye{link::bye_reason::stopping, ""}}));
+  std::this_thread::sleep_for(500ms); // until the last of them has left
+  fmt::print("{{\"malformed\": {}, \"stale\": {}}}\n", malformed, stale);
+  return 0;
+}
+
+int play_joiner(const std::filesystem::path& file) {
+  auto text = read_file(file, link::token_text_max);
+  if (!text)
+    give_up(text.error().message);
+  auto token = link::decode_token(text.value(), system_clock().wall_ns() / 1'000'000'000);
+  if (!token)
+    give_up(token.error().message);
+  peer to{token.value().addresses.front(), token.value().server_key, token.value().one_time};
+  to.send(link::encode({0, link::hello{}}));
+  to.send({shared_bytes::take(byte_buffer{std::byte{1}})});
+  std::this_thread::sleep_for(500ms);
+  fmt::print("{{\"unauthorized\": 2}}\n");
+  return 0;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"A peer with a valid key that misbehaves on the link."};
+  app.require_subcommand(1);
+  std::string data;
+  std::string token;
+  std::uint64_t seed = 1;
+  auto* edge = app.add_subcommand("edge", "with the key of an edge that has joined");
+  edge->add_option("--data", data)->required();
+  edge->add_option("--seed", seed);
+  auto* join = app.add_subcommand("join", "with the one-time key of a token");
+  join->add_option("--token-file", token)->required();
+  CLI11_PARSE(app, argc, argv);
+  spdlog::set_level(spdlog::level::off); // standard output is the counts alone
+  if (sodium_init() < 0)
+    give_up("libsodium cannot be initialised");
+  return *edge ? play_edge(data, seed) : play_joiner(token);
+}
