@@ -107,7 +107,7 @@ const std::vector<plant>& plants() {
       {"tombstone-over-arriving-data", planted_fault::tombstone_over_arriving_data, {}},
       {"backlog-before-live", planted_fault::backlog_before_live, {}},
       {"merged-range-doubled", planted_fault::merged_range_doubled, {}},
-      {"thinned-while-in-flight", planted_fault::none, "nothing is thinned yet"},
+      {"thinned-while-in-flight", planted_fault::none, "the world does not limit spools yet"},
       {"set-dropped-while-referenced", planted_fault::set_dropped_while_referenced, {}},
       {"watermark-past-hole", planted_fault::watermark_past_hole, {}},
       {"custody-loss-unnoticed", planted_fault::custody_loss_unnoticed, {}},

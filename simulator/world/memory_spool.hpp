@@ -77,6 +77,9 @@ public:
   result<run> commit(stream_id stream, std::span<const pending_record> records,
                      std::span<const series_set_ptr> sets) override;
   result<void> adopt(std::span<const run> runs, std::span<const adopted_set> sets) override;
+  // Limits are not modelled: nothing can be forced out.
+  std::optional<oldest_part> oldest() override { return std::nullopt; }
+  result<void> replace(std::span<const run>) override { return fail(errc::not_found, "nothing is held"); }
   result<void> release(const stream_key& key, const range_set& ranges) override;
   result<std::optional<run>> read(const stream_key& key, sequence from, std::size_t bytes_max) const override;
   result<std::optional<series_set_ptr>> find_set(edge_id edge, const set_hash& hash) const override;
