@@ -123,6 +123,7 @@ public:
     up.sender.batch_bytes_max = config_.uplink_batch_bytes_max;
     up.sender.dead_after = config_.uplink_dead_after;
     up.sender.ping_interval = config_.uplink_ping_interval;
+    up.sender.further_out = epochs_;
     up.store = store_;
     up.clock = &system_clock();
     up.random = &system_random();
@@ -195,6 +196,7 @@ public:
     down.store = store_;
     down.registry = registry_;
     down.gateway = gateway_;
+    down.epochs = epochs_;
     down.clock = &system_clock();
     down.random = &system_random();
     down.metrics = &metrics_.registry();
@@ -285,6 +287,7 @@ private:
   std::optional<caf::actor_system> actors_;
   uplink_actor uplink_;
   gateway_actor gateway_;
+  std::shared_ptr<delivery::origin_board> epochs_ = std::make_shared<delivery::origin_board>();
   roster_actor roster_;
   listener_actor downlink_;
   std::unique_ptr<link::server_transport> downlink_link_;

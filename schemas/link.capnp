@@ -28,6 +28,7 @@ struct Message {
     ping @13 :Ping;
     pong @14 :Ping;
     origins @15 :Origins;
+    originState @16 :OriginState;
   }
 }
 
@@ -176,4 +177,17 @@ struct Ping {
 # The edges further out for which the sender asks to speak. One that belongs to another key is refused with Bye.
 struct Origins {
   edges @0 :List(UInt64);
+}
+
+# What an edge further out last said of its epochs in a Hello to the sender. Without it a receiver does not know how far
+# the older epochs of that edge reach, and calls nothing of it complete.
+struct OriginState {
+  edge @0 :UInt64;
+  current @1 :EpochId;
+  closed @2 :List(StreamEnd);
+}
+
+struct StreamEnd {
+  key @0 :StreamKey;
+  last @1 :UInt64;
 }

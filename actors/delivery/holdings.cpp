@@ -65,16 +65,19 @@ std::int64_t holdings::newest_ns(const stream_key& key) const {
   return 0;
 }
 
-void holdings::announce(edge_id edge, const std::vector<link::hello_stream>& streams) {
-  for (auto it = announced_.lower_bound(first_of(edge)); it != announced_.end() && it->first.edge == edge;)
+void holdings::announce(const link::origin_state& epochs) {
+  for (auto it = announced_.lower_bound(first_of(epochs.edge));
+       it != announced_.end() && it->first.edge == epochs.edge;)
     it = announced_.erase(it);
-  greeted_.insert(edge);
-  for (const auto& stream : streams)
-    if (stream.closed && stream.key.edge == edge)
-      announced_[stream.key] = stream.last;
+  greeted_[epochs.edge] = epochs.current;
+  for (const auto& [key, last] : epochs.closed)
+    if (key.edge == epochs.edge)
+      announced_[key] = last;
 }
 
 std::uint64_t holdings::first_incomplete(edge_id edge, stream_id stream) const {
+  if (!greeted_.contains(edge))
+    return 0;
   for (auto it = announced_.lower_bound(first_of(edge)); it != announced_.end() && it->first.edge == edge;
        ++it)
     if (it->first.stream == stream && it->second != 0) {
@@ -86,10 +89,10 @@ std::uint64_t holdings::first_incomplete(edge_id edge, stream_id stream) const {
 }
 
 bool holdings::complete(const stream_key& key) const {
-  const auto hello = newest_.find(key.edge);
+  const auto hello = greeted_.find(key.edge);
   const auto it = streams_.find(key);
-  if (it == streams_.end() || hello == newest_.end() || !greeted_.contains(key.edge)
-      || hello->second == key.epoch || !it->second.under_way.empty() || it->second.held != it->second.stored)
+  if (it == streams_.end() || hello == greeted_.end() || hello->second == key.epoch
+      || !it->second.under_way.empty() || it->second.held != it->second.stored)
     return false;
   const auto end = announced_.find(key);
   return end == announced_.end() || it->second.held.contiguous_through() >= end->second;

@@ -41,9 +41,10 @@ public:
   // Of what is stored of this stream, else of the edge's epochs before it; 0: not known.
   [[nodiscard]] std::int64_t newest_ns(const stream_key& key) const;
 
-  // The streams of an edge's Hello: from now on its closed epochs are expected to these ends.
-  void announce(edge_id edge, const std::vector<link::hello_stream>& streams);
-  // The boot counter of the oldest closed epoch of which announced records are missing; UINT64_MAX: none are.
+  // As an edge's Hello said, or its gateway: from now on its closed epochs are expected to these ends.
+  void announce(const link::origin_state& epochs);
+  // The boot counter of the oldest closed epoch of which announced records are missing; UINT64_MAX: none are. 0: the
+  // edge has not been heard of since this process started, nothing can be said.
   [[nodiscard]] std::uint64_t first_incomplete(edge_id edge, stream_id stream) const;
   // Nothing more is expected of it: the edge's Hello closed it at an end that is held, or no longer has it at all.
   [[nodiscard]] bool complete(const stream_key& key) const;
@@ -70,7 +71,7 @@ private:
   std::size_t epochs_max_;
   streams streams_;
   std::map<stream_key, sequence> announced_; // closed streams of each edge's last Hello, and their ends
-  std::set<edge_id> greeted_;                // said Hello since this process started
+  std::map<edge_id, epoch_id> greeted_;      // was heard of since this process started: what it writes now
   std::map<edge_id, epoch_id> newest_;
 };
 

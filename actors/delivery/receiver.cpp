@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace skerry::delivery {
 
@@ -82,6 +83,13 @@ void receiver::on_message(const link::peer_id& from, edge_id user, result<link::
     for (const auto origin : origins->edges)
       if (origin != user && !backend_.register_origin(user, origin))
         ++counters_.forbidden;
+  } else if (const auto* epochs = std::get_if<link::origin_state>(&body)) {
+    if (epochs->edge == user || !backend_.register_origin(user, epochs->edge)) {
+      ++counters_.forbidden;
+      return;
+    }
+    holdings_.announce(*epochs);
+    backend_.on_epochs(*epochs);
   } else if (std::holds_alternative<link::bye>(body)) {
     end_session(session);
   }
@@ -206,7 +214,12 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
   welcome.incarnation = config_.incarnation;
   to.view.pending_records = 0;
   std::vector<link::stream_held> lost;
-  holdings_.announce(user, hello.streams);
+  link::origin_state epochs{user, hello.current, {}};
+  for (const auto& stream : hello.streams)
+    if (stream.closed && stream.key.edge == user)
+      epochs.closed.push_back({stream.key, stream.last});
+  holdings_.announce(epochs);
+  backend_.on_epochs(epochs);
   for (const auto& stream : hello.streams) {
     if (stream.key.edge != user && !backend_.register_origin(user, stream.key.edge)) {
       ++counters_.forbidden;
@@ -221,17 +234,24 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
       welcome.durable.push_back(std::move(durable));
     link::stream_held gone{stream.key, {}};
     if (!holdings_.may_have_forgotten(stream.key))
-      for (const auto& range : stream.released.ranges())
+      for (auto range : stream.released.ranges()) {
+        if (planted(config_.planted, planted_fault::tombstone_over_arriving_data))
+          range.first = 1;
         gone.ranges.add(holdings_.lacking(stream.key, range));
+      }
     if (!gone.ranges.empty())
       lost.push_back(std::move(gone));
   }
-  welcome.lost_custody = lost;
+  if (planted(config_.planted, planted_fault::custody_loss_unnoticed))
+    lost.clear();
+  const bool told = !planted(config_.planted, planted_fault::restored_receiver_unnoticed);
+  if (told)
+    welcome.lost_custody = lost;
   spdlog::info("{}: edge {} of site '{}' opened a session, {} records pending", config_.name, to_string(user),
                site, to.view.pending_records);
   backend_.send(to.peer, {to.number, std::move(welcome)});
   for (const auto& gone : lost) {
-    counters_.custody_lost_records += gone.ranges.count();
+    counters_.custody_lost_records += told ? gone.ranges.count() : 0;
     spdlog::warn(
         "{}: {} records of {} were acknowledged once and are not here: written as lost (custody lost at {}); "
         "was this node restored from an older copy?",
@@ -251,18 +271,26 @@ void receiver::store_loss(edge_id user, const std::string& site, const stream_ke
     stone.from_ns = from_ns;
     stone.to_ns = to_ns;
     stone.cause = cause;
-    byte_buffer payload;
-    encode_payload(stone, payload);
-    run_builder builder{key, range.first};
-    builder.append(record_kind::tombstone, to_ns, {}, payload, range.last - range.first + 1);
-    delivery_job job;
-    job.site = site;
-    job.from = std::move(builder).finish();
-    job.ranges.add(range);
-    if (auto records = decode_records(job.from))
-      job.records = std::move(records).value();
-    store(std::move(job), user, session, session == 0 ? range : answer, bytes);
+    store_tombstone(user, site, key, range.first, stone, to_ns, link::lane::backlog, session,
+                    session == 0 ? range : answer, std::exchange(bytes, 0));
   }
+}
+
+void receiver::store_tombstone(edge_id user, const std::string& site, const stream_key& key, sequence first,
+                               const tombstone& stone, std::int64_t time_ns, link::lane lane,
+                               std::uint64_t session, sequence_range answer, std::uint64_t bytes) {
+  byte_buffer payload;
+  encode_payload(stone, payload);
+  run_builder builder{key, first};
+  builder.append(record_kind::tombstone, time_ns, {}, payload, stone.last - first + 1);
+  delivery_job job;
+  job.site = site;
+  job.lane = lane;
+  job.from = std::move(builder).finish();
+  job.ranges.add({first, stone.last});
+  if (auto records = decode_records(job.from))
+    job.records = std::move(records).value();
+  store(std::move(job), user, session, answer, bytes);
 }
 
 void receiver::on_batch(session& from, edge_id user, const link::batch& batch) {
@@ -347,11 +375,11 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
     undecodable_to_ns = std::max(undecodable_to_ns, record.time_ns);
   };
   frame sections;
+  std::vector<record_view> partly_new; // tombstones
   for (const auto& record : records.value()) {
     const auto sequences = sequences_of(record).value(); // decode_records read it
     const sequence_range its{record.seq, record.seq + sequences - 1};
-    // A tombstone that overlaps what is held still says why the rest is missing; data beats it on reading.
-    if (missing.common_with(its).empty()) {
+    if (missing.common_with(its).empty() && !planted(config_.planted, planted_fault::merged_range_doubled)) {
       ++counters_.duplicate_records;
       continue;
     }
@@ -387,6 +415,12 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
         continue;
       }
     }
+    // Of a tombstone over what is held in part, only the rest is new: stored whole, its number would be one that is
+    // stored already.
+    if (record.kind == record_kind::tombstone && missing.common_with(its).count() != sequences) {
+      partly_new.push_back(record);
+      continue;
+    }
     job.ranges.add(its);
     job.records.push_back(record);
   }
@@ -409,17 +443,26 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
       backend_.send(from.peer, {from.number, std::move(need)});
     return;
   }
+  auto charge = run.bytes.view.size();
   if (!undecodable.empty()) {
     counters_.sets_lost_records += undecodable.count();
     store_loss(user, *site, key, undecodable, loss_cause::corrupt, undecodable_from_ns, undecodable_to_ns,
-               job.records.empty() ? from.number : 0, range, run.bytes.view.size());
+               from.number, range, job.records.empty() ? std::exchange(charge, 0) : 0);
+  }
+  for (const auto& record : partly_new) {
+    const auto stone = decode_tombstone(record.payload).value(); // sequences_of read it
+    const auto parts = missing.common_with({record.seq, stone.last});
+    for (const auto& part : parts.ranges())
+      store_tombstone(user, *site, key, part.first, part_of(stone, record.seq, part.first, part.last),
+                      record.time_ns, lane, from.number, range,
+                      job.records.empty() ? std::exchange(charge, 0) : 0);
   }
   if (job.records.empty())
     return;
   counters_.records += job.records.size();
   from.view.records += job.records.size();
   job.from = run;
-  store(std::move(job), user, from.number, range, run.bytes.view.size());
+  store(std::move(job), user, from.number, range, charge);
 }
 
 bool receiver::adopt_jobs(const session& by, const stream_key& key) {
@@ -459,6 +502,12 @@ void receiver::store(delivery_job job, edge_id user, std::uint64_t session, sequ
       open.newest_ns = std::max(open.newest_ns, record.time_ns);
   for (const auto& set : job.sets)
     open.sets.push_back(set->hash);
+  if (planted(config_.planted, planted_fault::set_dropped_while_referenced) && !job.sets.empty())
+    job.sets.pop_back();
+  if (planted(config_.planted, planted_fault::ack_before_sync)) {
+    holdings_.settle(key, job.ranges);
+    acknowledge(open);
+  }
   backend_.store(std::move(job));
 }
 

@@ -10,6 +10,7 @@
 #include "actors/delivery/holdings.hpp"
 #include "actors/link/messages.hpp"
 #include "actors/node/clock.hpp"
+#include "actors/node/planted.hpp"
 #include "schemas/model/payload.hpp"
 
 #include <chrono>
@@ -50,6 +51,8 @@ public:
   virtual void store(delivery_job job) = 0;
   // What the whole stream holds now, to be made durable before on_held_durable(ticket) is called.
   virtual void keep_held(std::uint64_t ticket, const stream_key& key, const held_stream& held) = 0;
+  // An edge, or one behind it, has said how far its older epochs reach: a gateway passes that on.
+  virtual void on_epochs(const link::origin_state& state) { static_cast<void>(state); }
   // Nothing is known of this stream any more (`delivery.epochs_max`): what was kept of it may go.
   virtual void forget(const stream_key& key) = 0;
   virtual void send(const link::peer_id& to, link::message message) = 0;
@@ -67,6 +70,7 @@ struct receiver_config {
       std::chrono::seconds{3}; // for the elder of two sessions of one key to answer
   std::chrono::nanoseconds duplicate_shown = std::chrono::minutes{10}; // after a second node was last heard
   std::string name = "cloud";                                          // in messages to peers
+  planted_faults planted = nullptr;                                    // by the simulator alone
 };
 
 struct receiver_counters {
@@ -178,6 +182,9 @@ private:
   void store_loss(edge_id user, const std::string& site, const stream_key& key, const range_set& ranges,
                   loss_cause cause, std::int64_t from_ns, std::int64_t to_ns, std::uint64_t session,
                   sequence_range answer, std::uint64_t bytes);
+  void store_tombstone(edge_id user, const std::string& site, const stream_key& key, sequence first,
+                       const tombstone& stone, std::int64_t time_ns, link::lane lane, std::uint64_t session,
+                       sequence_range answer, std::uint64_t bytes);
   void discharge(const job_state& done);
   void note_duplicate(session& of);
   void refuse(const link::peer_id& to, std::uint64_t session, link::bye_reason reason, std::string message);

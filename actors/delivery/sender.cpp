@@ -76,16 +76,20 @@ void sender::say_hello() {
   for (const auto& state : hello.streams) {
     auto& stream = streams_[state.key];
     stream.unacked = state.held;
+    stream.newest = state.last;
     if (state.key.edge != config_.edge && (origins_.empty() || origins_.back() != state.key.edge))
       origins_.push_back(state.key.edge);
   }
   std::sort(origins_.begin(), origins_.end());
   origins_.erase(std::unique(origins_.begin(), origins_.end()), origins_.end());
   session_ = 0;
-  if (send(std::move(hello)))
+  if (send(std::move(hello))) {
     answer_due_since_ns_ = clock_.monotonic_ns();
-  else
-    phase_ = sender_phase::down;
+    return;
+  }
+  // The link is up and takes nothing more now: nobody would say so again.
+  phase_ = sender_phase::waiting;
+  retry_at_ns_ = clock_.monotonic_ns() + retry_.next().count();
 }
 
 bool sender::send(link::body body) {
@@ -157,23 +161,38 @@ void sender::on_welcome(const link::message& message, const link::welcome& welco
     newest_epochs[key.edge] = key.edge == config_.edge ? config_.current : key.epoch; // they come in order
   for (auto& [key, stream] : streams_) {
     stream.unsent = stream.unacked;
-    stream.fresh_from = 0;
+    stream.fresh = {};
     stream.slice_from = 0;
-    if (key.epoch == newest_epochs[key.edge]) {
-      const auto newest = stream.unacked.highest();
-      stream.fresh_from = newest > config_.fresh_records ? newest - config_.fresh_records + 1 : 1;
-    }
+    // Not the newest that are pending: a hole that was left behind is backlog.
+    if (key.epoch == newest_epochs[key.edge] && stream.newest != 0 && !oldest_first_)
+      stream.fresh = stream.unsent.common_with(
+          {stream.newest > config_.fresh_records ? stream.newest - config_.fresh_records + 1 : 1,
+           stream.newest});
     pending += stream.unacked.count();
   }
   spdlog::info("uplink: session {} is up, {} records are pending", session_, pending);
   if (!origins_.empty())
     send(link::origins{origins_});
+  origin_states_told_ = 0;
   if (level_ != quota_level::open)
     send_ping();
   pump();
 }
 
+// Before any record that came after them. False: the link takes no more.
+bool sender::tell_origin_states() {
+  if (!config_.further_out)
+    return true;
+  auto version = origin_states_told_;
+  for (auto& state : config_.further_out->changed_since(version))
+    if (!send(std::move(state)))
+      return false;
+  origin_states_told_ = version;
+  return true;
+}
+
 void sender::on_ack(const link::ack& ack) {
+  oldest_first_ = false;
   for (const auto& held : ack.ranges)
     acked(held.key, held.ranges);
   std::erase_if(in_flight_, [&](const flight& f) {
@@ -201,6 +220,7 @@ void sender::acked(const stream_key& key, const range_set& ranges) {
     return;
   stream.unacked.remove(now);
   stream.unsent.remove(now);
+  stream.fresh.remove(now);
   stream.urgent.remove(now);
   counters_.acked_records += now.count();
   source_.release(key, now);
@@ -258,6 +278,7 @@ void sender::on_committed(const run& run, link::lane lane) {
   auto& stream = it->second;
   const sequence_range range{run.header.first, run.header.last()};
   stream.unacked.add(range);
+  stream.newest = std::max(stream.newest, range.last);
   if (phase_ != sender_phase::live)
     return;
   if (added && key.edge != config_.edge && !std::binary_search(origins_.begin(), origins_.end(), key.edge)) {
@@ -271,12 +292,14 @@ void sender::on_committed(const run& run, link::lane lane) {
     return;
   }
   const bool fresh = lane != link::lane::backlog;
-  if (fresh && stream.fresh_from == 0)
-    stream.fresh_from = range.first;
+  if (fresh)
+    stream.fresh.add(range);
+  if (!tell_origin_states())
+    return;
   // What was just committed is at hand: if nothing fresh waits before it, it goes without being read again.
   const auto own = key.stream == stream_id::alert ? link::lane::alert : link::lane::live;
   if (fresh && (own == link::lane::alert || level_ <= quota_level::no_backlog)
-      && stream.unsent.next(own == link::lane::alert ? 1 : stream.fresh_from) == range.first
+      && (own == link::lane::alert ? stream.unsent : stream.fresh).next(1) == range.first
       && run.bytes.view.size() <= batch_bytes_max_)
     send_run(key, stream, run, own);
   pump();
@@ -300,6 +323,7 @@ bool sender::send_run(const stream_key& key, stream& from, const run& run, link:
   }
   ++batch_number_;
   from.unsent.remove(range);
+  from.fresh.remove(range);
   const auto now = clock_.monotonic_ns();
   if (answer_due_since_ns_ == 0)
     answer_due_since_ns_ = now;
@@ -357,6 +381,7 @@ bool sender::pump_range(const stream_key& key, stream& of, sequence from, sequen
     if (found > from) {
       // The spool no longer has these (salvaged without them): nothing to wait for.
       of.unsent.remove({from, found - 1});
+      of.fresh.remove({from, found - 1});
       of.unacked.remove({from, found - 1});
       continue;
     }
@@ -387,11 +412,14 @@ bool sender::pump_fresh() {
   if (level_ > quota_level::thinned || (thinned && now < next_slice_ns_))
     return true;
   for (auto& [key, state] : streams_) {
-    if (key.stream == stream_id::alert || state.fresh_from == 0)
+    if (key.stream == stream_id::alert)
       continue;
-    const auto from = thinned && state.slice_from != 0 ? state.slice_from : state.fresh_from;
-    if (!pump_range(key, state, from, UINT64_MAX, link::lane::live))
-      return false;
+    const auto from = thinned ? state.slice_from : 0;
+    const auto fresh = state.fresh; // it changes meanwhile
+    for (const auto& range : fresh.ranges())
+      if (range.last >= from
+          && !pump_range(key, state, std::max(range.first, from), range.last, link::lane::live))
+        return false;
   }
   if (thinned)
     next_slice_ns_ = now + thin_interval_ns_;
@@ -434,7 +462,11 @@ bool sender::pump_backlog() {
 }
 
 void sender::pump() {
-  if (phase_ == sender_phase::live && level_ != quota_level::exhausted && pump_alerts() && pump_fresh())
+  if (phase_ != sender_phase::live || level_ == quota_level::exhausted || !tell_origin_states())
+    return;
+  if (planted(config_.planted, planted_fault::backlog_before_live) && !pump_backlog())
+    return;
+  if (pump_alerts() && pump_fresh())
     pump_backlog();
 }
 
@@ -460,9 +492,9 @@ bool sender::send_ping() {
 bool sender::has_backlog() const noexcept {
   return std::any_of(streams_.begin(), streams_.end(), [](const auto& entry) {
     const auto& [key, state] = entry;
-    const auto oldest = state.unsent.next(1);
-    return key.stream != stream_id::alert && oldest != 0
-           && (state.fresh_from == 0 || oldest < state.fresh_from);
+    auto backlog = state.unsent;
+    backlog.remove(state.fresh);
+    return key.stream != stream_id::alert && !backlog.empty();
   });
 }
 
@@ -477,6 +509,7 @@ void sender::on_tick() {
     return;
   if (answer_due_since_ns_ != 0 && now - answer_due_since_ns_ > config_.dead_after.count()) {
     ++counters_.dead_links;
+    oldest_first_ = !in_flight_.empty();
     spdlog::warn("uplink: no answer for {} s; the link is built anew",
                  config_.dead_after.count() / 1'000'000'000);
     reset_session(sender_phase::down);
@@ -487,8 +520,12 @@ void sender::on_tick() {
   std::erase_if(in_flight_, [&](const flight& f) {
     if (now - f.sent.at_ns <= config_.dead_after.count())
       return false;
-    if (const auto it = streams_.find(f.key); it != streams_.end())
-      it->second.unsent.add(it->second.unacked.common_with(f.range));
+    if (const auto it = streams_.find(f.key); it != streams_.end()) {
+      const auto again = it->second.unacked.common_with(f.range);
+      it->second.unsent.add(again);
+      if (f.lane == link::lane::live)
+        it->second.fresh.add(again);
+    }
     landed(f);
     return true;
   });

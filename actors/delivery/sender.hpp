@@ -10,17 +10,20 @@
 
 #include "actors/delivery/claims.hpp"
 #include "actors/delivery/link_estimate.hpp"
+#include "actors/delivery/origin_board.hpp"
 #include "actors/delivery/quota.hpp"
 #include "actors/delivery/token_bucket.hpp"
 #include "actors/link/messages.hpp"
 #include "actors/node/backoff.hpp"
 #include "actors/node/clock.hpp"
+#include "actors/node/planted.hpp"
 
 #include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -68,6 +71,8 @@ struct sender_config {
   std::chrono::nanoseconds ping_interval = std::chrono::seconds{120};  // on a link with nothing to say
   std::chrono::nanoseconds retry_min = std::chrono::milliseconds{500}; // after a refusal
   std::chrono::nanoseconds retry_max = std::chrono::seconds{30};
+  std::shared_ptr<const origin_board> further_out; // of a gateway: what edges behind it said; null: none is
+  planted_faults planted = nullptr;                // by the simulator alone
 };
 
 enum class sender_phase : std::uint8_t {
@@ -131,7 +136,8 @@ private:
     range_set unacked;       // committed, not acknowledged
     range_set unsent;        // of those, not in flight
     range_set urgent;        // of those, what goes like an alert: tombstones
-    sequence fresh_from = 0; // unsent ones from here on are fresh; 0: the stream is backlog
+    range_set fresh;         // of those, what goes before the backlog
+    sequence newest = 0;     // that was committed, acknowledged or not
     sequence slice_from = 0; // of fresh ones, those since the last thinning mark
   };
   struct flight {
@@ -162,6 +168,7 @@ private:
   void mark_slices();
   bool send_run(const stream_key& key, stream& from, const run& run, link::lane lane);
   bool send(link::body body);
+  bool tell_origin_states();
 
   sender_config config_;
   clock_source& clock_;
@@ -186,7 +193,11 @@ private:
   std::int64_t thin_interval_ns_ = 0;
   std::int64_t next_slice_ns_ = 0; // monotonic
   std::int64_t slice_marked_ns_ = 0;
-  std::vector<edge_id> origins_; // the edges whose streams are held, besides our own
+  std::vector<edge_id> origins_;         // the edges whose streams are held, besides our own
+  std::uint64_t origin_states_told_ = 0; // version of the board
+  // What was sent last was never answered: a receiver at `delivery.ranges_max` takes only what fills holes. The next
+  // session begins with the oldest.
+  bool oldest_first_ = false;
   std::int64_t last_sent_ns_ = 0;
   std::int64_t answer_due_since_ns_ = 0; // 0: no answer is due
   std::int64_t retry_at_ns_ = 0;

@@ -289,6 +289,23 @@ result<body> read(wire::Origins::Reader from) {
   return out;
 }
 
+result<body> read(wire::OriginState::Reader from) {
+  const auto closed = from.getClosed();
+  if (closed.size() > message_streams_max)
+    return over("streams", closed.size(), message_streams_max);
+  origin_state out;
+  out.edge = edge_id{from.getEdge()};
+  BOOST_OUTCOME_TRY(current, read_epoch(from.getCurrent()));
+  out.current = current;
+  out.closed.reserve(closed.size());
+  for (const auto entry : closed) {
+    BOOST_OUTCOME_TRY(key, read_key(entry.getKey()));
+    if (is_known(key.stream))
+      out.closed.push_back({key, entry.getLast()});
+  }
+  return out;
+}
+
 result<body> read(wire::Message::Reader from, const message_parts& parts) {
   switch (from.which()) {
   case wire::Message::HELLO: return read(from.getHello());
@@ -306,6 +323,7 @@ result<body> read(wire::Message::Reader from, const message_parts& parts) {
   case wire::Message::PING: return read(from.getPing());
   case wire::Message::PONG: return pong{from.getPong().getWallNs(), from.getPong().getMonotonicNs()};
   case wire::Message::ORIGINS: return read(from.getOrigins());
+  case wire::Message::ORIGIN_STATE: return read(from.getOriginState());
   }
   return unknown{};
 }

@@ -190,6 +190,17 @@ struct encoder {
       list.set(i, static_cast<std::uint64_t>(from.edges[i]));
   }
 
+  void operator()(const origin_state& from) {
+    auto m = to.initOriginState();
+    m.setEdge(static_cast<std::uint64_t>(from.edge));
+    put_epoch(from.current, m.initCurrent());
+    auto closed = m.initClosed(count_of(from.closed));
+    for (unsigned i = 0; i < from.closed.size(); ++i) {
+      put_key(from.closed[i].key, closed[i].initKey());
+      closed[i].setLast(from.closed[i].last);
+    }
+  }
+
   static void put_ping(const auto& from, wire::Ping::Builder m) {
     m.setWallNs(from.wall_ns);
     m.setMonotonicNs(from.monotonic_ns);

@@ -142,11 +142,24 @@ struct origins {
   std::vector<edge_id> edges;
 };
 
+// What an edge further out last said of its epochs.
+struct stream_end {
+  stream_key key;
+  sequence last = 0;
+
+  bool operator==(const stream_end&) const = default;
+};
+struct origin_state {
+  edge_id edge = edge_id::none;
+  epoch_id current;
+  std::vector<stream_end> closed;
+};
+
 // A kind that this build does not know: skipped.
 struct unknown {};
 
 using body = std::variant<unknown, hello, welcome, batch, ack, need, sets, credit, config, redirect, join,
-                          joined, bye, ping, pong, origins>;
+                          joined, bye, ping, pong, origins, origin_state>;
 
 struct message {
   std::uint64_t session = 0;

@@ -65,6 +65,7 @@ ingest_core::ingest_core(delivery::receiver_config config, std::shared_ptr<engin
                          std::shared_ptr<fleet> hosts, delivery::authority& keys, clock_source& clock,
                          random_source& random, outputs to)
     : authorized_backend(keys, clock),
+      planted_(config.planted),
       store_(std::move(store)),
       hosts_(std::move(hosts)),
       to_(std::move(to)),
@@ -83,6 +84,8 @@ void ingest_core::restore() {
     }
     open_streams_[*name];
     names.emplace(to_string(*name), *name);
+    if (planted(planted_, planted_fault::held_forgotten_on_restart))
+      return;
     receiver_.restore_held(*name, std::move(*held));
   });
   if (restored) {
@@ -194,9 +197,11 @@ void ingest_core::advance_completeness() {
     if (missing)
       oldest->second = holdings.first_incomplete(key.edge, key.stream);
     const auto* held = holdings.held(key);
+    const auto through = held == nullptr                                         ? 0
+                         : planted(planted_, planted_fault::watermark_past_hole) ? held->highest()
+                                                                                 : held->contiguous_through();
     const bool quiet =
-        held == nullptr
-        || hosts_->on_held(key, held->contiguous_through(), key.epoch.boot_counter <= oldest->second);
+        held == nullptr || hosts_->on_held(key, through, key.epoch.boot_counter <= oldest->second);
     if (quiet && holdings.complete(key)) {
       auto done = release_shards(key, holders);
       std::move(done.begin(), done.end(), std::back_inserter(updates));

@@ -62,6 +62,7 @@ private:
                                                          const std::set<shard_id>& holders);
   void put_quietly(std::vector<state_update> updates);
 
+  planted_faults planted_;
   std::shared_ptr<engine> store_;
   std::shared_ptr<fleet> hosts_;
   outputs to_;

@@ -5,6 +5,7 @@
 // once. The shard actor adapts it to messages, the simulator's world to its scheduler. Not thread-safe.
 
 #include "actors/node/clock.hpp"
+#include "actors/node/planted.hpp"
 #include "cloud/ingest/fleet.hpp"
 #include "cloud/store/engine.hpp"
 #include "schemas/model/frame.hpp"
@@ -51,6 +52,7 @@ struct shard_config {
   std::shared_ptr<shard_counters> counters;
   clock_source* clock = nullptr;
   std::chrono::nanoseconds future_max = std::chrono::minutes{10};
+  planted_faults planted = nullptr; // by the simulator alone
 };
 
 // Where shards keep which ranges of a stream they have stored: "shard/<tenant>/<shard>/<edge>/<epoch>/<stream>".

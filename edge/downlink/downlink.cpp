@@ -33,6 +33,7 @@ struct downlink_state {
       caf::anon_send(listener_actor{self}, held_atom_v, ticket, std::string{});
     };
     outputs.send = config.send;
+    outputs.epochs = config.epochs;
     core.emplace(config.receiver, config.store, *keys, *config.clock, *config.random, std::move(outputs));
     reception.emplace(core->receiver(), *config.registry, *config.clock, *config.random,
                       config.message_bytes_max, config.send);

@@ -4,6 +4,7 @@
 // gateway actor behind it, which keeps what arrives in this node's spool.
 
 #include "actors/actors.hpp"
+#include "actors/delivery/origin_board.hpp"
 #include "actors/delivery/receiver.hpp"
 #include "edge/spool/spool.hpp"
 
@@ -28,6 +29,7 @@ struct downlink_config {
   gateway_actor gateway;
   std::function<void(const link::peer_id& to, link::message message)> send; // any thread, never blocks
   std::function<void(std::vector<delivery::edge_view>)> publish;            // called on each tick
+  std::shared_ptr<delivery::origin_board> epochs; // for this node's uplink; may be null
   clock_source* clock = nullptr;
   random_source* random = nullptr;
   prometheus::Registry* metrics = nullptr;

@@ -1,10 +1,15 @@
 #include "edge/downlink/downlink_core.hpp"
 
+#include "schemas/model/frame.hpp"
+
+#include <algorithm>
+
 namespace skerry::edge {
 
 namespace {
 
 constexpr std::size_t sets_cached_max = 256; // a decoded set takes up to 100 KB
+constexpr std::size_t sets_of_batch_max = 4096;
 
 } // namespace
 
@@ -28,7 +33,7 @@ series_set_ptr downlink_core::stored_set(edge_id edge, const set_hash& hash) {
   auto found = store_->find_set(edge, hash);
   if (!found || !found.value())
     return nullptr;
-  if (sets_.size() >= sets_cached_max)
+  if (sets_.size() >= sets_of_batch_max)
     sets_.clear();
   return sets_[{edge, hash}] = *found.value();
 }
@@ -36,6 +41,27 @@ series_set_ptr downlink_core::stored_set(edge_id edge, const set_hash& hash) {
 std::optional<std::size_t> downlink_core::series_in_set(edge_id edge, const set_hash& hash) {
   const auto set = stored_set(edge, hash);
   return set ? std::optional{set->members.size()} : std::nullopt;
+}
+
+// Every set that its frames name goes along: the spool had them when it was asked, and may have deleted the segment that
+// held them by the time it takes the job. A segment that has them already writes none twice.
+void downlink_core::store(delivery::delivery_job job) {
+  const auto edge = job.from.header.key.edge;
+  frame sections;
+  for (const auto& record : job.records) {
+    if (record.kind != record_kind::frame || !decode_frame_sections(record.payload, sections))
+      continue;
+    for (const auto& section : sections.sections) {
+      if (std::any_of(job.sets.begin(), job.sets.end(),
+                      [&](const series_set_ptr& known) { return known->hash == section.set; }))
+        continue;
+      if (auto set = stored_set(edge, section.set))
+        job.sets.push_back(std::move(set));
+    }
+  }
+  if (sets_.size() >= sets_cached_max)
+    sets_.clear();
+  to_.store(std::move(job));
 }
 
 } // namespace skerry::edge

@@ -4,6 +4,7 @@
 // The downlink actor adapts it to messages, the simulator's world to its scheduler. Not thread-safe.
 
 #include "actors/delivery/authority.hpp"
+#include "actors/delivery/origin_board.hpp"
 #include "edge/spool/spool.hpp"
 
 #include <functional>
@@ -19,6 +20,7 @@ public:
         store;                                      // to the spool's writer; ends in receiver::on_stored
     std::function<void(std::uint64_t ticket)> held; // later, not within the call: receiver::on_held_durable
     std::function<void(const link::peer_id& to, link::message message)> send;
+    std::shared_ptr<delivery::origin_board> epochs; // what edges say of theirs; may be null
   };
 
   downlink_core(delivery::receiver_config config, std::shared_ptr<const spool> store,
@@ -30,10 +32,14 @@ public:
 
   // delivery::receiver_backend
   std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) override;
-  void store(delivery::delivery_job job) override { to_.store(std::move(job)); }
+  void store(delivery::delivery_job job) override;
   // The spool derives what it holds from what is in it: nothing more is to be kept.
   void keep_held(std::uint64_t ticket, const stream_key&, const delivery::held_stream&) override {
     to_.held(ticket);
+  }
+  void on_epochs(const link::origin_state& state) override {
+    if (to_.epochs)
+      to_.epochs->put(state);
   }
   void forget(const stream_key&) override {} // the spool has its own bound
   void send(const link::peer_id& to, link::message message) override { to_.send(to, std::move(message)); }
@@ -43,7 +49,7 @@ private:
 
   std::shared_ptr<const spool> store_;
   outputs to_;
-  // Decoded sets of the spool, asked for with every frame. Cleared when full.
+  // Decoded sets of the spool, asked for with every frame. Cleared between batches when full.
   std::map<std::pair<edge_id, set_hash>, series_set_ptr> sets_;
   delivery::receiver receiver_; // last: it talks to its backend
 };

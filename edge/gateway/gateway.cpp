@@ -59,7 +59,7 @@ struct gateway_state {
     totals->add(&gateway_counters::lost_samples, "samples_forced_out_total",
                 "Samples in records that were dropped or thinned out.");
     core.emplace(gateway_core_config{config.commit_interval, config.group_bytes_max, config.queue_bytes_max,
-                                     config.limits, config.under_way, config.free_disk},
+                                     config.limits, config.under_way, config.free_disk, nullptr},
                  std::move(config.store), *config.clock, std::move(outputs));
   }
 

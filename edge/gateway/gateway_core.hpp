@@ -8,6 +8,7 @@
 #include "actors/delivery/receiver.hpp"
 #include "actors/delivery/sender.hpp"
 #include "actors/node/clock.hpp"
+#include "actors/node/planted.hpp"
 #include "edge/collect/source.hpp"
 #include "edge/gateway/spool_limits.hpp"
 #include "edge/spool/spool.hpp"
@@ -29,6 +30,7 @@ struct gateway_core_config {
   spool_limits_config limits;
   std::shared_ptr<delivery::claims> under_way; // what the sender has claimed; null: nobody sends
   std::function<std::uint64_t()> free_disk;    // bytes left on the spool's disk; may be empty
+  planted_faults planted = nullptr;            // by the simulator alone
 };
 
 struct gateway_counters {

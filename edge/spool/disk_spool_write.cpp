@@ -99,16 +99,11 @@ result<run> disk_spool::commit(stream_id stream, std::span<const pending_record>
 
 namespace {
 
-// The part of a tombstone that stands for `range`: counts are shared out evenly over its sequences.
-result<byte_buffer> clip_tombstone(const record_view& record, const stream_key& key, std::uint64_t sequences,
-                                   sequence_range range) {
+// The part of a tombstone that stands for `range`.
+result<byte_buffer> clip_tombstone(const record_view& record, const stream_key& key, sequence_range range) {
   BOOST_OUTCOME_TRY(stone, decode_tombstone(record.payload));
-  const auto share = static_cast<double>(range.last - range.first + 1) / static_cast<double>(sequences);
-  stone.last = range.last;
-  stone.samples = static_cast<std::uint64_t>(static_cast<double>(stone.samples) * share);
-  stone.bytes = static_cast<std::uint64_t>(static_cast<double>(stone.bytes) * share);
   byte_buffer payload;
-  encode_payload(stone, payload);
+  encode_payload(part_of(stone, record.seq, range.first, range.last), payload);
   byte_buffer out;
   encode_record(record_kind::tombstone, key, range.first, record.time_ns, record.host, payload, out,
                 record.flags);
@@ -158,7 +153,7 @@ result<void> disk_spool::adopt(std::span<const run> runs, std::span<const adopte
         continue;
       }
       for (const auto& part : missing.ranges()) {
-        BOOST_OUTCOME_TRY(bytes, clip_tombstone(record, key, sequences, part));
+        BOOST_OUTCOME_TRY(bytes, clip_tombstone(record, key, part));
         BOOST_OUTCOME_TRY(clipped, decode_record(bytes));
         builder.append(clipped, part.last - part.first + 1);
       }

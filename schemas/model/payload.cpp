@@ -30,6 +30,15 @@ std::string_view to_string(loss_cause cause) noexcept {
   return "unknown";
 }
 
+tombstone part_of(tombstone whole, sequence first, sequence part_first, sequence part_last) noexcept {
+  const auto share =
+      static_cast<double>(part_last - part_first + 1) / static_cast<double>(whole.last - first + 1);
+  whole.last = part_last;
+  whole.samples = static_cast<std::uint64_t>(static_cast<double>(whole.samples) * share);
+  whole.bytes = static_cast<std::uint64_t>(static_cast<double>(whole.bytes) * share);
+  return whole;
+}
+
 void encode_payload(const watermark& from, byte_buffer& out) {
   capnp::MallocMessageBuilder builder{8};
   builder.initRoot<wire::Watermark>().setIntervalNs(from.interval_ns);

@@ -49,6 +49,10 @@ struct tombstone {
   loss_cause cause = loss_cause::unknown;
 };
 
+// What of a tombstone that begins at `first` stands for `part`: counts are shared out evenly over its sequences.
+[[nodiscard]] tombstone part_of(tombstone whole, sequence first, sequence part_first,
+                                sequence part_last) noexcept;
+
 struct not_collected {
   std::int64_t from_ns = 0; // time range [from, to]
   std::int64_t to_ns = 0;

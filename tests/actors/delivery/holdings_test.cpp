@@ -25,8 +25,6 @@ void take(holdings& to, const stream_key& key, sequence first, sequence last, st
   to.settle(key, ranges(first, last));
 }
 
-link::hello_stream closed(const stream_key& key, sequence last) { return {key, {}, {}, last, true, 0}; }
-
 } // namespace
 
 TEST_CASE("what is being stored is not lacking, and is again after a failure") {
@@ -72,9 +70,9 @@ TEST_CASE("an epoch is complete when it is held to the end that Hello named, or 
   take(h, epoch(1), 1, 2);
   take(h, epoch(2), 1, 4);
   take(h, epoch(3), 1, 1);
-  CHECK_FALSE(h.complete(epoch(1))); // no Hello yet
-  h.newest(edge) = epoch(3).epoch;
-  h.announce(edge, {closed(epoch(2), 5)});
+  CHECK_FALSE(h.complete(epoch(1)));                          // no Hello yet
+  CHECK(h.first_incomplete(edge, stream_id::telemetry) == 0); // nothing can be said
+  h.announce({edge, epoch(3).epoch, {{epoch(2), 5}}});
   CHECK(h.complete(epoch(1)));
   CHECK_FALSE(h.complete(epoch(2)));
   CHECK_FALSE(h.complete(epoch(3))); // is being written

@@ -120,6 +120,9 @@ struct comparer {
     return a.wall_ns == b.wall_ns && a.monotonic_ns == b.monotonic_ns;
   }
   static bool eq(const origins& a, const origins& b) { return a.edges == b.edges; }
+  static bool eq(const origin_state& a, const origin_state& b) {
+    return a.edge == b.edge && a.current == b.current && a.closed == b.closed;
+  }
 };
 
 template <class T>
@@ -194,6 +197,11 @@ T random_body(random_engine& random) {
   } else if constexpr (std::is_same_v<T, origins>) {
     for (auto n = below(random, 5); n > 0; --n)
       m.edges.push_back(edge_id{random()});
+  } else if constexpr (std::is_same_v<T, origin_state>) {
+    m.edge = edge_id{random()};
+    m.current = random_epoch(random);
+    for (auto n = below(random, 5); n > 0; --n)
+      m.closed.push_back({random_key(random), random()});
   }
   return m;
 }

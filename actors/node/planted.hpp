@@ -1,0 +1,32 @@
+#pragma once
+
+// Faults that a test plants into the real code on purpose, to prove that the simulator's world sees them. Production
+// leaves the pointer null: one comparison. docs/simulator.md says how to plant one more.
+
+#include <cstdint>
+
+namespace skerry {
+
+enum class planted_fault : std::uint8_t {
+  none,
+  ack_before_sync,
+  held_forgotten_on_restart,
+  epoch_not_renewed,
+  tombstone_not_written,
+  tombstone_over_arriving_data,
+  backlog_before_live,
+  merged_range_doubled,
+  set_dropped_while_referenced,
+  watermark_past_hole,
+  custody_loss_unnoticed,
+  restored_receiver_unnoticed,
+};
+
+// Null: none is planted.
+using planted_faults = const planted_fault*;
+
+[[nodiscard]] constexpr bool planted(planted_faults in, planted_fault which) noexcept {
+  return in != nullptr && *in == which;
+}
+
+} // namespace skerry

@@ -1,0 +1,222 @@
+#include "simulator/world/cloud_node.hpp"
+
+namespace skerry::sim {
+
+namespace {
+
+constexpr sim_time ingest_tick = second;
+constexpr int ticks_per_host_state = 10;
+
+} // namespace
+
+struct cloud_node::process {
+  explicit process(cloud_node& node, seeded_random seed)
+      : of(node),
+        random(seed),
+        store(std::make_shared<memory_engine>(node.disk, node.env_.time, random, node.env_.truth)),
+        ingest(node.env_.time, random) {
+    const auto& settings = of.env_.settings;
+    for (const auto& [key, value] : of.disk.now.state)
+      if (key.starts_with("host/"))
+        hosts->restore(key, value);
+    delivery::receiver_config config;
+    config.incarnation = {1};
+    config.credit_bytes = settings.credit_bytes;
+    config.ranges_max = settings.ranges_max;
+    config.parked_batches_max = settings.parked_batches_max;
+    config.planted = of.env_.planted;
+    cloud::ingest_core::outputs outputs;
+    outputs.to_shard = [this](shard_id id, std::shared_ptr<cloud::shard_part> part) {
+      auto& to = shard(id);
+      to.box.post([this, &to, part = std::move(part)] {
+        to.core->take(part, [this](std::uint64_t ticket, std::string failed) {
+          ingest.post([this, ticket, failed = std::move(failed)] { core->on_part_stored(ticket, failed); });
+        });
+      });
+    };
+    outputs.forget = [this](shard_id id, const std::shared_ptr<const stream_key>& key) {
+      if (const auto it = shards.find(id); it != shards.end())
+        it->second->box.post([to = it->second.get(), key] { to->core->forget(*key); });
+    };
+    outputs.held = [this](std::uint64_t ticket, std::string failed) {
+      ingest.post(
+          [this, ticket, failed = std::move(failed)] { core->receiver().on_held_durable(ticket, failed); });
+    };
+    outputs.send = [this](const link::peer_id& to, const link::message& message) { answer(to, message); };
+    core.emplace(config, store, hosts, of.authority, of.clock, random, std::move(outputs));
+    ingest.every(static_cast<sim_time>(random.below(ingest_tick)), ingest_tick, [this] { tick(); });
+  }
+
+  struct shard_process {
+    shard_process(scheduler& time, seeded_random& random) : box(time, random) {}
+    mailbox box;
+    std::optional<cloud::shard_core> core;
+  };
+
+  shard_process& shard(shard_id id) {
+    auto& found = shards[id];
+    if (!found) {
+      found = std::make_unique<shard_process>(of.env_.time, random);
+      cloud::shard_config config;
+      config.id = id;
+      config.store = store;
+      config.hosts = hosts;
+      config.counters = counters;
+      config.clock = &of.clock;
+      config.planted = of.env_.planted;
+      found->core.emplace(std::move(config), [to = found.get()](std::uint64_t ticket, std::string failed) {
+        to->box.post([to, ticket, failed = std::move(failed)] { to->core->on_stored(ticket, failed); });
+      });
+    }
+    return *found;
+  }
+
+  void tick() {
+    core->advance_completeness();
+    of.check_completeness();
+    if (++ticks % ticks_per_host_state == 0)
+      core->keep_host_state();
+  }
+
+  void answer(const link::peer_id& to, const link::message& message) {
+    if (const auto* ack = std::get_if<link::ack>(&message.body))
+      of.check_acknowledged(ack->ranges);
+    else if (const auto* welcome = std::get_if<link::welcome>(&message.body))
+      of.check_acknowledged(welcome->durable);
+    for (auto* from : of.downstream_)
+      if (from->up_link.server_send(to, message))
+        return;
+  }
+
+  cloud_node& of;
+  seeded_random random;
+  std::shared_ptr<cloud::fleet> hosts = std::make_shared<cloud::fleet>();
+  std::shared_ptr<cloud::shard_counters> counters = std::make_shared<cloud::shard_counters>();
+  std::shared_ptr<memory_engine> store;
+  mailbox ingest;
+  std::map<shard_id, std::unique_ptr<shard_process>> shards;
+  std::optional<cloud::ingest_core> core;
+  int ticks = 0;
+};
+
+cloud_node::cloud_node(environment& env, std::string node_name)
+    : node(env, std::move(node_name)), authority(disk.now.origins), random_(env.random.fork(300)) {}
+
+cloud_node::~cloud_node() = default;
+
+void cloud_node::start() {
+  if (running())
+    return;
+  ++lives_;
+  env_.trace("{} starts", name);
+  claimed_.clear();
+  process_ = std::make_unique<process>(*this, random_.fork(lives_));
+}
+
+void cloud_node::crash(crash_kind how) {
+  if (!running())
+    return;
+  env_.trace("{} crashes", name);
+  process_->store->crash(how == crash_kind::torn);
+  process_.reset();
+  for (auto* from : downstream_)
+    from->up_link.server_gone(random_.chance(70));
+  if (how != crash_kind::killed)
+    lose_unsynced(disk, random_, env_.truth);
+}
+
+void cloud_node::restore() {
+  env_.trace("{} gets an older copy of its disk", name);
+  restore_image(disk, image_, env_.truth);
+}
+
+bool cloud_node::syncing() const { return process_ && process_->store->committing(); }
+
+cloud_node::answer cloud_node::dial(edge_id user) {
+  if (!running())
+    return answer::none;
+  return authority.may_speak(user, user) ? answer::accepted : answer::refused;
+}
+
+void cloud_node::on_client_message(const link::peer_id& from, edge_id user, link::message message) {
+  if (!running())
+    return;
+  process_->ingest.post([this, from, user, message = std::move(message)]() mutable {
+    auto& to = process_->core->receiver();
+    const auto before = to.counters();
+    to.on_message(from, user, std::move(message));
+    custody_lost_counted += to.counters().custody_lost_records - before.custody_lost_records;
+    restored_counted += to.counters().restored_edges - before.restored_edges;
+    duplicates_counted += to.counters().refused_duplicate - before.refused_duplicate;
+  });
+}
+
+void cloud_node::revoke(edge_id user) {
+  authority.revoked.insert(user);
+  if (running())
+    process_->ingest.post([this, user] { process_->core->receiver().on_revoked(user); });
+}
+
+std::vector<cloud::host_view> cloud_node::hosts() const {
+  return process_ ? process_->hosts->hosts() : std::vector<cloud::host_view>{};
+}
+
+const delivery::receiver* cloud_node::receiver() const {
+  return process_ ? &process_->core->receiver() : nullptr;
+}
+
+void cloud_node::check_acknowledged(const std::vector<link::stream_held>& claimed) {
+  for (const auto& [key, ranges] : claimed) {
+    const auto it = disk.now.streams.find(key);
+    for (const auto& range : ranges.ranges())
+      for (auto seq = range.first; seq <= range.last; ++seq)
+        if (it == disk.now.streams.end() || !it->second.has(seq)) {
+          env_.truth.violated("{} acknowledged {} of {} before it was on its disk", name, seq,
+                              to_string(key));
+          return;
+        }
+  }
+}
+
+// Where a host is called complete up to a watermark, everything before that watermark is stored or named as lost.
+void cloud_node::check_completeness() {
+  const auto stored = [&](const stream_key& key, sequence through) {
+    const auto it = disk.now.streams.find(key);
+    const auto& truth = env_.truth.streams()[key];
+    for (sequence seq = 1; seq <= through; ++seq) {
+      const auto* record = seq <= truth.records.size() ? &truth.records[seq - 1] : nullptr;
+      if (record != nullptr && record->returned && !record->beyond_knowing
+          && (it == disk.now.streams.end() || !it->second.has(seq)))
+        return seq;
+    }
+    return sequence{0};
+  };
+  for (const auto& host : process_->hosts->hosts()) {
+    auto& checked = claimed_[{host.site, host.host}];
+    if (host.complete_watermark_ns == 0 || host.complete_watermark_ns == checked)
+      continue;
+    checked = host.complete_watermark_ns;
+    const auto* marks = env_.truth.watermarks(env_.truth.host_index(host.host), checked);
+    if (marks == nullptr) {
+      env_.truth.violated("host {} is called complete up to {}, of which there is no watermark", host.host,
+                          checked);
+      return;
+    }
+    std::string why;
+    for (const auto& mark : *marks) {
+      why.clear();
+      if (const auto hole = stored(mark.key, mark.seq); hole != 0)
+        why = fmt::format("{} of {}", hole, to_string(mark.key));
+      for (const auto& [key, last] : env_.truth.streams()[mark.key].older)
+        if (const auto hole = why.empty() ? stored(key, last) : 0; hole != 0)
+          why = fmt::format("{} of the older {}", hole, to_string(key));
+      if (why.empty())
+        break;
+    }
+    if (!why.empty())
+      env_.truth.violated("host {} is called complete up to {} ns, and {} is not there", host.host,
+                          checked - world_begins_ns, why);
+  }
+}
+
+} // namespace skerry::sim

@@ -1,0 +1,59 @@
+#pragma once
+
+// The cloud of the world: the real ingest, shards and fleet over a simulated engine. The adapters here do what
+// cloud/ingest does with actors.
+
+#include "cloud/ingest/ingest_core.hpp"
+#include "simulator/world/edge_node.hpp"
+#include "simulator/world/memory_engine.hpp"
+
+#include <unordered_map>
+
+namespace skerry::sim {
+
+class cloud_node final : public node, public link_server {
+public:
+  cloud_node(environment& env, std::string name);
+  ~cloud_node() override;
+
+  void add_downstream(edge_node& from) { downstream_.push_back(&from); }
+
+  void start() override;
+  void crash(crash_kind how) override;
+  [[nodiscard]] bool running() const override { return process_ != nullptr; }
+  [[nodiscard]] bool syncing() const override;
+  [[nodiscard]] disk_health& health() override { return disk.health; }
+  void take_image() override { image_ = disk.now; }
+  void restore() override;
+  [[nodiscard]] const engine_image& image() const noexcept { return image_; }
+
+  answer dial(edge_id user) override;
+  void on_client_message(const link::peer_id& from, edge_id user, link::message message) override;
+  [[nodiscard]] std::uint64_t life() const override { return running() ? lives_ : 0; }
+  void revoke(edge_id user);
+  void readmit(edge_id user) { authority.revoked.erase(user); }
+
+  [[nodiscard]] std::vector<cloud::host_view> hosts() const;
+  [[nodiscard]] const delivery::receiver* receiver() const;
+
+  engine_disk disk;
+  sim_authority authority;
+  std::uint64_t custody_lost_counted = 0;
+  std::uint64_t restored_counted = 0;
+  std::uint64_t duplicates_counted = 0;
+
+private:
+  struct process;
+  void check_acknowledged(const std::vector<link::stream_held>& claimed);
+  void check_completeness();
+
+  std::vector<edge_node*> downstream_;
+  std::unique_ptr<process> process_;
+  seeded_random random_;
+  engine_image image_;
+  std::uint64_t lives_ = 0;
+  std::map<std::pair<std::string, std::string>, std::int64_t>
+      claimed_; // complete watermarks that were checked
+};
+
+} // namespace skerry::sim

@@ -1,0 +1,448 @@
+#include "simulator/world/edge_node.hpp"
+
+#include "schemas/model/frame.hpp"
+
+#include <algorithm>
+
+namespace skerry::sim {
+
+namespace {
+
+constexpr sim_time commit_interval = 100 * millisecond;
+constexpr sim_time sender_tick = 500 * millisecond;
+constexpr sim_time repair_interval = 10 * second;
+constexpr sim_time retry_interval = second;
+
+} // namespace
+
+std::string_view to_string(protocol_state state) noexcept {
+  switch (state) {
+  case protocol_state::down: return "down";
+  case protocol_state::greeting: return "greeting";
+  case protocol_state::live: return "live";
+  case protocol_state::draining: return "draining";
+  case protocol_state::waiting: return "waiting";
+  }
+  return "unknown";
+}
+
+// Everything that ends with the process. The mailboxes stand for its actors.
+struct edge_node::process final : delivery::sender_sink {
+  process(edge_node& node, seeded_random seed)
+      : of(node),
+        random(seed),
+        writer(node.env_.time, random,
+               [this] { return random.between(of.disk.health.sync_min, of.disk.health.sync_max); }),
+        uplink(node.env_.time, random),
+        downlink(node.env_.time, random),
+        store(std::make_shared<memory_spool>(node.disk, node.id, node.index, node.clock, random.fork(7),
+                                             node.env_.truth, node.env_.planted)),
+        source(store,
+               [this](const stream_key& key, const range_set& ranges) {
+                 writer.post([this, key, ranges] { gateway->release(key, ranges); });
+               }),
+        sender(sender_settings(), node.clock, random, source, *this) {
+    edge::gateway_core::outputs outputs;
+    outputs.hand_over = [this](delivery::committed_runs runs) {
+      uplink.post([this, runs = std::move(runs)] { on_committed(runs); });
+    };
+    const auto& settings = of.env_.settings;
+    edge::gateway_core_config config;
+    config.commit_interval = std::chrono::milliseconds{commit_interval / millisecond};
+    config.group_bytes_max = settings.group_bytes_max;
+    config.queue_bytes_max = settings.queue_bytes_max;
+    config.planted = of.env_.planted;
+    gateway.emplace(config, store, of.clock, std::move(outputs));
+    gateway->open();
+    writer.post_sync([this] { commit(); });
+    repair();
+    uplink.every(static_cast<sim_time>(random.below(sender_tick)), sender_tick, [this] {
+      sender.on_tick();
+      of.after_sender();
+    });
+    if (of.is_gateway)
+      receive();
+  }
+
+  delivery::sender_config sender_settings() {
+    const auto& settings = of.env_.settings;
+    delivery::sender_config config;
+    config.edge = of.id;
+    config.current = store->epoch();
+    config.instance = random.next_128();
+    config.batch_bytes_max = settings.batch_bytes_max;
+    config.fresh_records = settings.fresh_records;
+    config.further_out = epochs;
+    config.planted = of.env_.planted;
+    return config;
+  }
+
+  void receive() {
+    const auto& settings = of.env_.settings;
+    delivery::receiver_config config;
+    config.incarnation = store->epoch().random;
+    config.credit_bytes = settings.credit_bytes;
+    config.ranges_max = settings.ranges_max;
+    config.parked_batches_max = settings.parked_batches_max;
+    config.name = of.name;
+    config.planted = of.env_.planted;
+    edge::downlink_core::outputs outputs;
+    outputs.store = [this](delivery::delivery_job job) {
+      writer.post_sync([this, job = std::make_shared<const delivery::delivery_job>(std::move(job))] {
+        auto failed = gateway->adopt(*job);
+        downlink.post([this, ticket = job->ticket, failed = std::move(failed)] {
+          receiver->receiver().on_stored(ticket, failed);
+        });
+      });
+    };
+    outputs.held = [this](std::uint64_t ticket) {
+      downlink.post([this, ticket] { receiver->receiver().on_held_durable(ticket, {}); });
+    };
+    outputs.epochs = epochs;
+    outputs.send = [this](const link::peer_id& to, link::message message) { answer(to, std::move(message)); };
+    receiver.emplace(config, store, of.authority, of.clock, random, std::move(outputs));
+  }
+
+  // What this hop says it has, it has: held on its disk, or passed on.
+  void answer(const link::peer_id& to, link::message message) {
+    const auto check = [&](const std::vector<link::stream_held>& claimed) {
+      for (const auto& [key, ranges] : claimed) {
+        const auto it = of.disk.now.streams.find(key);
+        auto missing = ranges;
+        if (it != of.disk.now.streams.end()) {
+          missing.remove(it->second.held);
+          missing.remove(it->second.released);
+          missing.remove(it->second.lost); // it was here, and its disk has damaged it since
+        }
+        if (!missing.empty())
+          of.env_.truth.violated("{} acknowledged {} of {} before it was on its disk", of.name,
+                                 missing.ranges().front().first, to_string(key));
+      }
+    };
+    if (const auto* ack = std::get_if<link::ack>(&message.body))
+      check(ack->ranges);
+    else if (const auto* welcome = std::get_if<link::welcome>(&message.body))
+      check(welcome->durable);
+    for (auto* from : of.downstream_)
+      if (from->up_link.server_send(to, message))
+        return;
+  }
+
+  void commit() {
+    for (auto& waiting : std::exchange(inbox, {}))
+      gateway->take(std::move(waiting));
+    if (!gateway->commit())
+      arm(retry_interval);
+    const auto bound = of.env_.settings.queue_bytes_max + 4096;
+    if (gateway->queue_bytes() > bound)
+      of.env_.truth.violated("the queue of {} holds {} bytes", of.name, gateway->queue_bytes());
+  }
+  void arm(sim_time delay) {
+    if (!std::exchange(commit_due, true))
+      writer.post_after(
+          delay,
+          [this] {
+            commit_due = false;
+            commit();
+          },
+          true);
+  }
+  void repair() {
+    gateway->replace_lost();
+    writer.post_after(repair_interval, [this] { repair(); });
+  }
+
+  // delivery::sender_sink
+  bool send(link::message message) override {
+    if (const auto* hello = std::get_if<link::hello>(&message.body)) {
+      newest_are_fresh(*hello);
+      auto& own = std::get<link::hello>(message.body);
+      own.protocol = own.protocol_min = of.protocol;
+    }
+    if (const auto* batch = std::get_if<link::batch>(&message.body))
+      check_order(*batch);
+    return of.up_link.client_send(std::move(message));
+  }
+  void reconnect() override { of.up_link.client_reconnect(); }
+
+  void on_committed(const delivery::committed_runs& committed) {
+    for (const auto& run : committed.runs) {
+      const sequence_range range{run.header.first, run.header.last()};
+      if (sender.phase() == delivery::sender_phase::greeting)
+        ever_fresh[run.header.key].add(range); // among the newest when Welcome comes
+      if (committed.lane != link::lane::backlog) {
+        ever_fresh[run.header.key].add(range);
+        if (sender.phase() == delivery::sender_phase::live)
+          fresh[run.header.key].add(range);
+      }
+      sender.on_committed(run, committed.lane);
+    }
+    of.after_sender();
+  }
+
+  // Of each edge's newest epoch, as a Hello names it, the newest records count as fresh.
+  void newest_are_fresh(const link::hello& hello) {
+    fresh.clear();
+    ever_fresh.clear();
+    std::map<edge_id, const link::hello_stream*> newest;
+    for (const auto& stream : hello.streams)
+      if (stream.key.edge != of.id || stream.key.epoch == hello.current)
+        newest[stream.key.edge] = &stream; // they come in order
+    for (const auto& [edge, stream] : newest) {
+      const auto last = stream->last;
+      const auto count = of.env_.settings.fresh_records;
+      if (last != 0)
+        ever_fresh[stream->key].add({last > count ? last - count + 1 : 1, last});
+    }
+  }
+
+  // What was committed while the session was live goes before the backlog.
+  void check_order(const link::batch& batch) {
+    const auto& header = batch.run.header;
+    const sequence_range range{header.first, header.last()};
+    const auto known = ever_fresh.find(header.key);
+    const bool is_fresh = known != ever_fresh.end() && !known->second.common_with(range).empty();
+    if (is_fresh) {
+      if (const auto it = fresh.find(header.key); it != fresh.end()) {
+        it->second.remove(range);
+        if (it->second.empty())
+          fresh.erase(it);
+      }
+      return;
+    }
+    for (const auto& [key, waiting] : fresh)
+      for (const auto& one : waiting.ranges())
+        if (const auto* held = find_stream(key); held != nullptr && !held->held.common_with(one).empty())
+          of.env_.truth.violated("{} sent {} of the backlog {} while {} of {}, which is fresh, waited",
+                                 of.name, header.first, to_string(header.key), one.first, to_string(key));
+  }
+  [[nodiscard]] const spool_image::stream* find_stream(const stream_key& key) const {
+    const auto it = of.disk.now.streams.find(key);
+    return it == of.disk.now.streams.end() ? nullptr : &it->second;
+  }
+
+  edge_node& of;
+  seeded_random random;
+  mailbox writer, uplink, downlink;
+  std::shared_ptr<memory_spool> store;
+  std::shared_ptr<delivery::origin_board> epochs = std::make_shared<delivery::origin_board>();
+  std::optional<edge::gateway_core> gateway;
+  edge::spool_source source;
+  delivery::sender sender;
+  std::optional<edge::downlink_core> receiver;
+  std::vector<edge::collection> inbox;
+  bool commit_due = false;
+  std::map<stream_key, range_set> fresh;      // committed in this session, and not sent yet
+  std::map<stream_key, range_set> ever_fresh; // sent or not, and what was newest when the session began
+};
+
+edge_node::edge_node(environment& env, std::string node_name, std::uint32_t index, edge_id id,
+                     link_server& upstream, std::vector<std::string> hosts)
+    : node(env, std::move(node_name)),
+      id(id),
+      index(index),
+      up_link(env.time, env.random.fork(100 + index), id, name, upstream),
+      authority(disk.now.origins),
+      upstream_(upstream),
+      hosts_(std::move(hosts)),
+      random_(env.random.fork(200 + index)) {}
+
+edge_node::~edge_node() = default;
+
+void edge_node::become_gateway(const std::vector<edge_id>& joined) {
+  is_gateway = true;
+  authority.joined.insert(joined.begin(), joined.end());
+}
+
+std::unique_ptr<edge_node> edge_node::clone(std::string clone_name, std::uint32_t clone_index,
+                                            link_server& upstream) const {
+  auto made = std::make_unique<edge_node>(env_, std::move(clone_name), clone_index, id, upstream, hosts_);
+  made->disk.now = disk.now;
+  return made;
+}
+
+void edge_node::start() {
+  if (running())
+    return;
+  ++lives_;
+  process_ = std::make_unique<process>(*this, random_.fork(lives_));
+  env_.trace("{} starts, epoch {}", name, to_string(disk.now.epoch));
+  sim_link::client_events events;
+  events.connected = [this] {
+    process_->uplink.post([this] {
+      process_->sender.on_connected();
+      after_sender();
+    });
+  };
+  events.disconnected = events.refused = [this] {
+    process_->uplink.post([this] {
+      process_->sender.on_disconnected();
+      after_sender();
+    });
+  };
+  events.message = [this](link::message message) {
+    process_->uplink.post([this, message = std::move(message)] {
+      const auto before = process_->sender.counters();
+      process_->sender.on_message(message);
+      custody_lost_told += process_->sender.counters().lost_custody_records - before.lost_custody_records;
+      sessions += process_->sender.counters().sessions - before.sessions;
+      after_sender();
+    });
+  };
+  up_link.start(std::move(events));
+  if (collecting_)
+    process_->writer.post_after(random_.between(100 * millisecond, env_.settings.collect_interval),
+                                [this] { collect(); });
+}
+
+void edge_node::crash(crash_kind how) {
+  if (!running())
+    return;
+  env_.trace("{} crashes ({})", name,
+             how == crash_kind::killed  ? "killed"
+             : how == crash_kind::power ? "power lost"
+                                        : "torn write");
+  auto ended = std::move(process_);
+  up_link.stop();
+  ended->uplink.stop();
+  ended->downlink.stop();
+  if (ended->receiver) {
+    for (auto* from : downstream_)
+      from->up_link.server_gone(random_.chance(70));
+  }
+  // Its last transaction was on its way to the disk.
+  if (const auto work = ended->writer.stop(); work && random_.chance(60)) {
+    ended->store->interrupt(how == crash_kind::torn ? memory_spool::interrupted::torn
+                                                    : memory_spool::interrupted::all);
+    work();
+  }
+  ended->writer.stop();
+  if (how != crash_kind::killed)
+    lose_unsynced(disk, id, random_, env_.truth);
+  else
+    disk.unsynced_releases.clear(); // the kernel has them
+}
+
+void edge_node::restore() {
+  env_.trace("{} gets an older copy of its disk", name);
+  restore_image(disk, image_, id, env_.truth);
+}
+
+void edge_node::stop_in_order() {
+  if (!running())
+    return;
+  env_.trace("{} stops in order", name);
+  if (process_->receiver)
+    process_->receiver->receiver().say_bye();
+  process_->sender.say_bye();
+  auto ended = std::move(process_);
+  up_link.stop();
+  ended->uplink.stop();
+  ended->downlink.stop();
+  ended->writer.stop();
+  for (auto& waiting : std::exchange(ended->inbox, {}))
+    ended->gateway->take(std::move(waiting));
+  ended->gateway->close();
+  for (auto* from : downstream_)
+    from->up_link.server_gone(true);
+}
+
+bool edge_node::syncing() const { return process_ && process_->writer.syncing(); }
+
+void edge_node::collect() {
+  if (!collecting_)
+    return;
+  const auto& settings = env_.settings;
+  process_->writer.post_after(settings.collect_interval + random_.between(-second, second),
+                              [this] { collect(); });
+  for (const auto& host : hosts_) {
+    edge::collection gathered;
+    frame made;
+    made.time_ns = clock.wall_ns();
+    const auto sets = 1 + random_.below(3);
+    auto choice = random_.below(env_.sets.size());
+    for (std::uint64_t i = 0; i < sets; ++i) {
+      const auto& set = env_.sets[choice++ % env_.sets.size()];
+      made.sections.push_back({set->hash, static_cast<std::uint16_t>(set->members.size()), {}});
+      made.values.insert(made.values.end(), set->members.size(), 1.5);
+      gathered.sets.push_back(set);
+    }
+    pending_record record;
+    record.host = host;
+    record.time_ns = made.time_ns;
+    record.flags = flag_watermark;
+    encode_frame(made, env_.encoder, record.payload);
+    gathered.records.push_back(std::move(record));
+    gathered.samples = made.values.size();
+    if (process_->inbox.empty())
+      process_->arm(commit_interval);
+    process_->inbox.push_back(std::move(gathered));
+  }
+}
+
+edge_node::answer edge_node::dial(edge_id user) {
+  if (!running() || !is_gateway)
+    return answer::none;
+  return authority.may_speak(user, user) ? answer::accepted : answer::refused;
+}
+
+void edge_node::on_client_message(const link::peer_id& from, edge_id user, link::message message) {
+  if (!running() || !process_->receiver)
+    return;
+  process_->downlink.post([this, from, user, message = std::move(message)]() mutable {
+    auto& to = process_->receiver->receiver();
+    const auto before = to.counters();
+    to.on_message(from, user, std::move(message));
+    custody_lost_counted += to.counters().custody_lost_records - before.custody_lost_records;
+    restored_counted += to.counters().restored_edges - before.restored_edges;
+    duplicates_counted += to.counters().refused_duplicate - before.refused_duplicate;
+  });
+}
+
+void edge_node::revoke(edge_id user) {
+  authority.revoked.insert(user);
+  if (running() && process_->receiver)
+    process_->downlink.post([this, user] { process_->receiver->receiver().on_revoked(user); });
+}
+
+const delivery::sender* edge_node::sender() const { return process_ ? &process_->sender : nullptr; }
+const delivery::receiver* edge_node::receiver() const {
+  return process_ && process_->receiver ? &process_->receiver->receiver() : nullptr;
+}
+
+protocol_state edge_node::state() const {
+  if (!process_)
+    return protocol_state::down;
+  switch (process_->sender.phase()) {
+  case delivery::sender_phase::down: return protocol_state::down;
+  case delivery::sender_phase::greeting: return protocol_state::greeting;
+  case delivery::sender_phase::waiting: return protocol_state::waiting;
+  case delivery::sender_phase::live: break;
+  }
+  return process_->sender.pending_records() > 4 ? protocol_state::draining : protocol_state::live;
+}
+
+void edge_node::after_sender() {
+  check_bounds();
+  if (on_state_seen)
+    on_state_seen();
+}
+
+void edge_node::check_bounds() {
+  const auto& settings = env_.settings;
+  const auto& sender = process_->sender;
+  // One batch may be beyond: a record that is larger than the credit must get through.
+  if (sender.in_flight_bytes() > settings.credit_bytes + settings.batch_bytes_max + 1024)
+    env_.truth.violated("{} has {} bytes in flight, the credit is {}", name, sender.in_flight_bytes(),
+                        settings.credit_bytes);
+}
+
+bool edge_node::drained() const {
+  if (!process_ || !process_->inbox.empty() || process_->sender.pending_records() != 0)
+    return false;
+  return std::all_of(disk.now.streams.begin(), disk.now.streams.end(), [](const auto& stream) {
+    return stream.second.held.empty() && stream.second.lost.empty();
+  });
+}
+
+} // namespace skerry::sim

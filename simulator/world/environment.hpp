@@ -1,0 +1,52 @@
+#pragma once
+
+// What all nodes of one world share, and the settings that the seed chose for it.
+
+#include "actors/node/planted.hpp"
+#include "schemas/codec/value_codec.hpp"
+#include "schemas/model/series.hpp"
+#include "simulator/world/oracle.hpp"
+#include "simulator/world/scheduler.hpp"
+
+#include <string>
+#include <vector>
+
+namespace skerry::sim {
+
+struct world_settings {
+  std::size_t inner_edges = 2; // behind the gateway
+  std::size_t outer_edges = 1; // that speak to the cloud themselves
+  sim_time length = 10 * minute;
+  sim_time collect_interval = 10 * second;
+  std::size_t batch_bytes_max = 2000;
+  std::uint64_t credit_bytes = 8000;
+  std::uint64_t fresh_records = 16;
+  std::size_t ranges_max = 4096;
+  std::size_t parked_batches_max = 256;
+  std::uint64_t queue_bytes_max = 64 << 10; // of a gateway
+  std::uint64_t group_bytes_max = 4 << 10;
+};
+
+struct environment {
+  environment(std::uint64_t seed, planted_faults planted)
+      : random(seed), time(random.fork(1)), truth(time), planted(planted) {}
+
+  template <class... T>
+  void trace(fmt::format_string<T...> text, T&&... values) {
+    if (tracing)
+      lines.push_back(fmt::format("{:12.6f}  {}", static_cast<double>(time.now()) / second,
+                                  fmt::format(text, std::forward<T>(values)...)));
+  }
+
+  seeded_random random;
+  scheduler time;
+  oracle truth;
+  planted_faults planted;
+  world_settings settings;
+  value_encoder encoder;
+  std::vector<series_set_ptr> sets; // that agents choose from
+  bool tracing = false;
+  std::vector<std::string> lines;
+};
+
+} // namespace skerry::sim

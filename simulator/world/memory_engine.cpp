@@ -1,0 +1,167 @@
+#include "simulator/world/memory_engine.hpp"
+
+#include "schemas/model/frame.hpp"
+#include "schemas/model/payload.hpp"
+
+namespace skerry::sim {
+
+namespace {
+
+constexpr sim_time commit_gather = 4 * millisecond;
+constexpr std::size_t group_requests_max = 64;
+constexpr std::size_t images_unsafe_max = 8;
+
+} // namespace
+
+memory_engine::memory_engine(engine_disk& disk, scheduler& time, seeded_random& random, oracle& truth)
+    : disk_(disk), time_(time), random_(random), truth_(truth) {}
+
+void memory_engine::crash(bool torn) {
+  *alive_ = false;
+  // One transaction a group: a torn one is not there.
+  if (!group_.empty() && !torn && random_.chance(50))
+    for (const auto& item : group_)
+      apply(item.request);
+  group_.clear();
+  queue_.clear();
+}
+
+void memory_engine::append(cloud::append_request request, std::function<void(result<void>)> done) {
+  queue_.push_back({std::move(request), std::move(done)});
+  if (!gathering_) {
+    gathering_ = true;
+    time_.after(commit_gather, [this, alive = alive_] {
+      if (*alive)
+        begin_group();
+    });
+  }
+}
+
+void memory_engine::put_state(std::vector<cloud::state_update> updates,
+                              std::function<void(result<void>)> done) {
+  cloud::append_request request;
+  request.state = std::move(updates);
+  append(std::move(request), std::move(done));
+}
+
+void memory_engine::begin_group() {
+  while (!queue_.empty() && group_.size() < group_requests_max) {
+    group_.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+  }
+  const auto& health = disk_.health;
+  time_.after(random_.between(health.sync_min, health.sync_max), [this, alive = alive_] {
+    if (*alive)
+      end_group();
+  });
+}
+
+void memory_engine::end_group() {
+  result<void> how = ok();
+  if (disk_.health.full)
+    how = fail(errc::exhausted, "the disk is full");
+  else if (disk_.health.failing && random_.chance(40))
+    how = fail(errc::io, "the disk failed");
+  if (how && disk_.health.lying) {
+    disk_.unsafe.push_back(disk_.now);
+    if (disk_.unsafe.size() > images_unsafe_max)
+      disk_.unsafe.pop_front();
+  } else if (how) {
+    disk_.unsafe.clear();
+  }
+  auto done = std::move(group_);
+  group_.clear();
+  for (const auto& item : done) {
+    if (how)
+      apply(item.request);
+  }
+  gathering_ = !queue_.empty();
+  if (gathering_)
+    begin_group();
+  for (const auto& item : done)
+    item.done(how);
+}
+
+void memory_engine::apply(const cloud::append_request& request) {
+  auto& image = disk_.now;
+  for (const auto& set : request.sets)
+    image.sets.emplace(std::pair{request.origin.edge, set->hash}, set);
+  frame sections;
+  for (const auto& record : request.records) {
+    auto& to = image.streams[request.origin];
+    if (record.kind == record_kind::tombstone) {
+      range_set stands_for;
+      stands_for.add({record.seq, record.seq + sequences_of(record).value() - 1});
+      to.stones.add(stands_for);
+      if (const auto stone = decode_tombstone(record.payload);
+          stone && stone.value().cause == loss_cause::clock_ahead)
+        truth_.on_damaged(request.origin, stands_for); // refused by rule
+      continue;
+    }
+    if (to.data.size() < record.seq)
+      to.data.resize(record.seq);
+    if (++to.data[record.seq - 1] > 1)
+      truth_.violated("record {} of {} is stored twice", record.seq, to_string(request.origin));
+    if (truth_.find(request.origin, record.seq) == nullptr)
+      truth_.violated("record {} of {} is stored and was never numbered", record.seq,
+                      to_string(request.origin));
+    if (record.kind == record_kind::frame && decode_frame_sections(record.payload, sections))
+      for (const auto& section : sections.sections)
+        if (!image.sets.contains({request.origin.edge, section.set}))
+          truth_.violated("record {} of {} is stored without its series set", record.seq,
+                          to_string(request.origin));
+  }
+  for (const auto& [key, value] : request.state) {
+    if (value.empty())
+      image.state.erase(key);
+    else
+      image.state[key] = value;
+  }
+}
+
+result<void> memory_engine::scan_state(std::string_view prefix,
+                                       const std::function<void(std::string_view, std::string_view)>& each) {
+  const auto& state = disk_.now.state;
+  for (auto it = state.lower_bound(prefix); it != state.end() && it->first.starts_with(prefix); ++it)
+    each(it->first, it->second);
+  return ok();
+}
+
+series_set_ptr memory_engine::find_set(edge_id edge, const set_hash& hash) {
+  const auto it = disk_.now.sets.find({edge, hash});
+  return it == disk_.now.sets.end() ? nullptr : it->second;
+}
+
+std::optional<std::size_t> memory_engine::series_in_set(edge_id edge, const set_hash& hash) {
+  const auto set = find_set(edge, hash);
+  return set ? std::optional{set->members.size()} : std::nullopt;
+}
+
+void restore_image(engine_disk& disk, const engine_image& image, oracle& truth) {
+  for (const auto& [key, stream] : disk.now.streams) {
+    const auto before = image.streams.find(key);
+    range_set gone;
+    const auto check = [&](sequence seq) {
+      if (before == image.streams.end() || !before->second.has(seq))
+        gone.add({seq, seq});
+    };
+    for (sequence seq = 1; seq <= stream.data.size(); ++seq)
+      if (stream.has_data(seq))
+        check(seq);
+    truth.on_damaged(key, gone);
+  }
+  truth.on_rollback();
+  disk.now = engine_image{image};
+  disk.unsafe.clear();
+}
+
+void lose_unsynced(engine_disk& disk, seeded_random& random, oracle& truth) {
+  if (disk.unsafe.empty())
+    return;
+  const auto back = random.below(disk.unsafe.size() + 1);
+  if (back != disk.unsafe.size())
+    restore_image(disk, engine_image{disk.unsafe[back]}, truth);
+  disk.unsafe.clear();
+}
+
+} // namespace skerry::sim

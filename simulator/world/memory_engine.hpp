@@ -1,0 +1,101 @@
+#pragma once
+
+// A store engine on a simulated disk: the contract of cloud/store/engine.hpp for writing, state and series sets;
+// queries give nothing. `engine_disk` is what survives the process. Single-threaded.
+
+#include "actors/node/planted.hpp"
+#include "cloud/store/engine.hpp"
+#include "simulator/world/mailbox.hpp"
+#include "simulator/world/memory_spool.hpp"
+#include "simulator/world/oracle.hpp"
+
+#include <deque>
+#include <map>
+
+namespace skerry::sim {
+
+struct engine_image {
+  struct stream {
+    std::vector<std::uint8_t> data; // how often record 1, 2, … is stored
+    range_set stones;               // what tombstones stand for
+    [[nodiscard]] bool has_data(sequence seq) const { return seq <= data.size() && data[seq - 1] != 0; }
+    [[nodiscard]] bool has(sequence seq) const { return has_data(seq) || stones.contains(seq); }
+  };
+  std::map<stream_key, stream> streams;
+  std::map<std::string, std::string, std::less<>> state;
+  std::map<std::pair<edge_id, set_hash>, series_set_ptr> sets;
+  std::map<edge_id, edge_id> origins; // of the registry beside it
+};
+
+struct engine_disk {
+  engine_image now;
+  disk_health health;
+  std::deque<engine_image> unsafe; // as of spool_disk
+};
+
+class memory_engine final : public cloud::engine {
+public:
+  memory_engine(engine_disk& disk, scheduler& time, seeded_random& random, oracle& truth);
+
+  // The process dies: of what is being committed, the disk may have all or nothing, as `random` has it.
+  void crash(bool torn);
+
+  void append(cloud::append_request request, std::function<void(result<void>)> done) override;
+  void put_state(std::vector<cloud::state_update> updates, std::function<void(result<void>)> done) override;
+  result<void> scan_state(std::string_view prefix,
+                          const std::function<void(std::string_view, std::string_view)>& each) override;
+  series_set_ptr find_set(edge_id edge, const set_hash& hash) override;
+  std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) override;
+  result<void> ledger(std::int64_t, std::int64_t,
+                      const std::function<void(const cloud::ledger_entry&)>&) override {
+    return ok();
+  }
+  result<void>
+  log_identities(const std::function<void(const record_identity&, record_kind, std::string_view)>&) override {
+    return ok();
+  }
+  cloud::engine_usage usage() const override { return {}; }
+  void flush() override {}
+  result<void> select(const promql::select_request&,
+                      const std::function<void(const promql::series_view&)>&) override {
+    return ok();
+  }
+  result<void> series(const promql::select_request&, const std::function<void(const labels&)>&) override {
+    return ok();
+  }
+  result<std::vector<std::string>> label_names(const promql::select_request&) override {
+    return std::vector<std::string>{};
+  }
+  result<std::vector<std::string>> label_values(std::string_view, const promql::select_request&) override {
+    return std::vector<std::string>{};
+  }
+  result<std::vector<promql::family_metadata>> metadata() override {
+    return std::vector<promql::family_metadata>{};
+  }
+
+  [[nodiscard]] bool committing() const noexcept { return !group_.empty(); }
+
+private:
+  struct queued_request {
+    cloud::append_request request;
+    std::function<void(result<void>)> done;
+  };
+
+  void begin_group();
+  void end_group();
+  void apply(const cloud::append_request& request);
+
+  engine_disk& disk_;
+  scheduler& time_;
+  seeded_random& random_;
+  oracle& truth_;
+  std::deque<queued_request> queue_;
+  std::vector<queued_request> group_; // being committed
+  bool gathering_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+void lose_unsynced(engine_disk& disk, seeded_random& random, oracle& truth);
+void restore_image(engine_disk& disk, const engine_image& image, oracle& truth);
+
+} // namespace skerry::sim

@@ -1,0 +1,369 @@
+#include "simulator/world/memory_spool.hpp"
+
+#include "schemas/model/frame.hpp"
+#include "schemas/model/payload.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace skerry::sim {
+
+namespace {
+
+constexpr std::size_t small_commit_bytes = 600; // what a reserve lets through on a full disk
+constexpr std::size_t drained_epochs_kept = 4;
+constexpr std::size_t images_unsafe_max = 12;
+
+std::vector<set_hash> sets_of(const record_view& record) {
+  std::vector<set_hash> out;
+  frame sections;
+  if (record.kind == record_kind::frame && decode_frame_sections(record.payload, sections))
+    for (const auto& section : sections.sections)
+      out.push_back(section.set);
+  return out;
+}
+
+// A segment goes with the sets in it: those that no record that is left names are gone.
+void drop_unnamed_sets(spool_image& image) {
+  std::set<spool_image::set_name> named;
+  for (const auto& [key, stream] : image.streams)
+    for (const auto& [seq, record] : stream.records)
+      for (const auto& hash : record.sets)
+        named.insert({key.edge, hash});
+  std::erase_if(image.sets, [&](const auto& set) { return !named.contains(set.first); });
+}
+
+// Removes what is stored of `range`, except from tombstones that reach beyond it.
+std::vector<std::pair<sequence, spool_image::stored_record>> take_records(spool_image::stream& from,
+                                                                          sequence_range range) {
+  std::vector<std::pair<sequence, spool_image::stored_record>> taken;
+  auto it = from.records.upper_bound(range.first);
+  if (it != from.records.begin())
+    --it;
+  while (it != from.records.end() && it->first <= range.last) {
+    const auto last = it->first + it->second.sequences - 1;
+    if (it->first < range.first || last > range.last) {
+      // All of it may be released by now.
+      range_set held = from.held.common_with({it->first, last});
+      held.remove(range);
+      if (last < range.first || !held.empty()) {
+        ++it;
+        continue;
+      }
+    }
+    taken.emplace_back(it->first, std::move(it->second));
+    it = from.records.erase(it);
+  }
+  return taken;
+}
+
+} // namespace
+
+memory_spool::memory_spool(spool_disk& disk, edge_id edge, std::uint32_t node, clock_source& clock,
+                           seeded_random random, oracle& truth, planted_faults planted)
+    : disk_(disk), edge_(edge), clock_(clock), random_(random), truth_(truth) {
+  auto& image = disk_.now;
+  report_.clean = image.clean;
+  report_.last_commit_ns = image.last_commit_ns;
+  report_.previous_boot_counter = image.epoch.boot_counter;
+  image.clean = false;
+  if (random_.chance(50))
+    salvage(); // the newest segment is checked at once, the rest when it is read
+  if (!skerry::planted(planted, planted_fault::epoch_not_renewed) || image.epoch.boot_counter == 0)
+    image.epoch = {image.epoch.boot_counter + 1, random_.next_128()};
+  auto& opened = truth_.begin_stream({edge_, image.epoch, stream_id::telemetry}, node);
+  for (const auto& [key, stream] : image.streams)
+    if (key.edge == edge_)
+      opened.older.emplace_back(key, stream.last);
+}
+
+result<void> memory_spool::writable(std::size_t bytes) {
+  if (disk_.health.full && (bytes > small_commit_bytes || random_.chance(30)))
+    return fail(errc::exhausted, "the disk is full");
+  if (disk_.health.failing && random_.chance(40))
+    return fail(errc::io, "the disk failed");
+  if (disk_.health.lying) {
+    disk_.unsafe.push_back(disk_.now);
+    if (disk_.unsafe.size() > images_unsafe_max)
+      disk_.unsafe.pop_front();
+  } else {
+    disk_.unsafe.clear();
+  }
+  return ok();
+}
+
+void memory_spool::synced() {
+  disk_.unsynced_releases.clear();
+  disk_.now.last_commit_ns = clock_.wall_ns();
+}
+
+void memory_spool::put(spool_image::stream& to, const record_view& record, std::uint64_t sequences) {
+  const sequence_range range{record.seq, record.seq + sequences - 1};
+  to.records[record.seq] = {shared_bytes::copy(record.bytes), sequences, false, sets_of(record)};
+  to.held.add(range);
+  to.lost.remove(range);
+  to.last = std::max(to.last, range.last);
+}
+
+result<run> memory_spool::commit(stream_id stream, std::span<const pending_record> records,
+                                 std::span<const series_set_ptr> sets) {
+  std::size_t bytes = 0;
+  for (const auto& record : records)
+    bytes += record_header_bytes + record.payload.size();
+  BOOST_OUTCOME_TRYV(writable(bytes));
+  const stream_key key{edge_, disk_.now.epoch, stream};
+  auto& to = disk_.now.streams[key];
+  run_builder builder{key, to.last + 1};
+  for (const auto& record : records)
+    builder.append(record.kind, record.time_ns, record.host, record.payload, 1, record.flags);
+  auto made = std::move(builder).finish();
+  auto views = decode_records(made).value();
+  truth_.on_numbered(key, made.header.first, views, interrupted_ == interrupted::no);
+  if (interrupted_ == interrupted::torn)
+    views.resize(random_.below(views.size() + 1));
+  for (const auto& set : sets)
+    disk_.now.sets.try_emplace({edge_, set->hash}, spool_image::stored_set{set, false});
+  for (const auto& view : views)
+    put(to, view, 1);
+  synced();
+  return made;
+}
+
+result<void> memory_spool::adopt(std::span<const run> runs, std::span<const adopted_set> sets) {
+  std::size_t bytes = 0;
+  for (const auto& one : runs)
+    bytes += one.bytes.view.size();
+  BOOST_OUTCOME_TRYV(writable(bytes));
+  for (const auto& [edge, set] : sets)
+    disk_.now.sets.try_emplace({edge, set->hash}, spool_image::stored_set{set, false});
+  for (const auto& one : runs) {
+    const auto& key = one.header.key;
+    BOOST_OUTCOME_TRY(records, decode_records(one));
+    if (interrupted_ == interrupted::torn)
+      records.resize(random_.below(records.size() + 1));
+    auto& to = disk_.now.streams[key];
+    if (key.edge == edge_ && key.epoch == disk_.now.epoch && one.header.last() > to.last)
+      return fail(errc::invalid_argument, "a number that was never given");
+    for (const auto& record : records) {
+      const auto sequences = sequences_of(record).value();
+      auto known = to.held;
+      known.add(to.released);
+      const auto missing = known.missing_in({record.seq, record.seq + sequences - 1});
+      for (const auto& part : missing.ranges()) {
+        if (part == sequence_range{record.seq, record.seq + sequences - 1}) {
+          put(to, record, sequences);
+          continue;
+        }
+        const auto whole = decode_tombstone(record.payload).value(); // nothing else has parts
+        const auto stone = part_of(whole, record.seq, part.first, part.last);
+        byte_buffer payload, clipped;
+        encode_payload(stone, payload);
+        encode_record(record_kind::tombstone, key, part.first, record.time_ns, record.host, payload, clipped);
+        put(to, decode_record(clipped).value(), part.last - part.first + 1);
+      }
+    }
+  }
+  synced();
+  return ok();
+}
+
+result<void> memory_spool::release(const stream_key& key, const range_set& ranges) {
+  const auto it = disk_.now.streams.find(key);
+  if (it == disk_.now.streams.end())
+    return ok();
+  auto& stream = it->second;
+  for (auto range : ranges.ranges()) {
+    range.last = std::min(range.last, stream.last);
+    if (range.first > range.last)
+      continue;
+    stream.released.add(range);
+    stream.held.remove(range);
+    stream.lost.remove(range);
+    disk_.unsynced_releases.push_back({key, range, take_records(stream, range)});
+  }
+  if (random_.chance(
+          25)) { // a segment went: what is released is synced first, and streams that drained are forgotten
+    disk_.unsynced_releases.clear();
+    drop_unnamed_sets(disk_.now);
+    std::map<std::pair<edge_id, stream_id>, std::size_t> drained;
+    for (auto at = disk_.now.streams.end(); at != disk_.now.streams.begin();) {
+      --at;
+      const auto& [name, one] = *at;
+      if (!one.held.empty() || !one.lost.empty() || (name.edge == edge_ && name.epoch == disk_.now.epoch))
+        continue;
+      if (++drained[{name.edge, name.stream}] > drained_epochs_kept) {
+        truth_.on_forgotten(name, one.released);
+        at = disk_.now.streams.erase(at);
+      }
+    }
+  }
+  return ok();
+}
+
+void memory_spool::salvage() const {
+  for (auto& [key, stream] : disk_.now.streams) {
+    range_set lost;
+    for (auto it = stream.records.begin(); it != stream.records.end();) {
+      if (!it->second.flipped) {
+        ++it;
+        continue;
+      }
+      lost.add({it->first, it->first + it->second.sequences - 1});
+      it = stream.records.erase(it);
+    }
+    range_set gone; // a tombstone may stand for what was released in part
+    for (const auto& range : lost.ranges())
+      gone.add(stream.held.common_with(range));
+    stream.held.remove(gone);
+    stream.lost.add(gone);
+    truth_.on_damaged(key, gone);
+  }
+  for (const auto& [name, set] : disk_.now.sets) {
+    if (!set.flipped)
+      continue;
+    // The frames that name it cannot be read any more.
+    for (auto& [key, stream] : disk_.now.streams)
+      for (const auto& [seq, record] : stream.records)
+        if (key.edge == name.first)
+          if (std::find(record.sets.begin(), record.sets.end(), name.second) != record.sets.end()) {
+            range_set one;
+            one.add({seq, seq});
+            truth_.on_damaged(key, one);
+          }
+  }
+  std::erase_if(disk_.now.sets, [](const auto& set) { return set.second.flipped; });
+}
+
+result<std::optional<run>> memory_spool::read(const stream_key& key, sequence from,
+                                              std::size_t bytes_max) const {
+  if (disk_.health.failing && random_.chance(20))
+    return fail(errc::io, "the disk failed");
+  const auto it = disk_.now.streams.find(key);
+  if (it == disk_.now.streams.end())
+    return std::optional<run>{};
+  const auto& stream = it->second;
+  auto next = stream.held.next(from);
+  if (next == 0)
+    return std::optional<run>{};
+  auto at = stream.records.upper_bound(next);
+  if (at == stream.records.begin())
+    return std::optional<run>{};
+  --at;
+  run_builder builder{key, at->first};
+  for (next = at->first; at != stream.records.end() && at->first == next; ++at) {
+    if (at->second.flipped) {
+      if (!builder.empty())
+        break;
+      salvage();
+      return fail(errc::corrupt, "a segment is damaged; ask again");
+    }
+    if (!builder.empty() && builder.size() + at->second.bytes.view.size() > bytes_max)
+      break;
+    builder.append(decode_record(at->second.bytes.view).value(), at->second.sequences);
+    next += at->second.sequences;
+  }
+  if (builder.empty())
+    return std::optional<run>{};
+  return std::optional{std::move(builder).finish()};
+}
+
+result<std::optional<series_set_ptr>> memory_spool::find_set(edge_id edge, const set_hash& hash) const {
+  if (disk_.health.failing && random_.chance(20))
+    return fail(errc::io, "the disk failed");
+  const auto it = disk_.now.sets.find({edge, hash});
+  if (it == disk_.now.sets.end())
+    return std::optional<series_set_ptr>{};
+  if (it->second.flipped) {
+    salvage();
+    return fail(errc::corrupt, "a segment is damaged; ask again");
+  }
+  return std::optional{it->second.set};
+}
+
+std::vector<edge::stream_state> memory_spool::streams() const {
+  std::vector<edge::stream_state> out;
+  for (const auto& [key, stream] : disk_.now.streams)
+    out.push_back({key, stream.held, stream.released, stream.lost, stream.last,
+                   !(key.edge == edge_ && key.epoch == disk_.now.epoch), 0});
+  return out;
+}
+
+result<void> memory_spool::close() {
+  disk_.now.clean = true;
+  disk_.unsynced_releases.clear();
+  return ok();
+}
+
+namespace {
+
+// Records that `before` knew of and `after` does not.
+void note_forgotten(const spool_image& before, const spool_image& after, edge_id own, oracle& truth) {
+  for (const auto& [key, stream] : before.streams) {
+    auto known = stream.held;
+    known.add(stream.released);
+    known.add(stream.lost);
+    auto gone = known;
+    if (const auto it = after.streams.find(key); it != after.streams.end()) {
+      gone.remove(it->second.held);
+      gone.remove(it->second.released);
+      gone.remove(it->second.lost);
+    }
+    // Of another's records somebody further out still knows that they were released.
+    if (key.edge == own)
+      truth.on_forgotten(key, gone);
+    else
+      truth.on_damaged(key, gone);
+  }
+}
+
+} // namespace
+
+void lose_unsynced(spool_disk& disk, edge_id own, seeded_random& random, oracle& truth) {
+  if (!disk.unsafe.empty()) {
+    const auto back = random.below(disk.unsafe.size() + 1);
+    if (back != disk.unsafe.size())
+      restore_image(disk, spool_image{disk.unsafe[back]}, own, truth);
+    disk.unsafe.clear();
+    disk.unsynced_releases.clear();
+    return;
+  }
+  if (random.chance(50))
+    for (auto it = disk.unsynced_releases.rbegin(); it != disk.unsynced_releases.rend(); ++it) {
+      const auto at = disk.now.streams.find(it->key);
+      if (at == disk.now.streams.end())
+        continue;
+      auto& stream = at->second;
+      stream.released.remove(it->range);
+      for (auto& [seq, record] : it->records) {
+        stream.held.add({seq, seq + record.sequences - 1});
+        stream.records[seq] = std::move(record);
+      }
+    }
+  disk.unsynced_releases.clear();
+}
+
+void restore_image(spool_disk& disk, const spool_image& image, edge_id own, oracle& truth) {
+  note_forgotten(disk.now, image, own, truth);
+  truth.on_rollback();
+  disk.now = image;
+  disk.unsafe.clear();
+  disk.unsynced_releases.clear();
+}
+
+std::size_t flip_bits(spool_disk& disk, seeded_random& random) {
+  std::size_t flipped = 0;
+  for (auto& [key, stream] : disk.now.streams)
+    for (auto& [seq, record] : stream.records)
+      if (random.chance(15)) {
+        record.flipped = true;
+        ++flipped;
+      }
+  for (auto& [name, set] : disk.now.sets)
+    if (random.chance(10)) {
+      set.flipped = true;
+      ++flipped;
+    }
+  return flipped;
+}
+
+} // namespace skerry::sim

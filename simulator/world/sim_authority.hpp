@@ -1,0 +1,42 @@
+#pragma once
+
+// Who may speak for whom at one receiver: the rules of the registry of keys, in memory. Origins lie on the node's disk.
+
+#include "actors/delivery/authority.hpp"
+
+#include <map>
+#include <set>
+#include <string>
+
+namespace skerry::sim {
+
+class sim_authority final : public delivery::authority {
+public:
+  explicit sim_authority(std::map<edge_id, edge_id>& origins) : origins_(origins) {}
+
+  bool may_speak(edge_id user, edge_id origin) override {
+    if (revoked.contains(user))
+      return false;
+    if (user == origin)
+      return joined.contains(user);
+    const auto it = origins_.find(origin);
+    return it != origins_.end() && it->second == user && !joined.contains(origin);
+  }
+  result<std::string> site_of(edge_id edge) override { return "site " + to_string(edge); }
+  result<void> register_origin(edge_id user, edge_id origin, std::int64_t) override {
+    if (revoked.contains(user) || joined.contains(origin))
+      return fail(errc::forbidden, "the origin has a key of its own");
+    const auto [it, added] = origins_.emplace(origin, user);
+    if (it->second != user)
+      return fail(errc::conflict, "the origin belongs to another key");
+    return ok();
+  }
+
+  std::set<edge_id> joined; // they have a key of their own
+  std::set<edge_id> revoked;
+
+private:
+  std::map<edge_id, edge_id>& origins_;
+};
+
+} // namespace skerry::sim

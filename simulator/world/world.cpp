@@ -1,0 +1,538 @@
+#include "simulator/world/world.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace skerry::sim {
+
+namespace {
+
+constexpr sim_time patience = 2 * minute;     // for the state of a link that a fault waits for
+constexpr sim_time drain_max = 40 * minute;   // everything is healthy: it must be done by then
+constexpr sim_time settle_time = 15 * second; // for the ticks that claim completeness
+constexpr sim_time notice_time =
+    3 * minute; // for links that are dead and idle: ping_interval, dead_after and a retry
+constexpr std::size_t set_count = 12;
+
+struct disk_was {
+  sim_time sync_min, sync_max;
+};
+
+class world {
+public:
+  explicit world(const world_options& options)
+      : options_(options), planted_(options.planted), env_(options.seed, &planted_) {
+    env_.tracing = options.trace;
+    choose_settings();
+    build();
+  }
+
+  world_result run() {
+    const auto length = options_.length;
+    result_.schedule = make_schedule(env_.random.fork(2), options_.faults, edges_.size(), 10 * minute);
+    for (std::size_t i = 0; i < result_.schedule.size(); ++i) {
+      if (options_.only && std::find(options_.only->begin(), options_.only->end(), i) == options_.only->end())
+        continue;
+      result_.schedule_lines.push_back(describe(i, result_.schedule[i]));
+      if (result_.schedule[i].at < length)
+        arm(result_.schedule[i]);
+    }
+    cloud_->start();
+    for (auto& edge : edges_)
+      edge->start();
+    advance(length);
+    heal();
+    drain();
+    if (env_.truth.violation().empty())
+      check_end();
+    result_.violation = env_.truth.violation();
+    result_.rule = env_.truth.rule();
+    result_.commits = env_.truth.commits();
+    result_.events = env_.time.events();
+    result_.trace = std::move(env_.lines);
+    return std::move(result_);
+  }
+
+private:
+  void choose_settings() {
+    auto random = env_.random.fork(3);
+    auto& s = env_.settings;
+    s.inner_edges = 1 + random.below(2);
+    s.outer_edges = 3 - s.inner_edges + random.below(2);
+    s.length = options_.length;
+    s.collect_interval = random.between(6, 11) * second;
+    s.batch_bytes_max = static_cast<std::size_t>(random.between(300, 4000));
+    s.credit_bytes = static_cast<std::uint64_t>(random.between(600, 16000));
+    s.fresh_records = static_cast<std::uint64_t>(random.between(1, 24));
+    s.ranges_max = random.chance(20) ? static_cast<std::size_t>(random.between(2, 8)) : 4096;
+    s.parked_batches_max = random.chance(20) ? static_cast<std::size_t>(random.between(2, 8)) : 256;
+    s.queue_bytes_max = random.chance(30) ? 2 << 10 : 64 << 10;
+    s.group_bytes_max = random.chance(50) ? 300 : 4 << 10;
+    for (std::size_t i = 0; i < set_count; ++i) {
+      std::vector<series> members;
+      for (std::size_t m = 0; m <= i % 4; ++m)
+        members.push_back(
+            {0, {{"__name__", "m"}, {"set", std::to_string(i)}, {"member", std::to_string(m)}}});
+      env_.sets.push_back(make_series_set({{"m", metric_type::gauge, "", ""}}, std::move(members)));
+    }
+  }
+
+  void build() {
+    const auto& s = env_.settings;
+    cloud_ = std::make_unique<cloud_node>(env_, "cloud");
+    const auto count = s.inner_edges + s.outer_edges + 1;
+    const edge_id gateway_id{0x1000 + count};
+    auto gateway = std::make_unique<edge_node>(env_, "gateway", static_cast<std::uint32_t>(count), gateway_id,
+                                               *cloud_, std::vector<std::string>{"gateway-host"});
+    std::vector<edge_id> inner;
+    auto random = env_.random.fork(4);
+    for (std::size_t i = 1; i < count; ++i) {
+      const bool behind = i <= s.inner_edges;
+      const edge_id id{0x1000 + i};
+      std::vector<std::string> hosts;
+      for (std::size_t h = 0; h <= random.below(3); ++h)
+        hosts.push_back(fmt::format("host-{}-{}", i, h));
+      edges_.push_back(std::make_unique<edge_node>(
+          env_, fmt::format("edge-{}", i), static_cast<std::uint32_t>(i), id,
+          behind ? static_cast<link_server&>(*gateway) : *cloud_, std::move(hosts)));
+      if (behind) {
+        gateway->add_downstream(*edges_.back());
+        inner.push_back(id);
+      } else {
+        cloud_->add_downstream(*edges_.back());
+        cloud_->authority.joined.insert(id);
+      }
+    }
+    gateway->become_gateway(inner);
+    cloud_->authority.joined.insert(gateway_id);
+    cloud_->add_downstream(*gateway);
+    edges_.push_back(std::move(gateway));
+    for (auto& edge : edges_) {
+      edge->up_link.condition.delay =
+          random.chance(20) ? random.between(100, 700) * millisecond : random.between(1, 60) * millisecond;
+      edge->up_link.condition.jitter = edge->up_link.condition.delay / 4;
+      edge->up_link.queue_max = random.chance(30) ? 6 : 1000;
+      usual_.push_back(edge->up_link.condition);
+      trace_link(*edge);
+      edge->on_state_seen = [this, at = edge.get()] { on_state_seen(*at); };
+    }
+  }
+
+  void trace_link(edge_node& of) {
+    if (env_.tracing)
+      of.up_link.trace = [this](const std::string& line) { env_.trace("{}", line); };
+  }
+
+  edge_node& gateway() { return *edges_.back(); }
+  node& node_at(std::size_t target) {
+    return target == cloud_target ? static_cast<node&>(*cloud_) : *edges_[target];
+  }
+  bool behind_gateway(std::size_t target) const { return target < env_.settings.inner_edges; }
+
+  std::string describe(std::size_t number, const fault& f) {
+    return fmt::format("fault {}: {} at {}, from {:.1f} s on when its link is {}, for {:.1f} s", number,
+                       to_string(f.kind), node_at(f.target).name, static_cast<double>(f.at) / second,
+                       to_string(f.wanted), static_cast<double>(f.length) / second);
+  }
+
+  // The link whose state counts for a fault.
+  edge_node& client_of(const fault& f) {
+    if (f.target != cloud_target)
+      return *edges_[f.target];
+    const auto direct = edges_.size() - env_.settings.inner_edges;
+    return *edges_[env_.settings.inner_edges + f.seed % direct];
+  }
+
+  void arm(const fault& f) {
+    if (f.kind == fault_kind::edge_restored || f.kind == fault_kind::gateway_restored
+        || f.kind == fault_kind::cloud_restored) {
+      // The image is from some time before.
+      const auto age = std::max<sim_time>(0, f.at - static_cast<sim_time>(f.seed % (4 * minute)));
+      env_.time.at(age, [this, f] { node_at(f.target).take_image(); });
+    }
+    env_.time.at(f.at, [this, f] {
+      if (healed_)
+        return;
+      waiting_.push_back(f);
+      on_state_seen(client_of(f));
+      if (client_of(f).state() != f.wanted)
+        provoke(client_of(f), f.wanted);
+    });
+    env_.time.at(f.at + patience, [this, f] {
+      const auto it =
+          std::find_if(waiting_.begin(), waiting_.end(), [&](const fault& w) { return w.seed == f.seed; });
+      if (it == waiting_.end() || healed_)
+        return;
+      waiting_.erase(it);
+      strike(f);
+    });
+  }
+
+  // Brings about a state that a link is seldom in. A passing disturbance, counted as no fault.
+  void provoke(edge_node& client, protocol_state wanted) {
+    auto& link = client.up_link;
+    switch (wanted) {
+    case protocol_state::live: break;
+    case protocol_state::down:
+    case protocol_state::greeting: link.lose_connection(false); break;
+    case protocol_state::draining:
+      link.condition.blocked_until[up] = link.condition.blocked_until[down] = env_.time.now() + minute;
+      break;
+    case protocol_state::waiting:
+      if (client.protocol != link::protocol_version)
+        break;
+      client.protocol = link::protocol_version + 1; // its next Hello is refused
+      link.lose_connection(false);
+      env_.time.after(20 * second, [&client] { client.protocol = link::protocol_version; });
+      break;
+    }
+  }
+
+  void on_state_seen(edge_node& at) {
+    for (auto it = waiting_.begin(); it != waiting_.end();) {
+      if (&client_of(*it) == &at && at.running() && at.state() == it->wanted
+          && node_at(it->target).running()) {
+        const auto f = *it;
+        it = waiting_.erase(it);
+        // Not within what the node is doing.
+        env_.time.after(0, [this, f] {
+          if (!healed_)
+            strike(f);
+        });
+      } else {
+        ++it;
+      }
+    }
+  }
+
+  void restart_after(node& which, sim_time delay) {
+    env_.time.after(delay, [this, &which] {
+      if (!healed_)
+        which.start();
+    });
+  }
+
+  void strike(const fault& f) {
+    auto& target = node_at(f.target);
+    auto& client = client_of(f);
+    seeded_random random{f.seed};
+    env_.trace("{} strikes {}, its link is {}", to_string(f.kind), target.name, to_string(client.state()));
+    ++result_.struck[static_cast<std::size_t>(f.kind)][static_cast<std::size_t>(client.state())];
+    auto& link = client.up_link;
+    const auto until = env_.time.now() + f.length;
+    const auto heal_after = [&](std::function<void()> how) {
+      env_.time.at(until, [this, how = std::move(how)] {
+        if (!healed_)
+          how();
+      });
+    };
+    const auto usual = usual_[std::min(f.target, edges_.size() - 1)];
+    switch (f.kind) {
+    case fault_kind::killed:
+      target.crash(crash_kind::killed);
+      restart_after(target, random.chance(50) ? random.between(millisecond, 3 * second) : f.length);
+      break;
+    case fault_kind::power_lost:
+      target.crash(crash_kind::power);
+      restart_after(target, f.length);
+      break;
+    case fault_kind::torn_write: crash_in_sync(target, f, env_.time.now() + 15 * second); break;
+    case fault_kind::connection_lost: link.lose_connection(false); break;
+    case fault_kind::arrives_late: link.lose_connection(true); break;
+    case fault_kind::partition:
+      link.condition.blocked_until[up] = link.condition.blocked_until[down] = until;
+      if (random.chance(30)) // longer than TCP waits
+        heal_after([&link] { link.lose_connection(true); });
+      break;
+    case fault_kind::cut_up: link.condition.blocked_until[up] = until; break;
+    case fault_kind::cut_down: link.condition.blocked_until[down] = until; break;
+    case fault_kind::slow_link:
+      link.condition.bytes_per_second = random.between(60, 3000);
+      link.condition.delay = random.between(300, 1500) * millisecond;
+      heal_after([&link, usual] { link.condition = usual; });
+      break;
+    case fault_kind::lossy_link:
+      link.condition.loss_percent = 30;
+      link.condition.jitter = 300 * millisecond;
+      heal_after([&link, usual] { link.condition = usual; });
+      break;
+    case fault_kind::slow_sync:
+      target.health().sync_min = 300 * millisecond;
+      target.health().sync_max = random.between(1, 8) * second;
+      heal_after([&target] {
+        target.health().sync_min = disk_health{}.sync_min;
+        target.health().sync_max = disk_health{}.sync_max;
+      });
+      break;
+    case fault_kind::full_disk:
+      target.health().full = true;
+      heal_after([&target] { target.health().full = false; });
+      break;
+    case fault_kind::io_errors:
+      target.health().failing = true;
+      heal_after([&target] { target.health().failing = false; });
+      break;
+    case fault_kind::lying_sync:
+      ++rollbacks_;
+      target.health().lying = true;
+      heal_after([this, &target, random]() mutable {
+        target.crash(crash_kind::power);
+        target.health().lying = false;
+        restart_after(target, random.between(millisecond, 20 * second));
+      });
+      break;
+    case fault_kind::bit_flips: flip_bits(client.disk, random); break;
+    case fault_kind::clock_jump: {
+      const auto size = random.one_of(2 * second, 90 * second, 8 * minute);
+      target.clock.wall_offset += random.chance(50) ? size : -size;
+      break;
+    }
+    case fault_kind::clock_skew:
+      target.clock.set_skew(random.between(-20'000, 20'000));
+      heal_after([&target] { target.clock.set_skew(0); });
+      break;
+    case fault_kind::key_revoked:
+      if (behind_gateway(f.target)) {
+        gateway().revoke(client.id);
+        heal_after([this, &client] { gateway().readmit(client.id); });
+      } else {
+        cloud_->revoke(client.id);
+        heal_after([this, &client] { cloud_->readmit(client.id); });
+      }
+      break;
+    case fault_kind::version_skew:
+      client.protocol = random.one_of(0, 2, 9);
+      link.lose_connection(false);
+      heal_after([&client] { client.protocol = link::protocol_version; });
+      break;
+    case fault_kind::edge_restored:
+    case fault_kind::gateway_restored:
+    case fault_kind::cloud_restored:
+      target.crash(crash_kind::power);
+      ++rollbacks_;
+      note_restored(f);
+      target.restore();
+      restart_after(target, random.between(millisecond, f.length));
+      break;
+    case fault_kind::cloned: clone(f); break;
+    }
+  }
+
+  void crash_in_sync(node& target, const fault& f, sim_time deadline) {
+    if (healed_)
+      return;
+    auto& health = target.health();
+    if (target.running() && !target.syncing() && env_.time.now() < deadline) {
+      health.sync_min = 200 * millisecond;
+      health.sync_max = 600 * millisecond;
+      env_.time.after(20 * millisecond, [this, &target, f, deadline] { crash_in_sync(target, f, deadline); });
+      return;
+    }
+    health.sync_min = disk_health{}.sync_min;
+    health.sync_max = disk_health{}.sync_max;
+    target.crash(crash_kind::torn);
+    restart_after(target, f.length / 4);
+  }
+
+  void clone(const fault& f) {
+    ++rollbacks_;
+    auto& original = *edges_[f.target];
+    copied_in_life_ = original.lives();
+    auto& upstream = behind_gateway(f.target) ? static_cast<link_server&>(gateway()) : *cloud_;
+    clones_.push_back(
+        {f.target, original.clone(fmt::format("clone-{}-of-{}", clones_.size() + 1, original.name),
+                                  static_cast<std::uint32_t>(edges_.size() + clones_.size() + 1), upstream)});
+    auto& made = *clones_.back().second;
+    made.up_link.condition = usual_[f.target];
+    trace_link(made);
+    if (behind_gateway(f.target))
+      gateway().add_downstream(made);
+    else
+      cloud_->add_downstream(made);
+    made.start();
+  }
+
+  // What somebody must notice: the cloud lacks what another has released; an edge goes back behind what its receiver
+  // has of it.
+  void note_restored(const fault& f) {
+    if (f.kind == fault_kind::cloud_restored) {
+      for (std::size_t i = env_.settings.inner_edges; i < edges_.size(); ++i)
+        for (const auto& [key, stream] : edges_[i]->disk.now.streams) {
+          const auto it = cloud_->image().streams.find(key);
+          for (const auto& range : stream.released.ranges())
+            if (it == cloud_->image().streams.end() || !it->second.has(range.last))
+              custody_expected_ = true;
+        }
+    } else if (f.kind == fault_kind::edge_restored) {
+      const auto& edge = *edges_[f.target];
+      const auto behind = [&](const stream_key& key, sequence highest) {
+        const auto it = edge.image().streams.find(key);
+        if (key.edge == edge.id && highest != 0
+            && (key.epoch.boot_counter > edge.image().epoch.boot_counter
+                || (it != edge.image().streams.end() && it->second.last < highest)))
+          restored_expected_ = true;
+      };
+      if (behind_gateway(f.target)) {
+        for (const auto& [key, stream] : gateway().disk.now.streams)
+          behind(key, std::max(stream.held.highest(), stream.released.highest()));
+      } else {
+        for (const auto& [key, stream] : cloud_->disk.now.streams)
+          behind(key, stream.data.size());
+      }
+    }
+  }
+
+  void advance(sim_time until) {
+    while (env_.truth.violation().empty() && env_.time.step(until)) {
+    }
+  }
+
+  void heal() {
+    healed_ = true;
+    env_.trace("everything heals");
+    waiting_.clear();
+    for (std::size_t i = 0; i < edges_.size(); ++i) {
+      auto& edge = *edges_[i];
+      edge.up_link.condition = usual_[i];
+      edge.up_link.queue_max = 1000;
+      edge.protocol = link::protocol_version;
+      edge.authority.revoked.clear();
+      edge.stop_collecting();
+    }
+    cloud_->authority.revoked.clear();
+    const auto repair = [](node& which) {
+      if (which.health().lying)
+        which.crash(crash_kind::power); // what it lied about is gone before it becomes honest
+      which.health() = disk_health{};
+      which.clock.set_skew(0);
+      which.start();
+    };
+    for (auto& [of, clone] : clones_) {
+      // The original goes on in the epoch that its copy has closed.
+      clone_expected_ =
+          clone->sessions != 0 && edges_[of]->running() && edges_[of]->lives() == copied_in_life_;
+      clone->stop_collecting();
+      clone->crash(crash_kind::killed);
+    }
+    repair(*cloud_);
+    for (auto& edge : edges_)
+      repair(*edge);
+    resets_links_ = env_.random.fork(5).chance(70);
+    if (resets_links_)
+      for (auto& edge : edges_)
+        edge->up_link.lose_connection(false);
+  }
+
+  bool drain_until(const std::function<bool()>& done) {
+    const auto until = env_.time.now() + drain_max;
+    while (env_.truth.violation().empty() && env_.time.now() < until) {
+      advance(env_.time.now() + second);
+      if (done())
+        return true;
+    }
+    return false;
+  }
+
+  void drain() {
+    const auto all = [this] {
+      return std::all_of(edges_.begin(), edges_.end(), [](const auto& edge) { return edge->drained(); });
+    };
+    advance(env_.time.now() + 5 * second); // what was collected last is committed
+    if (!drain_until(all) && env_.truth.violation().empty()) {
+      for (const auto& edge : edges_)
+        if (!edge->drained())
+          env_.truth.violated("{} has not drained {} minutes after everything healed: {}", edge->name,
+                              drain_max / minute, pending_of(*edge));
+      return;
+    }
+    for (auto& [of, clone] : clones_) {
+      // Alone, the copy is let in and delivers what it kept.
+      edges_[of]->crash(crash_kind::killed);
+      clone->start();
+      auto& waiting = *clone;
+      advance(env_.time.now() + 5 * second);
+      if (!drain_until([&] { return waiting.drained() && gateway().drained(); })
+          && env_.truth.violation().empty()) {
+        env_.truth.violated("{} has not drained {} minutes after everything healed: {}; {}", clone->name,
+                            drain_max / minute, pending_of(*clone), pending_of(gateway()));
+        return;
+      }
+      clone->crash(crash_kind::killed);
+    }
+    advance(env_.time.now() + settle_time + (resets_links_ ? 0 : notice_time));
+  }
+
+  static std::string pending_of(const edge_node& edge) {
+    std::string out = edge.sender() == nullptr
+                          ? "it is not running"
+                          : fmt::format("its link is {}, {}, {} pending", to_string(edge.state()),
+                                        edge.sender()->refusal(), edge.sender()->pending_records());
+    for (const auto& [key, stream] : edge.disk.now.streams) {
+      if (!stream.held.empty())
+        out += fmt::format("; holds {}-{} of {}", stream.held.ranges().front().first, stream.held.highest(),
+                           to_string(key));
+      if (!stream.lost.empty())
+        out += fmt::format("; lost {} of {}", stream.lost.ranges().front().first, to_string(key));
+    }
+    return out;
+  }
+
+  void check_end() {
+    auto& truth = env_.truth;
+    for (const auto& [key, stream] : truth.streams()) {
+      const auto it = cloud_->disk.now.streams.find(key);
+      for (sequence seq = 1; seq <= stream.records.size(); ++seq) {
+        const auto& record = stream.records[seq - 1];
+        if (!record.returned)
+          continue;
+        const bool data = it != cloud_->disk.now.streams.end() && it->second.has_data(seq);
+        const bool stone = it != cloud_->disk.now.streams.end() && it->second.stones.contains(seq);
+        // Beside the record itself it does no harm: data beats a tombstone. A receiver that was restored writes one where
+        // its copy has the record and not yet the note that it is held.
+        if (stone && !record.damaged && !record.beyond_knowing && !(data && truth.rolled_back()))
+          truth.violated("a tombstone stands for {} of {}, of which no copy was ever lost", seq,
+                         to_string(key));
+        if (!data && !stone && !record.beyond_knowing)
+          truth.violated("{} of {} was committed and is neither stored, nor pending, nor named as lost", seq,
+                         to_string(key));
+      }
+      if (it != cloud_->disk.now.streams.end() && it->second.stones.highest() > stream.records.size())
+        truth.violated("a tombstone stands for {} of {}, which was never given", it->second.stones.highest(),
+                       to_string(key));
+    }
+    // What somebody must have noticed, where no other copy made it forget.
+    if (rollbacks_ != 1)
+      return;
+    if (custody_expected_ && cloud_->custody_lost_counted == 0)
+      truth.violated("the cloud was restored from an older copy, and nobody noticed");
+    if (restored_expected_ && cloud_->restored_counted + gateway().restored_counted == 0)
+      truth.violated("an edge came back from an older copy of its disk, and nobody noticed");
+    const auto noticed = cloud_->restored_counted + cloud_->duplicates_counted + gateway().restored_counted
+                         + gateway().duplicates_counted;
+    if (clone_expected_ && noticed == 0)
+      truth.violated("a node was let in with a copy of another's disk, and nobody noticed");
+  }
+
+  const world_options& options_;
+  planted_fault planted_;
+  environment env_;
+  std::unique_ptr<cloud_node> cloud_;
+  std::vector<std::unique_ptr<edge_node>> edges_; // those behind the gateway, those beside it, the gateway
+  std::vector<std::pair<std::size_t, std::unique_ptr<edge_node>>> clones_;
+  std::vector<link_condition> usual_;
+  std::vector<fault> waiting_; // for a state of a link
+  bool healed_ = false;
+  bool resets_links_ = false;
+  bool custody_expected_ = false;
+  bool restored_expected_ = false;
+  bool clone_expected_ = false;
+  std::uint64_t copied_in_life_ = 0;
+  int rollbacks_ = 0; // disks that went back to an older state, or were copied
+  world_result result_;
+};
+
+} // namespace
+
+world_result run_world(const world_options& options) { return world{options}.run(); }
+
+} // namespace skerry::sim

@@ -1,0 +1,38 @@
+#pragma once
+
+// One world: at least three edges, a gateway before the cloud, ten simulated minutes, a schedule of faults; then
+// everything heals, drains, and is checked. The same seed and options give the same run, event by event.
+
+#include "simulator/world/cloud_node.hpp"
+#include "simulator/world/faults.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace skerry::sim {
+
+struct world_options {
+  std::uint64_t seed = 1;
+  std::size_t faults = 5;
+  std::optional<std::vector<std::size_t>> only; // of the schedule; nullopt: all
+  sim_time length = 10 * minute;
+  planted_fault planted = planted_fault::none;
+  bool trace = false;
+};
+
+struct world_result {
+  std::string violation; // empty: none
+  std::string rule;      // the same for violations that are alike
+  std::vector<fault> schedule;
+  std::vector<std::string> schedule_lines; // in words, those that are left
+  coverage struck{};
+  std::uint64_t commits = 0;
+  std::uint64_t events = 0;
+  std::vector<std::string> trace; // where asked for
+};
+
+[[nodiscard]] world_result run_world(const world_options& options);
+
+} // namespace skerry::sim
