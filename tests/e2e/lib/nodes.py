@@ -80,7 +80,7 @@ class Cloud(Node):
         return self.get_json("/api/v1/query", timeout=60, query=expression, **params)["data"]["result"]
 
     def sites(self):
-        return get_json(self.url + "/api/v1/sites")["data"]
+        return self.get_json("/api/v1/sites")["data"]
 
     def assert_sound(self):
         """Nothing that this node has read was damaged: killed and restarted is no damage."""
