@@ -40,8 +40,9 @@ void receiver::on_message(const link::peer_id& from, edge_id user, result<link::
   const auto it = sessions_.find(static_cast<std::uint64_t>(user));
   if (!message) {
     ++counters_.malformed;
-    spdlog::warn("{}: a message of edge {} is refused: {}", config_.name, to_string(user),
-                 message.error().message);
+    if (may_log())
+      spdlog::warn("{}: a message of edge {} is refused: {}", config_.name, to_string(user),
+                   message.error().message);
     refuse(from, 0, link::bye_reason::protocol_error, message.error().message);
     if (it != sessions_.end() && it->second.peer == from)
       end_session(it->second);
@@ -167,6 +168,13 @@ bool receiver::elder_yields(const link::peer_id& from, edge_id user, session& el
   refuse(from, 0, link::bye_reason::duplicate,
          "another live node uses this edge's key: if this disk is a copy, join anew with a token of its own");
   return false;
+}
+
+bool receiver::may_log() {
+  const bool open = refusal_lines_.open(clock_.monotonic_ns());
+  if (open)
+    refusal_lines_.spend(1);
+  return open;
 }
 
 void receiver::note_duplicate(session& of) {
@@ -316,7 +324,8 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
   const sequence_range range{run.header.first, run.header.last()};
   const auto protocol_error = [&](std::string what) {
     ++counters_.malformed;
-    spdlog::warn("{}: a batch of edge {} is refused: {}", config_.name, to_string(user), what);
+    if (may_log())
+      spdlog::warn("{}: a batch of edge {} is refused: {}", config_.name, to_string(user), what);
     refuse(from.peer, from.number, link::bye_reason::protocol_error, std::move(what));
     end_session(from);
   };
@@ -324,7 +333,9 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
   if (!site || run.header.tenant != tenant_default
       || (key.edge != user && !backend_.may_speak(user, key.edge))) {
     ++counters_.forbidden;
-    spdlog::warn("{}: edge {} may not speak for edge {}", config_.name, to_string(user), to_string(key.edge));
+    if (may_log())
+      spdlog::warn("{}: edge {} may not speak for edge {}", config_.name, to_string(user),
+                   to_string(key.edge));
     refuse(from.peer, from.number, site ? link::bye_reason::protocol_error : link::bye_reason::revoked,
            "this key may not speak for the origin that a batch names");
     end_session(from);

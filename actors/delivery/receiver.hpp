@@ -8,6 +8,7 @@
 // Not thread-safe; no I/O of its own.
 
 #include "actors/delivery/holdings.hpp"
+#include "actors/delivery/token_bucket.hpp"
 #include "actors/link/messages.hpp"
 #include "actors/node/clock.hpp"
 #include "actors/node/planted.hpp"
@@ -187,6 +188,7 @@ private:
                        sequence_range answer, std::uint64_t bytes);
   void discharge(const job_state& done);
   void note_duplicate(session& of);
+  [[nodiscard]] bool may_log(); // one more line about a peer
   void refuse(const link::peer_id& to, std::uint64_t session, link::bye_reason reason, std::string message);
   void acknowledge(const job_state& done);
 
@@ -204,6 +206,8 @@ private:
   std::map<set_name, series_set_ptr> fresh_sets_;
   std::deque<set_name> fresh_order_;
   receiver_counters counters_;
+  // What a peer does wrong is logged in bursts of 20 and 20 lines a minute; it is counted always.
+  token_bucket refusal_lines_{20.0 / 60, 60'000'000'000};
 };
 
 } // namespace skerry::delivery

@@ -77,10 +77,13 @@ struct world {
   std::vector<pending_record> records; // as they came
 
   world() {
-    gateway = actors.system.spawn([]() -> gateway_actor::behavior_type {
-      return {[](commit_atom) {}, [](tick_atom) {}, [](job_ptr&) {}, [](const release_ptr&) {},
-              [](stop_atom) {}};
-    });
+    // With an argument: without any, CAF 0.17 binds a reference to nothing, which UBSan reports.
+    gateway = actors.system.spawn(
+        [](int) -> gateway_actor::behavior_type {
+          return {[](commit_atom) {}, [](tick_atom) {}, [](job_ptr&) {}, [](const release_ptr&) {},
+                  [](stop_atom) {}};
+        },
+        0);
     agent_config config;
     config.host = "a";
     config.gateway = gateway;
