@@ -83,8 +83,13 @@ public:
     const auto& older = second.transaction > first.transaction ? first : second;
     if (!fresh && (newest.transaction != older.transaction + 1 || first.transaction % 2 != 0))
       return damaged("its two meta pages contradict each other");
-    BOOST_OUTCOME_TRYV(check_transaction(first));
-    BOOST_OUTCOME_TRYV(check_transaction(second));
+    BOOST_OUTCOME_TRYV(newest_freed_in(older)); // it can be read
+    BOOST_OUTCOME_TRY(newest_freed, newest_freed_in(newest));
+    // A flipped bit in a transaction's number could make the last commit look older than the one before, and LMDB would
+    // take it back in silence. But a commit over content replaces pages, and files them as freed under its number.
+    if (has_content(older) && newest_freed != newest.transaction)
+      return damaged(fmt::format("a meta page is of transaction {} and its free list of {}",
+                                 newest.transaction, newest_freed));
     BOOST_OUTCOME_TRYV(begin(newest));
     BOOST_OUTCOME_TRYV(walk_database(newest.main, ""));
     for (const auto& [name, header] : named_) {
@@ -122,22 +127,22 @@ private:
     return ok();
   }
 
-  // A flipped bit in a meta page's transaction number could make the last commit look older than the one before, and
-  // LMDB would take that back in silence. But each commit replaces pages, and files them as freed under its number;
-  // the first has none to replace, nor the second where the first only set the flags of the main database. The pages of the commit before the last are not written over.
-  result<void> check_transaction(const meta_header& meta) {
+  [[nodiscard]] static bool has_content(const meta_header& meta) noexcept {
+    return meta.main.root != no_page || meta.free_list.root != no_page;
+  }
+
+  // The newest transaction in its free list, which no later one than its own may be; 0: the list is empty. The pages of
+  // the commit before the last are not written over, so that its list can be read too.
+  result<std::uint64_t> newest_freed_in(const meta_header& meta) {
+    newest_freed_ = 0;
     if (meta.transaction == 0) {
-      if (meta.main.root != no_page || meta.free_list.root != no_page)
-        return damaged("a meta page of no transaction has content");
-      return ok();
+      if (has_content(meta))
+        return fail(errc::corrupt, "a meta page of no transaction has content");
+      return newest_freed_;
     }
     BOOST_OUTCOME_TRYV(begin(meta));
-    newest_freed_ = 0;
     BOOST_OUTCOME_TRYV(walk_free_list(meta.free_list, meta.transaction));
-    if (newest_freed_ != meta.transaction && (newest_freed_ != 0 || meta.transaction > 2))
-      return damaged(fmt::format("a meta page is of transaction {} and its free list of {}", meta.transaction,
-                                 newest_freed_));
-    return ok();
+    return newest_freed_;
   }
 
   result<void> take(std::uint64_t page) {
