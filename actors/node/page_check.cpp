@@ -26,6 +26,7 @@ constexpr std::uint16_t node_database = 0x02;
 constexpr std::uint16_t database_integer_key = 0x08;
 constexpr std::size_t key_bytes_max = 511;
 constexpr unsigned depth_max = 32;
+constexpr std::uint64_t unwritten_pages_max = 1 << 20; // at the end of a file
 
 struct page_header {
   std::uint64_t number;
@@ -95,7 +96,12 @@ public:
     for (const auto& [name, header] : named_) {
       BOOST_OUTCOME_TRYV(walk_database(header, name));
     }
-    return walk_free_list(newest.free_list, newest.transaction);
+    BOOST_OUTCOME_TRYV(walk_free_list(newest.free_list, newest.transaction));
+    // A page that was given out and taken back within one transaction was never written: the file may end before it.
+    for (auto page = file_pages_; page <= last_page_; ++page)
+      if (!seen_[page])
+        return damaged("it is shorter than its meta page says");
+    return ok();
   }
 
 private:
@@ -119,9 +125,11 @@ private:
   }
 
   result<void> begin(const meta_header& meta) {
-    if (meta.last_page < 1 || meta.last_page >= file_.size() / page_bytes_)
+    file_pages_ = file_.size() / page_bytes_;
+    if (meta.last_page < 1 || meta.last_page >= file_pages_ + unwritten_pages_max)
       return damaged("it is shorter than its meta page says");
     last_page_ = meta.last_page;
+    last_written_ = std::min<std::uint64_t>(last_page_, file_pages_ - 1);
     seen_.assign(last_page_ + 1, false);
     seen_[0] = seen_[1] = true;
     return ok();
@@ -145,9 +153,11 @@ private:
     return newest_freed_;
   }
 
-  result<void> take(std::uint64_t page) {
-    if (page > last_page_ || page < 2)
-      return damaged(fmt::format("a reference to page {} of {}", page, last_page_));
+  result<void> take(std::uint64_t page) { return take(page, last_written_); }
+
+  result<void> take(std::uint64_t page, std::uint64_t last) {
+    if (page > last || page < 2)
+      return damaged(fmt::format("a reference to page {} of {}", page, last));
     if (seen_[page])
       return damaged(fmt::format("page {} is referred to twice", page));
     seen_[page] = true;
@@ -285,7 +295,7 @@ private:
         return fail(errc::corrupt, fmt::format("a node of database '{}' is cut off", name));
       std::memcpy(&first, page.data() + data_at, sizeof first);
       std::size_t pages = (sizeof(page_header) - 1 + value_bytes) / page_bytes_ + 1;
-      if (first < 2 || first > last_page_ || pages > last_page_ - first + 1)
+      if (first < 2 || first > last_written_ || pages > last_written_ - first + 1)
         return fail(errc::corrupt, fmt::format("a large value of database '{}' lies outside the file", name));
       const bool skip = name == options_.skip_large;
       if (!skip) {
@@ -293,7 +303,7 @@ private:
         std::memcpy(&header, file_.data() + first * page_bytes_, sizeof header);
         // A value that shrank keeps its pages.
         if (header.number != first || header.flags != page_overflow || header.pages() < pages
-            || header.pages() > last_page_ - first + 1)
+            || header.pages() > last_written_ - first + 1)
           return fail(errc::corrupt, fmt::format("page {} is not the large value that it should be", first));
         pages = header.pages();
       }
@@ -357,7 +367,7 @@ private:
       if (page >= before)
         return damaged("the free list is out of order");
       before = page;
-      BOOST_OUTCOME_TRYV(take(page));
+      BOOST_OUTCOME_TRYV(take(page, last_page_));
     }
     return ok();
   }
@@ -365,7 +375,9 @@ private:
   bytes_view file_;
   const page_check_options& options_;
   std::size_t page_bytes_ = 4096;
-  std::uint64_t last_page_ = 0;
+  std::uint64_t file_pages_ = 0;
+  std::uint64_t last_page_ = 0;    // that was given out
+  std::uint64_t last_written_ = 0; // of them, in the file
   std::uint64_t transaction_ = 0;
   std::uint64_t newest_freed_ = 0; // transaction
   std::vector<bool> seen_;
