@@ -26,6 +26,7 @@ constexpr std::uint16_t node_database = 0x02;
 constexpr std::uint16_t database_integer_key = 0x08;
 constexpr std::size_t key_bytes_max = 511;
 constexpr unsigned depth_max = 32;
+constexpr std::uint64_t unwritten_pages_max = 1 << 20; // at the end of a file
 
 struct page_header {
   std::uint64_t number;
@@ -83,14 +84,24 @@ public:
     const auto& older = second.transaction > first.transaction ? first : second;
     if (!fresh && (newest.transaction != older.transaction + 1 || first.transaction % 2 != 0))
       return damaged("its two meta pages contradict each other");
-    BOOST_OUTCOME_TRYV(check_transaction(first));
-    BOOST_OUTCOME_TRYV(check_transaction(second));
+    BOOST_OUTCOME_TRYV(newest_freed_in(older)); // it can be read
+    BOOST_OUTCOME_TRY(newest_freed, newest_freed_in(newest));
+    // A flipped bit in a transaction's number could make the last commit look older than the one before, and LMDB would
+    // take it back in silence. But a commit over content replaces pages, and files them as freed under its number.
+    if (has_content(older) && newest_freed != newest.transaction)
+      return damaged(fmt::format("a meta page is of transaction {} and its free list of {}",
+                                 newest.transaction, newest_freed));
     BOOST_OUTCOME_TRYV(begin(newest));
     BOOST_OUTCOME_TRYV(walk_database(newest.main, ""));
     for (const auto& [name, header] : named_) {
       BOOST_OUTCOME_TRYV(walk_database(header, name));
     }
-    return walk_free_list(newest.free_list, newest.transaction);
+    BOOST_OUTCOME_TRYV(walk_free_list(newest.free_list, newest.transaction));
+    // A page that was given out and taken back within one transaction was never written: the file may end before it.
+    for (auto page = file_pages_; page <= last_page_; ++page)
+      if (!seen_[page])
+        return damaged("it is shorter than its meta page says");
+    return ok();
   }
 
 private:
@@ -114,35 +125,39 @@ private:
   }
 
   result<void> begin(const meta_header& meta) {
-    if (meta.last_page < 1 || meta.last_page >= file_.size() / page_bytes_)
+    file_pages_ = file_.size() / page_bytes_;
+    if (meta.last_page < 1 || meta.last_page >= file_pages_ + unwritten_pages_max)
       return damaged("it is shorter than its meta page says");
     last_page_ = meta.last_page;
+    last_written_ = std::min<std::uint64_t>(last_page_, file_pages_ - 1);
     seen_.assign(last_page_ + 1, false);
     seen_[0] = seen_[1] = true;
     return ok();
   }
 
-  // A flipped bit in a meta page's transaction number could make the last commit look older than the one before, and
-  // LMDB would take that back in silence. But each commit replaces pages, and files them as freed under its number;
-  // the first has none to replace, nor the second where the first only set the flags of the main database. The pages of the commit before the last are not written over.
-  result<void> check_transaction(const meta_header& meta) {
-    if (meta.transaction == 0) {
-      if (meta.main.root != no_page || meta.free_list.root != no_page)
-        return damaged("a meta page of no transaction has content");
-      return ok();
-    }
-    BOOST_OUTCOME_TRYV(begin(meta));
-    newest_freed_ = 0;
-    BOOST_OUTCOME_TRYV(walk_free_list(meta.free_list, meta.transaction));
-    if (newest_freed_ != meta.transaction && (newest_freed_ != 0 || meta.transaction > 2))
-      return damaged(fmt::format("a meta page is of transaction {} and its free list of {}", meta.transaction,
-                                 newest_freed_));
-    return ok();
+  [[nodiscard]] static bool has_content(const meta_header& meta) noexcept {
+    return meta.main.root != no_page || meta.free_list.root != no_page;
   }
 
-  result<void> take(std::uint64_t page) {
-    if (page > last_page_ || page < 2)
-      return damaged(fmt::format("a reference to page {} of {}", page, last_page_));
+  // The newest transaction in its free list, which no later one than its own may be; 0: the list is empty. The pages of
+  // the commit before the last are not written over, so that its list can be read too.
+  result<std::uint64_t> newest_freed_in(const meta_header& meta) {
+    newest_freed_ = 0;
+    if (meta.transaction == 0) {
+      if (has_content(meta))
+        return fail(errc::corrupt, "a meta page of no transaction has content");
+      return newest_freed_;
+    }
+    BOOST_OUTCOME_TRYV(begin(meta));
+    BOOST_OUTCOME_TRYV(walk_free_list(meta.free_list, meta.transaction));
+    return newest_freed_;
+  }
+
+  result<void> take(std::uint64_t page) { return take(page, last_written_); }
+
+  result<void> take(std::uint64_t page, std::uint64_t last) {
+    if (page > last || page < 2)
+      return damaged(fmt::format("a reference to page {} of {}", page, last));
     if (seen_[page])
       return damaged(fmt::format("page {} is referred to twice", page));
     seen_[page] = true;
@@ -280,7 +295,7 @@ private:
         return fail(errc::corrupt, fmt::format("a node of database '{}' is cut off", name));
       std::memcpy(&first, page.data() + data_at, sizeof first);
       std::size_t pages = (sizeof(page_header) - 1 + value_bytes) / page_bytes_ + 1;
-      if (first < 2 || first > last_page_ || pages > last_page_ - first + 1)
+      if (first < 2 || first > last_written_ || pages > last_written_ - first + 1)
         return fail(errc::corrupt, fmt::format("a large value of database '{}' lies outside the file", name));
       const bool skip = name == options_.skip_large;
       if (!skip) {
@@ -288,7 +303,7 @@ private:
         std::memcpy(&header, file_.data() + first * page_bytes_, sizeof header);
         // A value that shrank keeps its pages.
         if (header.number != first || header.flags != page_overflow || header.pages() < pages
-            || header.pages() > last_page_ - first + 1)
+            || header.pages() > last_written_ - first + 1)
           return fail(errc::corrupt, fmt::format("page {} is not the large value that it should be", first));
         pages = header.pages();
       }
@@ -352,7 +367,7 @@ private:
       if (page >= before)
         return damaged("the free list is out of order");
       before = page;
-      BOOST_OUTCOME_TRYV(take(page));
+      BOOST_OUTCOME_TRYV(take(page, last_page_));
     }
     return ok();
   }
@@ -360,7 +375,9 @@ private:
   bytes_view file_;
   const page_check_options& options_;
   std::size_t page_bytes_ = 4096;
-  std::uint64_t last_page_ = 0;
+  std::uint64_t file_pages_ = 0;
+  std::uint64_t last_page_ = 0;    // that was given out
+  std::uint64_t last_written_ = 0; // of them, in the file
   std::uint64_t transaction_ = 0;
   std::uint64_t newest_freed_ = 0; // transaction
   std::vector<bool> seen_;
