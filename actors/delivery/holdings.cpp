@@ -76,7 +76,8 @@ void holdings::announce(const link::origin_state& epochs) {
 }
 
 std::uint64_t holdings::first_incomplete(edge_id edge, stream_id stream) const {
-  if (!greeted_.contains(edge))
+  const auto greeted = greeted_.find(edge);
+  if (greeted == greeted_.end())
     return 0;
   for (auto it = announced_.lower_bound(first_of(edge)); it != announced_.end() && it->first.edge == edge;
        ++it)
@@ -85,7 +86,7 @@ std::uint64_t holdings::first_incomplete(edge_id edge, stream_id stream) const {
       if (all == nullptr || all->contiguous_through() < it->second)
         return it->first.epoch.boot_counter;
     }
-  return UINT64_MAX;
+  return greeted->second.boot_counter;
 }
 
 bool holdings::complete(const stream_key& key) const {

@@ -43,8 +43,9 @@ public:
 
   // As an edge's Hello said, or its gateway: from now on its closed epochs are expected to these ends.
   void announce(const link::origin_state& epochs);
-  // The boot counter of the oldest closed epoch of which announced records are missing; UINT64_MAX: none are. 0: the
-  // edge has not been heard of since this process started, nothing can be said.
+  // The boot counter of the oldest epoch that is not complete: one of which announced records are missing, else the
+  // one that is being written (a restored or cloned edge may write an older one than another did). 0: the edge has not
+  // been heard of since this process started, nothing can be said.
   [[nodiscard]] std::uint64_t first_incomplete(edge_id edge, stream_id stream) const;
   // Nothing more is expected of it: the edge's Hello closed it at an end that is held, or no longer has it at all.
   [[nodiscard]] bool complete(const stream_key& key) const;

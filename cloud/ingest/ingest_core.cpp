@@ -173,6 +173,26 @@ std::vector<state_update> ingest_core::release_shards(const stream_key& key,
   return updates;
 }
 
+// Of a job that a crash or a failure cut short, some shards have their part. Should an edge bring it again (one of two
+// clones may), they must know.
+bool ingest_core::shards_keep_more(const stream_key& key, const std::set<shard_id>& holders,
+                                   const range_set* held) const {
+  bool more = false;
+  for (const auto id : holders) {
+    const auto scanned =
+        store_->scan_state(shard_state_key(id, key), [&](std::string_view, std::string_view value) {
+          auto ranges = decode_ranges(as_bytes(value));
+          if (!ranges)
+            return;
+          if (held != nullptr)
+            ranges.value().remove(*held);
+          more = more || !ranges.value().empty();
+        });
+    more = more || !scanned;
+  }
+  return more;
+}
+
 void ingest_core::put_quietly(std::vector<state_update> updates) {
   if (updates.empty())
     return;
@@ -202,7 +222,7 @@ void ingest_core::advance_completeness() {
                                                                                  : held->contiguous_through();
     const bool quiet =
         held == nullptr || hosts_->on_held(key, through, key.epoch.boot_counter <= oldest->second);
-    if (quiet && holdings.complete(key)) {
+    if (quiet && holdings.complete(key) && !shards_keep_more(key, holders, held)) {
       auto done = release_shards(key, holders);
       std::move(done.begin(), done.end(), std::back_inserter(updates));
       it = open_streams_.erase(it);

@@ -60,6 +60,8 @@ private:
   void restore();
   [[nodiscard]] std::vector<state_update> release_shards(const stream_key& key,
                                                          const std::set<shard_id>& holders);
+  [[nodiscard]] bool shards_keep_more(const stream_key& key, const std::set<shard_id>& holders,
+                                      const range_set* held) const;
   void put_quietly(std::vector<state_update> updates);
 
   planted_faults planted_;

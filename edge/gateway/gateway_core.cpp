@@ -22,6 +22,24 @@ std::uint64_t size_of(const collection& c) noexcept {
   return bytes;
 }
 
+// The job's own records alone: of others in the run that they came in, another job has the series sets, and may fail.
+std::vector<run> runs_of(const delivery::delivery_job& job) {
+  if (job.records.size() == job.from.header.record_count)
+    return {job.from};
+  std::vector<run> out;
+  for (std::size_t i = 0; i < job.records.size();) {
+    auto next = job.records[i].seq;
+    run_builder builder{job.from.header.key, next, job.from.header.tenant};
+    for (; i < job.records.size() && job.records[i].seq == next; ++i) {
+      const auto sequences = sequences_of(job.records[i]).value(); // the receiver read it
+      builder.append(job.records[i], sequences);
+      next += sequences;
+    }
+    out.push_back(std::move(builder).finish());
+  }
+  return out;
+}
+
 } // namespace
 
 gateway_core::gateway_core(gateway_core_config config, std::shared_ptr<spool> store, clock_source& clock,
@@ -197,7 +215,7 @@ std::string gateway_core::adopt(const delivery::delivery_job& job) {
   std::vector<spool::adopted_set> sets;
   for (const auto& set : job.sets)
     sets.push_back({job.from.header.key.edge, set});
-  const std::vector<run> runs{job.from};
+  const auto runs = runs_of(job);
   auto adopted = store_->adopt(runs, sets);
   if (!adopted && adopted.error().code == errc::exhausted && make_room())
     adopted = store_->adopt(runs, sets);
