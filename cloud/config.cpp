@@ -5,6 +5,7 @@
 #include "actors/node/config.hpp"
 #include "actors/node/log.hpp"
 #include "actors/node/settings.hpp"
+#include "schemas/model/site_name.hpp"
 
 namespace skerry::cloud {
 
@@ -72,6 +73,14 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
     s.read("future_max", to.future_max);
     if (to.future_max < std::chrono::seconds{1})
       s.complain("future_max", "must be at least 1s");
+    s.read("remote_write", to.remote_write);
+    s.read("remote_write_site", to.remote_write_site);
+    if (!is_site_name(to.remote_write_site))
+      s.complain("remote_write_site", "must be 1 to 128 letters, digits, '.', '_' or '-', beginning with a "
+                                      "letter or a digit");
+    read_size(s, "remote_write_bytes_max", to.remote_write_bytes_max);
+    if (to.remote_write_bytes_max < (1 << 20))
+      s.complain("remote_write_bytes_max", "must be at least 1MiB");
   });
   root.section("delivery", [&](config_section& s) {
     read_count(s, "ranges_max", to.receiver.ranges_max, 16, 65'536);

@@ -1,4 +1,3 @@
-#include "cloud/ledger/ledger.hpp"
 #include "cloud/node.hpp"
 
 #include "actors/actors.hpp"
@@ -11,8 +10,11 @@
 #include "actors/node/metrics.hpp"
 #include "actors/node/reload.hpp"
 #include "actors/node/version.hpp"
+#include "actors/push/push_service.hpp"
 #include "cloud/api/routes.hpp"
 #include "cloud/ingest/ingest.hpp"
+#include "cloud/ingest/push_core.hpp"
+#include "cloud/ledger/ledger.hpp"
 #include "cloud/operations.hpp"
 
 #include <fmt/format.h>
@@ -71,6 +73,7 @@ public:
     if (ran)
       spdlog::info("cloud: stopping");
     http_.reset();
+    pushes_.reset();
     queries_.reset();
     ledger_.reset(); // it holds the store
     if (ingest_) {
@@ -176,7 +179,12 @@ public:
     context.build = {std::string{version}, {}};
     context.limits = config_.limits;
     config_.http.unix_socket = (config_.data / "operator.sock").string();
-    BOOST_OUTCOME_TRY(server, http::server::start(config_.http, make_routes(context), metrics_.registry()));
+    auto routes = make_routes(context);
+    if (config_.remote_write) {
+      pushes_ = std::make_unique<push::push_service>(push_settings(), metrics_.registry());
+      routes.push_back(pushes_->route());
+    }
+    BOOST_OUTCOME_TRY(server, http::server::start(config_.http, std::move(routes), metrics_.registry()));
     http_ = std::move(server);
     return ok();
   }
@@ -188,6 +196,18 @@ public:
   bool failed() const noexcept override { return failed_; }
 
 private:
+  push::push_service_config push_settings() {
+    push::push_service_config settings;
+    settings.site = config_.remote_write_site;
+    settings.token_names_sites = true;
+    settings.retention = config_.store.retention;
+    settings.queue_bytes_max = config_.remote_write_bytes_max;
+    settings.commit = [to = ingest_](push::push_outcome what, push::push_service_config::done_function done) {
+      caf::anon_send(to, std::make_shared<push_job>(push_job{std::move(what.hosts), std::move(done)}));
+    };
+    return settings;
+  }
+
   cloud_config config_;
   node_metrics metrics_;
   config_reload read_again_;
@@ -200,10 +220,11 @@ private:
   std::shared_ptr<edge_board> board_ = std::make_shared<edge_board>();
   std::optional<actor_settings> actor_settings_;
   std::optional<caf::actor_system> actors_;
-  listener_actor ingest_;
+  ingest_actor ingest_;
   std::unique_ptr<link::server_transport> link_;
   std::atomic<link::server_transport*> link_ready_ = nullptr;
   std::unique_ptr<query_pool> queries_;
+  std::unique_ptr<push::push_service> pushes_;
   std::unique_ptr<operations> operations_;
   std::unique_ptr<ledger_reader> ledger_;
   std::unique_ptr<http::server> http_;

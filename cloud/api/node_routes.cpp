@@ -1,7 +1,7 @@
 #include "cloud/api/handlers.hpp"
 #include "cloud/api/parameters.hpp"
 #include "cloud/api/routes.hpp"
-#include "cloud/api/site_name.hpp"
+#include "schemas/model/site_name.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>

@@ -1,4 +1,4 @@
-#include "cloud/api/site_name.hpp"
+#include "schemas/model/site_name.hpp"
 #include "cloud/tool/format.hpp"
 #include "cloud/tool/options.hpp"
 #include "cloud/tool/table.hpp"

@@ -2,7 +2,7 @@
 
 #include "actors/node/command_line.hpp"
 #include "actors/node/config.hpp"
-#include "cloud/api/site_name.hpp"
+#include "schemas/model/site_name.hpp"
 #include "cloud/tool/options.hpp"
 
 #include <CLI/CLI.hpp>

@@ -1,5 +1,5 @@
 #include "cloud/api/parameters.hpp"
-#include "cloud/api/site_name.hpp"
+#include "schemas/model/site_name.hpp"
 
 #include <catch2/catch.hpp>
 
