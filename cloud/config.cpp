@@ -7,6 +7,9 @@
 #include "actors/node/settings.hpp"
 #include "schemas/model/site_name.hpp"
 
+#include <fstream>
+#include <iterator>
+
 namespace skerry::cloud {
 
 namespace {
@@ -43,6 +46,8 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
   loaded_config loaded;
   auto& to = loaded.config;
   auto& root = document->root();
+  if (std::ifstream in{file}; in)
+    to.text.assign(std::istreambuf_iterator<char>{in}, {});
   std::string data;
   if (root.read("data", data)) {
     to.data = data;
@@ -55,7 +60,10 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
       if (const auto valid = check_log_level(to.log_level); !valid)
         s.complain("level", valid.error().message);
   });
-  root.section("http", [&](config_section& s) { http::read_settings(s, to.http); });
+  root.section("http", [&](config_section& s) {
+    http::read_settings(s, to.http);
+    s.read("admin_api", to.admin_api);
+  });
   root.section("link", [&](config_section& s) {
     link::read_addresses(s, to.link_bind, to.link_advertise, false);
     read_size(s, "queue_bytes_max", to.link_queue_bytes_max);

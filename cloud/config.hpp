@@ -3,12 +3,12 @@
 // Everything that a cloud node can be told, with its defaults. docs/configuration.md and deploy/cloud.example.yaml
 // show every key.
 
+#include "actors/api/query_pool.hpp"
 #include "actors/delivery/receiver.hpp"
 #include "actors/http/server.hpp"
 #include "actors/node/reload.hpp"
 #include "actors/push/push_service.hpp"
 #include "cloud/api/context.hpp"
-#include "cloud/query/query_pool.hpp"
 #include "cloud/store/engine.hpp"
 
 #include <filesystem>
@@ -36,6 +36,8 @@ struct cloud_config {
   embedded_config store;
   query_pool_config queries;
   query_limits limits;
+  bool admin_api = false; // POST /api/v1/admin/tsdb/…
+  std::string text; // the file, for /api/v1/status/config: it names secrets, and holds none
 
   std::function<result<std::string>()>
       reload; // set by main: reads the configuration again, says what changed
