@@ -375,6 +375,7 @@ void push_assembler::emit_frame(std::span<const placed_sample> all, bool is_wate
     encode_frame(frame_, encoder_, bytes);
     to.records.push_back({record_kind::frame, frame_.time_ns, to.host, std::move(bytes),
                           is_watermark ? flag_watermark : std::uint8_t{0}});
+    to.samples += frame_.values.size();
     out.samples += frame_.values.size();
     frame_.sections.clear();
     frame_.values.clear();

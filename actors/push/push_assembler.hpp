@@ -43,6 +43,7 @@ struct pushed_host {
   std::string host;
   std::vector<pending_record> records; // frames, by ascending time
   std::vector<series_set_ptr> sets;    // that they name
+  std::uint64_t samples = 0;
 };
 
 struct push_outcome {
