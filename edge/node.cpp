@@ -283,6 +283,7 @@ private:
     context.source = source_.get();
     context.queries = queries_.get();
     context.limits = config_.limits;
+    context.targets_from_up = false;
     context.status.build = {std::string{version}, {}};
     context.status.started_ns = system_clock().wall_ns();
     context.status.retention =

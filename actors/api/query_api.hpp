@@ -57,6 +57,7 @@ struct query_context {
   query_limits limits;
   status_facts status;
   std::function<std::unique_ptr<query_watch>()> watch; // may be empty
+  bool targets_from_up = true; // /api/v1/targets from what is stored; else the node has a route of its own
 };
 using query_context_ptr = std::shared_ptr<const query_context>;
 

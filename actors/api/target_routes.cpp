@@ -110,7 +110,8 @@ void alertmanagers(const query_context_ptr&, const http::request&, http::respond
 } // namespace
 
 void add_target_routes(const query_context_ptr& context, std::vector<http::route>& into) {
-  add_route(into, context, {"GET"}, "/api/v1/targets", targets);
+  if (context->targets_from_up)
+    add_route(into, context, {"GET"}, "/api/v1/targets", targets);
   add_route(into, context, {"GET"}, "/api/v1/rules", rules);
   add_route(into, context, {"GET"}, "/api/v1/alerts", alerts);
   add_route(into, context, {"GET"}, "/api/v1/alertmanagers", alertmanagers);
