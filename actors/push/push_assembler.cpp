@@ -338,11 +338,12 @@ void push_assembler::emit(push_outcome& out, const push_rules& rules) {
     const auto host_end = std::find_if(placed_.begin() + static_cast<std::ptrdiff_t>(at), placed_.end(),
                                        [&](const auto& p) { return p.host != placed_[at].host; })
                           - placed_.begin();
-    // The newest that is not ahead says that the host is heard up to there.
+    // The newest that is not ahead says that the host is heard up to there; not at a site whose edges say so themselves.
     std::int64_t watermark_ms = -1;
-    for (auto i = at; i < static_cast<std::size_t>(host_end); ++i)
-      if (placed_[i].sample.time_ms <= rules.watermark_ms)
-        watermark_ms = placed_[i].sample.time_ms;
+    if (host.site == rules.site)
+      for (auto i = at; i < static_cast<std::size_t>(host_end); ++i)
+        if (placed_[i].sample.time_ms <= rules.watermark_ms)
+          watermark_ms = placed_[i].sample.time_ms;
     while (at < static_cast<std::size_t>(host_end)) {
       const auto time_ms = placed_[at].sample.time_ms;
       auto end = at;
