@@ -32,6 +32,7 @@ struct message;
 } // namespace link
 namespace cloud {
 struct shard_part;
+struct push_job;
 } // namespace cloud
 } // namespace skerry
 
@@ -43,6 +44,7 @@ using target_assignment_ptr = std::shared_ptr<const edge::target_assignment>;
 using edge_settings_ptr = std::shared_ptr<const edge::edge_config>;
 using job_ptr = std::shared_ptr<delivery::delivery_job>;
 using shard_part_ptr = std::shared_ptr<cloud::shard_part>;
+using push_job_ptr = std::shared_ptr<cloud::push_job>;
 
 // A message that came over a link, with its connection. Parts are decoded by whoever receives it.
 struct inbound_message {
@@ -80,6 +82,7 @@ CAF_ADD_TYPE_ID(skerry, (skerry::target_assignment_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::edge_settings_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::job_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::shard_part_ptr))
+CAF_ADD_TYPE_ID(skerry, (skerry::push_job_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::inbound_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::release_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::stream_key_ptr))
@@ -105,6 +108,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::target_assignment_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::edge_settings_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::job_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::shard_part_ptr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::push_job_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::inbound_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::release_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::stream_key_ptr)
@@ -176,6 +180,11 @@ using listener_actor = caf::typed_actor<
     caf::reacts_to<tick_atom>,
     // Tell every edge and quit.
     caf::reacts_to<stop_atom>>;
+
+// The cloud's listener: it also numbers what is pushed to the cloud itself.
+using ingest_actor = listener_actor::extend<
+    // Records that were pushed; answered through the job when they are stored or were refused.
+    caf::reacts_to<push_job_ptr>>;
 
 // Owns the hosts of one virtual shard: decodes, checks and appends what is theirs.
 using shard_actor = caf::typed_actor<

@@ -5,6 +5,10 @@
 #include "actors/node/config.hpp"
 #include "actors/node/log.hpp"
 #include "actors/node/settings.hpp"
+#include "schemas/model/site_name.hpp"
+
+#include <fstream>
+#include <iterator>
 
 namespace skerry::cloud {
 
@@ -42,6 +46,8 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
   loaded_config loaded;
   auto& to = loaded.config;
   auto& root = document->root();
+  if (std::ifstream in{file}; in)
+    to.text.assign(std::istreambuf_iterator<char>{in}, {});
   std::string data;
   if (root.read("data", data)) {
     to.data = data;
@@ -54,7 +60,10 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
       if (const auto valid = check_log_level(to.log_level); !valid)
         s.complain("level", valid.error().message);
   });
-  root.section("http", [&](config_section& s) { http::read_settings(s, to.http); });
+  root.section("http", [&](config_section& s) {
+    http::read_settings(s, to.http);
+    s.read("admin_api", to.admin_api);
+  });
   root.section("link", [&](config_section& s) {
     link::read_addresses(s, to.link_bind, to.link_advertise, false);
     read_size(s, "queue_bytes_max", to.link_queue_bytes_max);
@@ -72,6 +81,14 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
     s.read("future_max", to.future_max);
     if (to.future_max < std::chrono::seconds{1})
       s.complain("future_max", "must be at least 1s");
+    s.read("remote_write", to.remote_write);
+    s.read("remote_write_site", to.remote_write_site);
+    if (!is_site_name(to.remote_write_site))
+      s.complain("remote_write_site", "must be 1 to 128 letters, digits, '.', '_' or '-', beginning with a "
+                                      "letter or a digit");
+    read_size(s, "remote_write_bytes_max", to.remote_write_bytes_max);
+    if (to.remote_write_bytes_max < (1 << 20))
+      s.complain("remote_write_bytes_max", "must be at least 1MiB");
   });
   root.section("delivery", [&](config_section& s) {
     read_count(s, "ranges_max", to.receiver.ranges_max, 16, 65'536);

@@ -3,11 +3,12 @@
 // Everything that a cloud node can be told, with its defaults. docs/configuration.md and deploy/cloud.example.yaml
 // show every key.
 
+#include "actors/api/query_pool.hpp"
 #include "actors/delivery/receiver.hpp"
 #include "actors/http/server.hpp"
 #include "actors/node/reload.hpp"
+#include "actors/push/push_service.hpp"
 #include "cloud/api/context.hpp"
-#include "cloud/query/query_pool.hpp"
 #include "cloud/store/engine.hpp"
 
 #include <filesystem>
@@ -29,9 +30,14 @@ struct cloud_config {
                                      << 20; // of messages that wait for ingest; then the link reads nothing
   delivery::receiver_config receiver;
   std::chrono::nanoseconds future_max = std::chrono::minutes{10};
+  bool remote_write = true;                 // POST /api/v1/write
+  std::string remote_write_site = "remote"; // of pushed series that name none
+  std::uint64_t remote_write_bytes_max = push::queue_bytes_max_default;
   embedded_config store;
   query_pool_config queries;
   query_limits limits;
+  bool admin_api = false; // POST /api/v1/admin/tsdb/…
+  std::string text; // the file, for /api/v1/status/config: it names secrets, and holds none
 
   std::function<result<std::string>()>
       reload; // set by main: reads the configuration again, says what changed

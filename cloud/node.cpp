@@ -1,4 +1,3 @@
-#include "cloud/ledger/ledger.hpp"
 #include "cloud/node.hpp"
 
 #include "actors/actors.hpp"
@@ -11,9 +10,13 @@
 #include "actors/node/metrics.hpp"
 #include "actors/node/reload.hpp"
 #include "actors/node/version.hpp"
+#include "actors/push/push_service.hpp"
 #include "cloud/api/routes.hpp"
 #include "cloud/ingest/ingest.hpp"
+#include "cloud/ingest/push_core.hpp"
+#include "cloud/ledger/ledger.hpp"
 #include "cloud/operations.hpp"
+#include "cloud/query/deletions.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -71,8 +74,10 @@ public:
     if (ran)
       spdlog::info("cloud: stopping");
     http_.reset();
+    pushes_.reset();
     queries_.reset();
-    ledger_.reset(); // it holds the store
+    deletions_.reset(); // it holds the store, as does the next
+    ledger_.reset();
     if (ingest_) {
       caf::anon_send(ingest_, stop_atom_v);
       ingest_ = nullptr;
@@ -92,6 +97,8 @@ public:
     config_.store.directory = config_.data / "store";
     BOOST_OUTCOME_TRY(store, open_embedded_engine(config_.store, metrics_.registry()));
     store_ = std::move(store);
+    BOOST_OUTCOME_TRY(deleted, deletions::open(store_));
+    deletions_ = std::move(deleted);
     BOOST_OUTCOME_TRY(keys, link::load_or_create_keypair(config_.data / "link.key"));
     keys_ = keys;
     BOOST_OUTCOME_TRY(registry, link::registry::open(config_.data / "registry"));
@@ -167,7 +174,8 @@ public:
     settings.reload = [this] { return read_again(); };
     operations_ = std::make_unique<operations>(std::move(settings), system_clock(), random_);
     api_context context;
-    context.source = store_.get();
+    context.source = deletions_.get();
+    context.deleted = config_.admin_api ? deletions_.get() : nullptr;
     context.queries = queries_.get();
     context.node = operations_.get();
     ledger_ = make_ledger(store_, hosts_);
@@ -175,8 +183,17 @@ public:
     context.metrics = metrics_.route().run;
     context.build = {std::string{version}, {}};
     context.limits = config_.limits;
+    context.started_ns = system_clock().wall_ns();
+    context.config_text = config_.text;
+    context.retention = retention_text();
+    context.flags = flags();
     config_.http.unix_socket = (config_.data / "operator.sock").string();
-    BOOST_OUTCOME_TRY(server, http::server::start(config_.http, make_routes(context), metrics_.registry()));
+    auto routes = make_routes(context);
+    if (config_.remote_write) {
+      pushes_ = std::make_unique<push::push_service>(push_settings(), metrics_.registry());
+      routes.push_back(pushes_->route());
+    }
+    BOOST_OUTCOME_TRY(server, http::server::start(config_.http, std::move(routes), metrics_.registry()));
     http_ = std::move(server);
     return ok();
   }
@@ -188,6 +205,41 @@ public:
   bool failed() const noexcept override { return failed_; }
 
 private:
+  std::string retention_text() const {
+    const auto hours = std::chrono::duration_cast<std::chrono::hours>(config_.store.retention).count();
+    return hours == 0        ? "forever"
+           : hours % 24 == 0 ? fmt::format("{}d", hours / 24)
+                             : fmt::format("{}h", hours);
+  }
+
+  // As Prometheus calls them, where it has the same.
+  std::vector<std::pair<std::string, std::string>> flags() const {
+    const auto seconds = [](auto duration) {
+      return fmt::format("{}s", std::chrono::duration_cast<std::chrono::seconds>(duration).count());
+    };
+    return {{"query.lookback-delta", seconds(config_.limits.lookback)},
+            {"query.max-concurrency", std::to_string(config_.queries.threads)},
+            {"query.max-samples", std::to_string(config_.limits.samples_max)},
+            {"query.timeout", seconds(config_.limits.timeout)},
+            {"storage.tsdb.path", config_.store.directory.string()},
+            {"storage.tsdb.retention.time", retention_text()},
+            {"web.enable-admin-api", config_.admin_api ? "true" : "false"},
+            {"web.enable-remote-write-receiver", config_.remote_write ? "true" : "false"},
+            {"web.listen-address", config_.http.listen}};
+  }
+
+  push::push_service_config push_settings() {
+    push::push_service_config settings;
+    settings.site = config_.remote_write_site;
+    settings.token_names_sites = true;
+    settings.retention = config_.store.retention;
+    settings.queue_bytes_max = config_.remote_write_bytes_max;
+    settings.commit = [to = ingest_](push::push_outcome what, push::push_service_config::done_function done) {
+      caf::anon_send(to, std::make_shared<push_job>(push_job{std::move(what.hosts), std::move(done)}));
+    };
+    return settings;
+  }
+
   cloud_config config_;
   node_metrics metrics_;
   config_reload read_again_;
@@ -200,10 +252,12 @@ private:
   std::shared_ptr<edge_board> board_ = std::make_shared<edge_board>();
   std::optional<actor_settings> actor_settings_;
   std::optional<caf::actor_system> actors_;
-  listener_actor ingest_;
+  ingest_actor ingest_;
   std::unique_ptr<link::server_transport> link_;
   std::atomic<link::server_transport*> link_ready_ = nullptr;
+  std::unique_ptr<deletions> deletions_;
   std::unique_ptr<query_pool> queries_;
+  std::unique_ptr<push::push_service> pushes_;
   std::unique_ptr<operations> operations_;
   std::unique_ptr<ledger_reader> ledger_;
   std::unique_ptr<http::server> http_;

@@ -64,6 +64,10 @@ void read_spool(config_section& s, edge_config& to) {
   s.read_bytes("free_disk_min", to.spool_limits.free_disk_min);
   if (const auto valid = to.spool_limits.validate(); !valid)
     s.complain("", valid.error().message);
+  s.read("local_retention", to.local_retention);
+  if (to.local_retention < std::chrono::nanoseconds::zero())
+    s.complain("local_retention", "must not be below 0");
+  read_size(s, "local_bytes_max", to.local_bytes_max);
   s.read("commit_interval", to.commit_interval);
   if (to.commit_interval < std::chrono::milliseconds{1} || to.commit_interval > std::chrono::seconds{1})
     s.complain("commit_interval", "must lie between 1ms and 1s: it is what a killed process loses at most");
@@ -148,6 +152,22 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
   read_scrape_settings(root, file.parent_path(), to.scrape);
   root.section("spool", [&](config_section& s) { read_spool(s, to); });
   root.section("uplink", [&](config_section& s) { read_uplink(s, to); });
+  root.section("remote_write", [&](config_section& s) {
+    s.read("enabled", to.remote_write);
+    read_size(s, "bytes_max", to.remote_write_bytes_max);
+    if (to.remote_write_bytes_max < (1 << 20))
+      s.complain("bytes_max", "must be at least 1MiB");
+  });
+  root.section("query", [&](config_section& s) {
+    read_count(s, "threads", to.queries.threads, 1, 256);
+    read_count(s, "queue_max", to.queries.queue_max, 1, 100'000);
+    read_milliseconds(s, "timeout", to.queries.timeout_max);
+    to.limits.timeout = to.queries.timeout_max;
+    read_milliseconds(s, "lookback", to.limits.lookback);
+    read_count(s, "samples_max", to.limits.samples_max, 1, std::int64_t{1} << 40);
+    if (const auto valid = to.queries.validate(); !valid)
+      s.complain("threads", valid.error().message);
+  });
   root.section("link", [&](config_section& s) {
     link::read_addresses(s, to.link_bind, to.link_advertise, true);
     read_size(s, "queue_bytes_max", to.link_queue_bytes_max);

@@ -3,9 +3,11 @@
 // Everything that an edge node can be told, with its defaults. docs/configuration.md and deploy/edge.example.yaml show
 // every key.
 
+#include "actors/api/query_api.hpp"
 #include "actors/delivery/quota.hpp"
 #include "actors/http/server.hpp"
 #include "actors/node/reload.hpp"
+#include "actors/push/push_service.hpp"
 #include "edge/collect/host/host_config.hpp"
 #include "edge/collect/scrape/scrape_config.hpp"
 #include "edge/gateway/spool_limits.hpp"
@@ -35,6 +37,9 @@ struct edge_config {
   std::uint64_t spool_segment_bytes = 64 << 20;
   std::uint64_t spool_reserve_bytes = 8 << 20;
   spool_limits_config spool_limits;
+  std::chrono::nanoseconds local_retention =
+      std::chrono::hours{24}; // what was delivered stays for reading here
+  std::uint64_t local_bytes_max = std::uint64_t{1} << 30;
   std::chrono::nanoseconds commit_interval = std::chrono::milliseconds{100};
   std::filesystem::path commit_journal; // a line for each commit, for tests; empty: none
 
@@ -47,6 +52,12 @@ struct edge_config {
   std::chrono::nanoseconds uplink_failover_after = std::chrono::seconds{20};
   delivery::quota_config uplink_quota;
   std::size_t link_message_bytes_max = 32 << 20;
+
+  bool remote_write = true; // POST /api/v1/write
+  std::uint64_t remote_write_bytes_max = 16 << 20;
+  api::query_pool_config queries{1, 16, std::chrono::milliseconds{120'000}, std::chrono::milliseconds{100}};
+  api::query_limits limits{std::chrono::milliseconds{promql::lookback_ms_default},
+                           std::chrono::milliseconds{120'000}, 5'000'000, 100'000};
 
   // Edges further out: empty `link_bind` is off.
   std::string link_bind;

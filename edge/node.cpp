@@ -9,10 +9,13 @@
 #include "actors/node/metrics.hpp"
 #include "actors/node/reload.hpp"
 #include "actors/node/version.hpp"
+#include "actors/push/push_service.hpp"
 #include "edge/collect/roster.hpp"
 #include "edge/downlink/downlink.hpp"
 #include "edge/gateway/gateway.hpp"
+#include "edge/gateway/pushed.hpp"
 #include "edge/identity.hpp"
+#include "edge/query/spooled_series.hpp"
 #include "edge/status.hpp"
 #include "edge/uplink/uplink.hpp"
 
@@ -69,6 +72,8 @@ public:
     if (ran)
       spdlog::info("edge: stopping");
     http_.reset();
+    pushes_.reset(); // its last requests go into the inbox, and are answered by the gateway
+    queries_.reset();
     if (roster_)
       caf::anon_send(roster_, stop_atom_v);
     roster_ = nullptr;
@@ -102,6 +107,8 @@ public:
     settings.bytes_max = spool_limit(config_);
     settings.segment_bytes = config_.spool_segment_bytes;
     settings.reserve_bytes = config_.spool_reserve_bytes;
+    settings.local_retention = config_.local_retention;
+    settings.local_bytes_max = config_.local_bytes_max;
     BOOST_OUTCOME_TRY(store, spool::open(settings, system_clock(), system_random(), metrics_.registry()));
     store_ = std::move(store);
     const auto& found = store_->report();
@@ -155,7 +162,7 @@ public:
     gather.metrics = &metrics_.registry();
     gather.commit_interval = std::chrono::duration_cast<std::chrono::milliseconds>(config_.commit_interval);
     gather.inbox = std::make_shared<gateway_inbox>(gather.commit_interval);
-    const auto inbox = gather.inbox;
+    const auto inbox = inbox_ = gather.inbox;
     gather.limits = config_.spool_limits;
     gather.under_way = claims_;
     gather.free_disk = [directory = config_.data / "spool"]() -> std::uint64_t {
@@ -248,6 +255,12 @@ public:
     }
     auto routes = make_status_routes(std::move(context));
     routes.push_back(metrics_.route());
+    for (auto& route : query_routes())
+      routes.push_back(std::move(route));
+    if (config_.remote_write) {
+      pushes_ = std::make_unique<push::push_service>(push_settings(), metrics_.registry());
+      routes.push_back(pushes_->route());
+    }
     config_.http.unix_socket = (config_.data / "operator.sock").string();
     BOOST_OUTCOME_TRY(server, http::server::start(config_.http, std::move(routes), metrics_.registry()));
     http_ = std::move(server);
@@ -263,6 +276,41 @@ public:
   bool failed() const noexcept override { return failed_; }
 
 private:
+  std::vector<http::route> query_routes() {
+    queries_ = std::make_unique<api::query_pool>(config_.queries, metrics_.registry());
+    source_ = std::make_unique<spooled_series>(store_, [this](edge_id edge) { return site_of(edge); });
+    api::query_context context;
+    context.source = source_.get();
+    context.queries = queries_.get();
+    context.limits = config_.limits;
+    context.targets_from_up = false;
+    context.status.build = {std::string{version}, {}};
+    context.status.started_ns = system_clock().wall_ns();
+    context.status.retention =
+        fmt::format("{}h", std::chrono::duration_cast<std::chrono::hours>(config_.local_retention).count());
+    return api::make_query_routes(std::move(context));
+  }
+
+  std::string site_of(edge_id edge) const {
+    if (edge != identity_.edge && registry_)
+      if (const auto edges = registry_->list_edges())
+        for (const auto& one : edges.value())
+          if (one.edge == edge)
+            return one.site;
+    return identity_.site;
+  }
+
+  push::push_service_config push_settings() {
+    push::push_service_config settings;
+    settings.site = identity_.site;
+    settings.queue_bytes_max = config_.remote_write_bytes_max;
+    settings.commit = [inbox = inbox_, to = gateway_](push::push_outcome what,
+                                                      push::push_service_config::done_function done) {
+      put_pushed(*inbox, to, std::move(what.hosts), std::move(done));
+    };
+    return settings;
+  }
+
   template <class Actor>
   void watch(const Actor& actor, const char* name) {
     actor->attach_functor([this, name](const caf::error& reason) {
@@ -289,9 +337,13 @@ private:
   gateway_actor gateway_;
   std::shared_ptr<delivery::origin_board> epochs_ = std::make_shared<delivery::origin_board>();
   roster_actor roster_;
+  std::shared_ptr<gateway_inbox> inbox_;
   listener_actor downlink_;
   std::unique_ptr<link::server_transport> downlink_link_;
   std::atomic<link::server_transport*> downlink_ready_ = nullptr;
+  std::unique_ptr<spooled_series> source_;
+  std::unique_ptr<api::query_pool> queries_;
+  std::unique_ptr<push::push_service> pushes_;
   std::unique_ptr<http::server> http_;
   std::atomic<bool> failed_ = false;
 };

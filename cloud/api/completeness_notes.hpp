@@ -3,6 +3,7 @@
 // Says with a query's answer where the data that it read is not complete. Wraps a source for one query, notes which
 // hosts were read over which time, and asks the ledger afterwards.
 
+#include "actors/api/query_api.hpp"
 #include "actors/promql/series_source.hpp"
 #include "cloud/ledger/ledger.hpp"
 
@@ -41,6 +42,19 @@ private:
   promql::series_source& inner_;
   std::mutex mutex_;
   std::map<std::pair<std::string, std::string>, span> hosts_; // by site and host
+};
+
+class completeness_watch final : public api::query_watch {
+public:
+  completeness_watch(promql::series_source& of, ledger_reader& ledger, clock_source& clock)
+      : source_(of), ledger_(ledger), clock_(clock) {}
+  promql::series_source& source() override { return source_; }
+  std::vector<std::string> warnings() override { return source_.warnings(ledger_, clock_.wall_ns()); }
+
+private:
+  noting_source source_;
+  ledger_reader& ledger_;
+  clock_source& clock_;
 };
 
 } // namespace skerry::cloud

@@ -2,9 +2,9 @@
 
 // What the HTTP API needs from the rest of the cloud node: plain structs and one interface, which main wires.
 
+#include "actors/api/query_api.hpp"
 #include "actors/http/server.hpp"
 #include "actors/node/clock.hpp"
-#include "actors/promql/evaluator.hpp"
 #include "cloud/query/query_pool.hpp"
 #include "schemas/model/identity.hpp"
 
@@ -16,6 +16,7 @@
 
 namespace skerry::cloud {
 
+class deletions;
 class ledger_reader;
 
 enum class link_state : std::uint8_t {
@@ -85,17 +86,8 @@ public:
   [[nodiscard]] virtual result<void> revoke(edge_id edge) = 0; // not_found: no such edge
 };
 
-struct build_info {
-  std::string version; // "0.1.0"
-  std::string revision;
-};
-
-struct query_limits {
-  std::chrono::milliseconds lookback{promql::lookback_ms_default};
-  std::chrono::milliseconds timeout{120'000};
-  std::uint64_t samples_max = promql::samples_max_default;
-  std::size_t series_max = 1'000'000; // in one answer of /series, /labels and label values
-};
+using api::build_info;
+using api::query_limits;
 
 // Everything pointed to outlives the server that serves the routes.
 struct api_context {
@@ -103,10 +95,16 @@ struct api_context {
   query_pool* queries = nullptr;
   node_operations* node = nullptr;
   ledger_reader* ledger = nullptr; // null: nothing is known of losses
+  deletions* deleted = nullptr;    // null: the admin API is off
   clock_source* clock = &system_clock();
   http::handler metrics; // serves /metrics; empty: no such route
   build_info build;
   query_limits limits;
+  // What /api/v1/status/… answers besides.
+  std::int64_t started_ns = 0;
+  std::string config_text;
+  std::vector<std::pair<std::string, std::string>> flags;
+  std::string retention;
 };
 
 } // namespace skerry::cloud

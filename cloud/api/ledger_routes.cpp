@@ -1,5 +1,5 @@
+#include "actors/api/parameters.hpp"
 #include "cloud/api/handlers.hpp"
-#include "cloud/api/parameters.hpp"
 #include "cloud/ledger/ledger.hpp"
 
 #include <nlohmann/json.hpp>

@@ -1,7 +1,8 @@
+#include "actors/api/parameters.hpp"
+#include "cloud/api/completeness_notes.hpp"
 #include "cloud/api/handlers.hpp"
-#include "cloud/api/parameters.hpp"
 #include "cloud/api/routes.hpp"
-#include "cloud/api/site_name.hpp"
+#include "schemas/model/site_name.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -14,9 +15,6 @@ namespace skerry::cloud {
 using json = nlohmann::ordered_json;
 
 namespace {
-
-// The Prometheus whose API this is: Grafana decides by it which requests to send.
-constexpr const char* prometheus_version = "2.42.0";
 
 std::string dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
 
@@ -86,18 +84,6 @@ void hosts(const context_ptr& context, const http::request& request, http::respo
   if (const auto only = text_parameter(request, "site"); !only.empty())
     std::erase_if(all, [&](const host_status& h) { return h.site != only; });
   to->answer(success(list_of(all)));
-}
-
-void buildinfo(const context_ptr& context, const http::request&, http::responder_ptr to) {
-  const json data{{"version", prometheus_version},
-                  {"revision", context->build.revision},
-                  {"branch", ""},
-                  {"buildUser", ""},
-                  {"buildDate", ""},
-                  {"goVersion", ""},
-                  {"application", "skerry"},
-                  {"skerryVersion", context->build.version}};
-  to->answer(success(dump(data)));
 }
 
 void ready(const context_ptr& context, const http::request&, http::responder_ptr to) {
@@ -211,7 +197,6 @@ void add_node_routes(const context_ptr& context, std::vector<http::route>& into)
   };
   add("GET", "/api/v1/sites", false, sites);
   add("GET", "/api/v1/hosts", false, hosts);
-  add("GET", "/api/v1/status/buildinfo", false, buildinfo);
   add("GET", "/-/healthy", false, [](const context_ptr&, const http::request&, http::responder_ptr to) {
     to->answer(plain_text(200, "Skerry is Healthy.\n"));
   });
@@ -226,9 +211,19 @@ void add_node_routes(const context_ptr& context, std::vector<http::route>& into)
 
 std::vector<http::route> make_routes(api_context given) {
   const auto context = std::make_shared<const api_context>(std::move(given));
-  std::vector<http::route> all;
-  add_query_routes(context, all);
-  add_metadata_routes(context, all);
+  api::query_context queries;
+  queries.source = context->source;
+  queries.queries = context->queries;
+  queries.clock = context->clock;
+  queries.limits = context->limits;
+  queries.status = {context->build, context->started_ns, context->config_text, context->flags,
+                    context->retention};
+  if (context->ledger != nullptr)
+    queries.watch = [context]() -> std::unique_ptr<api::query_watch> {
+      return std::make_unique<completeness_watch>(*context->source, *context->ledger, *context->clock);
+    };
+  auto all = api::make_query_routes(std::move(queries));
+  add_admin_routes(context, all);
   add_ledger_routes(context, all);
   add_node_routes(context, all);
   if (context->metrics)

@@ -3,6 +3,7 @@
 #include "actors/delivery/reception_metrics.hpp"
 #include "actors/node/mirrored_counters.hpp"
 #include "cloud/ingest/ingest_core.hpp"
+#include "cloud/ingest/push_core.hpp"
 #include "cloud/ingest/shard.hpp"
 
 #include <spdlog/spdlog.h>
@@ -45,10 +46,11 @@ private:
 } // namespace
 
 struct ingest_state {
-  listener_actor::pointer self = nullptr;
+  ingest_actor::pointer self = nullptr;
   ingest_config config;
   std::optional<delivery::registry_authority> keys;
   std::optional<ingest_core> core;
+  std::optional<push_core> pushed;
   std::optional<delivery::reception> reception;
   std::optional<delivery::reception_metrics> metrics;
   std::optional<shard_metrics> of_shards;
@@ -56,24 +58,26 @@ struct ingest_state {
   std::vector<shard_actor> shards{shard_count};
   int ticks = 0;
 
-  void init(listener_actor::pointer owner, ingest_config c) {
+  void init(ingest_actor::pointer owner, ingest_config c) {
     self = owner;
     config = std::move(c);
     keys.emplace(*config.registry);
     ingest_core::outputs outputs;
-    outputs.to_shard = [this](shard_id id, std::shared_ptr<shard_part> part) {
+    const auto to_shard = [this](shard_id id, std::shared_ptr<shard_part> part) {
       self->send(shard(id), std::move(part));
     };
+    outputs.to_shard = to_shard;
     outputs.forget = [this](shard_id id, const std::shared_ptr<const stream_key>& key) {
       if (shards[id])
         self->send(shards[id], key);
     };
-    outputs.held = [to = listener_actor{self}](std::uint64_t ticket, std::string failed) {
+    outputs.held = [to = ingest_actor{self}](std::uint64_t ticket, std::string failed) {
       caf::anon_send(to, held_atom_v, ticket, std::move(failed));
     };
     outputs.send = config.send;
     core.emplace(config.receiver, config.store, config.hosts, *keys, *config.clock, *config.random,
                  std::move(outputs));
+    pushed.emplace(config.store, config.hosts, *config.clock, *config.random, to_shard);
     reception.emplace(core->receiver(), *config.registry, *config.clock, *config.random,
                       config.message_bytes_max, config.send);
     metrics.emplace(*config.metrics, "skerry_ingest_");
@@ -109,27 +113,31 @@ struct ingest_state {
 
 namespace {
 
-listener_actor::behavior_type ingest(listener_actor::stateful_pointer<ingest_state> self,
-                                     ingest_config config) {
+ingest_actor::behavior_type ingest(ingest_actor::stateful_pointer<ingest_state> self, ingest_config config) {
   self->state.init(self, std::move(config));
-  caf::delayed_anon_send(listener_actor{self}, tick_interval, tick_atom_v);
+  caf::delayed_anon_send(ingest_actor{self}, tick_interval, tick_atom_v);
   return {
       [self](inbound_ptr& inbound) {
         self->state.reception->on_message(inbound->from, inbound->user_id, inbound->parts);
       },
       [self](stored_atom, std::uint64_t ticket, const std::string& failed) {
-        self->state.core->on_part_stored(ticket, failed);
+        if (push_core::owns(ticket))
+          self->state.pushed->on_part_stored(ticket, failed);
+        else
+          self->state.core->on_part_stored(ticket, failed);
       },
       [self](held_atom, std::uint64_t ticket, const std::string& failed) {
         self->state.core->receiver().on_held_durable(ticket, failed);
       },
       [self](revoked_atom, std::uint64_t edge) { self->state.core->receiver().on_revoked(edge_id{edge}); },
       [self](tick_atom) {
-        caf::delayed_anon_send(listener_actor{self}, tick_interval, tick_atom_v);
+        caf::delayed_anon_send(ingest_actor{self}, tick_interval, tick_atom_v);
         self->state.tick();
       },
+      [self](push_job_ptr& job) { self->state.pushed->take(std::move(*job)); },
       [self](stop_atom) {
         auto& state = self->state;
+        state.pushed->refuse_all("the node is stopping");
         state.core->receiver().say_bye();
         state.core->keep_host_state();
         for (auto& shard : state.shards)
@@ -143,7 +151,7 @@ listener_actor::behavior_type ingest(listener_actor::stateful_pointer<ingest_sta
 
 } // namespace
 
-listener_actor spawn_ingest(caf::actor_system& system, ingest_config config) {
+ingest_actor spawn_ingest(caf::actor_system& system, ingest_config config) {
   return system.spawn(ingest, std::move(config));
 }
 

@@ -52,6 +52,6 @@ struct ingest_config {
 };
 
 // Shards are spawned as their first host speaks, and stopped with this actor.
-[[nodiscard]] listener_actor spawn_ingest(caf::actor_system& system, ingest_config config);
+[[nodiscard]] ingest_actor spawn_ingest(caf::actor_system& system, ingest_config config);
 
 } // namespace skerry::cloud

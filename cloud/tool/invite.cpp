@@ -1,7 +1,7 @@
-#include "cloud/api/site_name.hpp"
 #include "cloud/tool/format.hpp"
 #include "cloud/tool/options.hpp"
 #include "cloud/tool/table.hpp"
+#include "schemas/model/site_name.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>

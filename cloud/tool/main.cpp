@@ -2,8 +2,8 @@
 
 #include "actors/node/command_line.hpp"
 #include "actors/node/config.hpp"
-#include "cloud/api/site_name.hpp"
 #include "cloud/tool/options.hpp"
+#include "schemas/model/site_name.hpp"
 
 #include <CLI/CLI.hpp>
 #include <curl/curl.h>
@@ -147,11 +147,13 @@ void add_completeness(CLI::App& app, command_line& line) {
 }
 
 void add_query(CLI::App& app, command_line& line) {
-  auto* c = command(
-      app, "query", "Ask with PromQL",
-      "  skerry query node_load1\n"
-      "  skerry query 'up{site=\"harbour\"}' --time 2026-01-02T03:04:05Z\n"
-      "  skerry query node_load1 --start 2026-01-02T03:00:00Z --end 2026-01-02T04:00:00Z --step 1m\n");
+  auto* c =
+      command(app, "query", "Ask with PromQL",
+              "  skerry query node_load1\n"
+              "  skerry query 'up{site=\"harbour\"}' --time 2026-01-02T03:04:05Z\n"
+              "  skerry query node_load1 --start 2026-01-02T03:00:00Z --end 2026-01-02T04:00:00Z --step 1m\n"
+              "  skerry query node_load1 --start 2026-01-02T03:00:00Z --output csv > load.csv\n"
+              "  skerry --edge query node_load1        # what the edge node on this machine holds\n");
   auto& q = line.query;
   c->add_option("EXPR", q.expression, "the expression")->required();
   auto* time = c->add_option("--time", q.time, "RFC 3339 or Unix seconds; now when absent");
@@ -159,7 +161,10 @@ void add_query(CLI::App& app, command_line& line) {
   c->add_option("--end", q.end, "end of the range; now when absent")->needs(start);
   c->add_option("--step", q.step, "from point to point; 15s when absent")->needs(start);
   c->add_option("--timeout", q.timeout, "give up after this time")->check(check_duration);
-  add_output(c, line);
+  c->add_option("-o,--output", q.output,
+                "table, plot (of a range), json, csv; auto: a plot of a range on a terminal, else a table")
+      ->check(CLI::IsMember({"auto", "table", "plot", "json", "csv"}))
+      ->capture_default_str();
   c->callback([&line] { line.run = [&line] { return run_query(line.global, line.query); }; });
 }
 
@@ -231,6 +236,9 @@ int parse_and_run(int argc, char** argv) {
   app.add_option("--token-file", global.token_file,
                  "file with the cloud's bearer token, to change things through --url instead of the socket")
       ->envname("SKERRY_TOKEN_FILE");
+  app.add_flag("--edge", global.edge,
+               "ask the edge node on this machine: --url is then http://127.0.0.1:7490 and --data "
+               "/var/lib/skerry-edge, unless they are given");
   app.set_version_flag("--version", std::string{"skerry "} + SKERRY_VERSION);
   add_invite(app, line);
   add_sites(app, line);
@@ -252,6 +260,10 @@ int parse_and_run(int argc, char** argv) {
   }
   global.url_given = url->count() > 0;
   global.data_given = data->count() > 0;
+  if (global.edge && url->count() == 0)
+    global.url = edge_url_default;
+  if (global.edge && data->count() == 0)
+    global.data = edge_data_default;
   global.socket_given = socket->count() > 0;
   global.json = line.output == "json";
   return line.run();

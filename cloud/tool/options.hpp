@@ -14,8 +14,13 @@ namespace skerry::cloud {
 
 enum exit_code : int { exit_ok = 0, exit_failure = 1, exit_usage = 2, exit_unreachable = 3 };
 
+inline constexpr const char* cloud_url_default = "http://127.0.0.1:7480";
+inline constexpr const char* edge_url_default = "http://127.0.0.1:7490";
+inline constexpr const char* edge_data_default = "/var/lib/skerry-edge";
+
 struct global_options {
-  std::string url = "http://127.0.0.1:7480";
+  std::string url = cloud_url_default;
+  bool edge = false; // ask an edge node, which answers from its spool
   bool url_given = false;
   std::filesystem::path data = "/var/lib/skerry-cloud";
   bool data_given = false;
@@ -40,6 +45,7 @@ struct query_options {
   std::string expression;
   std::string time, start, end, step;
   std::string timeout;
+  std::string output = "auto"; // auto, table, plot, json, csv
 };
 struct status_options {
   bool watch = false;

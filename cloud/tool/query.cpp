@@ -1,12 +1,18 @@
 #include "actors/node/config.hpp"
 #include "cloud/tool/format.hpp"
 #include "cloud/tool/options.hpp"
+#include "cloud/tool/plot.hpp"
 #include "cloud/tool/table.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <set>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 namespace skerry::cloud {
 
@@ -55,6 +61,73 @@ table result_table(const json& data) {
   return out;
 }
 
+// Of a value as the API sends it; "NaN" and "+Inf" are doubles like all others.
+double double_of(const json& text) {
+  return std::strtod(text.get_ref<const std::string&>().c_str(), nullptr);
+}
+
+std::string plot_of(const json& data) {
+  std::vector<plot_series> all;
+  for (const auto& series : data.at("result")) {
+    plot_series one{series_text(series.at("metric")), {}};
+    for (const auto& pair : series.at("values"))
+      one.points.emplace_back(pair.at(0).get<double>(), double_of(pair.at(1)));
+    all.push_back(std::move(one));
+  }
+  plot_size size;
+  winsize window{};
+  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 0) {
+    size.width = window.ws_col;
+    // Some lines are left for axis, names and prompt.
+    size.height = std::clamp<std::size_t>(window.ws_row / 2, 8, 30);
+  }
+  return render_plot(all, size, ::isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr);
+}
+
+std::string csv_cell(std::string_view text) {
+  if (text.find_first_of(",\"\r\n") == std::string_view::npos)
+    return std::string{text};
+  std::string out = "\"";
+  for (const char c : text)
+    out += c == '"' ? std::string{"\"\""} : std::string{c};
+  return out + '"';
+}
+
+// RFC 4180: a column a label, then time in seconds and value; one line a sample.
+std::string csv_of(const json& data) {
+  const auto& type = data.at("resultType").get_ref<const std::string&>();
+  const auto& found = data.at("result");
+  std::set<std::string> columns; // a label each
+  const bool has_series = type == "vector" || type == "matrix";
+  if (has_series)
+    for (const auto& series : found)
+      for (const auto& label : series.at("metric").items())
+        columns.insert(label.key());
+  std::string out;
+  for (const auto& name : columns)
+    out += csv_cell(name) + ',';
+  out += "time,value\r\n";
+  const auto add = [&](const json& metric, const json& pair) {
+    for (const auto& name : columns) {
+      if (const auto it = metric.find(name); it != metric.end())
+        out += csv_cell(it->get_ref<const std::string&>());
+      out += ',';
+    }
+    out += pair.at(0).dump() + ',' + csv_cell(pair.at(1).get_ref<const std::string&>()) + "\r\n";
+  };
+  if (!has_series) {
+    add(json::object(), found);
+    return out;
+  }
+  for (const auto& series : found)
+    if (type == "vector")
+      add(series.at("metric"), series.at("value"));
+    else
+      for (const auto& pair : series.at("values"))
+        add(series.at("metric"), pair);
+  return out;
+}
+
 } // namespace
 
 int run_query(const global_options& global, const query_options& options) {
@@ -81,10 +154,19 @@ int run_query(const global_options& global, const query_options& options) {
   const auto data = client.post(range ? "/api/v1/query_range" : "/api/v1/query", parameters);
   if (!data)
     return report(data.error());
-  if (global.json) {
+  if (options.output == "json") {
     fmt::print("{}\n", data.value().dump(2, ' ', false, json::error_handler_t::replace));
     return exit_ok;
   }
+  if (options.output == "csv") {
+    fmt::print("{}", csv_of(data.value()));
+    return exit_ok;
+  }
+  if (range && (options.output == "plot" || (options.output == "auto" && ::isatty(STDOUT_FILENO) == 1)))
+    if (const auto plot = plot_of(data.value()); !plot.empty()) {
+      fmt::print("{}", plot);
+      return exit_ok;
+    }
   const auto out = result_table(data.value());
   if (out.rows() == 0)
     fmt::print(stderr,

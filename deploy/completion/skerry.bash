@@ -6,13 +6,14 @@ _skerry() {
   COMPREPLY=()
   cur=${COMP_WORDS[COMP_CWORD]}
   prev=${COMP_WORDS[COMP_CWORD-1]}
-  local global='--help --version --url --data --socket --token-file'
+  local global='--help --version --edge --url --data --socket --token-file'
 
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case $word in
-      --url|--data|--socket|--token-file|--site|--from|--ttl|--edge|-o|--output|--time|--start|--end|--step|--timeout|--interval|--for|--kind)
+      --url|--data|--socket|--token-file|--site|--from|--ttl|-o|--output|--time|--start|--end|--step|--timeout|--interval|--for|--kind)
         ((i++)) ;;
+      --edge) [[ $command == invite ]] && ((i++)) ;; # of `invite` it has a value
       -*) ;;
       *)
         if [[ -z $command ]]; then command=$word; elif [[ -z $sub ]]; then sub=$word; fi ;;
@@ -20,11 +21,16 @@ _skerry() {
   done
 
   case $prev in
-    -o|--output) mapfile -t COMPREPLY < <(compgen -W 'table json' -- "$cur"); return ;;
+    -o|--output)
+      word='table json'
+      [[ $command == query ]] && word='auto table plot json csv'
+      mapfile -t COMPREPLY < <(compgen -W "$word" -- "$cur")
+      return ;;
     --kind) mapfile -t COMPREPLY < <(compgen -W 'auto edge cloud' -- "$cur"); return ;;
     --data) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
     --socket|--token-file|--from) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-    --url|--site|--ttl|--edge|--time|--start|--end|--step|--timeout|--interval|--for) return ;;
+    --edge) [[ $command == invite ]] && return ;;
+    --url|--site|--ttl|--time|--start|--end|--step|--timeout|--interval|--for) return ;;
   esac
 
   case $command in

@@ -6,6 +6,7 @@
 #include "schemas/model/series.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,9 @@ struct collection {
   std::vector<pending_record> records;
   std::vector<series_set_ptr> sets;
   std::uint64_t samples = 0;
+  // Of whoever waits for the commit, and keeps what is not committed: called once, after it or its failure. What has
+  // one is never kept for another try.
+  std::function<void(const result<void>&)> done;
 };
 
 } // namespace skerry::edge

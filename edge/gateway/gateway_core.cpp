@@ -97,10 +97,16 @@ void gateway_core::take(collection from) {
         std::find_if(queue_.begin(), queue_.end(), [](const auto& c) { return c.samples != 0; });
     if (oldest == queue_.end())
       return;
+    queue_bytes_ -= size_of(*oldest);
+    if (oldest->done) {
+      const auto done = std::move(oldest->done);
+      queue_.erase(oldest);
+      done(fail(errc::exhausted, "too much waits for the spool already"));
+      continue;
+    }
     for (const auto& record : oldest->records)
       note_dropped(0, record.time_ns, record.time_ns);
     counters_.dropped += oldest->samples;
-    queue_bytes_ -= size_of(*oldest);
     queue_.erase(oldest);
   }
 }
@@ -108,9 +114,27 @@ void gateway_core::take(collection from) {
 bool gateway_core::commit() {
   int rooms = 0;
   while (!queue_.empty())
-    if (!commit_group() && (!exhausted_ || ++rooms > rooms_per_commit || !make_room()))
-      return false;
+    if (!commit_group() && (!exhausted_ || ++rooms > rooms_per_commit || !make_room())) {
+      refuse_waiting({exhausted_ ? errc::exhausted : errc::unavailable, refusal_});
+      return queue_.empty();
+    }
   return true;
+}
+
+// Whoever waits for an answer gets it, and comes again.
+void gateway_core::refuse_waiting(const error& why) {
+  std::vector<collection> refused;
+  std::deque<collection> stay;
+  for (auto& c : queue_)
+    if (c.done) {
+      queue_bytes_ -= size_of(c);
+      refused.push_back(std::move(c));
+    } else {
+      stay.push_back(std::move(c));
+    }
+  queue_ = std::move(stay);
+  for (const auto& c : refused)
+    c.done(why);
 }
 
 // Commits as much of the queue as fits one group. False: the spool took nothing.
@@ -160,6 +184,10 @@ bool gateway_core::commit_group() {
     spdlog::info("gateway: the spool takes records again");
   refused_ = !queue_.empty() && refused_ && taken < queue_.size();
   counters_.samples += group_samples;
+  std::vector<std::function<void(const result<void>&)>> waiting;
+  for (std::size_t i = 0; i < taken; ++i)
+    if (queue_[i].done)
+      waiting.push_back(std::move(queue_[i].done));
   queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(taken));
   queue_bytes_ = 0;
   for (const auto& c : queue_)
@@ -169,6 +197,8 @@ bool gateway_core::commit_group() {
   std::vector<run> runs;
   runs.push_back(std::move(committed).value());
   hand_over(std::move(runs), link::lane::live);
+  for (const auto& done : waiting)
+    done(ok());
   return true;
 }
 
@@ -232,6 +262,7 @@ void gateway_core::release(const stream_key& key, const range_set& ranges) {
 
 void gateway_core::close() {
   commit();
+  refuse_waiting({errc::unavailable, "the node is stopping"});
   if (const auto closed = store_->close(); !closed)
     spdlog::error("gateway: the spool did not close in order: {}", closed.error().message);
   store_.reset();

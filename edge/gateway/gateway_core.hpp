@@ -76,6 +76,7 @@ public:
 
 private:
   bool commit_group();
+  void refuse_waiting(const error& why);
   bool make_room();
   void count_limits();
   void hand_over(std::vector<run> runs, link::lane lane);

@@ -30,15 +30,17 @@ public:
 
   // The first one after a take() has the gateway commit after the interval.
   void put(collection from, const gateway_actor& to) {
-    bool first = false;
+    bool first = false, refused = false;
     {
       const std::lock_guard lock{mutex_};
       first = waiting_.empty();
       if (waiting_.size() < collections_max)
         waiting_.push_back(std::move(from));
-      else
+      else if (refused = static_cast<bool>(from.done); !refused)
         note_dropped(from);
     }
+    if (refused)
+      from.done(fail(errc::exhausted, "too much waits for the spool already"));
     if (first)
       caf::delayed_anon_send(to, commit_interval_, commit_atom_v);
   }

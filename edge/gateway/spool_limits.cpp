@@ -115,7 +115,11 @@ spool_limits::spool_limits(spool_limits_config config, std::shared_ptr<spool> st
       replaced_(std::move(replaced)) {}
 
 bool spool_limits::make_room() {
-  const bool disk = free_disk_ && free_disk_() < std::max(disk_full_bytes, config_.free_disk_min);
+  bool disk = free_disk_ && free_disk_() < std::max(disk_full_bytes, config_.free_disk_min);
+  if (disk) {
+    store_->trim_kept(true);
+    disk = free_disk_() < std::max(disk_full_bytes, config_.free_disk_min);
+  }
   const auto cause = disk ? loss_cause::spool_disk : loss_cause::spool_bytes;
   if (config_.policy == full_policy::drop_newest)
     return false;
@@ -127,6 +131,8 @@ bool spool_limits::make_room() {
 }
 
 void spool_limits::enforce() {
+  // What is released already goes before anything else.
+  store_->trim_kept(config_.free_disk_min != 0 && free_disk_ && free_disk_() < config_.free_disk_min);
   const auto too_old_ns =
       config_.age_max.count() == 0 ? INT64_MIN : clock_.wall_ns() - config_.age_max.count();
   for (int i = 0; i < parts_at_once; ++i) {

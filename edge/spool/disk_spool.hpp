@@ -31,6 +31,7 @@ namespace skerry::edge {
 inline constexpr std::size_t small_commit_bytes = 64 << 10; // still stored when only the reserve is left
 inline constexpr std::size_t damaged_segments_kept = 4;
 inline constexpr std::size_t drained_epochs_kept = 4; // of each edge and stream, in streams()
+inline constexpr std::size_t kept_segments_max = 64;  // released ones, for reading
 inline constexpr std::uint64_t segment_bytes_min = 1 << 20;
 inline constexpr std::uint64_t drained_active_divisor =
     8; // a drained active segment is deleted from this part on
@@ -51,6 +52,7 @@ struct segment {
   std::filesystem::path directory;
   bool active = false;
   bool gone = false; // deleted or set aside
+  bool kept = false; // all of it is released, and that is on stable storage; kept for reading
   std::uint64_t bytes = 0;
   std::map<stream_key, held_stream> streams;
   std::atomic<std::uint64_t> commits{0}; // +1 when one begins, +1 when it ends
@@ -92,6 +94,9 @@ public:
   result<std::optional<series_set_ptr>> find_set(edge_id edge, const set_hash& hash) const override;
   std::vector<stream_state> streams() const override;
   spool_usage usage() const override;
+  void trim_kept(bool all) override;
+  result<void> scan(std::int64_t from_ns, std::int64_t to_ns,
+                    const std::function<result<void>(const run&, const set_finder&)>& each) const override;
   result<void> close() override;
 
 private:
@@ -126,6 +131,11 @@ private:
   void remember_small(const prepared& done, const std::vector<piece>& pieces);
   // disk_spool_space.cpp: under writing_
   result<void> delete_drained();
+  void delete_segment(const segment_ptr& one);
+  void trim_kept_now(std::int64_t keep_after);
+  bool drop_kept(std::uint64_t bytes); // the oldest, until so many bytes are free; false: there was none
+  [[nodiscard]] std::int64_t keep_after_ns() const;
+  [[nodiscard]] std::uint64_t kept_bytes() const; // under table_
   result<void> store_state(bool clean);
   void prune_streams(); // under table_
   void give_up_reserve();

@@ -133,7 +133,8 @@ result<std::optional<run>> disk_spool::read_once(const stream_key& key, sequence
       if (view.seq > here_to)
         break;
       // A tombstone that begins before what was read so far opens a run of its own.
-      if ((!records.empty() && view.seq != next) || (!records.empty() && bytes + view.bytes.size() > bytes_max)
+      if ((!records.empty() && view.seq != next)
+          || (!records.empty() && bytes + view.bytes.size() > bytes_max)
           || records.size() == run_records_max) {
         full = true;
         break;
@@ -203,6 +204,65 @@ result<std::optional<series_set_ptr>> disk_spool::find_set(edge_id edge, const s
                                          wrong->first->directory.string(), wrong->second));
 }
 
+result<void> disk_spool::scan(std::int64_t from_ns, std::int64_t to_ns,
+                              const std::function<result<void>(const run&, const set_finder&)>& each) const {
+  struct part {
+    stream_key key;
+    range_set stored;
+  };
+  std::vector<std::pair<segment_ptr, std::vector<part>>> all;
+  {
+    const std::lock_guard table{table_};
+    for (const auto& [number, one] : segments_) {
+      std::vector<part> parts;
+      for (const auto& [key, stream] : one->streams)
+        if (stream.stored.from_ns <= to_ns && stream.stored.to_ns >= from_ns)
+          parts.push_back({key, stream.stored.stored});
+      if (!parts.empty())
+        all.emplace_back(one, std::move(parts));
+    }
+  }
+  for (const auto& [where, parts] : all) {
+    const set_finder find = [&, &one = where](edge_id edge,
+                                              const set_hash& hash) -> result<std::optional<series_set_ptr>> {
+      BOOST_OUTCOME_TRY(found, read_segment(one, [&](const segment_reader& reader) {
+                          return reader.find_set({edge, hash});
+                        }));
+      if (!found)
+        return std::optional<series_set_ptr>{};
+      BOOST_OUTCOME_TRY(value, decode_set_value(*found));
+      BOOST_OUTCOME_TRY(expanded, expand_set(value));
+      BOOST_OUTCOME_TRY(set, decode_series_set(std::move(expanded)));
+      return std::optional<series_set_ptr>{std::move(set)};
+    };
+    const auto gone = [&, &one = where] {
+      const std::lock_guard table{table_};
+      return one->gone;
+    };
+    for (const auto& [key, stored] : parts) {
+      for (auto next = stored.next(1); next != 0;) {
+        const auto found =
+            read_segment(where, [&](const segment_reader& reader) { return reader.find_run(key, next); });
+        if (!found) {
+          if (gone())
+            break;
+          return found.error();
+        }
+        if (!found.value())
+          break;
+        const auto& run = *found.value();
+        if (const auto done = each(run, find); !done) {
+          if (gone())
+            break;
+          return done;
+        }
+        next = stored.next(std::max(next, run.header.last()) + 1);
+      }
+    }
+  }
+  return ok();
+}
+
 std::vector<stream_state> disk_spool::streams() const {
   const std::lock_guard table{table_};
   std::vector<stream_state> out;
@@ -228,6 +288,7 @@ spool_usage disk_spool::usage() const {
     const std::lock_guard table{table_};
     out.disk_bytes = disk_bytes();
     out.segments = segments_.size();
+    out.kept_bytes = kept_bytes();
     for (const auto& [number, one] : segments_)
       for (const auto& [key, stream] : one->streams) {
         // Exact while nothing or everything of a segment's stream is released; in between by share.

@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <limits>
 #include <unistd.h>
 
 namespace skerry::edge {
@@ -121,44 +122,127 @@ result<void> disk_spool::replace(std::span<const run> with) {
   return delete_drained();
 }
 
+namespace {
+
+std::int64_t newest_ns(const segment& one) noexcept {
+  auto newest = std::numeric_limits<std::int64_t>::min();
+  for (const auto& [key, stream] : one.streams)
+    newest = std::max(newest, stream.stored.to_ns);
+  return newest;
+}
+
+} // namespace
+
+// What is older is not kept once it is released.
+std::int64_t disk_spool::keep_after_ns() const {
+  return config_.local_retention.count() == 0 || disk_full_
+             ? std::numeric_limits<std::int64_t>::max()
+             : clock_.wall_ns() - config_.local_retention.count();
+}
+
 result<void> disk_spool::delete_drained() {
-  std::vector<segment_ptr> drained;
+  const auto keep_after = keep_after_ns();
+  std::vector<segment_ptr> drained, kept;
   bool seal = false;
   {
     const std::lock_guard table{table_};
     for (const auto& [number, one] : segments_) {
       const bool empty = std::all_of(one->streams.begin(), one->streams.end(),
                                      [](const auto& stream) { return stream.second.remaining.empty(); });
+      if (!empty || one->kept)
+        continue;
+      const bool keep = newest_ns(*one) >= keep_after;
       // The active one is filled up first, unless it is large or space is short.
-      if (!empty
-          || (one->active && one->bytes < config_.segment_bytes / drained_active_divisor && !disk_full_))
+      if (one->active
+          && (keep || (one->bytes < config_.segment_bytes / drained_active_divisor && !disk_full_)))
         continue;
       seal = seal || one->active;
-      drained.push_back(one);
+      (keep ? kept : drained).push_back(one);
     }
   }
-  if (drained.empty())
+  if (drained.empty() && kept.empty()) {
+    trim_kept_now(keep_after);
     return ok();
+  }
   BOOST_OUTCOME_TRYV(store_state(false));
   if (seal)
     seal_active();
-  for (const auto& one : drained) {
-    {
-      const std::lock_guard table{table_};
-      one->gone = true; // before the file goes: a reader that misses it looks here
-      segments_.erase(one->number);
-      metrics_.segments_deleted.Increment();
-      update_gauges();
-    }
-    std::error_code code;
-    fs::remove_all(one->directory, code);
-    if (code)
-      spdlog::warn("spool: cannot delete {}: {}; it is tried again at the next start",
-                   one->directory.string(), code.message());
+  for (const auto& one : drained)
+    delete_segment(one);
+  {
+    const std::lock_guard table{table_};
+    for (const auto& one : kept)
+      one->kept = true;
+    update_gauges();
   }
+  trim_kept_now(keep_after);
   if (disk_full_)
     regain_reserve();
   return ok();
+}
+
+void disk_spool::delete_segment(const segment_ptr& one) {
+  {
+    const std::lock_guard table{table_};
+    one->gone = true; // before the file goes: a reader that misses it looks here
+    segments_.erase(one->number);
+    metrics_.segments_deleted.Increment();
+    update_gauges();
+  }
+  std::error_code code;
+  fs::remove_all(one->directory, code);
+  if (code)
+    spdlog::warn("spool: cannot delete {}: {}; it is tried again at the next start", one->directory.string(),
+                 code.message());
+}
+
+void disk_spool::trim_kept(bool all) {
+  const std::lock_guard writing{writing_};
+  if (!closed_)
+    trim_kept_now(all ? std::numeric_limits<std::int64_t>::max() : keep_after_ns());
+}
+
+void disk_spool::trim_kept_now(std::int64_t keep_after) {
+  std::vector<segment_ptr> over;
+  {
+    const std::lock_guard table{table_};
+    auto bytes = kept_bytes();
+    std::size_t count = 0;
+    for (const auto& [number, one] : segments_)
+      count += one->kept ? 1 : 0;
+    for (const auto& [number, one] : segments_)
+      if (one->kept
+          && (newest_ns(*one) < keep_after || bytes > config_.local_bytes_max || count > kept_segments_max)) {
+        over.push_back(one);
+        bytes -= one->bytes;
+        --count;
+      }
+  }
+  for (const auto& one : over)
+    delete_segment(one);
+}
+
+bool disk_spool::drop_kept(std::uint64_t bytes) {
+  std::vector<segment_ptr> over;
+  {
+    const std::lock_guard table{table_};
+    std::uint64_t freed = 0;
+    for (const auto& [number, one] : segments_)
+      if (one->kept && freed < bytes) {
+        over.push_back(one);
+        freed += one->bytes;
+      }
+  }
+  for (const auto& one : over)
+    delete_segment(one);
+  return !over.empty();
+}
+
+std::uint64_t disk_spool::kept_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const auto& [number, one] : segments_)
+    bytes += one->kept ? one->bytes : 0;
+  return bytes;
 }
 
 result<void> disk_spool::store_state(bool clean) {
@@ -187,6 +271,12 @@ void disk_spool::prune_streams() {
     --it;
     const auto& [key, info] = *it;
     if (!info.held.empty() || !info.lost.empty() || (key.edge == config_.edge && key.epoch == epoch_))
+      continue;
+    // As long as its records are on disk it has to be known that they are released.
+    const bool stored = std::any_of(segments_.begin(), segments_.end(), [&key = key](const auto& one) {
+      return one.second->streams.contains(key);
+    });
+    if (stored)
       continue;
     if (++drained[{key.edge, key.stream}] > drained_epochs_kept)
       it = streams_.erase(it);

@@ -193,6 +193,8 @@ result<void> disk_spool::store(std::vector<piece> pieces, std::vector<set_name> 
                               config_.directory.string()));
   else
     stored = store_once(pieces, named, given, bytes_max, limit);
+  if (!stored && stored.error().code == errc::exhausted && !limit && drop_kept(UINT64_MAX))
+    stored = store_once(pieces, named, given, bytes_max, limit);
   if (!stored && stored.error().code == errc::exhausted && !limit) {
     if (!disk_full_) {
       spdlog::error("spool: {}; the reserve is given up, small commits go on", stored.error().message);
@@ -221,9 +223,20 @@ result<void> disk_spool::store_once(const std::vector<piece>& pieces, const std:
   prepare(next, pieces, named, given);
   if (writer_ && !writer_->has_room_for(next.batch)) {
     seal_active();
+    if (config_.local_retention.count() != 0) {
+      BOOST_OUTCOME_TRYV(delete_drained()); // it may be released already, and only full now
+    }
     prepare(next, pieces, named, given);
   }
   const auto needed = next.batch.pages(page) * page;
+  std::uint64_t short_of = 0;
+  {
+    const std::lock_guard table{table_};
+    const auto used = disk_bytes() + needed;
+    short_of = used > bytes_max ? used - bytes_max : 0;
+  }
+  if (short_of != 0 && drop_kept(short_of))
+    prepare(next, pieces, named, given); // a set may have lain only there
   {
     const std::lock_guard table{table_};
     if (limit = disk_bytes() + needed > bytes_max; limit)

@@ -8,7 +8,8 @@
 //  2. Every open() starts a new epoch: a number is never given twice, whatever happened to the disk in
 //  between.
 //  3. A segment holds every series set that its records name: it decodes alone.
-//  4. A segment whose every record is released is deleted as a file: its space goes back to the file system.
+//  4. A segment whose every record is released is deleted as a file: its space goes back to the file system. It may
+//     be kept for reading for a while; then it is offered to nobody, and is the first to go when space is needed.
 //  5. A damaged segment never stops the node: what can be read is salvaged, what can't is reported.
 //
 // Threads: open, commit, adopt, release and close on one thread (the writer); the const methods on any.
@@ -18,8 +19,10 @@
 #include "schemas/model/record.hpp"
 #include "schemas/model/series.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -38,6 +41,11 @@ struct spool_config {
   std::uint64_t bytes_max = std::uint64_t{10} << 30; // commit fails with `exhausted` beyond
   std::uint64_t segment_bytes = 64 << 20;
   std::uint64_t reserve_bytes = 8 << 20; // preallocated, given up when the disk is full
+  // A segment whose every record is released is kept for reading until its newest record is older than that, within
+  // so many bytes of such segments; 0: not at all. It never takes room from records that are not released: within
+  // bytes_max, and wherever space is short, kept segments go first, the oldest of them at first.
+  std::chrono::nanoseconds local_retention{0};
+  std::uint64_t local_bytes_max = std::uint64_t{1} << 30;
 
   [[nodiscard]] result<void> validate() const;
 };
@@ -76,7 +84,8 @@ struct spool_usage {
   std::uint64_t bytes = 0;   // of their runs
   std::uint64_t disk_bytes = 0;
   std::uint64_t segments = 0;
-  std::int64_t oldest_ns = 0; // event time of the oldest held record; 0: none
+  std::int64_t oldest_ns = 0;   // event time of the oldest held record; 0: none
+  std::uint64_t kept_bytes = 0; // on disk, of segments that are released and kept for reading
 };
 
 class spool {
@@ -128,6 +137,18 @@ public:
                                                                        const set_hash& hash) const = 0;
   [[nodiscard]] virtual std::vector<stream_state> streams() const = 0;
   [[nodiscard]] virtual spool_usage usage() const = 0;
+
+  // Deletes kept segments that are over their time or bytes, or all of them. The writer's thread.
+  virtual void trim_kept(bool all) { static_cast<void>(all); }
+  // Every run with a record in [from, to] (event times) that is on disk, released or not, and with each the sets'
+  // finder of its segment. A run may come twice while segments change, and may hold records of other times. Stops
+  // where `each` fails. io or corrupt: a segment can't be read (the next delivery from it saves what is sound).
+  using set_finder = std::function<result<std::optional<series_set_ptr>>(edge_id, const set_hash&)>;
+  virtual result<void> scan(std::int64_t from_ns, std::int64_t to_ns,
+                            const std::function<result<void>(const run&, const set_finder&)>& each) const {
+    static_cast<void>(from_ns), static_cast<void>(to_ns), static_cast<void>(each);
+    return ok();
+  }
 
   virtual result<void> close() = 0; // marks the stop as orderly
 };

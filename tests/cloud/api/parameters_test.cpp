@@ -1,10 +1,10 @@
-#include "cloud/api/parameters.hpp"
-#include "cloud/api/site_name.hpp"
+#include "actors/api/parameters.hpp"
+#include "schemas/model/site_name.hpp"
 
 #include <catch2/catch.hpp>
 
 using namespace skerry;
-using namespace skerry::cloud;
+using namespace skerry::api;
 
 TEST_CASE("times are Unix seconds or RFC 3339") {
   const std::vector<std::pair<std::string, std::int64_t>> table{

@@ -204,3 +204,66 @@ TEST_CASE("a query whose client went away is stopped") {
   REQUIRE(outcome.wait_for(patience) == std::future_status::ready);
   CHECK(outcome.get());
 }
+
+TEST_CASE("expressions are formatted and taken apart") {
+  test_cloud cloud;
+  auto got = cloud.ask("/api/v1/format_query?query=sum%20%20by(job)(up)");
+  CHECK(got.status == 200);
+  CHECK(json::parse(got.body)["data"] == "sum by (job) (up)");
+  CHECK(cloud.ask("/api/v1/parse_query", "POST", "query=up%5B").status == 400);
+  got = cloud.ask("/api/v1/parse_query", "POST",
+                  "query=rate(up%7Bjob=~%22p%22%7D%5B5m%5D%20@%2010)%20%2B%20on(job)%20group_left%20m");
+  REQUIRE(got.status == 200);
+  const auto tree = json::parse(got.body)["data"];
+  CHECK(tree["type"] == "binaryExpr");
+  CHECK(tree["matching"]["card"] == "many-to-one");
+  CHECK(tree["lhs"]["func"]["name"] == "rate");
+  const auto& selector = tree["lhs"]["args"][0];
+  CHECK(selector["type"] == "matrixSelector");
+  CHECK(selector["range"] == 300'000);
+  CHECK(selector["timestamp"] == 10'000);
+  CHECK(selector["matchers"][0] == json{{"name", "job"}, {"type", "=~"}, {"value", "p"}});
+}
+
+TEST_CASE("answers are cut at limit, and say how they came about where that is asked for") {
+  test_cloud cloud;
+  const auto cut = json::parse(cloud.ask("/api/v1/query?query=up&limit=1").body);
+  CHECK(cut["data"]["result"].size() == 1);
+  CHECK(cut["warnings"] == json::array({"results truncated due to limit"}));
+  const auto all = json::parse(cloud.ask("/api/v1/query?query=up%5B1m%5D&limit=2&stats=all").body);
+  CHECK(all["data"]["result"].size() == 2);
+  CHECK_FALSE(all.contains("warnings"));
+  CHECK(all["data"]["stats"]["samples"]["totalQueryableSamples"] == 3);
+  CHECK(all["data"]["stats"]["timings"].size() == 6);
+}
+
+TEST_CASE("a Prometheus can scrape /federate") {
+  test_cloud cloud;
+  CHECK(cloud.ask("/federate").body.empty());
+  CHECK(cloud.ask("/federate?match[]=up%7B").status == 400);
+  const auto got = cloud.ask("/federate?match[]=up&match[]=load&match[]=up");
+  CHECK(got.status == 200);
+  CHECK(got.body
+        == "# TYPE load untyped\n"
+           "load{host=\"a<\x1b[31m\",instance=\"\"} 0.25 1700000000000\n"
+           "# TYPE up untyped\n"
+           "up{host=\"a\",job=\"p\",site=\"s\",instance=\"\"} 1 1700000000000\n"
+           "up{host=\"b\",job=\"p\",site=\"s\",instance=\"\"} 1 1699999985000\n");
+}
+
+TEST_CASE("targets are what an up says of them; rules and alerts are empty") {
+  test_cloud cloud;
+  const auto targets = json::parse(cloud.ask("/api/v1/targets").body)["data"]["activeTargets"];
+  REQUIRE(targets.size() == 2);
+  CHECK(targets[0]["labels"]["host"] == "a");
+  CHECK(targets[0]["health"] == "up");
+  CHECK(targets[1]["lastScrape"] == "2023-11-14T22:13:05.000Z");
+  CHECK(cloud.ask("/api/v1/rules").body == R"({"status":"success","data":{"groups":[]}})");
+  CHECK(cloud.ask("/api/v1/alerts").body == R"({"status":"success","data":{"alerts":[]}})");
+  CHECK(cloud.ask("/api/v1/query_exemplars?query=up&start=1700000000.123&end=1700000001.456").body
+        == R"({"status":"success","data":[]})");
+  CHECK(cloud.ask("/api/v1/query_exemplars?query=up%7B&start=1&end=2").status == 400);
+  const auto tsdb = json::parse(cloud.ask("/api/v1/status/tsdb?limit=1").body)["data"];
+  CHECK(tsdb["headStats"]["numSeries"] == 3);
+  CHECK(tsdb["seriesCountByMetricName"] == json::array({json{{"name", "up"}, {"value", 2}}}));
+}

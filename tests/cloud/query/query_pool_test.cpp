@@ -1,4 +1,4 @@
-#include "cloud/query/query_pool.hpp"
+#include "actors/api/query_pool.hpp"
 
 #include <catch2/catch.hpp>
 #include <prometheus/registry.h>
@@ -7,7 +7,7 @@
 #include <thread>
 
 using namespace skerry;
-using namespace skerry::cloud;
+using namespace skerry::api;
 using namespace std::chrono_literals;
 
 namespace {

@@ -8,9 +8,10 @@ from .emulated_link import EmulatedLink
 from .nodes import Cloud, Edge, binaries
 from .process import Process, Workspace, disk_bytes, free_port, run_command
 from .relay import Relay
+from .remote_write import push
 from .replay import Replay
 from .seed import seeded
 from .wait import Timeout, wait_until
 
 __all__ = ["Cloud", "Edge", "EmulatedLink", "Process", "Relay", "Replay", "Timeout", "Workspace", "binaries", "disk_bytes", "free_port", "get", "get_json",
-           "metric", "metrics", "post", "run_command", "seeded", "wait_until"]
+           "metric", "metrics", "post", "push", "run_command", "seeded", "wait_until"]

@@ -1,13 +1,13 @@
+#include "actors/api/parameters.hpp"
+#include "actors/api/query_stats.hpp"
+#include "actors/api/route_list.hpp"
 #include "actors/promql/evaluator.hpp"
 #include "actors/promql/json.hpp"
 #include "actors/promql/parser.hpp"
-#include "cloud/api/completeness_notes.hpp"
-#include "cloud/api/handlers.hpp"
-#include "cloud/api/parameters.hpp"
 
 #include <fmt/format.h>
 
-namespace skerry::cloud {
+namespace skerry::api {
 
 using promql::expression_ptr;
 
@@ -15,17 +15,23 @@ namespace {
 
 constexpr std::int64_t ns_per_ms = 1'000'000;
 
+// What instant and range queries have in common.
+struct query_settings {
+  std::chrono::nanoseconds timeout{};
+  promql::evaluate_options options;
+  std::uint64_t limit = 0; // series in the answer; 0: all
+  bool stats = false;
+  query_timings times;
+};
 struct instant_query {
   std::shared_ptr<const promql::expression> tree;
   std::int64_t time_ms = 0;
-  std::chrono::nanoseconds timeout{};
-  promql::evaluate_options options;
+  query_settings settings;
 };
 struct range_query {
   std::shared_ptr<const promql::expression> tree;
   promql::time_range range;
-  std::chrono::nanoseconds timeout{};
-  promql::evaluate_options options;
+  query_settings settings;
 };
 
 result<std::shared_ptr<const promql::expression>> query_parameter(const http::request& request) {
@@ -58,13 +64,24 @@ result<promql::evaluate_options> options_from(const http::request& request, cons
   return options;
 }
 
-result<instant_query> read_instant(const http::request& request, const api_context& context) {
-  instant_query q;
+result<query_settings> settings_from(const http::request& request, const query_limits& limits) {
+  query_settings settings;
+  settings.times.received = std::chrono::steady_clock::now();
+  BOOST_OUTCOME_TRY(timeout, timeout_parameter(request, limits));
+  BOOST_OUTCOME_TRY(options, options_from(request, limits));
+  BOOST_OUTCOME_TRY(limit, limit_parameter(request));
+  settings.timeout = timeout;
+  settings.options = options;
+  settings.limit = limit.value_or(0);
+  settings.stats = !text_parameter(request, "stats").empty();
+  return settings;
+}
+
+result<instant_query> read_instant(const http::request& request, const query_context& context) {
   BOOST_OUTCOME_TRY(time_ms, time_parameter(request, "time", context.clock->wall_ns() / ns_per_ms));
-  BOOST_OUTCOME_TRY(timeout, timeout_parameter(request, context.limits));
-  BOOST_OUTCOME_TRY(options, options_from(request, context.limits));
+  BOOST_OUTCOME_TRY(settings, settings_from(request, context.limits));
   BOOST_OUTCOME_TRY(tree, query_parameter(request));
-  return instant_query{std::move(tree), time_ms, timeout, options};
+  return instant_query{std::move(tree), time_ms, std::move(settings)};
 }
 
 // start and end have no default.
@@ -75,7 +92,7 @@ result<std::int64_t> bound_parameter(const http::request& request, std::string_v
   return parsed;
 }
 
-result<range_query> read_range(const http::request& request, const api_context& context) {
+result<range_query> read_range(const http::request& request, const query_context& context) {
   BOOST_OUTCOME_TRY(start_ms, bound_parameter(request, "start"));
   BOOST_OUTCOME_TRY(end_ms, bound_parameter(request, "end"));
   if (end_ms < start_ms)
@@ -90,8 +107,7 @@ result<range_query> read_range(const http::request& request, const api_context& 
   if ((end_ms - start_ms) / step_ms > promql::points_max)
     return fail(errc::invalid_argument, "exceeded maximum resolution of 11,000 points per timeseries. Try "
                                         "decreasing the query resolution (?step=XX)");
-  BOOST_OUTCOME_TRY(timeout, timeout_parameter(request, context.limits));
-  BOOST_OUTCOME_TRY(options, options_from(request, context.limits));
+  BOOST_OUTCOME_TRY(settings, settings_from(request, context.limits));
   BOOST_OUTCOME_TRY(tree, query_parameter(request));
   if (const auto type = promql::type_of(*tree);
       type != promql::value_type::scalar && type != promql::value_type::vector)
@@ -99,15 +115,33 @@ result<range_query> read_range(const http::request& request, const api_context& 
                 fmt::format("invalid expression type \"{}\" for range query, must be Scalar "
                             "or instant Vector",
                             promql::describe(type)));
-  return range_query{std::move(tree), {start_ms, end_ms, step_ms}, timeout, options};
+  return range_query{std::move(tree), {start_ms, end_ms, step_ms}, std::move(settings)};
+}
+
+// Cuts an answer to `limit` series; whether it did.
+bool cut(promql::value& all, std::uint64_t limit) {
+  const auto shorten = [limit](auto& series) {
+    if (limit == 0 || series.size() <= limit)
+      return false;
+    series.resize(limit);
+    return true;
+  };
+  if (auto* vector = std::get_if<promql::vector_value>(&all))
+    return shorten(*vector);
+  if (auto* matrix = std::get_if<promql::matrix_value>(&all))
+    return shorten(*matrix);
+  return false;
 }
 
 template <class Evaluate>
-http::response answer(const api_context& context, const query_ticket& ticket,
-                      promql::evaluate_options options, Evaluate evaluate) {
-  options.cancelled = &ticket.cancelled();
-  noting_source source{*context.source};
-  const auto outcome = evaluate(source, options);
+http::response answer(const query_context& context, const query_ticket& ticket, query_settings settings,
+                      Evaluate evaluate) {
+  settings.times.started = std::chrono::steady_clock::now();
+  settings.options.cancelled = &ticket.cancelled();
+  const auto watch = context.watch ? context.watch() : nullptr;
+  counting_source source{watch ? watch->source() : *context.source};
+  result<promql::value> outcome = evaluate(source, settings.options);
+  settings.times.evaluated = std::chrono::steady_clock::now();
   // Over its time is over its time, also when the answer came just after.
   if (ticket.cancelled().load())
     return query_failure({errc::cancelled, {}}, ticket);
@@ -116,37 +150,47 @@ http::response answer(const api_context& context, const query_ticket& ticket,
     return failure({api_errc::execution, outcome.error().message});
   if (!outcome)
     return query_failure(outcome.error(), ticket);
+  auto warnings = watch ? watch->warnings() : std::vector<std::string>{};
+  if (cut(outcome.value(), settings.limit))
+    warnings.emplace_back("results truncated due to limit");
   auto body = begin_success();
   promql::append_value(body, outcome.value());
-  return end_success(std::move(body), context.ledger == nullptr
-                                          ? std::vector<std::string>{}
-                                          : source.warnings(*context.ledger, context.clock->wall_ns()));
+  if (settings.stats) {
+    body.pop_back(); // data's brace
+    append_stats(body, settings.times, source);
+    body += '}';
+  }
+  return end_success(std::move(body), warnings);
 }
 
-void instant(const context_ptr& context, const http::request& request, http::responder_ptr to) {
+void instant(const query_context_ptr& context, const http::request& request, http::responder_ptr to) {
   auto query = read_instant(request, *context);
   if (!query)
     return to->answer(failure(to_api_error(query.error())));
-  const auto timeout = query.value().timeout;
-  run_on_pool(
-      context, std::move(to), timeout, [context, q = std::move(query.value())](const query_ticket& ticket) {
-        return answer(*context, ticket, q.options, [&q](promql::series_source& source, const auto& options) {
-          return promql::evaluate_instant(*q.tree, source, q.time_ms, options);
-        });
-      });
+  const auto timeout = query.value().settings.timeout;
+  run_on_pool(*context->queries, std::move(to), timeout,
+              [context, q = std::move(query.value())](const query_ticket& ticket) {
+                return answer(*context, ticket, q.settings,
+                              [&q](promql::series_source& source, const auto& options) {
+                                return promql::evaluate_instant(*q.tree, source, q.time_ms, options);
+                              });
+              });
 }
 
-void range(const context_ptr& context, const http::request& request, http::responder_ptr to) {
+void range(const query_context_ptr& context, const http::request& request, http::responder_ptr to) {
   auto query = read_range(request, *context);
   if (!query)
     return to->answer(failure(to_api_error(query.error())));
-  const auto timeout = query.value().timeout;
-  run_on_pool(
-      context, std::move(to), timeout, [context, q = std::move(query.value())](const query_ticket& ticket) {
-        return answer(*context, ticket, q.options, [&q](promql::series_source& source, const auto& options) {
-          return promql::evaluate_range(*q.tree, source, q.range, options);
-        });
-      });
+  const auto timeout = query.value().settings.timeout;
+  run_on_pool(*context->queries, std::move(to), timeout,
+              [context, q = std::move(query.value())](const query_ticket& ticket) {
+                return answer(
+                    *context, ticket, q.settings,
+                    [&q](promql::series_source& source, const auto& options) -> result<promql::value> {
+                      BOOST_OUTCOME_TRY(matrix, promql::evaluate_range(*q.tree, source, q.range, options));
+                      return promql::value{std::move(matrix)};
+                    });
+              });
 }
 
 } // namespace
@@ -162,9 +206,9 @@ http::response query_failure(const error& e, const query_ticket& ticket) {
   return failure(to_api_error(e));
 }
 
-void run_on_pool(const context_ptr& context, http::responder_ptr to, std::chrono::nanoseconds timeout,
+void run_on_pool(query_pool& pool, http::responder_ptr to, std::chrono::nanoseconds timeout,
                  std::function<http::response(const query_ticket&)> work) {
-  const auto accepted = context->queries->submit(
+  const auto accepted = pool.submit(
       [to, work = std::move(work)](const query_ticket& ticket) {
         if (ticket.cancelled().load())
           return to->answer(query_failure({errc::cancelled, {}}, ticket));
@@ -175,17 +219,21 @@ void run_on_pool(const context_ptr& context, http::responder_ptr to, std::chrono
     to->answer(failure({api_errc::unavailable, accepted.error().message}));
 }
 
-void add_query_routes(const context_ptr& context, std::vector<http::route>& into) {
-  for (const auto* method : {"GET", "POST"}) {
-    into.push_back(
-        {method, "/api/v1/query",
-         [context](const http::request& r, http::responder_ptr to) { instant(context, r, std::move(to)); },
-         false});
-    into.push_back(
-        {method, "/api/v1/query_range",
-         [context](const http::request& r, http::responder_ptr to) { range(context, r, std::move(to)); },
-         false});
-  }
+void add_query_routes(const query_context_ptr& context, std::vector<http::route>& into) {
+  add_route(into, context, {"GET", "POST"}, "/api/v1/query", instant);
+  add_route(into, context, {"GET", "POST"}, "/api/v1/query_range", range);
 }
 
-} // namespace skerry::cloud
+std::vector<http::route> make_query_routes(query_context given) {
+  const auto context = std::make_shared<const query_context>(std::move(given));
+  std::vector<http::route> all;
+  add_query_routes(context, all);
+  add_metadata_routes(context, all);
+  add_expression_routes(context, all);
+  add_federate_routes(context, all);
+  add_target_routes(context, all);
+  add_status_routes(context, all);
+  return all;
+}
+
+} // namespace skerry::api

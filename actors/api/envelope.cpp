@@ -1,8 +1,8 @@
-#include "cloud/api/envelope.hpp"
+#include "actors/api/envelope.hpp"
 
 #include "actors/promql/json.hpp"
 
-namespace skerry::cloud {
+namespace skerry::api {
 
 std::string_view to_string(api_errc type) noexcept {
   switch (type) {
@@ -88,4 +88,4 @@ http::response plain_text(unsigned status, std::string text) {
   return {status, "text/plain; charset=utf-8", std::move(text), {}};
 }
 
-} // namespace skerry::cloud
+} // namespace skerry::api

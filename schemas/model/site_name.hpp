@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <string_view>
 
-namespace skerry::cloud {
+namespace skerry {
 
 inline constexpr std::size_t site_name_bytes_max = 128;
 
@@ -20,4 +20,4 @@ inline constexpr std::size_t site_name_bytes_max = 128;
                         [&](char c) { return letter_or_digit(c) || c == '.' || c == '_' || c == '-'; });
 }
 
-} // namespace skerry::cloud
+} // namespace skerry

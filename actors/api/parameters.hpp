@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-namespace skerry::cloud {
+namespace skerry::api {
 
 // What fits nanoseconds in 64 bits; times beyond are cut to it.
 inline constexpr std::int64_t time_ms_max = 9'223'372'036'854;
@@ -39,4 +39,4 @@ duration_parameter(const http::request& request, std::string_view name, std::chr
 // match[].
 [[nodiscard]] result<std::vector<promql::select_request>> select_parameters(const http::request& request);
 
-} // namespace skerry::cloud
+} // namespace skerry::api

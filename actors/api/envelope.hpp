@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-namespace skerry::cloud {
+namespace skerry::api {
 
 enum class api_errc : std::uint8_t {
   bad_data,
@@ -40,4 +40,4 @@ struct api_error {
 [[nodiscard]] std::string begin_success();
 [[nodiscard]] http::response end_success(std::string body, const std::vector<std::string>& warnings = {});
 
-} // namespace skerry::cloud
+} // namespace skerry::api

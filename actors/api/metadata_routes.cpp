@@ -1,14 +1,14 @@
+#include "actors/api/parameters.hpp"
+#include "actors/api/route_list.hpp"
 #include "actors/promql/json.hpp"
 #include "actors/promql/lexer.hpp"
-#include "cloud/api/handlers.hpp"
-#include "cloud/api/parameters.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <set>
 
-namespace skerry::cloud {
+namespace skerry::api {
 
 using promql::select_request;
 
@@ -52,8 +52,8 @@ http::response send_list(const Elements& all, const listing& asked, const query_
 // The union of what each request finds, sorted.
 using ask_strings = std::function<result<std::vector<std::string>>(const select_request&)>;
 
-void send_strings(const context_ptr& context, listing asked, http::responder_ptr to, ask_strings ask) {
-  run_on_pool(context, std::move(to), {}, [context, asked, ask](const query_ticket& ticket) {
+void send_strings(const query_context_ptr& context, listing asked, http::responder_ptr to, ask_strings ask) {
+  run_on_pool(*context->queries, std::move(to), {}, [context, asked, ask](const query_ticket& ticket) {
     std::set<std::string> all;
     for (auto request : asked.requests) {
       request.cancelled = &ticket.cancelled();
@@ -69,7 +69,7 @@ void send_strings(const context_ptr& context, listing asked, http::responder_ptr
   });
 }
 
-void label_names(const context_ptr& context, const http::request& request, http::responder_ptr to) {
+void label_names(const query_context_ptr& context, const http::request& request, http::responder_ptr to) {
   auto asked = read_listing(request);
   if (!asked)
     return to->answer(failure(to_api_error(asked.error())));
@@ -77,7 +77,7 @@ void label_names(const context_ptr& context, const http::request& request, http:
                [context](const select_request& r) { return context->source->label_names(r); });
 }
 
-void label_values(const context_ptr& context, const http::request& request, http::responder_ptr to) {
+void label_values(const query_context_ptr& context, const http::request& request, http::responder_ptr to) {
   const auto& name = request.capture;
   if (!promql::is_label_name(name))
     return to->answer(
@@ -89,13 +89,13 @@ void label_values(const context_ptr& context, const http::request& request, http
                [context, name](const select_request& r) { return context->source->label_values(name, r); });
 }
 
-void series(const context_ptr& context, const http::request& request, http::responder_ptr to) {
+void series(const query_context_ptr& context, const http::request& request, http::responder_ptr to) {
   if (request.all("match[]").empty())
     return to->answer(failure({api_errc::bad_data, "no match[] parameter provided"}));
   auto read = read_listing(request);
   if (!read)
     return to->answer(failure(to_api_error(read.error())));
-  run_on_pool(context, std::move(to), {},
+  run_on_pool(*context->queries, std::move(to), {},
               [context, asked = std::move(read.value())](const query_ticket& ticket) {
                 std::set<labels> all;
                 const auto keep_max = std::max<std::uint64_t>(context->limits.series_max, asked.limit);
@@ -144,11 +144,11 @@ http::response metadata_answer(const std::vector<promql::family_metadata>& all, 
   return end_success(body + "}");
 }
 
-void metadata(const context_ptr& context, const http::request& request, http::responder_ptr to) {
+void metadata(const query_context_ptr& context, const http::request& request, http::responder_ptr to) {
   const auto limit = limit_parameter(request);
   if (!limit)
     return to->answer(failure(to_api_error(limit.error())));
-  run_on_pool(context, std::move(to), {},
+  run_on_pool(*context->queries, std::move(to), {},
               [context, limit = limit.value(),
                metric = std::string{text_parameter(request, "metric")}](const query_ticket& ticket) {
                 const auto all = context->source->metadata();
@@ -160,20 +160,11 @@ void metadata(const context_ptr& context, const http::request& request, http::re
 
 } // namespace
 
-void add_metadata_routes(const context_ptr& context, std::vector<http::route>& into) {
-  const auto add = [&](const char* method, const char* path, auto function) {
-    into.push_back({method, path,
-                    [context, function](const http::request& r, http::responder_ptr to) {
-                      function(context, r, std::move(to));
-                    },
-                    false});
-  };
-  for (const auto* method : {"GET", "POST"}) {
-    add(method, "/api/v1/series", series);
-    add(method, "/api/v1/labels", label_names);
-  }
-  add("GET", "/api/v1/label/{}/values", label_values);
-  add("GET", "/api/v1/metadata", metadata);
+void add_metadata_routes(const query_context_ptr& context, std::vector<http::route>& into) {
+  add_route(into, context, {"GET", "POST"}, "/api/v1/series", series);
+  add_route(into, context, {"GET", "POST"}, "/api/v1/labels", label_names);
+  add_route(into, context, {"GET"}, "/api/v1/label/{}/values", label_values);
+  add_route(into, context, {"GET"}, "/api/v1/metadata", metadata);
 }
 
-} // namespace skerry::cloud
+} // namespace skerry::api

@@ -1,4 +1,4 @@
-#include "cloud/api/parameters.hpp"
+#include "actors/api/parameters.hpp"
 
 #include "actors/promql/lexer.hpp"
 #include "actors/promql/parser.hpp"
@@ -10,7 +10,7 @@
 #include <charconv>
 #include <cmath>
 
-namespace skerry::cloud {
+namespace skerry::api {
 
 using promql::quote;
 
@@ -196,4 +196,4 @@ result<std::vector<promql::select_request>> select_parameters(const http::reques
   return out;
 }
 
-} // namespace skerry::cloud
+} // namespace skerry::api

@@ -1,4 +1,4 @@
-#include "cloud/query/query_pool.hpp"
+#include "actors/api/query_pool.hpp"
 
 #include <fmt/format.h>
 #include <prometheus/counter.h>
@@ -16,7 +16,7 @@
 #include <thread>
 #include <vector>
 
-namespace skerry::cloud {
+namespace skerry::api {
 
 using steady = std::chrono::steady_clock;
 
@@ -197,4 +197,4 @@ result<void> query_pool::submit(job work, std::chrono::nanoseconds timeout,
   return ok();
 }
 
-} // namespace skerry::cloud
+} // namespace skerry::api

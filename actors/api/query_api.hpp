@@ -1,0 +1,72 @@
+#pragma once
+
+// Prometheus' HTTP API over a series source, for both nodes: paths, parameters, envelope, error types and status codes
+// of Prometheus 2.42, and what later versions added to them (docs/api.md). Handlers read parameters on the server's
+// thread; whatever reads the source runs on the query pool.
+
+#include "actors/api/envelope.hpp"
+#include "actors/api/query_pool.hpp"
+#include "actors/http/server.hpp"
+#include "actors/node/clock.hpp"
+#include "actors/promql/evaluator.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace skerry::api {
+
+struct build_info {
+  std::string version; // "0.1.0"
+  std::string revision;
+};
+
+struct query_limits {
+  std::chrono::milliseconds lookback{promql::lookback_ms_default};
+  std::chrono::milliseconds timeout{120'000};
+  std::uint64_t samples_max = promql::samples_max_default;
+  std::size_t series_max = 1'000'000; // in one answer of /series, /labels and label values
+};
+
+// Stands between one query and its source, and says afterwards what the reader should know. On the query's thread.
+class query_watch {
+public:
+  virtual ~query_watch() = default;
+  [[nodiscard]] virtual promql::series_source& source() = 0;
+  [[nodiscard]] virtual std::vector<std::string> warnings() = 0;
+};
+
+// What /api/v1/status/… answers.
+struct status_facts {
+  build_info build;
+  std::int64_t started_ns = 0;
+  std::string config_text;                                // YAML, without secrets
+  std::vector<std::pair<std::string, std::string>> flags; // as Prometheus calls them where it has the same
+  std::string retention;                                  // "30d"
+};
+
+// Everything pointed to outlives the server that serves the routes.
+struct query_context {
+  promql::series_source* source = nullptr;
+  query_pool* queries = nullptr;
+  clock_source* clock = &system_clock();
+  query_limits limits;
+  status_facts status;
+  std::function<std::unique_ptr<query_watch>()> watch; // may be empty
+  bool targets_from_up = true; // /api/v1/targets from what is stored; else the node has a route of its own
+};
+using query_context_ptr = std::shared_ptr<const query_context>;
+
+[[nodiscard]] std::vector<http::route> make_query_routes(query_context context);
+
+// Runs `work` on the pool and sends what it returns; a full pool answers 503 at once.
+void run_on_pool(query_pool& pool, http::responder_ptr to, std::chrono::nanoseconds timeout,
+                 std::function<http::response(const query_ticket&)> work);
+// A failure of a query, told apart by why it was stopped.
+[[nodiscard]] http::response query_failure(const error& e, const query_ticket& ticket);
+
+} // namespace skerry::api

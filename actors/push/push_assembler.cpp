@@ -1,0 +1,424 @@
+#include "actors/push/push_assembler.hpp"
+
+#include "actors/promql/lexer.hpp"
+#include "actors/promql/utf8.hpp"
+#include "schemas/model/host.hpp"
+#include "schemas/model/site_name.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <sodium.h>
+#include <xxhash.h>
+
+namespace skerry::push {
+
+namespace {
+
+constexpr std::int64_t ns_per_ms = 1'000'000;
+constexpr std::size_t set_text_bytes_max = set_bytes_max / 2;
+constexpr std::size_t help_bytes_max = 4096;
+
+// Whoever chooses labels must not be able to choose their hashes.
+std::uint64_t hash_seed() {
+  static const std::uint64_t seed = [] {
+    std::uint64_t s;
+    randombytes_buf(&s, sizeof s);
+    return s;
+  }();
+  return seed;
+}
+
+bool is_utf8(std::string_view text) noexcept {
+  for (std::size_t at = 0, length = 0; at < text.size(); at += length)
+    if (static_cast<unsigned char>(text[at]) < 0x80)
+      length = 1;
+    else if (promql::decode(text, at, length) == promql::rune_invalid)
+      return false;
+  return true;
+}
+
+bool is_metric_name(std::string_view text) noexcept {
+  const auto fits = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == ':' || (c >= '0' && c <= '9');
+  };
+  return !text.empty() && !(text.front() >= '0' && text.front() <= '9')
+         && std::all_of(text.begin(), text.end(), fits);
+}
+
+std::string_view value_of(std::span<const label_view> all, std::string_view name) noexcept {
+  for (const auto& label : all)
+    if (label.name == name)
+      return label.value;
+  return {};
+}
+
+// For messages: at most the beginning.
+std::string describe(std::span<const label_view> all) {
+  auto text = fmt::format("\"{}\"", value_of(all, label_name).substr(0, 200));
+  if (const auto instance = value_of(all, "instance"); !instance.empty())
+    text += fmt::format(" of instance \"{}\"", instance.substr(0, 200));
+  return text;
+}
+
+auto refuse(std::span<const label_view> all, std::string_view why) {
+  return fail(errc::invalid_argument, fmt::format("series {}: {}", describe(all), why));
+}
+
+auto foreign_site(std::span<const label_view> all, const push_rules& rules) {
+  return fail(errc::forbidden,
+              fmt::format("series {}: only who has the bearer token may name another site than '{}'",
+                          describe(all), rules.site));
+}
+
+// Sorted by name, the empty ones gone. What is left is at the front.
+std::span<label_view> tidy(std::span<label_view> all) {
+  const auto end = std::remove_if(all.begin(), all.end(), [](const auto& l) { return l.value.empty(); });
+  all = {all.begin(), end};
+  const auto by_name = [](const label_view& a, const label_view& b) { return a.name < b.name; };
+  if (!std::is_sorted(all.begin(), all.end(), by_name))
+    std::stable_sort(all.begin(), all.end(), by_name);
+  return all;
+}
+
+std::size_t text_bytes(const labels& all) {
+  std::size_t bytes = 64;
+  for (const auto& [name, value] : all)
+    bytes += name.size() + value.size() + 8;
+  return bytes;
+}
+
+// Stable over versions and nodes: it decides in which shard data lies.
+std::string nameless_host(std::span<const label_view> all) {
+  std::string text;
+  for (const auto& label : all) {
+    text += label.name;
+    text += '\0';
+    text += label.value;
+    text += '\0';
+  }
+  return fmt::format("pushed-{:02}", XXH3_64bits(text.data(), text.size()) % nameless_hosts);
+}
+
+void set_bit(std::uint64_t* words, std::size_t i) { words[i / 64] |= std::uint64_t{1} << (i % 64); }
+
+} // namespace
+
+push_outcome push_assembler::add(write_request& from, const push_rules& rules) {
+  push_outcome out;
+  const auto note = [&out](std::uint64_t samples, error why) {
+    out.refused += samples;
+    if (!out.refusal)
+      out.refusal = std::move(why);
+  };
+  if (series_.size() > known_series_max)
+    forget_all();
+  learn(from.metadata());
+  placed_.clear();
+  for (const auto& part : from.series()) {
+    const auto all = tidy(from.labels_of(part));
+    if (part.histograms != 0)
+      note(part.histograms, refuse(all, "native histograms are not stored").error());
+    if (part.sample_count == 0)
+      continue;
+    const auto found = find(all, rules);
+    if (!found) {
+      note(part.sample_count, found.error());
+      continue;
+    }
+    const auto& series = *found.value();
+    for (const auto& sample : from.samples_of(part)) {
+      if (sample.time_ms < 0 || sample.time_ms > INT64_MAX / ns_per_ms)
+        note(1, refuse(all, "its timestamp lies before 1970 or after 2262").error());
+      else if (sample.time_ms < rules.oldest_ms)
+        note(1, refuse(all, "its timestamp is older than the retention").error());
+      else
+        placed_.push_back({series.host, series.ref, sample});
+    }
+  }
+  emit(out, rules);
+  return out;
+}
+
+void push_assembler::learn(std::span<const pushed_metadata> all) {
+  for (const auto& one : all) {
+    if (!is_metric_name(one.family) || one.family.size() > label_value_bytes_max)
+      continue;
+    const auto text = [](std::string_view from) {
+      return is_utf8(from) ? std::string{from.substr(0, help_bytes_max)} : std::string{};
+    };
+    metric_family family{std::string{one.family}, one.type, text(one.help), text(one.unit)};
+    const auto it = families_.find(one.family);
+    if (it != families_.end() && it->second == family)
+      continue;
+    if (it == families_.end() && families_.size() >= known_families_max)
+      continue;
+    families_.insert_or_assign(std::string{one.family}, std::move(family));
+    ++metadata_version_;
+  }
+}
+
+metric_family push_assembler::family_of(std::string_view name) const {
+  if (const auto it = families_.find(name); it != families_.end())
+    return it->second;
+  for (const std::string_view suffix : {"_bucket", "_sum", "_count", "_total", "_created", "_info"})
+    if (name.ends_with(suffix))
+      if (const auto it = families_.find(name.substr(0, name.size() - suffix.size())); it != families_.end())
+        return it->second;
+  return {std::string{name}, metric_type::unknown, {}, {}};
+}
+
+result<const push_assembler::known_series*> push_assembler::find(std::span<label_view> all,
+                                                                 const push_rules& rules) {
+  text_.clear();
+  for (const auto& label : all)
+    for (const auto part : {label.name, label.value}) {
+      const auto size = static_cast<std::uint32_t>(part.size());
+      text_.append(reinterpret_cast<const char*>(&size), sizeof size);
+      text_.append(part);
+    }
+  const auto h = XXH3_128bits_withSeed(text_.data(), text_.size(), hash_seed());
+  const series_key key{h.low64, h.high64};
+  auto it = series_.find(key);
+  if (it == series_.end()) {
+    BOOST_OUTCOME_TRY(made, make_known(all, rules));
+    it = series_.emplace(key, made).first;
+  }
+  if (it->second.foreign && !rules.any_site)
+    return foreign_site(all, rules);
+  return &it->second;
+}
+
+result<push_assembler::known_series> push_assembler::make_known(std::span<const label_view> all,
+                                                                const push_rules& rules) {
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto& [name, value] = all[i];
+    if (i > 0 && all[i - 1].name == name)
+      return refuse(all, fmt::format("label \"{}\" is there twice", name.substr(0, 200)));
+    if (!promql::is_label_name(name))
+      return refuse(all, "a label's name is not [a-zA-Z_][a-zA-Z0-9_]*");
+    if (!is_utf8(value))
+      return refuse(all, fmt::format("the value of label \"{}\" is not UTF-8", name.substr(0, 200)));
+    if (name.size() > label_value_bytes_max || value.size() > label_value_bytes_max)
+      return refuse(all, fmt::format("a label has more than {} bytes", label_value_bytes_max));
+    bytes += name.size() + value.size();
+  }
+  if (bytes > series_text_bytes_max)
+    return refuse(all, fmt::format("its labels have more than {} bytes", series_text_bytes_max));
+  if (!is_metric_name(value_of(all, label_name)))
+    return refuse(all, "it has no valid __name__");
+  auto site = value_of(all, "site");
+  if (site.empty())
+    site = rules.site;
+  if (!is_site_name(site))
+    return refuse(all, "its site is not 1 to 128 letters, digits, '.', '_' or '-'");
+  const bool foreign = site != rules.site;
+  if (foreign && !rules.any_site)
+    return foreign_site(all, rules);
+  std::string host{value_of(all, "host")};
+  if (host.size() > host_name_bytes_max)
+    return refuse(all, fmt::format("its host has more than {} bytes", host_name_bytes_max));
+  if (host.empty())
+    host = value_of(all, "instance");
+  if (host.empty() || host.size() > host_name_bytes_max)
+    host = nameless_host(all);
+  known_series made;
+  made.host = host_of(std::string{site}, host);
+  made.foreign = foreign;
+  auto& to = hosts_[made.host];
+  made.ref = to.next_ref++;
+  auto& kept = to.pending.emplace_back();
+  for (const auto& [name, value] : all)
+    if (name != "host" && name != "site")
+      kept.push_back({std::string{name}, std::string{value}});
+  return made;
+}
+
+std::uint32_t push_assembler::host_of(const std::string& site, const std::string& name) {
+  const auto [it, fresh] = host_index_.try_emplace({site, name}, static_cast<std::uint32_t>(hosts_.size()));
+  if (fresh)
+    hosts_.push_back({site, name, {}, {}, 0});
+  return it->second;
+}
+
+series_set_ptr push_assembler::make_set(std::span<labels> members) {
+  std::vector<metric_family> families;
+  std::map<std::string, std::uint32_t, std::less<>> index;
+  std::vector<series> all;
+  for (auto& member : members) {
+    auto family = family_of(skerry::value_of(member, label_name));
+    const auto [it, fresh] = index.try_emplace(family.name, static_cast<std::uint32_t>(families.size()));
+    if (fresh)
+      families.push_back(std::move(family));
+    all.push_back({it->second, std::move(member)});
+  }
+  const auto full = make_series_set(std::move(families), std::move(all));
+  auto lean = std::make_shared<series_set>();
+  lean->hash = full->hash;
+  lean->encoded = shared_bytes::copy(full->encoded.view); // without the slack of its making
+  ++sets_made_;
+  return lean;
+}
+
+void push_assembler::make_sets(known_host& host, std::vector<labels> members, std::uint32_t first) {
+  for (std::size_t at = 0; at < members.size();) {
+    std::size_t bytes = 0, end = at;
+    for (; end < members.size() && end - at < set_series_max; ++end) {
+      // Type and help of its family may be as long as it likes.
+      const auto grows = text_bytes(members[end]) + help_bytes_max;
+      if (end > at && bytes + grows > set_text_bytes_max)
+        break;
+      bytes += grows;
+    }
+    known_set made;
+    made.first = first + static_cast<std::uint32_t>(at);
+    made.count = static_cast<std::uint16_t>(end - at);
+    made.metadata_version = metadata_version_;
+    made.set = make_set(std::span{members}.subspan(at, end - at));
+    host.sets.push_back(std::move(made));
+    at = end;
+  }
+}
+
+void push_assembler::seal(known_host& host) {
+  if (host.pending.empty())
+    return;
+  auto members = std::exchange(host.pending, {});
+  auto first = host.next_ref - static_cast<std::uint32_t>(members.size());
+  while (!host.sets.empty() && host.sets.back().count <= members.size()
+         && host.sets.back().count + members.size() <= set_series_max) {
+    auto decoded = decode_series_set(host.sets.back().set->encoded);
+    if (!decoded)
+      break; // we encoded it: cannot be
+    std::vector<labels> joined;
+    for (const auto& member : decoded.value()->members)
+      joined.push_back(member.all);
+    joined.insert(joined.end(), std::make_move_iterator(members.begin()),
+                  std::make_move_iterator(members.end()));
+    members = std::move(joined);
+    first = host.sets.back().first;
+    host.sets.pop_back();
+  }
+  make_sets(host, std::move(members), first);
+}
+
+// What its sender told of its families since it was made.
+void push_assembler::refresh(known_set& known) {
+  if (known.metadata_version == metadata_version_)
+    return;
+  known.metadata_version = metadata_version_;
+  if (known.metadata_changes >= set_metadata_changes_max)
+    return;
+  auto decoded = decode_series_set(known.set->encoded);
+  if (!decoded)
+    return; // we encoded it: cannot be
+  std::vector<labels> members;
+  for (const auto& member : decoded.value()->members)
+    members.push_back(member.all);
+  auto made = make_set(members);
+  if (made->hash == known.set->hash)
+    return;
+  known.set = std::move(made);
+  ++known.metadata_changes;
+}
+
+void push_assembler::emit(push_outcome& out, const push_rules& rules) {
+  std::stable_sort(placed_.begin(), placed_.end(), [](const placed_sample& a, const placed_sample& b) {
+    return std::tie(a.host, a.sample.time_ms, a.ref) < std::tie(b.host, b.sample.time_ms, b.ref);
+  });
+  std::vector<placed_sample> again;
+  for (std::size_t at = 0; at < placed_.size();) {
+    auto& host = hosts_[placed_[at].host];
+    seal(host);
+    auto& to = out.hosts.emplace_back();
+    to.site = host.site;
+    to.host = host.name;
+    const auto host_end = std::find_if(placed_.begin() + static_cast<std::ptrdiff_t>(at), placed_.end(),
+                                       [&](const auto& p) { return p.host != placed_[at].host; })
+                          - placed_.begin();
+    // The newest that is not ahead says that the host is heard up to there; not at a site whose edges say so themselves.
+    std::int64_t watermark_ms = -1;
+    if (host.site == rules.site)
+      for (auto i = at; i < static_cast<std::size_t>(host_end); ++i)
+        if (placed_[i].sample.time_ms <= rules.watermark_ms)
+          watermark_ms = placed_[i].sample.time_ms;
+    while (at < static_cast<std::size_t>(host_end)) {
+      const auto time_ms = placed_[at].sample.time_ms;
+      auto end = at;
+      while (end < static_cast<std::size_t>(host_end) && placed_[end].sample.time_ms == time_ms)
+        ++end;
+      std::span<const placed_sample> all{placed_.data() + at, end - at};
+      std::vector<placed_sample> now;
+      do {
+        again.clear();
+        emit_frame(all, time_ms == watermark_ms, to, out, again);
+        now = again;
+        all = now;
+      } while (!all.empty());
+      at = end;
+    }
+    std::sort(to.sets.begin(), to.sets.end());
+    to.sets.erase(std::unique(to.sets.begin(), to.sets.end()), to.sets.end());
+  }
+}
+
+void push_assembler::emit_frame(std::span<const placed_sample> all, bool is_watermark, pushed_host& to,
+                                push_outcome& out, std::vector<placed_sample>& again) {
+  auto& host = hosts_[all.front().host];
+  frame_.time_ns = all.front().sample.time_ms * ns_per_ms;
+  frame_.monotonic_ns = 0; // the time is the sender's
+  frame_.sections.clear();
+  frame_.values.clear();
+  const auto flush = [&] {
+    byte_buffer bytes;
+    encode_frame(frame_, encoder_, bytes);
+    to.records.push_back({record_kind::frame, frame_.time_ns, to.host, std::move(bytes),
+                          is_watermark ? flag_watermark : std::uint8_t{0}});
+    to.samples += frame_.values.size();
+    out.samples += frame_.values.size();
+    frame_.sections.clear();
+    frame_.values.clear();
+  };
+  for (std::size_t i = 0; i < all.size();) {
+    const auto in =
+        std::prev(std::upper_bound(host.sets.begin(), host.sets.end(), all[i].ref,
+                                   [](std::uint32_t ref, const known_set& set) { return ref < set.first; }));
+    refresh(*in);
+    auto& section = frame_.sections.emplace_back();
+    section.set = in->set->hash;
+    section.series_count = in->count;
+    section.present.resize((in->count + 63u) / 64);
+    const auto from = frame_.values.size();
+    const auto* last = &all[i];
+    for (; i < all.size() && all[i].ref < in->first + in->count; ++i) {
+      if (frame_.values.size() != from && all[i].ref == last->ref) {
+        if (std::bit_cast<std::uint64_t>(all[i].sample.value)
+            == std::bit_cast<std::uint64_t>(last->sample.value))
+          ++out.duplicates;
+        else
+          again.push_back(all[i]); // the store decides between them
+        continue;
+      }
+      last = &all[i];
+      set_bit(section.present.data(), last->ref - in->first);
+      frame_.values.push_back(last->sample.value);
+    }
+    if (frame_.values.size() - from == in->count)
+      section.present.clear();
+    to.sets.push_back(in->set);
+    if (frame_.sections.size() == frame_sets_max || frame_.values.size() >= frame_values_max)
+      flush();
+  }
+  if (!frame_.sections.empty())
+    flush();
+}
+
+void push_assembler::forget_all() {
+  series_.clear();
+  hosts_.clear();
+  host_index_.clear();
+}
+
+} // namespace skerry::push

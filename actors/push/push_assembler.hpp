@@ -1,0 +1,126 @@
+#pragma once
+
+// Turns pushed samples into records of their hosts, ready to be numbered: the counterpart of a scrape's assembler for
+// senders that say each sample's time and send any part of their series at any time.
+//
+// A series that was seen before costs a hash of its labels and a look-up; labels are kept for nobody. Series that
+// come together for the first time make a series set together; small sets at a host's tail are made anew with what
+// comes after them, so that series that trickle in do not leave a set each. No stale markers are made: a sender sends
+// its own.
+//
+// The sets in an outcome hold `hash` and `encoded` only. One thread at a time.
+
+#include "actors/push/write_request.hpp"
+#include "schemas/codec/value_codec.hpp"
+#include "schemas/model/frame.hpp"
+#include "schemas/model/record.hpp"
+
+#include <map>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+namespace skerry::push {
+
+inline constexpr std::size_t known_series_max =
+    1 << 20; // of all hosts; beyond, all are forgotten and made anew
+inline constexpr std::size_t known_families_max = 1 << 16; // of which a sender told type and help
+inline constexpr std::size_t series_text_bytes_max = 1 << 20;
+inline constexpr std::size_t frame_values_max = 1 << 16;
+inline constexpr std::uint8_t set_metadata_changes_max = 16;
+// Series that name neither a host nor an instance are spread over so many hosts.
+inline constexpr std::uint64_t nameless_hosts = 64;
+
+struct push_rules {
+  std::string site;                      // of series that name none
+  bool any_site = false;                 // a series may name another one
+  std::int64_t oldest_ms = 0;            // samples before are refused
+  std::int64_t watermark_ms = INT64_MAX; // no record later than that is a watermark of its host
+};
+
+struct pushed_host {
+  std::string site;
+  std::string host;
+  std::vector<pending_record> records; // frames, by ascending time
+  std::vector<series_set_ptr> sets;    // that they name
+  std::uint64_t samples = 0;
+};
+
+struct push_outcome {
+  std::vector<pushed_host> hosts;
+  std::uint64_t samples = 0;    // in the records
+  std::uint64_t duplicates = 0; // the same sample twice in this request
+  std::uint64_t refused = 0;    // samples, native histograms counted among them
+  std::optional<error> refusal; // the first; invalid_argument or forbidden
+};
+
+class push_assembler {
+public:
+  // Takes what can be taken. Sorts the request's labels in place.
+  [[nodiscard]] push_outcome add(write_request& from, const push_rules& rules);
+
+  [[nodiscard]] std::size_t series_count() const noexcept { return series_.size(); }
+  [[nodiscard]] std::uint64_t sets_made() const noexcept { return sets_made_; }
+
+private:
+  struct series_key {
+    std::uint64_t low = 0;
+    std::uint64_t high = 0;
+    bool operator==(const series_key&) const = default;
+  };
+  struct key_hash {
+    std::size_t operator()(const series_key& key) const noexcept { return key.low; }
+  };
+  struct known_series {
+    std::uint32_t host = 0;
+    std::uint32_t ref = 0; // in its host: of set n those from sets[n].first on
+    bool foreign = false;  // of another site than the sender's own
+  };
+  struct known_set {
+    series_set_ptr set; // without members
+    std::uint32_t first = 0;
+    std::uint16_t count = 0;
+    std::uint8_t metadata_changes = 0;
+    std::uint64_t metadata_version = 0; // as of which its families were looked up
+  };
+  struct known_host {
+    std::string site;
+    std::string name;
+    std::vector<known_set> sets;
+    std::vector<labels> pending; // the last references, not in a set yet
+    std::uint32_t next_ref = 0;
+  };
+  struct placed_sample {
+    std::uint32_t host;
+    std::uint32_t ref;
+    pushed_sample sample;
+  };
+
+  void learn(std::span<const pushed_metadata> all);
+  [[nodiscard]] result<const known_series*> find(std::span<label_view> all, const push_rules& rules);
+  [[nodiscard]] result<known_series> make_known(std::span<const label_view> all, const push_rules& rules);
+  [[nodiscard]] std::uint32_t host_of(const std::string& site, const std::string& name);
+  [[nodiscard]] metric_family family_of(std::string_view name) const;
+  void seal(known_host& host);
+  void make_sets(known_host& host, std::vector<labels> members, std::uint32_t first);
+  void refresh(known_set& known);
+  [[nodiscard]] series_set_ptr make_set(std::span<labels> members);
+  void emit(push_outcome& out, const push_rules& rules);
+  // The samples of one host and time; those that are there twice with other values go to `again`.
+  void emit_frame(std::span<const placed_sample> all, bool is_watermark, pushed_host& to, push_outcome& out,
+                  std::vector<placed_sample>& again);
+  void forget_all();
+
+  std::unordered_map<series_key, known_series, key_hash> series_;
+  std::vector<known_host> hosts_;
+  std::map<std::pair<std::string, std::string>, std::uint32_t> host_index_; // by site and name
+  std::map<std::string, metric_family, std::less<>> families_;
+  std::uint64_t metadata_version_ = 0;
+  std::vector<placed_sample> placed_;
+  std::string text_;
+  value_encoder encoder_;
+  frame frame_;
+  std::uint64_t sets_made_ = 0;
+};
+
+} // namespace skerry::push

@@ -1,0 +1,48 @@
+#pragma once
+
+// Remote write over HTTP, for both nodes: POST /api/v1/write. It takes requests on the HTTP server's threads, decodes
+// and assembles them on a thread of its own, hands the records to whoever numbers and commits them, and answers when
+// that has returned: 2xx means on stable storage. What waits, and what is on its way to the disk, is bounded by
+// bytes; beyond, and wherever something is full, the answer is 503 with Retry-After.
+
+#include "actors/http/server.hpp"
+#include "actors/node/clock.hpp"
+#include "actors/push/push_assembler.hpp"
+
+#include <functional>
+#include <memory>
+
+namespace prometheus {
+class Registry;
+}
+
+namespace skerry::push {
+
+inline constexpr std::uint64_t queue_bytes_max_default = 64 << 20;
+
+struct push_service_config {
+  std::string site = "remote";           // of series that name none
+  bool token_names_sites = false;        // who has the token may name others
+  std::chrono::nanoseconds retention{0}; // samples older than that are refused; 0: none is too old
+  std::uint64_t queue_bytes_max = queue_bytes_max_default; // uncompressed; one request is always taken
+  clock_source* clock = &system_clock();
+  // Called on the service's thread. `done` is called once, from any thread, after the commit or its failure.
+  using done_function = std::function<void(result<void>)>;
+  std::function<void(push_outcome what, done_function done)> commit;
+};
+
+class push_service {
+public:
+  push_service(push_service_config config, prometheus::Registry& metrics);
+  ~push_service(); // what waits is answered with 503; joins
+  push_service(const push_service&) = delete;
+  push_service& operator=(const push_service&) = delete;
+
+  [[nodiscard]] http::route route(); // the service outlives the server
+
+private:
+  struct impl;
+  std::shared_ptr<impl> impl_;
+};
+
+} // namespace skerry::push

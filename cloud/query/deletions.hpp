@@ -1,0 +1,64 @@
+#pragma once
+
+// What an operator deleted (POST /api/v1/admin/tsdb/delete_series): stands between queries and the store and hides the
+// samples of the series that match, in the time range that was given. Kept in the store's state, hence over restarts;
+// the bytes go with their partition, at the end of the retention. Samples that come later are hidden as well.
+//
+// Any thread.
+
+#include "actors/promql/series_source.hpp"
+#include "cloud/store/engine.hpp"
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace skerry::cloud {
+
+inline constexpr std::size_t deletions_max = 1'000; // each costs every series of a query a comparison
+
+class deletions final : public promql::series_source {
+public:
+  // Reads back what was deleted before.
+  [[nodiscard]] static result<std::unique_ptr<deletions>> open(std::shared_ptr<engine> store);
+
+  // Hides [from, to] of every series that matches one of the selectors; on stable storage on return. exhausted: too
+  // many already, or the store takes nothing now.
+  [[nodiscard]] result<void> remove(const std::vector<std::vector<promql::matcher>>& selectors,
+                                    std::int64_t from_ms, std::int64_t to_ms);
+  // Changes with every deletion: answers computed before are wrong after.
+  [[nodiscard]] std::uint64_t version() const noexcept { return version_.load(std::memory_order_acquire); }
+
+  result<void> select(const promql::select_request& request,
+                      const std::function<void(const promql::series_view&)>& each) override;
+  result<void> series(const promql::select_request& request,
+                      const std::function<void(const labels&)>& each) override;
+  result<std::vector<std::string>> label_names(const promql::select_request& request) override {
+    return store_->label_names(request);
+  }
+  result<std::vector<std::string>> label_values(std::string_view name,
+                                                const promql::select_request& request) override {
+    return store_->label_values(name, request);
+  }
+  result<std::vector<promql::family_metadata>> metadata() override { return store_->metadata(); }
+
+private:
+  struct deletion {
+    std::vector<promql::matcher> matchers;
+    std::int64_t from_ms = 0;
+    std::int64_t to_ms = 0;
+  };
+  using list = std::vector<deletion>;
+
+  explicit deletions(std::shared_ptr<engine> store) : store_(std::move(store)) {}
+  [[nodiscard]] std::shared_ptr<const list> within(const promql::select_request& request) const;
+
+  std::shared_ptr<engine> store_;
+  mutable std::mutex mutex_;
+  list all_;
+  std::uint64_t next_key_ = 0;
+  std::atomic<std::uint64_t> version_{0};
+};
+
+} // namespace skerry::cloud

@@ -1,0 +1,49 @@
+#pragma once
+
+// What a spool holds, as a source for queries: what waits for the link, and what was delivered and is kept for a
+// while (spool.local_retention). So a crew can look while the link is down. Every request reads the segments of its
+// time range from disk; nothing is kept in memory but the decoded series sets, up to `sets_max` of them.
+//
+// Any thread, several at once.
+
+#include "actors/promql/series_source.hpp"
+#include "edge/spool/spool.hpp"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+
+namespace skerry::edge {
+
+class spooled_series final : public promql::series_source {
+public:
+  static constexpr std::size_t sets_max = 1024;
+
+  // `site_of` names the site of an edge whose records lie here.
+  spooled_series(std::shared_ptr<const spool> store, std::function<std::string(edge_id)> site_of)
+      : store_(std::move(store)), site_of_(std::move(site_of)) {}
+
+  result<void> select(const promql::select_request& request,
+                      const std::function<void(const promql::series_view&)>& each) override;
+  result<void> series(const promql::select_request& request,
+                      const std::function<void(const labels&)>& each) override;
+  result<std::vector<std::string>> label_names(const promql::select_request& request) override;
+  result<std::vector<std::string>> label_values(std::string_view name,
+                                                const promql::select_request& request) override;
+  result<std::vector<promql::family_metadata>> metadata() override;
+
+private:
+  struct collected;
+
+  // Fills `into` with what matches; with values or without.
+  result<void> collect(const promql::select_request& request, bool values, collected& into);
+  result<series_set_ptr> set_of(edge_id edge, const set_hash& hash, const spool::set_finder& find);
+
+  std::shared_ptr<const spool> store_;
+  std::function<std::string(edge_id)> site_of_;
+  std::mutex mutex_;
+  std::map<std::pair<edge_id, set_hash>, series_set_ptr> sets_; // all are let go when they are too many
+};
+
+} // namespace skerry::edge

@@ -1,0 +1,159 @@
+#include "actors/push/push_service.hpp"
+#include "tests/actors/push/write_builder.hpp"
+
+#include <catch2/catch.hpp>
+#include <prometheus/registry.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+
+using namespace skerry;
+using namespace skerry::push;
+
+namespace {
+
+struct answer_box {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<http::response> all;
+
+  http::response wait() {
+    std::unique_lock lock{mutex};
+    REQUIRE(changed.wait_for(lock, std::chrono::seconds{30}, [&] { return !all.empty(); }));
+    auto out = all.front();
+    all.erase(all.begin());
+    return out;
+  }
+};
+
+class box_responder final : public http::responder {
+public:
+  explicit box_responder(answer_box& to) : to_(to) {}
+  void answer(http::response with) override {
+    const std::lock_guard lock{to_.mutex};
+    to_.all.push_back(std::move(with));
+    to_.changed.notify_all();
+  }
+  [[nodiscard]] bool client_gone() const noexcept override { return false; }
+
+private:
+  answer_box& to_;
+};
+
+struct service_world {
+  prometheus::Registry registry;
+  answer_box answers;
+  std::mutex mutex;
+  std::condition_variable came;
+  std::vector<std::pair<push_outcome, push_service_config::done_function>> commits;
+  std::unique_ptr<push_service> service;
+
+  explicit service_world(push_service_config config = {}) {
+    config.commit = [this](push_outcome what, push_service_config::done_function done) {
+      const std::lock_guard lock{mutex};
+      commits.emplace_back(std::move(what), std::move(done));
+      came.notify_all();
+    };
+    service = std::make_unique<push_service>(std::move(config), registry);
+  }
+  void send(std::string body, http::principal who = http::principal::anonymous_loopback,
+            std::string encoding = "snappy") {
+    http::request request;
+    request.method = "POST";
+    request.path = "/api/v1/write";
+    request.headers = {{"content-encoding", std::move(encoding)}};
+    request.body = std::move(body);
+    request.who = who;
+    service->route().run(request, std::make_shared<box_responder>(answers));
+  }
+  std::pair<push_outcome, push_service_config::done_function> commit() {
+    std::unique_lock lock{mutex};
+    REQUIRE(came.wait_for(lock, std::chrono::seconds{30}, [&] { return !commits.empty(); }));
+    auto out = std::move(commits.front());
+    commits.erase(commits.begin());
+    return out;
+  }
+};
+
+std::string one_sample(const std::string& site = {}) {
+  return write_builder{}.series({{"__name__", "a"}, {"host", "h"}, {"site", site}}, {{1'000, 1}}).body();
+}
+
+} // namespace
+
+TEST_CASE("a push is answered when it is committed, not before") {
+  service_world w;
+  w.send(one_sample());
+  auto [what, done] = w.commit();
+  CHECK(what.samples == 1);
+  {
+    const std::lock_guard lock{w.answers.mutex};
+    CHECK(w.answers.all.empty());
+  }
+  done(ok());
+  CHECK(w.answers.wait().status == 204);
+}
+
+TEST_CASE("a commit that fails is 503 with Retry-After, whatever failed") {
+  service_world w;
+  for (const auto code : {errc::exhausted, errc::invalid_argument, errc::io}) {
+    w.send(one_sample());
+    w.commit().second(fail(code, "no"));
+    const auto got = w.answers.wait();
+    CHECK(got.status == 503);
+    REQUIRE(got.headers.size() == 1);
+    CHECK(got.headers[0].first == "Retry-After");
+  }
+}
+
+TEST_CASE("beyond the bytes that may wait a push is 503, and taken again afterwards") {
+  push_service_config config;
+  config.queue_bytes_max = 1;
+  service_world w{std::move(config)};
+  w.send(one_sample()); // one is always taken
+  auto first = w.commit();
+  w.send(one_sample());
+  CHECK(w.answers.wait().status == 503);
+  first.second(ok());
+  CHECK(w.answers.wait().status == 204);
+  w.send(one_sample());
+  w.commit().second(ok());
+  CHECK(w.answers.wait().status == 204);
+}
+
+TEST_CASE("malformed pushes and pushes from strangers are refused") {
+  service_world w;
+  w.send("no snappy");
+  CHECK(w.answers.wait().status == 400);
+  w.send(one_sample(), http::principal::anonymous_remote);
+  CHECK(w.answers.wait().status == 403);
+  w.send(one_sample(), http::principal::bearer, "zstd");
+  CHECK(w.answers.wait().status == 415);
+}
+
+TEST_CASE("another site takes the token, where the node lets it") {
+  push_service_config config;
+  config.token_names_sites = true;
+  service_world w{std::move(config)};
+  w.send(one_sample("harbour"));
+  CHECK(w.answers.wait().status == 403);
+  w.send(one_sample("harbour"), http::principal::bearer);
+  auto [what, done] = w.commit();
+  REQUIRE(what.hosts.size() == 1);
+  CHECK(what.hosts[0].site == "harbour");
+  done(ok());
+  CHECK(w.answers.wait().status == 204);
+}
+
+TEST_CASE("what is good of a push is stored, and the answer says what is not") {
+  service_world w;
+  w.send(write_builder{}
+             .series({{"__name__", "a"}}, {{1'000, 1}})
+             .series({{"__name__", "not good"}}, {{1'000, 1}})
+             .body());
+  w.commit().second(ok());
+  const auto got = w.answers.wait();
+  CHECK(got.status == 400);
+  CHECK(got.body.find("1 samples were refused, 1 were stored") == 0);
+}

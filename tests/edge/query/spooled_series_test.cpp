@@ -1,0 +1,100 @@
+#include "actors/promql/evaluator.hpp"
+#include "actors/promql/parser.hpp"
+#include "edge/query/spooled_series.hpp"
+#include "tests/edge/spool/spool_world.hpp"
+
+#include <map>
+
+using namespace skerry;
+using namespace skerry::edge;
+using namespace skerry::edge::testing;
+
+namespace {
+
+constexpr std::int64_t second = 1'000'000'000;
+
+std::map<std::string, std::size_t> selected(spooled_series& from, const char* selector, std::int64_t from_ms,
+                                            std::int64_t to_ms) {
+  promql::select_request request;
+  request.matchers = promql::parse_selector(selector).value();
+  request.from_ms = from_ms;
+  request.to_ms = to_ms;
+  std::map<std::string, std::size_t> out;
+  REQUIRE(from.select(request, [&](const promql::series_view& series) {
+    CHECK(std::is_sorted(series.times_ms.begin(), series.times_ms.end()));
+    out[to_string(series.all)] = series.times_ms.size();
+  }));
+  return out;
+}
+
+} // namespace
+
+TEST_CASE("what a spool holds and keeps is a source for queries") {
+  temporary_directory dir;
+  world w;
+  auto config = small_config(dir.path());
+  config.local_retention = std::chrono::hours{24 * 365 * 100};
+  std::shared_ptr<spool> store = w.open(config);
+  spooled_series source{store, [](edge_id) { return std::string{"harbour"}; }};
+  const std::vector<series_set_ptr> sets{some_set(1), some_set(2)};
+  for (std::int64_t t = 1; t <= 10; ++t)
+    REQUIRE(store->commit(
+        stream_id::telemetry,
+        std::vector<pending_record>{frame_record(sets[0], t * second), frame_record(sets[1], t * second)},
+        sets));
+  const stream_key key{test_edge, store->epoch(), stream_id::telemetry};
+  REQUIRE(store->release(key, ranges({{1, 9}})));
+
+  const auto all = selected(source, "m", 0, 20'000);
+  REQUIRE(all.size() == 6);
+  CHECK(all.begin()->first == R"(m{host="host",id="1",nr="0000",site="harbour"})");
+  for (const auto& [name, count] : all)
+    CHECK(count == 10);
+  CHECK(selected(source, R"(m{id="2",nr=~"000[01]",site="harbour"})", 3'000, 5'000).size() == 2);
+  CHECK(selected(source, R"(m{id="2",nr="0000"})", 3'000, 5'000).begin()->second == 3);
+  CHECK(selected(source, R"(m{host="other"})", 0, 20'000).empty());
+
+  promql::select_request any;
+  any.to_ms = 20'000;
+  CHECK(source.label_names(any).value() == std::vector<std::string>{"__name__", "host", "id", "nr", "site"});
+  CHECK(source.label_values("id", any).value() == std::vector<std::string>{"1", "2"});
+  REQUIRE(source.metadata().value().size() == 1);
+  CHECK(source.metadata().value()[0].help == "help");
+
+  const auto tree = promql::parse("count(m)").value();
+  const auto answer = promql::evaluate_instant(*tree, source, 10'000, {});
+  REQUIRE(answer);
+  CHECK(std::get<promql::vector_value>(answer.value()).at(0).at.value == 6);
+
+  any.samples_max = 5;
+  const auto refused = source.select(any, [](const promql::series_view&) {});
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == errc::exhausted);
+}
+
+TEST_CASE("the same sample from two records is one, and of two values the same one always wins") {
+  temporary_directory dir;
+  world w;
+  std::shared_ptr<spool> store = w.open(small_config(dir.path()));
+  spooled_series source{store, [](edge_id) { return std::string{"s"}; }};
+  const std::vector<series_set_ptr> sets{some_set(1, 1)};
+  auto frame_of = [&](double value) {
+    frame f;
+    f.time_ns = second;
+    f.sections.push_back({sets[0]->hash, 1, {}});
+    f.values.push_back(value);
+    value_encoder encoder;
+    pending_record out{record_kind::frame, f.time_ns, "h", {}};
+    encode_frame(f, encoder, out.payload);
+    return out;
+  };
+  for (const auto value : {2.0, stale_marker(), 3.0, 2.0})
+    REQUIRE(store->commit(stream_id::telemetry, std::vector<pending_record>{frame_of(value)}, sets));
+  promql::select_request any;
+  any.to_ms = 2'000;
+  std::vector<double> values;
+  REQUIRE(source.select(any, [&](const promql::series_view& series) {
+    values.assign(series.values.begin(), series.values.end());
+  }));
+  CHECK(values == std::vector<double>{3.0});
+}

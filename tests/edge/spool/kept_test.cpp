@@ -1,0 +1,159 @@
+// What was released may be kept for reading: offered to nobody, never in the way of what waits, first to go.
+
+#include "tests/edge/spool/spool_world.hpp"
+
+#include <set>
+
+using namespace skerry;
+using namespace skerry::edge;
+using namespace skerry::edge::testing;
+
+namespace {
+
+constexpr std::int64_t hour = 3'600'000'000'000;
+
+spool_config keeping(const fs::path& directory) {
+  auto config = small_config(directory);
+  config.local_retention = std::chrono::hours{1};
+  return config;
+}
+
+// Commits until a new segment has begun, and gives the key.
+stream_key fill_segment(spool& s, world& w) {
+  const auto before = s.usage().segments;
+  while (s.usage().segments <= before)
+    REQUIRE(s.commit(stream_id::telemetry,
+                     std::vector<pending_record>{event_record(w.random, 50'000, w.clock.now)}, {}));
+  return {test_edge, s.epoch(), stream_id::telemetry};
+}
+
+range_set all_of(const spool& s, const stream_key& key) {
+  range_set out;
+  out.add({1, state_of(s, key)->last});
+  return out;
+}
+
+std::size_t scanned(const spool& s, std::int64_t from_ns = INT64_MIN, std::int64_t to_ns = INT64_MAX) {
+  std::set<std::pair<stream_key, sequence>> found;
+  REQUIRE(s.scan(from_ns, to_ns, [&](const run& one, const spool::set_finder&) -> result<void> {
+    BOOST_OUTCOME_TRY(records, decode_records(one));
+    for (const auto& record : records)
+      found.emplace(one.header.key, record.seq);
+    return ok();
+  }));
+  return found.size();
+}
+
+} // namespace
+
+TEST_CASE("a released segment is kept for reading and offered to nobody, over a restart too") {
+  temporary_directory dir;
+  world w;
+  stream_key key;
+  std::uint64_t last = 0;
+  {
+    const auto s = w.open(keeping(dir.path()));
+    fill_segment(*s, w);
+    key = fill_segment(*s, w);
+    last = state_of(*s, key)->last;
+    REQUIRE(s->release(key, all_of(*s, key)));
+    CHECK(read_all(*s, key).empty());
+    CHECK(s->usage().records == 0);
+    CHECK(s->usage().kept_bytes > 0);
+    CHECK(scanned(*s) == last);
+    REQUIRE(s->close());
+  }
+  const auto s = w.open(keeping(dir.path()));
+  CHECK(s->report().damaged.empty());
+  CHECK(s->report().records == 0);
+  CHECK(read_all(*s, key).empty());
+  CHECK(scanned(*s) == last);
+}
+
+TEST_CASE("without a crash nothing that was released is offered again, whatever the number of openings") {
+  temporary_directory dir;
+  world w;
+  for (std::uint64_t i = 0; i < 12; ++i) {
+    const auto s = w.open(keeping(dir.path()));
+    CHECK(s->report().records == 0);
+    for (const auto& stream : s->streams())
+      CHECK(stream.held.empty());
+    CHECK(scanned(*s) == i);
+    REQUIRE(s->commit(stream_id::telemetry,
+                      std::vector<pending_record>{event_record(w.random, 10, w.clock.now)}, {}));
+    REQUIRE(s->release({test_edge, s->epoch(), stream_id::telemetry}, ranges({{1, 1}})));
+    REQUIRE(s->close());
+  }
+}
+
+TEST_CASE("kept segments go by age and by bytes, the oldest first") {
+  temporary_directory dir;
+  world w;
+  auto config = keeping(dir.path());
+  config.local_bytes_max = 5 << 19; // two and a half segments
+  const auto s = w.open(config);
+  stream_key key;
+  for (int i = 0; i < 6; ++i) {
+    key = fill_segment(*s, w);
+    REQUIRE(s->release(key, all_of(*s, key)));
+    CHECK(s->usage().kept_bytes <= config.local_bytes_max);
+  }
+  CHECK(s->usage().kept_bytes > config.local_bytes_max / 2);
+  const auto found = scanned(*s);
+  CHECK(found > 0);
+  CHECK(found < state_of(*s, key)->last);
+  s->trim_kept(false);
+  CHECK(scanned(*s) == found);
+  w.clock.now += 2 * hour;
+  s->trim_kept(false);
+  CHECK(s->usage().kept_bytes == 0);
+}
+
+TEST_CASE("kept segments give way to what waits, before anything is refused") {
+  temporary_directory dir;
+  world w;
+  auto config = keeping(dir.path());
+  config.bytes_max = 5 << 20;
+  const auto s = w.open(config);
+  stream_key key;
+  for (int i = 0; i < 3; ++i)
+    key = fill_segment(*s, w);
+  const auto released = all_of(*s, key);
+  REQUIRE(s->release(key, released));
+  REQUIRE(s->usage().kept_bytes > (1 << 20));
+  // Now fill with what is not released: nearly all of bytes_max has to be there for it.
+  std::uint64_t bytes = 0;
+  for (;;) {
+    const auto made = s->commit(stream_id::telemetry,
+                                std::vector<pending_record>{event_record(w.random, 50'000, w.clock.now)}, {});
+    CHECK(s->usage().disk_bytes <= config.bytes_max);
+    if (!made) {
+      REQUIRE(made.error().code == errc::exhausted);
+      break;
+    }
+    bytes += 50'000;
+  }
+  CHECK(bytes > (4 << 20));
+  CHECK(s->usage().kept_bytes == 0);
+  for (const auto& [seq, record] : read_all(*s, key))
+    CHECK_FALSE(released.contains(seq));
+}
+
+TEST_CASE("a scan takes the segments of its time, and finds sets in them") {
+  temporary_directory dir;
+  world w;
+  const auto s = w.open(keeping(dir.path()));
+  const auto set = some_set(7);
+  const std::vector<series_set_ptr> sets{set};
+  REQUIRE(s->commit(stream_id::telemetry, std::vector<pending_record>{frame_record(set, 5'000)}, sets));
+  CHECK(scanned(*s, 0, 4'999) == 0);
+  CHECK(scanned(*s, 5'001, 6'000) == 0);
+  CHECK(scanned(*s, 5'000, 5'000) == 1);
+  bool found = false;
+  REQUIRE(s->scan(0, 10'000, [&](const run& one, const spool::set_finder& find) -> result<void> {
+    BOOST_OUTCOME_TRY(given, find(one.header.key.edge, set->hash));
+    found = given && (*given)->members.size() == 3;
+    return ok();
+  }));
+  CHECK(found);
+}
