@@ -73,23 +73,30 @@ result<remote_write_client> remote_write_client::connect(std::string_view url) {
   if (url.starts_with(scheme))
     url.remove_prefix(scheme.size());
   const auto slash = url.find('/');
-  const auto colon = url.find(':');
-  int port = 0;
-  if (slash == std::string_view::npos || colon == std::string_view::npos || colon > slash
-      || std::from_chars(url.data() + colon + 1, url.data() + slash, port).ec != std::errc{})
+  if (slash == std::string_view::npos)
     return fail(errc::invalid_argument, "the address is not of the form http://127.0.0.1:PORT/PATH");
   remote_write_client made;
   made.host_ = url.substr(0, slash);
   made.path_ = url.substr(slash);
-  made.socket_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  BOOST_OUTCOME_TRYV(made.open());
+  return made;
+}
+
+result<void> remote_write_client::open() {
+  const auto colon = host_.find(':');
+  int port = 0;
+  if (colon != std::string::npos)
+    std::from_chars(host_.data() + colon + 1, host_.data() + host_.size(), port);
+  if (socket_ >= 0)
+    ::close(socket_);
+  socket_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in to{};
   to.sin_family = AF_INET;
   to.sin_port = htons(static_cast<std::uint16_t>(port));
-  const std::string address{url.substr(0, colon)};
-  if (::inet_pton(AF_INET, address.c_str(), &to.sin_addr) != 1
-      || ::connect(made.socket_, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0)
-    return fail(errc::unavailable, "cannot connect to " + made.host_);
-  return made;
+  if (::inet_pton(AF_INET, host_.substr(0, colon).c_str(), &to.sin_addr) != 1
+      || ::connect(socket_, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0)
+    return fail(errc::unavailable, "cannot connect to " + host_);
+  return ok();
 }
 
 remote_write_client::~remote_write_client() {
@@ -107,10 +114,17 @@ result<void> remote_write_client::post(const std::string& body) {
                        + "\r\nContent-Type: application/x-protobuf\r\nContent-Encoding: snappy\r\n"
                          "X-Prometheus-Remote-Write-Version: 0.1.0\r\nContent-Length: "
                        + std::to_string(body.size()) + "\r\n\r\n" + body;
+  if (auto done = exchange(request); done || done.error().code != errc::unavailable)
+    return done;
+  BOOST_OUTCOME_TRYV(open());
+  return exchange(request);
+}
+
+result<void> remote_write_client::exchange(const std::string& request) {
   for (std::size_t sent = 0; sent < request.size();) {
     const auto n = ::send(socket_, request.data() + sent, request.size() - sent, MSG_NOSIGNAL);
     if (n <= 0)
-      return fail(errc::io, host_ + " closed the connection");
+      return fail(errc::unavailable, host_ + " closed the connection");
     sent += static_cast<std::size_t>(n);
   }
   // Answers are short: the head, then content-length bytes.
@@ -130,7 +144,7 @@ result<void> remote_write_client::post(const std::string& body) {
     }
     const auto n = ::recv(socket_, piece, sizeof piece, 0);
     if (n <= 0)
-      return fail(errc::io, host_ + " closed the connection");
+      return fail(errc::unavailable, host_ + " closed the connection");
     answer.append(piece, static_cast<std::size_t>(n));
   }
 }

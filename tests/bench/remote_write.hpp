@@ -34,11 +34,14 @@ public:
   remote_write_client(remote_write_client&& other) noexcept;
   remote_write_client& operator=(remote_write_client&&) = delete;
 
-  // Any 2xx; everything else is a failure with the answer's body.
+  // Any 2xx; everything else is a failure with the answer's body. A connection that was closed is made anew, once:
+  // servers end long ones.
   [[nodiscard]] result<void> post(const std::string& body);
 
 private:
   remote_write_client() = default;
+  [[nodiscard]] result<void> open();
+  [[nodiscard]] result<void> exchange(const std::string& request);
   std::string host_;
   std::string path_;
   int socket_ = -1;
