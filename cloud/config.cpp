@@ -30,6 +30,8 @@ void read_store(config_section& s, embedded_config& to) {
   s.read("partition_span", to.partition_span);
   read_count(s, "partitions_open_max", to.partitions_open_max, 1, 10'000);
   read_size(s, "queue_bytes_max", to.queue_bytes_max);
+  read_size(s, "read_cache_bytes_max", to.read_cache_bytes_max);
+  read_count(s, "read_threads", to.read_threads, 0, 64);
   to.directory = "unset"; // main puts it below `data`; validate() wants one
   if (const auto valid = to.validate(); !valid)
     s.complain("log_segment_bytes", valid.error().message);

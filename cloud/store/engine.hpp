@@ -107,6 +107,8 @@ struct embedded_config {
       std::chrono::milliseconds{4}; // a commit waits this long for more to join it
   std::size_t queue_requests_max = 65'536;
   std::uint64_t queue_bytes_max = 256 << 20;
+  std::uint64_t read_cache_bytes_max = 64 << 20; // of what queries unpacked; 0: nothing is kept
+  std::size_t read_threads = 2;                  // that help queries read; 0: each query reads alone
 
   [[nodiscard]] result<void> validate() const;
 };

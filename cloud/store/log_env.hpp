@@ -7,6 +7,7 @@
 #include "cloud/store/engine.hpp"
 #include "cloud/store/lmdb.hpp"
 #include "cloud/store/log_index.hpp"
+#include "cloud/store/read_cache.hpp"
 
 #include <atomic>
 #include <filesystem>
@@ -58,6 +59,7 @@ public:
 
   [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
   [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
+  [[nodiscard]] std::uint64_t cache_owner() const noexcept { return cache_owner_; }
   [[nodiscard]] const std::filesystem::path& directory() const noexcept { return directory_; }
   [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
   [[nodiscard]] bool empty() const; // no frames and no notes
@@ -82,6 +84,7 @@ private:
   std::filesystem::path directory_;
   std::uint64_t number_ = 0;
   std::uint64_t id_ = 0;
+  const std::uint64_t cache_owner_ = next_cache_owner();
   std::uint64_t next_chunk_ = 1;  // writer's
   std::uint64_t next_serial_ = 1; // writer's
   std::int64_t created_ns_ = 0;

@@ -47,7 +47,7 @@ std::vector<partition_id> partition_catalog::damaged(std::int64_t from_ns, std::
   std::vector<partition_id> found;
   const auto names = list_directory(damaged_);
   if (!names)
-    return found; // nothing was ever damaged
+    return found;                                      // nothing was ever damaged
   const auto prefix = root_.filename().string() + '-'; // "<folder>-<id>.<n>", as set_aside() names them
   for (const std::string_view name : names.value()) {
     if (!name.starts_with(prefix))

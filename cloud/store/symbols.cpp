@@ -84,6 +84,11 @@ labels compact_set::labels_of(std::size_t member, std::string_view site, std::st
   return all;
 }
 
+std::size_t compact_set::memory_bytes() const noexcept {
+  return sizeof *this + used_.capacity() * sizeof(symbol) + families_.capacity() * sizeof(family)
+         + pairs_.capacity() * sizeof pairs_[0] + ends_.capacity() * sizeof ends_[0];
+}
+
 void compact_set::each_name(const std::function<void(const std::string&)>& each) const {
   const std::shared_lock lock{table_->mutex_};
   std::vector<symbol> names;
