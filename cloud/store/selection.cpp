@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 
 namespace skerry::cloud {
@@ -13,6 +14,9 @@ namespace {
 constexpr std::int64_t ns_per_ms = 1'000'000;
 constexpr std::size_t places_ahead_max = 8; // read but not yet handed over
 constexpr std::size_t helpers_max = 4;      // of one query
+// Waking a thread costs as much as reading a few cheap hosts: they are called once a query turns out to be long.
+constexpr std::chrono::microseconds alone_min{250};
+constexpr std::chrono::microseconds worth_help_min{1000};
 
 std::int64_t to_ns(std::int64_t ms, bool end_of) noexcept {
   if (ms > INT64_MAX / ns_per_ms - 1)
@@ -159,11 +163,14 @@ struct selection::lookahead {
   };
 
   std::mutex mutex;
-  std::condition_variable changed;
+  std::condition_variable changed; // for helpers, and for their end
+  std::condition_variable ready;   // for the thread that asked
   std::vector<slot> slots;
-  std::size_t next = 0;  // the first that is not claimed
-  std::size_t taken = 0; // handed over
+  const slot* wanted = nullptr; // it waits for this one
+  std::size_t next = 0;         // the first that is not claimed
+  std::size_t taken = 0;        // handed over
   std::size_t helping = 0;
+  std::size_t waiting = 0; // of them
   bool stopped = false;
 
   // The next to read, within the bound; null: none now. The lock is held.
@@ -195,14 +202,17 @@ struct selection::lookahead {
     while (!stopped && next < slots.size()) {
       auto* mine = claim();
       if (mine == nullptr) {
+        ++waiting;
         changed.wait(lock);
+        --waiting;
         continue;
       }
       lock.unlock();
       read(reader, *mine);
       lock.lock();
       mine->at = stage::ready;
-      changed.notify_all();
+      if (wanted == mine)
+        ready.notify_one();
     }
   }
 };
@@ -217,24 +227,28 @@ result<void> selection::select(const std::function<void(const promql::series_vie
     lookahead& of;
     ~stop_at_end() { of.stop(); }
   } const end{*shared};
-  for (std::size_t i = 0; i < std::min(count / 2, helpers_max); ++i)
-    if (!helpers_.try_post([this, shared] {
-          {
+  const auto call_helpers = [&] {
+    for (std::size_t i = 0; i < helpers_max; ++i)
+      if (!helpers_.try_post([this, shared] {
+            {
+              const std::lock_guard lock{shared->mutex};
+              if (shared->stopped)
+                return;
+              ++shared->helping;
+            }
+            {
+              place_reader reader{from_, opened_, parts_, bounds_};
+              shared->help(reader);
+            }
             const std::lock_guard lock{shared->mutex};
-            if (shared->stopped)
-              return;
-            ++shared->helping;
-          }
-          {
-            place_reader reader{from_, opened_, parts_, bounds_};
-            shared->help(reader);
-          }
-          const std::lock_guard lock{shared->mutex};
-          --shared->helping;
-          shared->changed.notify_all();
-        }))
-      break;
+            --shared->helping;
+            shared->changed.notify_all();
+          }))
+        return;
+  };
   place_reader reader{from_, opened_, parts_, bounds_};
+  const auto began = std::chrono::steady_clock::now();
+  bool called = false;
   result<void> how = ok();
   std::unique_lock lock{shared->mutex};
   for (std::size_t k = 0; k < count && how; ++k) {
@@ -242,16 +256,26 @@ result<void> selection::select(const std::function<void(const promql::series_vie
     while (wanted.at != lookahead::stage::ready) {
       auto* mine = shared->claim();
       if (mine == nullptr) {
-        shared->changed.wait(lock);
+        shared->wanted = &wanted;
+        shared->ready.wait(lock);
+        shared->wanted = nullptr;
         continue;
       }
       lock.unlock();
       lookahead::read(reader, *mine);
+      if (!called) {
+        const auto spent = std::chrono::steady_clock::now() - began;
+        if (spent > alone_min && spent * (count - k - 1) > worth_help_min * (k + 1)) {
+          called = true;
+          call_helpers();
+        }
+      }
       lock.lock();
       mine->at = lookahead::stage::ready;
     }
     shared->taken = k + 1;
-    shared->changed.notify_all();
+    if (shared->waiting != 0)
+      shared->changed.notify_all();
     lock.unlock();
     how = std::move(wanted.how);
     if (how)

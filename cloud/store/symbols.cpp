@@ -138,6 +138,13 @@ std::vector<std::uint16_t> set_matcher::match(const compact_set& set) {
       const auto value = index.find(matcher.value());
       if (value == index.end() || !std::binary_search(set.used_.begin(), set.used_.end(), value->second))
         return {};
+      const std::pair wanted{name->second, value->second};
+      std::erase_if(members, [&](std::uint16_t i) {
+        const auto begin = set.pairs_.begin() + (i == 0 ? 0 : set.ends_[i - 1]);
+        const auto end = set.pairs_.begin() + set.ends_[i];
+        return std::find(begin, end, wanted) == end;
+      });
+      continue;
     }
     std::erase_if(members, [&](std::uint16_t i) {
       for (auto p = i == 0 ? 0 : set.ends_[i - 1]; p < set.ends_[i]; ++p) {

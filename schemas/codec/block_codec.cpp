@@ -378,7 +378,7 @@ void block_encoder::encode(const block_view& from, byte_buffer& out) {
 }
 
 struct block_decoder::impl {
-  ZSTD_DCtx* context = ZSTD_createDCtx();
+  ZSTD_DCtx* context = nullptr; // made when first needed: it is large
   byte_buffer plain;
   std::vector<double> dense;
   ~impl() { ZSTD_freeDCtx(context); }
@@ -388,6 +388,8 @@ struct block_decoder::impl {
     if (ZSTD_getFrameContentSize(packed.data(), packed.size()) != plain_bytes)
       return false;
     to.resize(plain_bytes);
+    if (context == nullptr)
+      context = ZSTD_createDCtx();
     const auto n = ZSTD_decompressDCtx(context, to.data(), to.size(), packed.data(), packed.size());
     return !ZSTD_isError(n) && n == plain_bytes;
   }
