@@ -32,6 +32,7 @@ struct cloud_config {
   embedded_config store;
   query_pool_config queries;
   query_limits limits;
+  std::uint64_t query_cache_bytes_max = 32 << 20; // of range queries' answers; 0: none is kept
 
   std::function<result<std::string>()>
       reload; // set by main: reads the configuration again, says what changed

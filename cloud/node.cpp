@@ -14,6 +14,7 @@
 #include "cloud/api/routes.hpp"
 #include "cloud/ingest/ingest.hpp"
 #include "cloud/operations.hpp"
+#include "cloud/query/result_cache.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -72,6 +73,7 @@ public:
       spdlog::info("cloud: stopping");
     http_.reset();
     queries_.reset();
+    results_.reset();
     ledger_.reset(); // it holds the store
     if (ingest_) {
       caf::anon_send(ingest_, stop_atom_v);
@@ -169,6 +171,10 @@ public:
     api_context context;
     context.source = store_.get();
     context.queries = queries_.get();
+    if (config_.query_cache_bytes_max != 0)
+      results_ = std::make_unique<result_cache>(config_.query_cache_bytes_max, store_->changes(),
+                                                metrics_.registry());
+    context.cache = results_.get();
     context.node = operations_.get();
     ledger_ = make_ledger(store_, hosts_);
     context.ledger = ledger_.get();
@@ -203,6 +209,7 @@ private:
   listener_actor ingest_;
   std::unique_ptr<link::server_transport> link_;
   std::atomic<link::server_transport*> link_ready_ = nullptr;
+  std::unique_ptr<result_cache> results_; // asks the store what changed
   std::unique_ptr<query_pool> queries_;
   std::unique_ptr<operations> operations_;
   std::unique_ptr<ledger_reader> ledger_;

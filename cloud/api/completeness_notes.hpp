@@ -30,6 +30,9 @@ public:
   }
   result<std::vector<promql::family_metadata>> metadata() override { return inner_.metadata(); }
 
+  // It was read without select(): a kept answer was taken.
+  void note(const std::string& site, const std::string& host, std::int64_t from_ms, std::int64_t to_ms);
+
   // One line for each host that was read where something is missing, a few at most.
   [[nodiscard]] std::vector<std::string> warnings(ledger_reader& ledger, std::int64_t now_ns);
 

@@ -17,6 +17,7 @@
 namespace skerry::cloud {
 
 class ledger_reader;
+class result_cache;
 
 enum class link_state : std::uint8_t {
   connected,
@@ -101,6 +102,7 @@ struct query_limits {
 struct api_context {
   promql::series_source* source = nullptr;
   query_pool* queries = nullptr;
+  result_cache* cache = nullptr; // of range queries' answers; null: none
   node_operations* node = nullptr;
   ledger_reader* ledger = nullptr; // null: nothing is known of losses
   clock_source* clock = &system_clock();

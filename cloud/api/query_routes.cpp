@@ -4,6 +4,7 @@
 #include "cloud/api/completeness_notes.hpp"
 #include "cloud/api/handlers.hpp"
 #include "cloud/api/parameters.hpp"
+#include "cloud/query/result_cache.hpp"
 
 #include <fmt/format.h>
 
@@ -141,12 +142,17 @@ void range(const context_ptr& context, const http::request& request, http::respo
   if (!query)
     return to->answer(failure(to_api_error(query.error())));
   const auto timeout = query.value().timeout;
-  run_on_pool(
-      context, std::move(to), timeout, [context, q = std::move(query.value())](const query_ticket& ticket) {
-        return answer(*context, ticket, q.options, [&q](promql::series_source& source, const auto& options) {
-          return promql::evaluate_range(*q.tree, source, q.range, options);
-        });
-      });
+  run_on_pool(context, std::move(to), timeout,
+              [context, q = std::move(query.value())](const query_ticket& ticket) {
+                return answer(*context, ticket, q.options, [&](noting_source& source, const auto& options) {
+                  if (context->cache == nullptr)
+                    return promql::evaluate_range(*q.tree, source, q.range, options);
+                  return context->cache->evaluate(
+                      *q.tree, source, q.range, options,
+                      [&source](const auto& site, const auto& host, std::int64_t from_ms,
+                                std::int64_t to_ms) { source.note(site, host, from_ms, to_ms); });
+                });
+              });
 }
 
 } // namespace

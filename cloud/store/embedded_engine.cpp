@@ -49,7 +49,7 @@ embedded_engine::embedded_engine(embedded_config config, prometheus::Registry& m
       lock_(std::move(lock)),
       metrics_(metrics),
       partitions_(config_.directory / "partitions", config_.directory / "damaged",
-                  config_.partitions_open_max, metrics_),
+                  config_.partitions_open_max, metrics_, changes_),
       sets_(set_cache_bytes),
       cache_(config_.read_cache_bytes_max,
              {metrics_.read_cache_bytes, metrics_.read_cache_hits, metrics_.read_cache_misses}),

@@ -39,6 +39,7 @@ public:
   ~embedded_engine() override; // commits what is queued; does not seal
   [[nodiscard]] result<void> start();
 
+  [[nodiscard]] const data_changes& changes() const override { return changes_; }
   void append(append_request request, std::function<void(result<void>)> done) override;
   void put_state(std::vector<state_update> updates, std::function<void(result<void>)> done) override;
   result<void> scan_state(std::string_view prefix,
@@ -101,6 +102,7 @@ private:
   const embedded_hooks hooks_;
   directory_lock lock_;
   store_metrics metrics_;
+  change_log changes_;
   partition_catalog partitions_;
   set_registry registry_;
   set_cache sets_;

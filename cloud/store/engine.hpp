@@ -4,6 +4,7 @@
 // it; one for users who outgrow a machine can follow. No transaction reaches beyond one append.
 
 #include "actors/promql/series_source.hpp"
+#include "cloud/store/data_changes.hpp"
 #include "schemas/model/host.hpp"
 #include "schemas/model/range_set.hpp"
 #include "schemas/model/record.hpp"
@@ -69,6 +70,8 @@ struct engine_usage {
 
 class engine : public promql::series_source {
 public:
+  [[nodiscard]] virtual const data_changes& changes() const = 0;
+
   // Asynchronous and idempotent: `done` is called once, on the engine's thread, after the commit (or the
   // failure) and may be called before append() returns only on failure. exhausted: a queue or the disk is
   // full; retry later.

@@ -131,6 +131,9 @@ public:
   void add_reset();
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
   [[nodiscard]] std::uint64_t repeated() const noexcept { return repeated_; }
+  [[nodiscard]] std::int64_t oldest_ns() const noexcept {
+    return oldest_ns_;
+  } // of its frames; INT64_MAX: none
   // One synced transaction, then the index. On failure nothing is stored.
   [[nodiscard]] result<void> commit();
 
@@ -165,6 +168,7 @@ private:
   std::map<stream_key, range_set> stored_;
   std::size_t bytes_ = 0;
   std::uint64_t repeated_ = 0;
+  std::int64_t oldest_ns_ = INT64_MAX;
 };
 
 // Finds the sound entries in a log whose pages are damaged and writes them into a new log of the same number
