@@ -12,8 +12,9 @@ namespace skerry::cloud {
 namespace {
 
 constexpr std::int64_t ns_per_ms = 1'000'000;
-constexpr std::size_t places_ahead_max = 8; // read but not yet handed over
-constexpr std::size_t helpers_max = 4;      // of one query
+constexpr std::size_t places_ahead_max = 8;        // read but not yet handed over
+constexpr std::size_t helpers_max = 4;             // of one query
+constexpr std::size_t samples_ahead_max = 4 << 20; // of them, or one host's
 // Waking a thread costs as much as reading a few cheap hosts: they are called once a query turns out to be long.
 constexpr std::chrono::microseconds alone_min{250};
 constexpr std::chrono::microseconds worth_help_min{1000};
@@ -159,6 +160,7 @@ struct selection::lookahead {
     const place* what = nullptr;
     stage at = stage::unclaimed;
     place_columns columns;
+    std::size_t samples = 0;
     result<void> how = ok();
   };
 
@@ -169,21 +171,30 @@ struct selection::lookahead {
   const slot* wanted = nullptr; // it waits for this one
   std::size_t next = 0;         // the first that is not claimed
   std::size_t taken = 0;        // handed over
+  std::size_t ahead = 0;        // samples that are ready and not handed over
   std::size_t helping = 0;
   std::size_t waiting = 0; // of them
   bool stopped = false;
 
   // The next to read, within the bound; null: none now. The lock is held.
   slot* claim() {
-    if (stopped || next >= std::min(slots.size(), taken + places_ahead_max))
+    if (stopped || next >= std::min(slots.size(), taken + places_ahead_max)
+        || (next > taken && ahead > samples_ahead_max))
       return nullptr;
     slots[next].at = stage::reading;
     return &slots[next++];
   }
 
+  void done(slot& s) { // the lock is held
+    s.at = stage::ready;
+    ahead += s.samples;
+  }
+
   static void read(place_reader& reader, slot& into) noexcept {
     try {
       into.how = reader.read(*into.what, into.columns);
+      for (const auto& c : into.columns.columns)
+        into.samples += c.times.size();
     } catch (const std::exception& e) { // out of memory: this query's end, nobody else's
       into.how = fail(errc::exhausted, fmt::format("the query could not go on: {}", e.what()));
     }
@@ -210,7 +221,7 @@ struct selection::lookahead {
       lock.unlock();
       read(reader, *mine);
       lock.lock();
-      mine->at = stage::ready;
+      done(*mine);
       if (wanted == mine)
         ready.notify_one();
     }
@@ -221,7 +232,7 @@ result<void> selection::select(const std::function<void(const promql::series_vie
   BOOST_OUTCOME_TRYV(find());
   auto shared = std::make_shared<lookahead>();
   for (const auto& [key, at] : places_)
-    shared->slots.push_back({&at, lookahead::stage::unclaimed, {}, ok()});
+    shared->slots.push_back({&at, lookahead::stage::unclaimed, {}, 0, ok()});
   const auto count = shared->slots.size();
   struct stop_at_end { // also where `each` throws
     lookahead& of;
@@ -271,9 +282,10 @@ result<void> selection::select(const std::function<void(const promql::series_vie
         }
       }
       lock.lock();
-      mine->at = lookahead::stage::ready;
+      shared->done(*mine);
     }
     shared->taken = k + 1;
+    shared->ahead -= wanted.samples;
     if (shared->waiting != 0)
       shared->changed.notify_all();
     lock.unlock();
