@@ -34,6 +34,8 @@ void read_store(config_section& s, embedded_config& to) {
   s.read("partition_span", to.partition_span);
   read_count(s, "partitions_open_max", to.partitions_open_max, 1, 10'000);
   read_size(s, "queue_bytes_max", to.queue_bytes_max);
+  read_size(s, "read_cache_bytes_max", to.read_cache_bytes_max);
+  read_count(s, "read_threads", to.read_threads, 0, 64);
   to.directory = "unset"; // main puts it below `data`; validate() wants one
   if (const auto valid = to.validate(); !valid)
     s.complain("log_segment_bytes", valid.error().message);
@@ -102,6 +104,7 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
     to.limits.timeout = to.queries.timeout_max;
     read_milliseconds(s, "lookback", to.limits.lookback);
     read_count(s, "samples_max", to.limits.samples_max, 1, std::int64_t{1} << 40);
+    read_size(s, "cache_bytes_max", to.query_cache_bytes_max);
     if (const auto valid = to.queries.validate(); !valid)
       s.complain("threads", valid.error().message);
   });

@@ -17,6 +17,7 @@
 #include "cloud/ledger/ledger.hpp"
 #include "cloud/operations.hpp"
 #include "cloud/query/deletions.hpp"
+#include "cloud/query/result_cache.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -76,6 +77,7 @@ public:
     http_.reset();
     pushes_.reset();
     queries_.reset();
+    results_.reset();
     deletions_.reset(); // it holds the store, as does the next
     ledger_.reset();
     if (ingest_) {
@@ -177,6 +179,10 @@ public:
     context.source = deletions_.get();
     context.deleted = config_.admin_api ? deletions_.get() : nullptr;
     context.queries = queries_.get();
+    if (config_.query_cache_bytes_max != 0)
+      results_ = std::make_unique<result_cache>(config_.query_cache_bytes_max, store_->changes(),
+                                                metrics_.registry());
+    context.cache = results_.get();
     context.node = operations_.get();
     ledger_ = make_ledger(store_, hosts_);
     context.ledger = ledger_.get();
@@ -256,6 +262,7 @@ private:
   std::unique_ptr<link::server_transport> link_;
   std::atomic<link::server_transport*> link_ready_ = nullptr;
   std::unique_ptr<deletions> deletions_;
+  std::unique_ptr<result_cache> results_; // asks the store what changed
   std::unique_ptr<query_pool> queries_;
   std::unique_ptr<push::push_service> pushes_;
   std::unique_ptr<operations> operations_;

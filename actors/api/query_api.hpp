@@ -32,12 +32,27 @@ struct query_limits {
   std::size_t series_max = 1'000'000; // in one answer of /series, /labels and label values
 };
 
-// Stands between one query and its source, and says afterwards what the reader should know. On the query's thread.
+// Stands between one query and its source, and says afterwards what the reader should know; a node may note what is read
+// and keep answers. On the query's thread.
 class query_watch {
 public:
+  explicit query_watch(promql::series_source& source) : source_(&source) {}
   virtual ~query_watch() = default;
-  [[nodiscard]] virtual promql::series_source& source() = 0;
-  [[nodiscard]] virtual std::vector<std::string> warnings() = 0;
+  query_watch(const query_watch&) = delete;
+  query_watch& operator=(const query_watch&) = delete;
+
+  [[nodiscard]] virtual promql::series_source& source() { return *source_; }
+  // As promql::evaluate_range; `source` reads from source().
+  [[nodiscard]] virtual result<promql::matrix_value> range(const promql::expression& e,
+                                                           promql::series_source& source,
+                                                           const promql::time_range& range,
+                                                           const promql::evaluate_options& options) {
+    return promql::evaluate_range(e, source, range, options);
+  }
+  [[nodiscard]] virtual std::vector<std::string> warnings() { return {}; }
+
+private:
+  promql::series_source* source_;
 };
 
 // What /api/v1/status/… answers.
@@ -56,7 +71,7 @@ struct query_context {
   clock_source* clock = &system_clock();
   query_limits limits;
   status_facts status;
-  std::function<std::unique_ptr<query_watch>()> watch; // may be empty
+  std::function<std::unique_ptr<query_watch>()> watch; // empty: nothing is noted or kept
   bool targets_from_up = true; // /api/v1/targets from what is stored; else the node has a route of its own
 };
 using query_context_ptr = std::shared_ptr<const query_context>;

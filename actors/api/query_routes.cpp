@@ -138,9 +138,9 @@ http::response answer(const query_context& context, const query_ticket& ticket, 
                       Evaluate evaluate) {
   settings.times.started = std::chrono::steady_clock::now();
   settings.options.cancelled = &ticket.cancelled();
-  const auto watch = context.watch ? context.watch() : nullptr;
-  counting_source source{watch ? watch->source() : *context.source};
-  result<promql::value> outcome = evaluate(source, settings.options);
+  const auto watch = context.watch ? context.watch() : std::make_unique<query_watch>(*context.source);
+  counting_source source{watch->source()};
+  result<promql::value> outcome = evaluate(*watch, source, settings.options);
   settings.times.evaluated = std::chrono::steady_clock::now();
   // Over its time is over its time, also when the answer came just after.
   if (ticket.cancelled().load())
@@ -150,7 +150,7 @@ http::response answer(const query_context& context, const query_ticket& ticket, 
     return failure({api_errc::execution, outcome.error().message});
   if (!outcome)
     return query_failure(outcome.error(), ticket);
-  auto warnings = watch ? watch->warnings() : std::vector<std::string>{};
+  auto warnings = watch->warnings();
   if (cut(outcome.value(), settings.limit))
     warnings.emplace_back("results truncated due to limit");
   auto body = begin_success();
@@ -171,7 +171,7 @@ void instant(const query_context_ptr& context, const http::request& request, htt
   run_on_pool(*context->queries, std::move(to), timeout,
               [context, q = std::move(query.value())](const query_ticket& ticket) {
                 return answer(*context, ticket, q.settings,
-                              [&q](promql::series_source& source, const auto& options) {
+                              [&q](query_watch&, promql::series_source& source, const auto& options) {
                                 return promql::evaluate_instant(*q.tree, source, q.time_ms, options);
                               });
               });
@@ -184,12 +184,12 @@ void range(const query_context_ptr& context, const http::request& request, http:
   const auto timeout = query.value().settings.timeout;
   run_on_pool(*context->queries, std::move(to), timeout,
               [context, q = std::move(query.value())](const query_ticket& ticket) {
-                return answer(
-                    *context, ticket, q.settings,
-                    [&q](promql::series_source& source, const auto& options) -> result<promql::value> {
-                      BOOST_OUTCOME_TRY(matrix, promql::evaluate_range(*q.tree, source, q.range, options));
-                      return promql::value{std::move(matrix)};
-                    });
+                return answer(*context, ticket, q.settings,
+                              [&q](query_watch& watch, promql::series_source& source,
+                                   const auto& options) -> result<promql::value> {
+                                BOOST_OUTCOME_TRY(matrix, watch.range(*q.tree, source, q.range, options));
+                                return promql::value{std::move(matrix)};
+                              });
               });
 }
 

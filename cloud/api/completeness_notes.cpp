@@ -70,6 +70,27 @@ result<void> noting_source::select(const promql::select_request& request,
   return done;
 }
 
+void noting_source::note(const std::string& site, const std::string& host, std::int64_t from_ms,
+                         std::int64_t to_ms) {
+  const std::lock_guard lock{mutex_};
+  if (hosts_.size() >= hosts_max && !hosts_.contains({site, host}))
+    return;
+  auto& have = hosts_[{site, host}];
+  have.from_ms = std::min(have.from_ms, from_ms);
+  have.to_ms = std::max(have.to_ms, to_ms);
+}
+
+result<promql::matrix_value> completeness_watch::range(const promql::expression& e,
+                                                       promql::series_source& source,
+                                                       const promql::time_range& range,
+                                                       const promql::evaluate_options& options) {
+  if (cache_ == nullptr)
+    return promql::evaluate_range(e, source, range, options);
+  return cache_->evaluate(e, source, range, options,
+                          [this](const auto& site, const auto& host, std::int64_t from_ms,
+                                 std::int64_t to_ms) { source_.note(site, host, from_ms, to_ms); });
+}
+
 std::vector<std::string> noting_source::warnings(ledger_reader& ledger, std::int64_t now_ns) {
   std::vector<std::string> out;
   if (hosts_.empty())

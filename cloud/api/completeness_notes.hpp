@@ -6,6 +6,7 @@
 #include "actors/api/query_api.hpp"
 #include "actors/promql/series_source.hpp"
 #include "cloud/ledger/ledger.hpp"
+#include "cloud/query/result_cache.hpp"
 
 #include <map>
 #include <mutex>
@@ -31,6 +32,9 @@ public:
   }
   result<std::vector<promql::family_metadata>> metadata() override { return inner_.metadata(); }
 
+  // It was read without select(): a kept answer was taken.
+  void note(const std::string& site, const std::string& host, std::int64_t from_ms, std::int64_t to_ms);
+
   // One line for each host that was read where something is missing, a few at most.
   [[nodiscard]] std::vector<std::string> warnings(ledger_reader& ledger, std::int64_t now_ns);
 
@@ -46,14 +50,22 @@ private:
 
 class completeness_watch final : public api::query_watch {
 public:
-  completeness_watch(promql::series_source& of, ledger_reader& ledger, clock_source& clock)
-      : source_(of), ledger_(ledger), clock_(clock) {}
+  // Without a ledger there are no warnings, without a cache every answer is evaluated.
+  completeness_watch(promql::series_source& of, ledger_reader* ledger, result_cache* cache,
+                     clock_source& clock)
+      : query_watch(of), source_(of), ledger_(ledger), cache_(cache), clock_(clock) {}
   promql::series_source& source() override { return source_; }
-  std::vector<std::string> warnings() override { return source_.warnings(ledger_, clock_.wall_ns()); }
+  result<promql::matrix_value> range(const promql::expression& e, promql::series_source& source,
+                                     const promql::time_range& range,
+                                     const promql::evaluate_options& options) override;
+  std::vector<std::string> warnings() override {
+    return ledger_ == nullptr ? std::vector<std::string>{} : source_.warnings(*ledger_, clock_.wall_ns());
+  }
 
 private:
   noting_source source_;
-  ledger_reader& ledger_;
+  ledger_reader* ledger_;
+  result_cache* cache_;
   clock_source& clock_;
 };
 

@@ -18,6 +18,7 @@ namespace skerry::cloud {
 
 class deletions;
 class ledger_reader;
+class result_cache;
 
 enum class link_state : std::uint8_t {
   connected,
@@ -93,6 +94,7 @@ using api::query_limits;
 struct api_context {
   promql::series_source* source = nullptr;
   query_pool* queries = nullptr;
+  result_cache* cache = nullptr; // of range queries' answers; null: none
   node_operations* node = nullptr;
   ledger_reader* ledger = nullptr; // null: nothing is known of losses
   deletions* deleted = nullptr;    // null: the admin API is off

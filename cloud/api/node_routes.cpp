@@ -218,10 +218,10 @@ std::vector<http::route> make_routes(api_context given) {
   queries.limits = context->limits;
   queries.status = {context->build, context->started_ns, context->config_text, context->flags,
                     context->retention};
-  if (context->ledger != nullptr)
-    queries.watch = [context]() -> std::unique_ptr<api::query_watch> {
-      return std::make_unique<completeness_watch>(*context->source, *context->ledger, *context->clock);
-    };
+  queries.watch = [context]() -> std::unique_ptr<api::query_watch> {
+    return std::make_unique<completeness_watch>(*context->source, context->ledger, context->cache,
+                                                *context->clock);
+  };
   auto all = api::make_query_routes(std::move(queries));
   add_admin_routes(context, all);
   add_ledger_routes(context, all);

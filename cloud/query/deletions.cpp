@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::string_view state_prefix = "deleted/0/"; // of tenant 0
 constexpr std::uint8_t value_version = 1;
+constexpr std::int64_t ns_per_ms = 1'000'000;
 
 std::string state_key(std::uint64_t number) { return fmt::format("{}{:016x}", state_prefix, number); }
 
@@ -82,7 +83,8 @@ result<void> deletions::remove(const std::vector<std::vector<promql::matcher>>& 
   const std::lock_guard lock{mutex_};
   for (const auto& matchers : selectors)
     all_.push_back({matchers, from_ms, to_ms});
-  version_.fetch_add(1, std::memory_order_release);
+  store_->changes().note(
+      from_ms < INT64_MIN / ns_per_ms ? INT64_MIN : std::min(from_ms, INT64_MAX / ns_per_ms) * ns_per_ms);
   return ok();
 }
 

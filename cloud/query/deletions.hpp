@@ -9,7 +9,6 @@
 #include "actors/promql/series_source.hpp"
 #include "cloud/store/engine.hpp"
 
-#include <atomic>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -24,11 +23,10 @@ public:
   [[nodiscard]] static result<std::unique_ptr<deletions>> open(std::shared_ptr<engine> store);
 
   // Hides [from, to] of every series that matches one of the selectors; on stable storage on return. exhausted: too
-  // many already, or the store takes nothing now.
+  // many already, or the store takes nothing now. Noted as a change of
+  // the data from from_ms on.
   [[nodiscard]] result<void> remove(const std::vector<std::vector<promql::matcher>>& selectors,
                                     std::int64_t from_ms, std::int64_t to_ms);
-  // Changes with every deletion: answers computed before are wrong after.
-  [[nodiscard]] std::uint64_t version() const noexcept { return version_.load(std::memory_order_acquire); }
 
   result<void> select(const promql::select_request& request,
                       const std::function<void(const promql::series_view&)>& each) override;
@@ -58,7 +56,6 @@ private:
   mutable std::mutex mutex_;
   list all_;
   std::uint64_t next_key_ = 0;
-  std::atomic<std::uint64_t> version_{0};
 };
 
 } // namespace skerry::cloud

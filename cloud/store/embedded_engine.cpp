@@ -49,8 +49,11 @@ embedded_engine::embedded_engine(embedded_config config, prometheus::Registry& m
       lock_(std::move(lock)),
       metrics_(metrics),
       partitions_(config_.directory / "partitions", config_.directory / "damaged",
-                  config_.partitions_open_max, metrics_),
-      sets_(set_cache_bytes) {}
+                  config_.partitions_open_max, metrics_, changes()),
+      sets_(set_cache_bytes),
+      cache_(config_.read_cache_bytes_max,
+             {metrics_.read_cache_bytes, metrics_.read_cache_hits, metrics_.read_cache_misses}),
+      readers_(config_.read_threads) {}
 
 embedded_engine::~embedded_engine() {
   {
@@ -231,24 +234,27 @@ engine_usage embedded_engine::usage() const {
   return u;
 }
 
+selection embedded_engine::select_from(store_snapshot from, const promql::select_request& request) {
+  return {std::move(from), {partitions_, registry_, cache_, metrics_}, readers_, request};
+}
+
 result<void> embedded_engine::select(const promql::select_request& request,
                                      const std::function<void(const promql::series_view&)>& each) {
-  return selection{snapshot(INT64_MIN, INT64_MAX), partitions_, registry_, metrics_, request}.select(each);
+  return select_from(snapshot(INT64_MIN, INT64_MAX), request).select(each);
 }
 
 result<void> embedded_engine::series(const promql::select_request& request,
                                      const std::function<void(const labels&)>& each) {
-  return selection{snapshot(INT64_MIN, INT64_MAX), partitions_, registry_, metrics_, request}.series(each);
+  return select_from(snapshot(INT64_MIN, INT64_MAX), request).series(each);
 }
 
 result<std::vector<std::string>> embedded_engine::label_names(const promql::select_request& request) {
-  return selection{snapshot(INT64_MIN, INT64_MAX), partitions_, registry_, metrics_, request}.label_names();
+  return select_from(snapshot(INT64_MIN, INT64_MAX), request).label_names();
 }
 
 result<std::vector<std::string>> embedded_engine::label_values(std::string_view name,
                                                                const promql::select_request& request) {
-  return selection{snapshot(INT64_MIN, INT64_MAX), partitions_, registry_, metrics_, request}.label_values(
-      name);
+  return select_from(snapshot(INT64_MIN, INT64_MAX), request).label_values(name);
 }
 
 result<std::vector<promql::family_metadata>> embedded_engine::metadata() {
@@ -259,7 +265,7 @@ result<std::vector<promql::family_metadata>> embedded_engine::metadata() {
   auto from = snapshot(INT64_MIN, INT64_MAX);
   if (from.partitions.size() > set_partitions_max)
     from.partitions.resize(set_partitions_max);
-  return selection{std::move(from), partitions_, registry_, metrics_, everything}.metadata();
+  return select_from(std::move(from), everything).metadata();
 }
 
 } // namespace skerry::cloud

@@ -11,6 +11,8 @@
 #include "cloud/store/engine.hpp"
 #include "cloud/store/log_env.hpp"
 #include "cloud/store/partitions.hpp"
+#include "cloud/store/read_cache.hpp"
+#include "cloud/store/read_pool.hpp"
 #include "cloud/store/set_cache.hpp"
 
 #include <condition_variable>
@@ -92,6 +94,8 @@ private:
   [[nodiscard]] log_list logs() const;
   [[nodiscard]] struct store_snapshot snapshot(std::int64_t from_ns, std::int64_t to_ns) const;
   series_set_ptr find_stored_set(const set_key& key);
+  [[nodiscard]] class selection select_from(struct store_snapshot from,
+                                            const promql::select_request& request);
 
   const embedded_config config_;
   const embedded_hooks hooks_;
@@ -100,6 +104,8 @@ private:
   partition_catalog partitions_;
   set_registry registry_;
   set_cache sets_;
+  read_cache cache_;
+  read_pool readers_;
 
   mutable std::mutex logs_mutex_;
   std::condition_variable logs_changed_;

@@ -78,6 +78,7 @@ result<void> embedded_engine::seal(const std::shared_ptr<log_env>& log) {
     std::erase(logs_, log);
     metrics_.log_environments.Set(static_cast<double>(logs_.size()));
   }
+  changes().note_all(); // what was past retention or damaged in the log is not in the partitions
   remove_directory(log->directory());
   if (settings.hook)
     settings.hook("log deleted");

@@ -204,6 +204,8 @@ void embedded_engine::write_group(std::vector<queued>& group) {
   metrics_.commit_seconds.Observe(
       std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
   if (committed) {
+    if (batch.oldest_ns() != INT64_MAX)
+      changes().note(batch.oldest_ns());
     metrics_.commits.Increment();
     metrics_.appended_bytes.Increment(static_cast<double>(committed_bytes));
     metrics_.repeated_records.Increment(static_cast<double>(batch.repeated()));

@@ -4,6 +4,7 @@
 // it; one for users who outgrow a machine can follow. No transaction reaches beyond one append.
 
 #include "actors/promql/series_source.hpp"
+#include "cloud/store/data_changes.hpp"
 #include "schemas/model/host.hpp"
 #include "schemas/model/range_set.hpp"
 #include "schemas/model/record.hpp"
@@ -69,6 +70,9 @@ struct engine_usage {
 
 class engine : public promql::series_source {
 public:
+  // Noted by the engine, and by whoever else changes what queries see (deletions).
+  [[nodiscard]] data_changes& changes() noexcept { return changes_; }
+
   // Asynchronous and idempotent: `done` is called once, on the engine's thread, after the commit (or the
   // failure) and may be called before append() returns only on failure. exhausted: a queue or the disk is
   // full; retry later.
@@ -93,6 +97,9 @@ public:
       const std::function<void(const record_identity&, record_kind kind, std::string_view host)>& each) = 0;
   [[nodiscard]] virtual engine_usage usage() const = 0;
   virtual void flush() = 0; // seals the whole log into partitions; returns when done. For tests and shutdown.
+
+private:
+  data_changes changes_;
 };
 
 struct embedded_config {
@@ -107,6 +114,8 @@ struct embedded_config {
       std::chrono::milliseconds{4}; // a commit waits this long for more to join it
   std::size_t queue_requests_max = 65'536;
   std::uint64_t queue_bytes_max = 256 << 20;
+  std::uint64_t read_cache_bytes_max = 64 << 20; // of what queries unpacked; 0: nothing is kept
+  std::size_t read_threads = 2;                  // that help queries read; 0: each query reads alone
 
   [[nodiscard]] result<void> validate() const;
 };

@@ -369,8 +369,10 @@ result<void> log_batch::commit() {
     const auto record = static_cast<std::uint32_t>(place.offset + f.offset);
     if (f.note)
       log_.index_.notes.push_back({f.time_ns, place, record});
-    else
+    else {
       log_.index_.add(*f.source, {f.time_ns, {place.chunk, record}});
+      oldest_ns_ = std::min(oldest_ns_, f.time_ns);
+    }
   }
   for (const auto& [key, ranges] : stored_)
     log_.index_.stored[key].add(ranges);

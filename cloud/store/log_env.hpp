@@ -7,6 +7,7 @@
 #include "cloud/store/engine.hpp"
 #include "cloud/store/lmdb.hpp"
 #include "cloud/store/log_index.hpp"
+#include "cloud/store/read_cache.hpp"
 
 #include <atomic>
 #include <filesystem>
@@ -58,6 +59,7 @@ public:
 
   [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
   [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
+  [[nodiscard]] std::uint64_t cache_owner() const noexcept { return cache_owner_; }
   [[nodiscard]] const std::filesystem::path& directory() const noexcept { return directory_; }
   [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
   [[nodiscard]] bool empty() const; // no frames and no notes
@@ -82,6 +84,7 @@ private:
   std::filesystem::path directory_;
   std::uint64_t number_ = 0;
   std::uint64_t id_ = 0;
+  const std::uint64_t cache_owner_ = next_cache_owner();
   std::uint64_t next_chunk_ = 1;  // writer's
   std::uint64_t next_serial_ = 1; // writer's
   std::int64_t created_ns_ = 0;
@@ -128,6 +131,9 @@ public:
   void add_reset();
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
   [[nodiscard]] std::uint64_t repeated() const noexcept { return repeated_; }
+  [[nodiscard]] std::int64_t oldest_ns() const noexcept {
+    return oldest_ns_;
+  } // of its frames; INT64_MAX: none
   // One synced transaction, then the index. On failure nothing is stored.
   [[nodiscard]] result<void> commit();
 
@@ -162,6 +168,7 @@ private:
   std::map<stream_key, range_set> stored_;
   std::size_t bytes_ = 0;
   std::uint64_t repeated_ = 0;
+  std::int64_t oldest_ns_ = INT64_MAX;
 };
 
 // Finds the sound entries in a log whose pages are damaged and writes them into a new log of the same number

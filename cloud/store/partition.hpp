@@ -22,6 +22,7 @@
 #include "actors/promql/series_source.hpp"
 #include "cloud/store/engine.hpp"
 #include "cloud/store/lmdb.hpp"
+#include "cloud/store/read_cache.hpp"
 
 #include <roaring/roaring.hh>
 
@@ -123,6 +124,7 @@ public:
                                                                const partition_id& id, bool check);
 
   [[nodiscard]] const partition_id& id() const noexcept { return id_; }
+  [[nodiscard]] std::uint64_t cache_owner() const noexcept { return cache_owner_; }
   [[nodiscard]] result<partition_reader> read() const;
   [[nodiscard]] std::uint64_t bytes() const noexcept { return env_->used_bytes(); }
   [[nodiscard]] bool nearly_full() const noexcept { return env_->used_bytes() > env_->map_bytes() / 2; }
@@ -133,6 +135,7 @@ private:
   partition() = default;
 
   partition_id id_;
+  const std::uint64_t cache_owner_ = next_cache_owner();
   std::unique_ptr<lmdb_env> env_;
   MDB_dbi meta_ = 0;
   MDB_dbi source_ = 0;

@@ -11,8 +11,12 @@
 namespace skerry::cloud {
 
 partition_catalog::partition_catalog(std::filesystem::path root, std::filesystem::path damaged,
-                                     std::size_t open_max, store_metrics& metrics)
-    : root_(std::move(root)), damaged_(std::move(damaged)), open_max_(open_max), metrics_(metrics) {}
+                                     std::size_t open_max, store_metrics& metrics, data_changes& changes)
+    : root_(std::move(root)),
+      damaged_(std::move(damaged)),
+      open_max_(open_max),
+      metrics_(metrics),
+      changes_(changes) {}
 
 result<void> partition_catalog::load() {
   BOOST_OUTCOME_TRYV(make_directory(root_));
@@ -47,7 +51,7 @@ std::vector<partition_id> partition_catalog::damaged(std::int64_t from_ns, std::
   std::vector<partition_id> found;
   const auto names = list_directory(damaged_);
   if (!names)
-    return found; // nothing was ever damaged
+    return found;                                      // nothing was ever damaged
   const auto prefix = root_.filename().string() + '-'; // "<folder>-<id>.<n>", as set_aside() names them
   for (const std::string_view name : names.value()) {
     if (!name.starts_with(prefix))
@@ -75,6 +79,7 @@ result<std::shared_ptr<partition>> partition_catalog::open_slot(const partition_
                   opened.error().message, damaged_.string());
     set_aside(path_of(id), damaged_);
     in.gone = true;
+    changes_.note_all();
     const std::lock_guard lock{mutex_};
     if (const auto it = slots_.find(id); it != slots_.end() && it->second.get() == &in)
       slots_.erase(it);
@@ -195,6 +200,8 @@ void partition_catalog::expire(std::int64_t before_ns) {
     remove_directory(path_of(id));
     metrics_.partitions_expired.Increment();
   }
+  if (!gone.empty())
+    changes_.note_all();
 }
 
 void partition_catalog::note_samples(const partition_id& id, std::uint64_t samples) {

@@ -3,6 +3,7 @@
 // All partitions of a store: opens them when they are needed, closes the least used beyond a bound, sets
 // damaged ones aside, deletes those past retention. Thread-safe.
 
+#include "cloud/store/data_changes.hpp"
 #include "cloud/store/partition.hpp"
 #include "cloud/store/store_metrics.hpp"
 
@@ -17,7 +18,7 @@ namespace skerry::cloud {
 class partition_catalog {
 public:
   partition_catalog(std::filesystem::path root, std::filesystem::path damaged, std::size_t open_max,
-                    store_metrics& metrics);
+                    store_metrics& metrics, data_changes& changes);
 
   // Reads the names; opens nothing.
   [[nodiscard]] result<void> load();
@@ -54,6 +55,7 @@ private:
   const std::filesystem::path damaged_;
   const std::size_t open_max_;
   store_metrics& metrics_;
+  data_changes& changes_;
   mutable std::mutex mutex_; // of the map; never held while a partition is opened
   std::map<partition_id, std::shared_ptr<slot>> slots_;
   std::atomic<std::uint64_t> uses_{0};

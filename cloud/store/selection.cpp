@@ -1,18 +1,23 @@
 #include "cloud/store/selection.hpp"
 
-#include "cloud/store/sealer.hpp"
-#include "schemas/codec/block_codec.hpp"
-
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <chrono>
+#include <condition_variable>
 
 namespace skerry::cloud {
 
 namespace {
 
 constexpr std::int64_t ns_per_ms = 1'000'000;
+constexpr std::size_t places_ahead_max = 8;        // read but not yet handed over
+constexpr std::size_t helpers_max = 4;             // of one query
+constexpr std::size_t samples_ahead_max = 4 << 20; // of them, or one host's
+// Waking a thread costs as much as reading a few cheap hosts: they are called once a query turns out to be long.
+constexpr std::chrono::microseconds alone_min{250};
+constexpr std::chrono::microseconds worth_help_min{1000};
 
 std::int64_t to_ns(std::int64_t ms, bool end_of) noexcept {
   if (ms > INT64_MAX / ns_per_ms - 1)
@@ -22,21 +27,15 @@ std::int64_t to_ns(std::int64_t ms, bool end_of) noexcept {
   return ms * ns_per_ms + (end_of ? ns_per_ms - 1 : 0);
 }
 
-std::int64_t to_ms(std::int64_t ns) noexcept {
-  return ns >= 0 ? ns / ns_per_ms : -((-(ns + 1)) / ns_per_ms) - 1;
-}
-
 } // namespace
 
-selection::selection(store_snapshot from, partition_catalog& partitions, const set_registry& sets,
-                     store_metrics& metrics, const promql::select_request& request)
-    : from_(std::move(from)),
-      partitions_(partitions),
-      sets_(sets),
-      metrics_(metrics),
-      request_(request),
-      from_ns_(to_ns(request.from_ms, false)),
-      to_ns_(to_ns(request.to_ms, true)) {
+selection::selection(store_snapshot from, const store_parts& parts, read_pool& helpers,
+                     const promql::select_request& request)
+    : from_(std::move(from)), parts_(parts), helpers_(helpers), request_(request) {
+  bounds_.from_ns = to_ns(request.from_ms, false);
+  bounds_.to_ns = to_ns(request.to_ms, true);
+  bounds_.samples_max = request.samples_max;
+  bounds_.cancelled = request.cancelled;
   for (const auto& m : request.matchers)
     (m.name() == "site" || m.name() == "host" ? place_matchers_ : label_matchers_).push_back(m);
 }
@@ -50,7 +49,7 @@ result<void> selection::go_on() const {
 bool selection::passable(const error& e, const char* what) {
   if (e.code != errc::corrupt && e.code != errc::malformed && e.code != errc::unsupported_version)
     return false;
-  metrics_.count_damaged(what);
+  parts_.metrics.count_damaged(what);
   spdlog::error("store: a query leaves out a damaged {}: {}", what, e.message);
   return true;
 }
@@ -62,9 +61,9 @@ bool selection::place_matches(std::string_view site, std::string_view host) cons
 
 result<void> selection::open_partitions() {
   for (const auto& id : from_.partitions) {
-    if (!id.overlaps(from_ns_, to_ns_))
+    if (!id.overlaps(bounds_.from_ns, bounds_.to_ns))
       continue;
-    auto p = partitions_.open(id);
+    auto p = parts_.partitions.open(id);
     if (!p) {
       // Deleted since by retention, or damaged and set aside: the rest answers.
       if (p.error().code == errc::not_found || p.error().code == errc::corrupt
@@ -72,21 +71,27 @@ result<void> selection::open_partitions() {
         continue;
       return p.error();
     }
-    auto reader = p.value()->read();
-    if (!reader)
-      return reader.error();
-    opened_.push_back({std::move(p.value()), std::move(reader.value())});
+    opened_.push_back(std::move(p.value()));
   }
   return ok();
 }
 
+place& selection::place_of(const std::string& site, const std::string& host) {
+  auto& found = places_[{site, host}];
+  if (found.site.empty() && found.host.empty()) {
+    found.site = site;
+    found.host = host;
+  }
+  return found;
+}
+
 void selection::find_in_log(std::size_t log, set_matcher& matcher) {
-  std::unordered_map<const compact_set*, std::shared_ptr<const members>> matched;
+  std::unordered_map<const compact_set*, std::shared_ptr<const set_members>> matched;
   from_.logs[log]->with_index([&](const log_index& index) {
-    if (index.time_max < from_ns_ || index.time_min > to_ns_)
+    if (index.time_max < bounds_.from_ns || index.time_min > bounds_.to_ns)
       return;
     for (const auto& source : index.sources()) {
-      if (source->frames.empty() || source->time_max < from_ns_ || source->time_min > to_ns_
+      if (source->frames.empty() || source->time_max < bounds_.from_ns || source->time_min > bounds_.to_ns
           || !place_matches(source->site, source->host))
         continue;
       head_hit hit{log, source.get(), {}};
@@ -94,25 +99,25 @@ void selection::find_in_log(std::size_t log, set_matcher& matcher) {
       for (const auto& set : source->sets) {
         auto& found = matched[set.get()];
         if (!found)
-          found = std::make_shared<const members>(matcher.match(*set));
+          found = std::make_shared<const set_members>(matcher.match(*set));
         any = any || !found->empty();
         hit.of_sets.push_back(found);
       }
       if (any)
-        places_[{source->site, source->host}].heads.push_back(std::move(hit));
+        place_of(source->site, source->host).heads.push_back(std::move(hit));
     }
   });
 }
 
 result<void> selection::find_in_partition(std::size_t partition) {
-  const auto& reader = opened_[partition].reader;
+  BOOST_OUTCOME_TRY(reader, opened_[partition]->read());
   BOOST_OUTCOME_TRY(found, reader.match(request_.matchers));
   std::optional<partition_hit> hit;
   bool usable = false;
   result<void> failed = ok();
   const auto close = [&] {
     if (hit && usable)
-      places_[{hit->source.site, hit->source.host}].partitions.push_back(std::move(*hit));
+      place_of(hit->source.site, hit->source.host).partitions.push_back(std::move(*hit));
     hit.reset();
   };
   for (const auto id : found) {
@@ -147,227 +152,172 @@ result<void> selection::find() {
   return ok();
 }
 
-std::uint32_t selection::column_of(table& t, const set_hash& set, std::uint16_t member,
-                                   const std::function<labels()>& make) {
-  const auto [it, fresh] = t.by_member.try_emplace({set, member}, 0);
-  if (!fresh)
-    return it->second;
-  auto all = make();
-  const auto hash = hash_of(all);
-  const auto [from, to] = t.by_labels.equal_range(hash);
-  for (auto same = from; same != to; ++same)
-    if (t.columns[same->second].all == all)
-      return it->second = same->second;
-  it->second = static_cast<std::uint32_t>(t.columns.size());
-  t.by_labels.emplace(hash, it->second);
-  t.columns.push_back({std::move(all), {}, true});
-  return it->second;
-}
+// What the thread that asked and its helpers share. A helper that comes too late finds it stopped and touches nothing
+// else.
+struct selection::lookahead {
+  enum class stage : std::uint8_t { unclaimed, reading, ready };
+  struct slot {
+    const place* what = nullptr;
+    stage at = stage::unclaimed;
+    place_columns columns;
+    std::size_t samples = 0;
+    result<void> how = ok();
+  };
 
-result<void> selection::add(column& to, std::int64_t time_ns, double value) {
-  if (!to.samples.empty() && to.samples.back().first >= time_ns)
-    to.ascending = false;
-  to.samples.emplace_back(time_ns, value);
-  if (++samples_ > request_.samples_max)
-    return fail(errc::exhausted,
-                fmt::format("the query reads more than {} samples; narrow its matchers or its range",
-                            request_.samples_max));
-  return ok();
-}
+  std::mutex mutex;
+  std::condition_variable changed; // for helpers, and for their end
+  std::condition_variable ready;   // for the thread that asked
+  std::vector<slot> slots;
+  const slot* wanted = nullptr; // it waits for this one
+  std::size_t next = 0;         // the first that is not claimed
+  std::size_t taken = 0;        // handed over
+  std::size_t ahead = 0;        // samples that are ready and not handed over
+  std::size_t helping = 0;
+  std::size_t waiting = 0; // of them
+  bool stopped = false;
 
-result<void> selection::read_head(const head_hit& hit, const place_key& at, table& t) {
-  const auto& log = *from_.logs[hit.log];
-  // Copied under the lock: the writer may add to them meanwhile.
-  const auto frames = log.with_index([&](const log_index&) {
-    std::vector<frame_ref> refs;
-    const auto& all = hit.source->frames;
-    auto from = all.begin();
-    auto to = all.end();
-    if (hit.source->ascending) {
-      from = std::lower_bound(from, to, from_ns_,
-                              [](const frame_ref& f, std::int64_t x) { return f.time_ns < x; });
-      to = std::upper_bound(from, to, to_ns_,
-                            [](std::int64_t x, const frame_ref& f) { return x < f.time_ns; });
-    }
-    std::copy_if(from, to, std::back_inserter(refs),
-                 [&](const frame_ref& f) { return f.time_ns >= from_ns_ && f.time_ns <= to_ns_; });
-    return refs;
-  });
-  std::vector<std::vector<std::uint32_t>> columns;
-  for (std::size_t s = 0; s < hit.of_sets.size(); ++s) {
-    const auto& set = *hit.source->sets[s];
-    columns.emplace_back();
-    for (const auto member : *hit.of_sets[s])
-      columns.back().push_back(
-          column_of(t, set.hash(), member, [&] { return set.labels_of(member, at.first, at.second); }));
+  // The next to read, within the bound; null: none now. The lock is held.
+  slot* claim() {
+    if (stopped || next >= std::min(slots.size(), taken + places_ahead_max)
+        || (next > taken && ahead > samples_ahead_max))
+      return nullptr;
+    slots[next].at = stage::reading;
+    return &slots[next++];
   }
-  BOOST_OUTCOME_TRY(reader, log.read());
-  value_decoder decoder;
-  frame f;
-  for (const auto& ref : frames) {
-    BOOST_OUTCOME_TRYV(go_on());
-    auto record = reader.record(ref.record);
-    if (!record) {
-      if (passable(record.error(), "record"))
-        continue;
-      return record.error();
+
+  void done(slot& s) { // the lock is held
+    s.at = stage::ready;
+    ahead += s.samples;
+  }
+
+  static void read(place_reader& reader, slot& into) noexcept {
+    try {
+      into.how = reader.read(*into.what, into.columns);
+      for (const auto& c : into.columns.columns)
+        into.samples += c.times.size();
+    } catch (const std::exception& e) { // out of memory: this query's end, nobody else's
+      into.how = fail(errc::exhausted, fmt::format("the query could not go on: {}", e.what()));
     }
-    if (auto decoded = decode_frame(record.value().payload, decoder, f); !decoded) {
-      if (passable(decoded.error(), "frame"))
+  }
+
+  // Afterwards no helper looks at the selection any more.
+  void stop() noexcept {
+    std::unique_lock lock{mutex};
+    stopped = true;
+    changed.notify_all();
+    changed.wait(lock, [this] { return helping == 0; });
+  }
+
+  void help(place_reader& reader) {
+    std::unique_lock lock{mutex};
+    while (!stopped && next < slots.size()) {
+      auto* mine = claim();
+      if (mine == nullptr) {
+        ++waiting;
+        changed.wait(lock);
+        --waiting;
         continue;
-      return decoded;
-    }
-    std::size_t base = 0;
-    for (std::size_t s = 0; s < hit.of_sets.size() && s < f.sections.size(); ++s) {
-      const auto& section = f.sections[s];
-      for (std::size_t i = 0; i < hit.of_sets[s]->size(); ++i) {
-        const std::size_t member = (*hit.of_sets[s])[i];
-        std::size_t at_value = base + member;
-        if (!section.present.empty()) {
-          const auto word = section.present[member / 64];
-          if ((word >> (member % 64) & 1) == 0)
-            continue;
-          at_value =
-              base
-              + static_cast<std::size_t>(std::popcount(word & ((std::uint64_t{1} << (member % 64)) - 1)));
-          for (std::size_t w = 0; w < member / 64; ++w)
-            at_value += static_cast<std::size_t>(std::popcount(section.present[w]));
-        }
-        BOOST_OUTCOME_TRYV(add(t.columns[columns[s][i]], ref.time_ns, f.values[at_value]));
       }
-      base += section.value_count();
+      lock.unlock();
+      read(reader, *mine);
+      lock.lock();
+      done(*mine);
+      if (wanted == mine)
+        ready.notify_one();
     }
   }
-  return ok();
-}
-
-result<void> selection::columns_of(const partition_hit& hit, table& t, std::vector<std::uint32_t>& columns) {
-  columns.clear();
-  // Sets that are still being written are in memory already.
-  auto compact = sets_.find(hit.source.set);
-  series_set_ptr set;
-  if (!compact) {
-    BOOST_OUTCOME_TRY(found, opened_[hit.partition].reader.set(hit.source.set));
-    if (!found)
-      return fail(errc::corrupt, "series set " + to_string(hit.source.set) + " is missing");
-    set = std::move(found);
-  }
-  const auto count = compact ? compact->count() : set->members.size();
-  for (const auto member : hit.of_set) {
-    if (member >= count)
-      return fail(errc::corrupt, "the label index names a series that its set lacks");
-    columns.push_back(column_of(t, hit.source.set, member, [&] {
-      if (compact)
-        return compact->labels_of(member, hit.source.site, hit.source.host);
-      auto all = set->members[member].all;
-      add_place(all, hit.source.site, hit.source.host);
-      return all;
-    }));
-  }
-  return ok();
-}
-
-result<void> selection::read_partition(const partition_hit& hit, table& t) {
-  const auto& reader = opened_[hit.partition].reader;
-  std::vector<std::uint32_t> columns;
-  block_decoder decoder;
-  std::vector<double> values;
-  std::vector<std::uint64_t> present;
-  return reader.each_block(hit.source.number, from_ns_, to_ns_, [&](const block_place& at) -> result<void> {
-    BOOST_OUTCOME_TRYV(go_on());
-    if (columns.empty()) {
-      BOOST_OUTCOME_TRYV(columns_of(hit, t, columns));
-    }
-    const auto read = [&]() -> result<void> {
-      BOOST_OUTCOME_TRY(bytes, reader.block(at));
-      return decoder.open(bytes);
-    };
-    if (auto opened = read(); !opened)
-      return passable(opened.error(), "block") ? ok() : opened;
-    values.resize(decoder.rows());
-    present.resize(row_words(decoder.rows()));
-    const auto times = decoder.times_ns();
-    for (std::size_t i = 0; i < hit.of_set.size(); ++i) {
-      if (hit.of_set[i] >= decoder.columns())
-        continue;
-      if (auto decoded = decoder.column(hit.of_set[i], values, present); !decoded) {
-        if (passable(decoded.error(), "block"))
-          continue;
-        return decoded;
-      }
-      auto& column = t.columns[columns[i]];
-      for (std::size_t r = 0; r < times.size(); ++r)
-        if (times[r] >= from_ns_ && times[r] <= to_ns_ && (present[r / 64] >> (r % 64) & 1) != 0) {
-          BOOST_OUTCOME_TRYV(add(column, times[r], values[r]));
-        }
-    }
-    return ok();
-  });
-}
-
-result<void> selection::emit(column& c, const std::function<void(const promql::series_view&)>& each) {
-  if (c.samples.empty())
-    return ok();
-  if (!c.ascending)
-    std::stable_sort(c.samples.begin(), c.samples.end(),
-                     [](const auto& a, const auto& b) { return a.first < b.first; });
-  times_ms_.clear();
-  values_.clear();
-  std::int64_t last_ns = 0;
-  for (const auto& [time_ns, value] : c.samples) {
-    const auto ms = to_ms(time_ns);
-    if (times_ms_.empty() || ms != times_ms_.back()) {
-      times_ms_.push_back(ms);
-      values_.push_back(value);
-    } else if (time_ns == last_ns) {
-      values_.back() = resolve(values_.back(), value);
-    } else { // several within a millisecond: the last one stands for it
-      values_.back() = value;
-    }
-    last_ns = time_ns;
-  }
-  each({c.all, times_ms_, values_});
-  return ok();
-}
+};
 
 result<void> selection::select(const std::function<void(const promql::series_view&)>& each) {
   BOOST_OUTCOME_TRYV(find());
-  for (const auto& [key, at] : places_) {
-    table t;
-    // Oldest first: what is sealed, then the logs in order; mostly nothing is left to sort.
-    for (auto hit = at.partitions.rbegin(); hit != at.partitions.rend(); ++hit)
-      if (auto read = read_partition(*hit, t); !read && !passable(read.error(), "partition"))
-        return read;
-    for (const auto& hit : at.heads) {
-      BOOST_OUTCOME_TRYV(read_head(hit, key, t));
+  auto shared = std::make_shared<lookahead>();
+  for (const auto& [key, at] : places_)
+    shared->slots.push_back({&at, lookahead::stage::unclaimed, {}, 0, ok()});
+  const auto count = shared->slots.size();
+  struct stop_at_end { // also where `each` throws
+    lookahead& of;
+    ~stop_at_end() { of.stop(); }
+  } const end{*shared};
+  const auto call_helpers = [&] {
+    for (std::size_t i = 0; i < helpers_max; ++i)
+      if (!helpers_.try_post([this, shared] {
+            {
+              const std::lock_guard lock{shared->mutex};
+              if (shared->stopped)
+                return;
+              ++shared->helping;
+            }
+            {
+              place_reader reader{from_, opened_, parts_, bounds_};
+              shared->help(reader);
+            }
+            const std::lock_guard lock{shared->mutex};
+            --shared->helping;
+            shared->changed.notify_all();
+          }))
+        return;
+  };
+  place_reader reader{from_, opened_, parts_, bounds_};
+  const auto began = std::chrono::steady_clock::now();
+  bool called = false;
+  result<void> how = ok();
+  std::unique_lock lock{shared->mutex};
+  for (std::size_t k = 0; k < count && how; ++k) {
+    auto& wanted = shared->slots[k];
+    while (wanted.at != lookahead::stage::ready) {
+      auto* mine = shared->claim();
+      if (mine == nullptr) {
+        shared->wanted = &wanted;
+        shared->ready.wait(lock);
+        shared->wanted = nullptr;
+        continue;
+      }
+      lock.unlock();
+      lookahead::read(reader, *mine);
+      if (!called) {
+        const auto spent = std::chrono::steady_clock::now() - began;
+        if (spent > alone_min && spent * (count - k - 1) > worth_help_min * (k + 1)) {
+          called = true;
+          call_helpers();
+        }
+      }
+      lock.lock();
+      shared->done(*mine);
     }
-    for (auto& c : t.columns) {
-      BOOST_OUTCOME_TRYV(emit(c, each));
-    }
+    shared->taken = k + 1;
+    shared->ahead -= wanted.samples;
+    if (shared->waiting != 0)
+      shared->changed.notify_all();
+    lock.unlock();
+    how = std::move(wanted.how);
+    if (how)
+      for (const auto& c : wanted.columns.columns)
+        if (!c.times.empty())
+          each({c.all, c.times, c.values});
+    wanted.columns = {};
+    lock.lock();
   }
-  return ok();
+  return how;
 }
 
 result<void> selection::series(const std::function<void(const labels&)>& each) {
   BOOST_OUTCOME_TRYV(find());
-  for (const auto& found : places_) { // clang 14 captures no structured binding
-    const auto& key = found.first;
-    const auto& at = found.second;
-    table t;
-    for (const auto& hit : at.heads)
-      for (std::size_t s = 0; s < hit.of_sets.size(); ++s) {
-        const auto& set = *hit.source->sets[s];
-        for (const auto member : *hit.of_sets[s])
-          column_of(t, set.hash(), member, [&] { return set.labels_of(member, key.first, key.second); });
-      }
-    for (const auto& hit : at.partitions) {
-      BOOST_OUTCOME_TRYV(go_on());
-      std::vector<std::uint32_t> columns;
-      if (auto made = columns_of(hit, t, columns); !made && !passable(made.error(), "series set"))
-        return made;
-    }
+  place_reader reader{from_, opened_, parts_, bounds_};
+  for (const auto& [key, at] : places_) {
+    place_columns t;
+    BOOST_OUTCOME_TRYV(reader.name(at, t));
     for (const auto& c : t.columns)
       each(c.all);
+  }
+  return ok();
+}
+
+template <class Each>
+result<void> selection::each_reader(const char* what, Each&& each) {
+  for (const auto& p : opened_) {
+    BOOST_OUTCOME_TRY(reader, p->read());
+    if (auto read = each(reader); !read && !passable(read.error(), what))
+      return read;
   }
   return ok();
 }
@@ -385,7 +335,7 @@ result<std::vector<std::string>> selection::label_names() {
   for (const auto& log : from_.logs)
     log->with_index([&](const log_index& index) {
       for (const auto& source : index.sources()) {
-        if (source->time_max < from_ns_ || source->time_min > to_ns_)
+        if (source->time_max < bounds_.from_ns || source->time_min > bounds_.to_ns)
           continue;
         for (const auto& set : source->sets)
           set->each_name([&](const std::string& name) { names.insert(name); });
@@ -395,10 +345,9 @@ result<std::vector<std::string>> selection::label_names() {
           names.insert("host");
       }
     });
-  for (const auto& p : opened_)
-    if (auto read = p.reader.each_label_name([&](std::string_view name) { names.emplace(name); });
-        !read && !passable(read.error(), "index"))
-      return read.error();
+  BOOST_OUTCOME_TRYV(each_reader("index", [&](const partition_reader& reader) {
+    return reader.each_label_name([&](std::string_view name) { names.emplace(name); });
+  }));
   return std::vector<std::string>{names.begin(), names.end()};
 }
 
@@ -415,7 +364,7 @@ result<std::vector<std::string>> selection::label_values(std::string_view name) 
   for (const auto& log : from_.logs)
     log->with_index([&](const log_index& index) {
       for (const auto& source : index.sources()) {
-        if (source->time_max < from_ns_ || source->time_min > to_ns_)
+        if (source->time_max < bounds_.from_ns || source->time_min > bounds_.to_ns)
           continue;
         if (name == "site" || name == "host") {
           if (const auto& value = name == "site" ? source->site : source->host; !value.empty())
@@ -426,10 +375,9 @@ result<std::vector<std::string>> selection::label_values(std::string_view name) 
           set->each_value(name, [&](const std::string& value) { values.insert(value); });
       }
     });
-  for (const auto& p : opened_)
-    if (auto read = p.reader.each_label_value(name, [&](std::string_view value) { values.emplace(value); });
-        !read && !passable(read.error(), "index"))
-      return read.error();
+  BOOST_OUTCOME_TRYV(each_reader("index", [&](const partition_reader& reader) {
+    return reader.each_label_value(name, [&](std::string_view value) { values.emplace(value); });
+  }));
   return std::vector<std::string>{values.begin(), values.end()};
 }
 
@@ -441,10 +389,9 @@ result<std::vector<promql::family_metadata>> selection::metadata() {
       for (const auto& [key, set] : index.sets)
         set.compact->each_family([&](const promql::family_metadata& f) { families.insert(f); });
     });
-  for (const auto& p : opened_)
-    if (auto read = p.reader.each_family([&](promql::family_metadata f) { families.insert(std::move(f)); });
-        !read && !passable(read.error(), "index"))
-      return read.error();
+  BOOST_OUTCOME_TRYV(each_reader("index", [&](const partition_reader& reader) {
+    return reader.each_family([&](promql::family_metadata f) { families.insert(std::move(f)); });
+  }));
   return std::vector<promql::family_metadata>{families.begin(), families.end()};
 }
 

@@ -49,6 +49,9 @@ store_metrics::store_metrics(prometheus::Registry& r)
       partitions(gauge(r, "skerry_store_partitions", "Partitions on disk.")),
       partitions_expired(
           counter(r, "skerry_store_partitions_expired_total", "Partitions deleted by retention.")),
+      read_cache_bytes(gauge(r, "skerry_store_read_cache_bytes", "What queries unpacked and is kept.")),
+      read_cache_hits(counter(r, "skerry_store_read_cache_hits_total", "Reads that found it unpacked.")),
+      read_cache_misses(counter(r, "skerry_store_read_cache_misses_total", "Reads that had to unpack.")),
       damaged(family(r, "skerry_store_damaged_total", "Damaged things found, by what they are.")),
       duplicates(family(r, "skerry_store_duplicates_total",
                         "Samples that came more than once with the same value, counted when sealed.")),

@@ -33,6 +33,9 @@ struct store_metrics {
   prometheus::Counter& expired_samples;
   prometheus::Gauge& partitions;
   prometheus::Counter& partitions_expired;
+  prometheus::Gauge& read_cache_bytes;
+  prometheus::Counter& read_cache_hits;
+  prometheus::Counter& read_cache_misses;
   prometheus::Family<prometheus::Counter>& damaged;    // {what}
   prometheus::Family<prometheus::Counter>& duplicates; // {site}
   prometheus::Family<prometheus::Counter>& conflicts;  // {site}

@@ -84,6 +84,11 @@ labels compact_set::labels_of(std::size_t member, std::string_view site, std::st
   return all;
 }
 
+std::size_t compact_set::memory_bytes() const noexcept {
+  return sizeof *this + used_.capacity() * sizeof(symbol) + families_.capacity() * sizeof(family)
+         + pairs_.capacity() * sizeof pairs_[0] + ends_.capacity() * sizeof ends_[0];
+}
+
 void compact_set::each_name(const std::function<void(const std::string&)>& each) const {
   const std::shared_lock lock{table_->mutex_};
   std::vector<symbol> names;
@@ -133,6 +138,13 @@ std::vector<std::uint16_t> set_matcher::match(const compact_set& set) {
       const auto value = index.find(matcher.value());
       if (value == index.end() || !std::binary_search(set.used_.begin(), set.used_.end(), value->second))
         return {};
+      const std::pair wanted{name->second, value->second};
+      std::erase_if(members, [&](std::uint16_t i) {
+        const auto begin = set.pairs_.begin() + (i == 0 ? 0 : set.ends_[i - 1]);
+        const auto end = set.pairs_.begin() + set.ends_[i];
+        return std::find(begin, end, wanted) == end;
+      });
+      continue;
     }
     std::erase_if(members, [&](std::uint16_t i) {
       for (auto p = i == 0 ? 0 : set.ends_[i - 1]; p < set.ends_[i]; ++p) {

@@ -53,6 +53,7 @@ public:
   [[nodiscard]] std::size_t count() const noexcept { return ends_.size(); }
   // Labels of one member with `site` and `host` put in.
   [[nodiscard]] labels labels_of(std::size_t member, std::string_view site, std::string_view host) const;
+  [[nodiscard]] std::size_t memory_bytes() const noexcept; // strings aside
   void each_name(const std::function<void(const std::string&)>& each) const;
   void each_value(std::string_view name, const std::function<void(const std::string&)>& each) const;
   void each_family(const std::function<void(const promql::family_metadata&)>& each) const;

@@ -1,8 +1,10 @@
 // The layout of a block: docs/formats.md#block.
 //
-// Header (32 bytes), then one zstd frame over: time unit u8, first time, deltas of deltas of the times
-// (signed varints); the byte length of each column (varints); the columns. A column: control u8 (kind, bits
-// below); where bit_partial is set a bitmap of its rows; then by kind
+// Header (32 bytes), the index as one zstd frame, then the groups, each one zstd frame over its columns. The index:
+// time unit u8, first time, deltas of deltas of the times (signed varints); the byte length of each column (varints);
+// the number of groups, and of each its columns and bytes (varints) and its checksum (u32). Codec 1, which is only
+// read, has one zstd frame over times, lengths and all columns. A column: control u8 (kind, bits below); where
+// bit_partial is set a bitmap of its rows; then by kind
 //   constant: exponent u8, mantissa (signed varint), or with bit_raw the value's 8 bytes
 //   delta, delta2: exponent u8, with bit_scaled the divisor (varint), with bit_exceptions their count, then
 //   of each
@@ -21,6 +23,7 @@
 #include <cassert>
 #include <cmath>
 #include <numeric>
+#include <optional>
 #include <xxhash.h>
 #include <zstd.h>
 
@@ -29,6 +32,7 @@ namespace skerry {
 namespace {
 
 constexpr std::uint8_t codec_columns_zstd = 1;
+constexpr std::uint8_t codec_groups_zstd = 2;
 constexpr int zstd_level = 5;
 
 enum class column_kind : std::uint8_t { empty = 0, constant = 1, delta = 2, delta2 = 3, xored = 4 };
@@ -42,13 +46,13 @@ constexpr std::uint8_t bits_known = 0x7f;
 struct raw_block {
   std::uint32_t magic = block_magic;
   std::uint8_t version = block_version;
-  std::uint8_t codec = codec_columns_zstd;
+  std::uint8_t codec = codec_groups_zstd;
   std::uint16_t columns = 0;
-  std::uint64_t checksum = 0; // of everything else: the eight bytes before are the seed
+  std::uint64_t checksum = 0; // of the rest of header and index: the eight bytes before are the seed
   std::uint32_t rows = 0;
-  std::uint32_t plain_bytes = 0;
-  std::uint32_t bytes = 0; // header and zstd frame
-  std::uint32_t reserved = 0;
+  std::uint32_t plain_bytes = 0; // of the index
+  std::uint32_t bytes = 0;       // of everything
+  std::uint32_t head_bytes = 0;  // header and index; 0 with codec 1, whose checksum is of everything
 };
 static_assert(sizeof(raw_block) == block_header_bytes);
 
@@ -94,6 +98,10 @@ bool scaled_like(double v, int exponent, std::int64_t& mantissa) noexcept {
   return true;
 }
 
+std::uint32_t group_checksum(std::uint64_t seed, std::size_t group, bytes_view packed) noexcept {
+  return static_cast<std::uint32_t>(XXH3_64bits_withSeed(packed.data(), packed.size(), seed + group));
+}
+
 unsigned varint_bytes(std::int64_t v) noexcept {
   return (static_cast<unsigned>(std::bit_width(zigzag(v) | 1)) + 6) / 7;
 }
@@ -113,6 +121,7 @@ struct block_encoder::impl {
   ZSTD_CCtx* context = ZSTD_createCCtx();
   byte_buffer plain;
   byte_buffer body;
+  byte_buffer packed;
   std::vector<double> dense;
   std::vector<std::int64_t> mantissas;
   std::vector<std::uint8_t> exponents;
@@ -122,6 +131,7 @@ struct block_encoder::impl {
   void encode_times(std::span<const std::int64_t> times);
   void encode_column(std::span<const double> values, std::span<const std::uint64_t> present);
   bool encode_decimals(std::uint8_t flags);
+  void pack(bytes_view from, byte_buffer& out);
   void encode_xored(std::uint8_t flags);
   void start_column(column_kind kind, std::uint8_t flags) {
     byte_writer{body}.fixed(static_cast<std::uint8_t>(static_cast<std::uint8_t>(kind) | flags));
@@ -302,6 +312,15 @@ void block_encoder::impl::encode_column(std::span<const double> values,
     encode_xored(flags);
 }
 
+void block_encoder::impl::pack(bytes_view from, byte_buffer& out) {
+  const auto at = out.size();
+  out.resize(at + ZSTD_compressBound(from.size()));
+  const auto n =
+      ZSTD_compressCCtx(context, out.data() + at, out.size() - at, from.data(), from.size(), zstd_level);
+  assert(!ZSTD_isError(n)); // the bound was reserved
+  out.resize(at + n);
+}
+
 void block_encoder::encode(const block_view& from, byte_buffer& out) {
   const auto rows = from.times_ns.size();
   assert(rows > 0 && rows <= block_rows_max);
@@ -313,116 +332,267 @@ void block_encoder::encode(const block_view& from, byte_buffer& out) {
   body.clear();
   impl_->encode_times(from.times_ns);
   byte_writer w{plain};
+  struct cut {
+    std::size_t columns = 0;
+    std::size_t end = 0;
+  };
+  std::vector<cut> cuts;
   for (std::size_t c = 0; c < from.columns; ++c) {
     const auto at = body.size();
     impl_->encode_column(from.values.subspan(c * rows, rows),
                          from.present.empty() ? from.present
                                               : from.present.subspan(c * row_words(rows), row_words(rows)));
     w.varint(body.size() - at);
+    if (cuts.empty() || at - (cuts.size() < 2 ? 0 : cuts[cuts.size() - 2].end) >= block_group_bytes)
+      cuts.emplace_back();
+    ++cuts.back().columns;
+    cuts.back().end = body.size();
   }
-  w.bytes(body);
-
-  const auto at = out.size();
-  out.resize(at + block_header_bytes + ZSTD_compressBound(plain.size()));
-  const auto n =
-      ZSTD_compressCCtx(impl_->context, out.data() + at + block_header_bytes,
-                        out.size() - at - block_header_bytes, plain.data(), plain.size(), zstd_level);
-  assert(!ZSTD_isError(n)); // the bound was reserved
-  out.resize(at + block_header_bytes + n);
   raw_block raw;
   raw.columns = static_cast<std::uint16_t>(from.columns);
   raw.rows = static_cast<std::uint32_t>(rows);
+  std::uint64_t seed;
+  std::memcpy(&seed, &raw, sizeof seed);
+  auto& packed = impl_->packed;
+  packed.clear();
+  w.varint(cuts.size());
+  std::size_t begin = 0;
+  for (std::size_t g = 0; g < cuts.size(); ++g) {
+    const auto at = packed.size();
+    impl_->pack(bytes_view{body}.subspan(begin, cuts[g].end - begin), packed);
+    begin = cuts[g].end;
+    w.varint(cuts[g].columns);
+    w.varint(packed.size() - at);
+    w.fixed(group_checksum(seed, g, bytes_view{packed}.subspan(at)));
+  }
+  const auto at = out.size();
+  out.resize(at + block_header_bytes);
+  impl_->pack(plain, out);
   raw.plain_bytes = static_cast<std::uint32_t>(plain.size());
-  raw.bytes = static_cast<std::uint32_t>(block_header_bytes + n);
+  raw.head_bytes = static_cast<std::uint32_t>(out.size() - at);
+  raw.bytes = static_cast<std::uint32_t>(raw.head_bytes + packed.size());
   std::memcpy(out.data() + at, &raw, sizeof raw);
-  raw.checksum = block_checksum(out.data() + at, raw.bytes);
+  raw.checksum = block_checksum(out.data() + at, raw.head_bytes);
   std::memcpy(out.data() + at, &raw, sizeof raw);
+  out.insert(out.end(), packed.begin(), packed.end());
 }
 
 struct block_decoder::impl {
-  ZSTD_DCtx* context = ZSTD_createDCtx();
+  ZSTD_DCtx* context = nullptr; // made when first needed: it is large
   byte_buffer plain;
   std::vector<double> dense;
   ~impl() { ZSTD_freeDCtx(context); }
+
+  // Memory only for what the compressed frame itself announces.
+  bool unpack(bytes_view packed, std::size_t plain_bytes, byte_buffer& to) {
+    if (ZSTD_getFrameContentSize(packed.data(), packed.size()) != plain_bytes)
+      return false;
+    to.resize(plain_bytes);
+    if (context == nullptr)
+      context = ZSTD_createDCtx();
+    const auto n = ZSTD_decompressDCtx(context, to.data(), to.size(), packed.data(), packed.size());
+    return !ZSTD_isError(n) && n == plain_bytes;
+  }
 };
 
 block_decoder::block_decoder() : impl_(std::make_unique<impl>()) {}
 block_decoder::~block_decoder() = default;
 
+std::size_t block_index::group_of(std::size_t column) const noexcept {
+  std::size_t g = 0;
+  while (column >= groups[g].column_end)
+    ++g;
+  return g;
+}
+
+std::size_t block_index::memory_bytes() const noexcept {
+  return sizeof *this + times_ns.capacity() * sizeof times_ns[0] + lengths.capacity() * sizeof lengths[0]
+         + groups.capacity() * sizeof groups[0];
+}
+
 namespace {
 
 auto damaged_block() { return fail(errc::malformed, "a block does not decode"); }
 
-} // namespace
-
-result<void> block_decoder::open(bytes_view from) {
-  times_.clear();
-  ends_.clear();
-  raw_block raw;
-  if (from.size() < block_header_bytes)
-    return fail(errc::malformed, "a block is cut off in its header");
-  std::memcpy(&raw, from.data(), sizeof raw);
-  if (raw.magic != block_magic)
-    return fail(errc::malformed, "no block starts here: the magic number does not match");
-  if (raw.version > block_version || raw.codec != codec_columns_zstd)
-    return fail(
-        errc::unsupported_version,
-        fmt::format("block format {} with codec {} is unknown to this build", raw.version, raw.codec));
-  if (raw.bytes < block_header_bytes || raw.bytes > from.size())
-    return fail(errc::malformed,
-                fmt::format("a block of {} bytes does not fit into {}", raw.bytes, from.size()));
-  if (raw.checksum != block_checksum(from.data(), raw.bytes))
-    return fail(errc::corrupt, "the checksum of a block does not match");
-  if (raw.rows == 0 || raw.rows > block_rows_max || raw.columns == 0 || raw.columns > block_columns_max
-      || raw.plain_bytes > 1 + raw.rows * 10 + raw.columns * (5 + column_bytes_max))
-    return damaged_block();
-  // Memory only for what the compressed frame itself announces.
-  const auto packed = from.first(raw.bytes).subspan(block_header_bytes);
-  if (ZSTD_getFrameContentSize(packed.data(), packed.size()) != raw.plain_bytes)
-    return damaged_block();
-  auto& plain = impl_->plain;
-  plain.resize(raw.plain_bytes);
-  const auto n =
-      ZSTD_decompressDCtx(impl_->context, plain.data(), plain.size(), packed.data(), packed.size());
-  if (ZSTD_isError(n) || n != raw.plain_bytes)
-    return damaged_block();
-
-  byte_reader r{plain};
+bool read_times(byte_reader& r, std::size_t rows, std::vector<std::int64_t>& to) {
   const auto unit = r.fixed<std::uint8_t>();
   if (r.failed() || unit >= std::size(unit_ns))
-    return damaged_block();
-  times_.resize(raw.rows);
+    return false;
+  to.resize(rows);
   std::int64_t before = 0;
   std::int64_t step = 0;
   bool bad = false;
-  for (auto& t : times_) {
+  for (auto& t : to) {
     step = plus(step, r.signed_varint());
     before = plus(before, step);
     bad = __builtin_mul_overflow(before, unit_ns[unit], &t) || bad;
   }
-  ends_.resize(raw.columns);
-  std::uint64_t end = 0;
-  for (auto& each : ends_) {
+  return !bad && !r.failed();
+}
+
+// Returns their sum, or nothing.
+std::optional<std::uint64_t> read_lengths(byte_reader& r, std::size_t columns,
+                                          std::vector<std::uint32_t>& to) {
+  to.resize(columns);
+  std::uint64_t sum = 0;
+  for (auto& each : to) {
     const auto bytes = r.varint();
-    bad = bad || bytes > column_bytes_max;
-    end += bad ? 0 : bytes;
-    each = static_cast<std::uint32_t>(end);
+    if (bytes > column_bytes_max)
+      return std::nullopt;
+    each = static_cast<std::uint32_t>(bytes);
+    sum += bytes;
   }
-  if (r.failed() || bad || r.remaining() != end) {
-    times_.clear();
-    ends_.clear();
+  return r.failed() ? std::nullopt : std::optional{sum};
+}
+
+// Numbers from signed varints of their differences: the loop that a query spends most of its reading in.
+bool read_deltas(byte_reader& r, bool twice, std::uint64_t scale, std::span<double> out) {
+  const auto bytes = r.rest();
+  const auto* at = bytes.data();
+  const auto* const end = at + bytes.size();
+  std::uint64_t m = 0; // unsigned: damaged bytes may overflow
+  std::uint64_t step = 0;
+  for (auto& v : out) {
+    if (at == end)
+      return false;
+    auto raw = static_cast<std::uint64_t>(*at++);
+    if (raw >= 0x80) {
+      raw &= 0x7f;
+      unsigned shift = 7;
+      for (;; shift += 7) {
+        if (at == end || shift > 63)
+          return false;
+        const auto byte = static_cast<std::uint64_t>(*at++);
+        if (shift == 63 && byte > 1)
+          return false;
+        raw |= (byte & 0x7f) << shift;
+        if (byte < 0x80)
+          break;
+      }
+    }
+    const auto d = static_cast<std::uint64_t>(unzigzag(raw));
+    step = twice ? step + d : d;
+    m += step;
+    v = static_cast<double>(static_cast<std::int64_t>(m * scale));
+  }
+  return at == end;
+}
+
+} // namespace
+
+result<void> block_decoder::read_index(bytes_view block, block_index& to) {
+  to.times_ns.clear();
+  to.lengths.clear();
+  to.groups.clear();
+  raw_block raw;
+  if (block.size() < block_header_bytes)
+    return fail(errc::malformed, "a block is cut off in its header");
+  std::memcpy(&raw, block.data(), sizeof raw);
+  if (raw.magic != block_magic)
+    return fail(errc::malformed, "no block starts here: the magic number does not match");
+  if (raw.version > block_version || (raw.codec != codec_columns_zstd && raw.codec != codec_groups_zstd))
+    return fail(
+        errc::unsupported_version,
+        fmt::format("block format {} with codec {} is unknown to this build", raw.version, raw.codec));
+  const bool one_frame = raw.codec == codec_columns_zstd;
+  const auto head = one_frame ? raw.bytes : raw.head_bytes;
+  if (head < block_header_bytes || raw.bytes < head || raw.bytes > block.size())
+    return fail(errc::malformed,
+                fmt::format("a block of {} bytes does not fit into {}", raw.bytes, block.size()));
+  if (raw.checksum != block_checksum(block.data(), head))
+    return fail(errc::corrupt, "the checksum of a block does not match");
+  const std::size_t index_max = 1 + raw.rows * 10 + raw.columns * (5 + 14) + 5;
+  if (raw.rows == 0 || raw.rows > block_rows_max || raw.columns == 0 || raw.columns > block_columns_max
+      || raw.plain_bytes > index_max + (one_frame ? raw.columns * column_bytes_max : 0))
     return damaged_block();
+  auto& plain = impl_->plain;
+  if (!impl_->unpack(block.first(head).subspan(block_header_bytes), raw.plain_bytes, plain))
+    return damaged_block();
+  const auto damaged = [&] {
+    to = {};
+    return damaged_block();
+  };
+  byte_reader r{plain};
+  if (!read_times(r, raw.rows, to.times_ns))
+    return damaged();
+  const auto sum = read_lengths(r, raw.columns, to.lengths);
+  if (!sum)
+    return damaged();
+  std::memcpy(&to.seed, block.data(), sizeof to.seed);
+  if (one_frame) { // the index lies before the columns in the one group, whose checksum was just looked at
+    if (r.remaining() != *sum)
+      return damaged();
+    to.groups.push_back({raw.columns, block_header_bytes,
+                         raw.bytes - static_cast<std::uint32_t>(block_header_bytes), 0,
+                         static_cast<std::uint32_t>(r.position())});
+    const auto packed = block.subspan(to.groups[0].at, to.groups[0].bytes);
+    to.groups[0].checksum = group_checksum(to.seed, 0, packed);
+    return ok();
   }
-  columns_at_ = r.position();
+  const auto count = r.varint();
+  if (r.failed() || count == 0 || count > raw.columns)
+    return damaged();
+  std::uint64_t columns = 0;
+  std::uint64_t at = head;
+  for (std::uint64_t g = 0; g < count; ++g) {
+    const auto wide = r.varint();
+    const auto bytes = r.varint();
+    const auto checksum = r.fixed<std::uint32_t>();
+    if (r.failed() || wide == 0 || wide > raw.columns - columns || bytes > raw.bytes - at)
+      return damaged();
+    columns += wide;
+    to.groups.push_back({static_cast<std::uint32_t>(columns), static_cast<std::uint32_t>(at),
+                         static_cast<std::uint32_t>(bytes), checksum, 0});
+    at += bytes;
+  }
+  if (columns != raw.columns || at != raw.bytes || r.remaining() != 0)
+    return damaged();
   return ok();
+}
+
+result<void> block_decoder::read_group(bytes_view block, const block_index& index, std::size_t group,
+                                       byte_buffer& to) {
+  assert(group < index.groups.size());
+  const auto& g = index.groups[group];
+  if (g.at > block.size() || g.bytes > block.size() - g.at)
+    return damaged_block();
+  const auto packed = block.subspan(g.at, g.bytes);
+  if (group_checksum(index.seed, group, packed) != g.checksum)
+    return fail(errc::corrupt, "the checksum of a block's columns does not match");
+  std::size_t plain_bytes = g.skip;
+  for (auto c = group == 0 ? 0 : index.groups[group - 1].column_end; c < g.column_end; ++c)
+    plain_bytes += index.lengths[c];
+  return impl_->unpack(packed, plain_bytes, to) ? result<void>{ok()} : damaged_block();
+}
+
+result<void> block_decoder::open(bytes_view block) {
+  block_ = block;
+  group_number_ = block_columns_max;
+  return read_index(block, index_);
 }
 
 result<void> block_decoder::column(std::size_t column, std::span<double> values,
                                    std::span<std::uint64_t> present) {
-  const auto rows = times_.size();
-  assert(column < ends_.size() && values.size() == rows && present.size() == row_words(rows));
-  const std::size_t begin = column == 0 ? 0 : ends_[column - 1];
-  byte_reader r{bytes_view{impl_->plain}.subspan(columns_at_ + begin, ends_[column] - begin)};
+  const auto group = index_.group_of(column);
+  if (group != group_number_) {
+    group_number_ = block_columns_max;
+    BOOST_OUTCOME_TRYV(read_group(block_, index_, group, group_));
+    group_number_ = group;
+  }
+  return read_column(index_, column, group_, values, present);
+}
+
+result<void> block_decoder::read_column(const block_index& index, std::size_t column, bytes_view group,
+                                        std::span<double> values, std::span<std::uint64_t> present) {
+  const auto rows = index.rows();
+  assert(column < index.columns() && values.size() == rows && present.size() == row_words(rows));
+  const auto number = index.group_of(column);
+  std::size_t begin = index.groups[number].skip;
+  for (auto c = number == 0 ? 0 : index.groups[number - 1].column_end; c < column; ++c)
+    begin += index.lengths[c];
+  if (begin > group.size() || index.lengths[column] > group.size() - begin)
+    return damaged_block();
+  byte_reader r{group.subspan(begin, index.lengths[column])};
   const auto control = r.fixed<std::uint8_t>();
   const auto kind = static_cast<column_kind>(control & kind_mask);
   if (r.failed() || kind > column_kind::xored || (control & ~bits_known) != 0)
@@ -498,15 +668,11 @@ result<void> block_decoder::column(std::size_t column, std::span<double> values,
       }
     }
     const auto power = static_cast<double>(ten_to[exponent]);
-    std::uint64_t m = 0; // unsigned: damaged bytes may overflow
-    std::uint64_t step = 0;
-    for (auto& v : out) {
-      const auto d = static_cast<std::uint64_t>(r.signed_varint());
-      step = kind == column_kind::delta2 ? step + d : d;
-      m += step;
-      const auto whole = static_cast<double>(static_cast<std::int64_t>(m * divisor));
-      v = exponent == 0 ? whole : whole / power;
-    }
+    if (!read_deltas(r, kind == column_kind::delta2, divisor, out))
+      return damaged_block();
+    if (exponent != 0)
+      for (auto& v : out)
+        v /= power;
     std::uint64_t at = 0;
     for (std::uint64_t i = 0; i < exception_count; ++i) {
       const auto distance = exceptions.varint();

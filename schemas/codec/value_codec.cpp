@@ -221,7 +221,7 @@ void value_encoder::encode(std::span<const double> values, byte_buffer& out) {
 }
 
 struct value_decoder::impl {
-  ZSTD_DCtx* context = ZSTD_createDCtx();
+  ZSTD_DCtx* context = nullptr; // made when first needed: it is large
   byte_buffer plain;
   byte_buffer packed;
 
@@ -257,6 +257,8 @@ result<void> value_decoder::decode(bytes_view from, std::span<double> values) {
     if (packed.size() < zstd_magic_bytes + rest.size())
       packed.resize(zstd_magic_bytes + rest.size());
     std::copy(rest.begin(), rest.end(), std::copy(zstd_magic.begin(), zstd_magic.end(), packed.begin()));
+    if (impl_->context == nullptr)
+      impl_->context = ZSTD_createDCtx();
     const auto n = ZSTD_decompressDCtx(impl_->context, plain.data(), plain_bytes, packed.data(),
                                        zstd_magic_bytes + rest.size());
     if (ZSTD_isError(n) || n != plain_bytes)

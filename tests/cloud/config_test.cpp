@@ -40,6 +40,9 @@ TEST_CASE("the example of a cloud's configuration has the defaults") {
   CHECK(is.store.partition_span == like.store.partition_span);
   CHECK(is.store.partitions_open_max == like.store.partitions_open_max);
   CHECK(is.store.queue_bytes_max == like.store.queue_bytes_max);
+  CHECK(is.store.read_cache_bytes_max == like.store.read_cache_bytes_max);
+  CHECK(is.store.read_threads == like.store.read_threads);
+  CHECK(is.query_cache_bytes_max == like.query_cache_bytes_max);
   CHECK(is.queries.threads == like.queries.threads);
   CHECK(is.queries.queue_max == like.queries.queue_max);
   CHECK(is.queries.timeout_max == like.queries.timeout_max);

@@ -19,6 +19,9 @@ public:
     config_.log_segment_bytes = 64 << 10;
     config_.partition_span = std::chrono::hours{1};
     config_.partitions_open_max = 2;
+    constexpr std::uint64_t cache_bytes[] = {0, 30 << 10, 64 << 20};
+    config_.read_cache_bytes_max = cache_bytes[seed % std::size(cache_bytes)];
+    config_.read_threads = seed % 2;
     for (int i = 0; i < 6; ++i)
       sets_.push_back(make_set("job" + std::to_string(i % 2), 1 + rng_() % 40, rng_() % 4));
     store_ = open_store(config_);

@@ -155,21 +155,18 @@ TEST_CASE("the largest block and times at both ends are exact") {
   check_round_trip(b);
 }
 
-TEST_CASE("the bytes of a block are fixed") {
-  const block b{{1'700'000'000'000'000'000, 1'700'000'001'000'000'000, 1'700'000'002'000'000'000},
-                3,
-                {1, 1, 1, 10.5, 11.5, 13.5, 7, stale_marker(), 9},
-                {7, 7, 7}};
-  std::string hex;
-  for (const auto byte : encode(b))
-    hex += fmt::format("{:02x}", static_cast<unsigned>(byte));
-  const std::string golden =
-      "536b426b01010300f50503aeeb44ae180300000027000000500000000000000028b52ffd20273901"
-      "000380c49fd50cfdc39fd50c0003060f0100022201052a040812000101020000000000f07f0e0004";
-  CHECK(hex == golden);
+namespace {
+
+const block golden_block{{1'700'000'000'000'000'000, 1'700'000'001'000'000'000, 1'700'000'002'000'000'000},
+                         3,
+                         {1, 1, 1, 10.5, 11.5, 13.5, 7, stale_marker(), 9},
+                         {7, 7, 7}};
+
+void check_golden(const std::string& golden) {
   byte_buffer bytes;
   for (std::size_t i = 0; i < golden.size(); i += 2)
     bytes.push_back(static_cast<std::byte>(std::stoi(golden.substr(i, 2), nullptr, 16)));
+  const auto& b = golden_block;
   block_decoder decoder;
   REQUIRE(decoder.open(bytes));
   CHECK(std::vector<std::int64_t>{decoder.times_ns().begin(), decoder.times_ns().end()} == b.times);
@@ -181,14 +178,84 @@ TEST_CASE("the bytes of a block are fixed") {
   }
 }
 
+// Of several groups, with rows that are not there.
+block wide_block() {
+  std::mt19937_64 rng{7};
+  block b;
+  b.columns = 40;
+  for (std::int64_t r = 0; r < 500; ++r)
+    b.times.push_back(r * 1'000'000'000);
+  for (std::size_t i = 0; i < b.columns * b.times.size(); ++i)
+    b.values.push_back(static_cast<double>(rng() % 100'000) / 1000);
+  b.present.assign(b.columns * row_words(b.times.size()), 0x5555'5555'5555'5555);
+  for (std::size_t c = 0; c < b.columns; ++c)
+    b.present[(c + 1) * row_words(b.times.size()) - 1] &= (std::uint64_t{1} << (500 % 64)) - 1;
+  return b;
+}
+
+} // namespace
+
+TEST_CASE("the bytes of a block are fixed") {
+  std::string hex;
+  for (const auto byte : encode(golden_block))
+    hex += fmt::format("{:02x}", static_cast<unsigned>(byte));
+  const std::string golden =
+      "536b426b0102030031907176c12a7aee0300000016000000600000003f00000028b52ffd2016b100000380c49fd50cfdc39fd5"
+      "0c0003060f0103212849ad7b28b52ffd2018c100000100022201052a040812000101020000000000f07f0e0004";
+  CHECK(hex == golden);
+  check_golden(golden);
+}
+
+TEST_CASE("blocks of the first codec are still read") {
+  check_golden("536b426b01010300f50503aeeb44ae180300000027000000500000000000000028b52ffd20273901"
+               "000380c49fd50cfdc39fd50c0003060f0100022201052a040812000101020000000000f07f0e0004");
+}
+
+TEST_CASE("a wide block has several groups, each read alone") {
+  const auto b = wide_block();
+  check_round_trip(b);
+  const auto bytes = encode(b);
+  block_decoder decoder;
+  block_index index;
+  REQUIRE(decoder.read_index(bytes, index));
+  REQUIRE(index.groups.size() > 1);
+  CHECK(index.group_of(0) == 0);
+  CHECK(index.group_of(39) == index.groups.size() - 1);
+  byte_buffer group;
+  std::vector<double> values(index.rows());
+  std::vector<std::uint64_t> present(row_words(index.rows()));
+  for (const std::size_t c : {39U, 0U, 17U}) {
+    REQUIRE(decoder.read_group(bytes, index, index.group_of(c), group));
+    REQUIRE(decoder.read_column(index, c, group, values, present));
+    for (std::size_t r = 0; r < index.rows(); r += 2)
+      if (values[r] != b.values[c * index.rows() + r])
+        FAIL("column " << c << ", row " << r);
+  }
+  // Groups can't be taken for each other.
+  auto swapped = index;
+  std::swap(swapped.groups[0].at, swapped.groups[1].at);
+  CHECK_FALSE(decoder.read_group(bytes, swapped, 0, group));
+}
+
 TEST_CASE("flipped, cut and foreign bytes are refused") {
   std::mt19937_64 rng{seed()};
   const auto bytes = encode(random_block(rng));
   block_decoder decoder;
+  const auto readable = [&decoder](const byte_buffer& from) {
+    if (!decoder.open(from))
+      return false;
+    std::vector<double> values(decoder.rows());
+    std::vector<std::uint64_t> present(row_words(decoder.rows()));
+    for (std::size_t c = 0; c < decoder.columns(); ++c)
+      if (!decoder.column(c, values, present))
+        return false;
+    return true;
+  };
+  REQUIRE(readable(bytes));
   for (std::size_t bit = 0; bit < bytes.size() * 8; ++bit) {
     auto damaged = bytes;
     damaged[bit / 8] ^= static_cast<std::byte>(1 << (bit % 8));
-    if (decoder.open(damaged))
+    if (readable(damaged))
       FAIL("bit " << bit << " can be flipped unnoticed");
   }
   for (std::size_t n = 0; n < bytes.size(); ++n)

@@ -1,0 +1,106 @@
+#include "cloud/store/log_window.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <bit>
+
+namespace skerry::cloud {
+
+std::size_t width_of(const head_source& source) noexcept {
+  std::size_t width = 0;
+  for (const auto& set : source.sets)
+    width += set->count();
+  return width;
+}
+
+result<bool> frame_rows::read(log_reader& log, const log_place& at, store_metrics& metrics) {
+  const auto damaged = [&](const error& e, const char* what) -> result<bool> {
+    if (e.code != errc::corrupt && e.code != errc::malformed && e.code != errc::unsupported_version)
+      return e;
+    metrics.count_damaged(what);
+    spdlog::error("store: a query leaves out a damaged {}: {}", what, e.message);
+    return false;
+  };
+  const auto record = log.record(at);
+  if (!record)
+    return damaged(record.error(), "record");
+  if (const auto decoded = decode_frame(record.value().payload, decoder_, frame_); !decoded)
+    return damaged(decoded.error(), "frame");
+  return true;
+}
+
+log_window::log_window(const head_source& source) {
+  std::size_t width = 0;
+  for (const auto& set : source.sets) {
+    widths_.push_back(set->count());
+    width += set->count();
+  }
+  present_.resize(width);
+  values_.resize(width * window_rows);
+}
+
+result<bool> log_window::extend(std::span<const frame_ref> frames, log_reader& log, frame_rows& scratch,
+                                store_metrics& metrics) {
+  const std::lock_guard lock{mutex_};
+  if (rows_ >= frames.size())
+    return false;
+  for (; rows_ < std::min(frames.size(), window_rows); ++rows_) {
+    times_ns_[rows_] = frames[rows_].time_ns;
+    BOOST_OUTCOME_TRY(sound, scratch.read(log, frames[rows_].record, metrics));
+    if (sound)
+      add(scratch.content());
+  }
+  if (rows_ == window_rows && !packed_)
+    pack();
+  return true;
+}
+
+void log_window::add(const frame& from) {
+  std::size_t column = 0;
+  std::size_t next = 0;
+  const auto row = std::uint32_t{1} << rows_;
+  for (std::size_t s = 0; s < widths_.size() && s < from.sections.size(); ++s) {
+    const auto& present = from.sections[s].present;
+    const auto known = std::min<std::size_t>(widths_[s], from.sections[s].series_count);
+    for (std::size_t i = 0; i < known; ++i) {
+      if (!present.empty() && (present[i / 64] >> (i % 64) & 1) == 0)
+        continue;
+      values_[(column + i) * window_rows + rows_] = from.values[next++];
+      present_[column + i] |= row;
+    }
+    column += widths_[s];
+  }
+}
+
+void log_window::pack() {
+  std::vector<double> packed;
+  offsets_.resize(present_.size());
+  for (std::size_t c = 0; c < present_.size(); ++c) {
+    const auto* values = values_.data() + c * window_rows;
+    const auto at = static_cast<std::uint32_t>(packed.size());
+    const auto bits = present_[c];
+    const auto first = bits == 0 ? 0 : std::countr_zero(bits);
+    bool constant = true;
+    for (std::size_t r = 0; r < rows_ && constant; ++r)
+      constant = (bits >> r & 1) == 0
+                 || std::bit_cast<std::uint64_t>(values[r]) == std::bit_cast<std::uint64_t>(values[first]);
+    offsets_[c] = constant ? at | constant_bit : at;
+    if (constant)
+      packed.push_back(values[first]);
+    else
+      packed.insert(packed.end(), values, values + rows_);
+  }
+  packed.shrink_to_fit();
+  values_ = std::move(packed);
+  packed_ = true;
+}
+
+std::size_t log_window::memory_bytes() const {
+  const std::lock_guard lock{mutex_};
+  return sizeof *this + values_.capacity() * sizeof(double)
+         + (present_.capacity() + offsets_.capacity()) * sizeof(std::uint32_t)
+         + widths_.capacity() * sizeof(std::size_t);
+}
+
+} // namespace skerry::cloud

@@ -1,0 +1,75 @@
+#pragma once
+
+// Some consecutive frames of one source in the write-ahead log, decoded and turned into columns, so that a query for
+// one series need not decode the values of all of them again. Frames are added as they arrive; once full, columns that
+// stand still shrink to one value. Thread-safe.
+
+#include "cloud/store/log_env.hpp"
+#include "cloud/store/store_metrics.hpp"
+
+#include <algorithm>
+#include <array>
+#include <mutex>
+#include <span>
+
+namespace skerry::cloud {
+
+inline constexpr std::size_t window_rows = 32;
+inline constexpr std::size_t window_columns_max = 4096; // of one source; wider ones are read frame by frame
+
+// Of a source that has `sets`: how many series.
+[[nodiscard]] std::size_t width_of(const head_source& source) noexcept;
+
+// A frame's values by column. Keeps its scratch memory; one thread.
+class frame_rows {
+public:
+  // False: the frame is damaged, counted and logged. Others than damage are failures.
+  [[nodiscard]] result<bool> read(log_reader& log, const log_place& at, store_metrics& metrics);
+  [[nodiscard]] const frame& content() const noexcept { return frame_; }
+
+private:
+  value_decoder decoder_;
+  frame frame_;
+};
+
+class log_window {
+public:
+  explicit log_window(const head_source& source);
+
+  // Takes in those of `frames`, the window's, that are new to it. Whether there were any.
+  [[nodiscard]] result<bool> extend(std::span<const frame_ref> frames, log_reader& log, frame_rows& scratch,
+                                    store_metrics& metrics);
+  // The samples that a column has in the first `frames`, within [from, to], in order of arrival, to
+  // each(time_ns, value).
+  template <class Each>
+  void read(std::size_t column, std::size_t frames, std::int64_t from_ns, std::int64_t to_ns,
+            Each&& each) const {
+    const std::lock_guard lock{mutex_};
+    const auto bits = present_[column];
+    const auto at = packed_ ? offsets_[column] : static_cast<std::uint32_t>(column * window_rows);
+    const bool constant = (at & constant_bit) != 0;
+    const auto* values = values_.data() + (at & ~constant_bit);
+    for (std::size_t r = 0; r < std::min(frames, rows_); ++r)
+      if ((bits >> r & 1) != 0 && times_ns_[r] >= from_ns && times_ns_[r] <= to_ns)
+        each(times_ns_[r], values[constant ? 0 : r]);
+  }
+  [[nodiscard]] std::size_t memory_bytes() const;
+
+private:
+  static constexpr std::uint32_t constant_bit = std::uint32_t{1} << 31;
+  static_assert(window_rows <= 32 && window_columns_max * window_rows < constant_bit);
+
+  void add(const frame& from);
+  void pack();
+
+  mutable std::mutex mutex_;        // guards what follows
+  std::vector<std::size_t> widths_; // of each section
+  std::size_t rows_ = 0;            // frames taken; damaged ones have no values
+  std::array<std::int64_t, window_rows> times_ns_{};
+  std::vector<std::uint32_t> present_; // bit r: row r has a value
+  std::vector<double> values_;         // window_rows a column; packed: from offsets_ on
+  std::vector<std::uint32_t> offsets_;
+  bool packed_ = false;
+};
+
+} // namespace skerry::cloud

@@ -1,0 +1,388 @@
+#include "cloud/store/place_reader.hpp"
+
+#include "cloud/store/sealer.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <bit>
+#include <numeric>
+
+namespace skerry::cloud {
+
+namespace {
+
+constexpr std::int64_t ns_per_ms = 1'000'000;
+constexpr std::uint32_t head_part = UINT32_MAX; // of a block, in the cache
+
+std::int64_t to_ms(std::int64_t ns) noexcept {
+  return ns >= 0 ? ns / ns_per_ms : -((-(ns + 1)) / ns_per_ms) - 1;
+}
+
+void add(place_columns::column& to, std::int64_t time_ns, double value) {
+  if (!to.times.empty() && to.times.back() >= time_ns)
+    to.ascending = false;
+  to.times.push_back(time_ns);
+  to.values.push_back(value);
+}
+
+void sort_by_time(place_columns::column& c) {
+  std::vector<std::uint32_t> order(c.times.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return c.times[a] < c.times[b]; });
+  std::vector<std::int64_t> times(order.size());
+  std::vector<double> values(order.size());
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    times[i] = c.times[order[i]];
+    values[i] = c.values[order[i]];
+  }
+  c.times = std::move(times);
+  c.values = std::move(values);
+}
+
+// Milliseconds, each once.
+void settle(place_columns::column& c) {
+  if (!c.ascending)
+    sort_by_time(c);
+  std::size_t n = 0;
+  std::int64_t last_ns = 0;
+  for (std::size_t i = 0; i < c.times.size(); ++i) {
+    const auto time_ns = c.times[i];
+    const auto ms = to_ms(time_ns);
+    const auto value = c.values[i];
+    if (n == 0 || ms != c.times[n - 1]) {
+      c.times[n] = ms;
+      c.values[n++] = value;
+    } else if (time_ns == last_ns) {
+      c.values[n - 1] = resolve(c.values[n - 1], value);
+    } else { // several within a millisecond: the last one stands for it
+      c.values[n - 1] = value;
+    }
+    last_ns = time_ns;
+  }
+  c.times.resize(n);
+  c.values.resize(n);
+}
+
+struct block_head {
+  block_index index;
+  bool ascending = true;
+};
+
+} // namespace
+
+std::uint32_t place_columns::find_or_add(labels all) {
+  const auto hash = hash_of(all);
+  const auto [from, to] = by_labels_.equal_range(hash);
+  for (auto same = from; same != to; ++same)
+    if (columns[same->second].all == all)
+      return same->second;
+  const auto made = static_cast<std::uint32_t>(columns.size());
+  by_labels_.emplace(hash, made);
+  columns.push_back({std::move(all), {}, {}, true});
+  return made;
+}
+
+place_reader::place_reader(const store_snapshot& from, std::span<const std::shared_ptr<partition>> partitions,
+                           const store_parts& parts, read_bounds& bounds)
+    : from_(from), partitions_(partitions), parts_(parts), bounds_(bounds), readers_(partitions.size()) {}
+
+bool place_reader::passable(const error& e, const char* what) {
+  if (e.code != errc::corrupt && e.code != errc::malformed && e.code != errc::unsupported_version)
+    return false;
+  parts_.metrics.count_damaged(what);
+  spdlog::error("store: a query leaves out a damaged {}: {}", what, e.message);
+  return true;
+}
+
+result<void> place_reader::go_on() const {
+  if (bounds_.cancelled != nullptr && bounds_.cancelled->load(std::memory_order_relaxed))
+    return fail(errc::cancelled, "the query was cancelled");
+  return ok();
+}
+
+result<void> place_reader::count(std::size_t samples) {
+  if (bounds_.samples.fetch_add(samples, std::memory_order_relaxed) + samples > bounds_.samples_max)
+    return fail(errc::exhausted,
+                fmt::format("the query reads more than {} samples; narrow its matchers or its range",
+                            bounds_.samples_max));
+  return ok();
+}
+
+result<partition_reader*> place_reader::partition_at(std::size_t index) {
+  if (!readers_[index]) {
+    BOOST_OUTCOME_TRY(reader, partitions_[index]->read());
+    readers_[index] = std::make_unique<partition_reader>(std::move(reader));
+  }
+  return readers_[index].get();
+}
+
+result<compact_set_ptr> place_reader::set_of(const partition_reader& reader, const set_hash& hash) {
+  cache_key key{cached_kind::series_set, 0, {}, 0};
+  std::memcpy(key.place.data(), hash.bytes.data(), sizeof key.place);
+  if (auto known = parts_.cache.find<const compact_set>(key))
+    return known;
+  // Sets that are still being written are in memory already.
+  if (auto known = parts_.sets.find(hash))
+    return known;
+  BOOST_OUTCOME_TRY(found, reader.set(hash));
+  if (!found)
+    return fail(errc::corrupt, "series set " + to_string(hash) + " is missing");
+  auto made = parts_.sets.compact(*found);
+  parts_.cache.put(key, made, made->memory_bytes());
+  return made;
+}
+
+result<void> place_reader::columns_of(const head_hit& hit, const place& at,
+                                      std::vector<std::vector<std::uint32_t>>& columns, place_columns& to) {
+  for (std::size_t s = 0; s < hit.of_sets.size(); ++s) {
+    const auto& set = *hit.source->sets[s];
+    columns.emplace_back();
+    for (const auto member : *hit.of_sets[s])
+      columns.back().push_back(
+          to.column_of(set.hash(), member, [&] { return set.labels_of(member, at.site, at.host); }));
+  }
+  return ok();
+}
+
+result<void> place_reader::columns_of(const partition_hit& hit, place_columns& to,
+                                      std::vector<std::uint32_t>& columns) {
+  BOOST_OUTCOME_TRY(reader, partition_at(hit.partition));
+  BOOST_OUTCOME_TRY(set, set_of(*reader, hit.source.set));
+  for (const auto member : hit.of_set) {
+    if (member >= set->count())
+      return fail(errc::corrupt, "the label index names a series that its set lacks");
+    columns.push_back(to.column_of(hit.source.set, member,
+                                   [&] { return set->labels_of(member, hit.source.site, hit.source.host); }));
+  }
+  return ok();
+}
+
+result<void> place_reader::read_head(const head_hit& hit, const place& at, place_columns& to) {
+  std::vector<std::vector<std::uint32_t>> columns;
+  BOOST_OUTCOME_TRYV(columns_of(hit, at, columns, to));
+  BOOST_OUTCOME_TRY(log, from_.logs[hit.log]->read());
+  return parts_.cache.bytes_max() != 0 && width_of(*hit.source) <= window_columns_max
+             ? read_windows(hit, log, columns, to)
+             : read_frames(hit, log, columns, to);
+}
+
+result<void> place_reader::read_windows(const head_hit& hit, log_reader& log,
+                                        std::span<const std::vector<std::uint32_t>> columns,
+                                        place_columns& to) {
+  const auto& env = *from_.logs[hit.log];
+  std::size_t first = 0; // window
+  // Copied under the lock: the writer may add to them meanwhile.
+  const auto frames = env.with_index([&](const log_index&) {
+    const auto& all = hit.source->frames;
+    auto from = all.begin();
+    auto end = all.end();
+    if (hit.source->ascending) {
+      from = std::lower_bound(from, end, bounds_.from_ns,
+                              [](const frame_ref& f, std::int64_t x) { return f.time_ns < x; });
+      end = std::upper_bound(from, end, bounds_.to_ns,
+                             [](std::int64_t x, const frame_ref& f) { return x < f.time_ns; });
+    }
+    first = static_cast<std::size_t>(from - all.begin()) / window_rows;
+    const auto last = (static_cast<std::size_t>(end - all.begin()) + window_rows - 1) / window_rows;
+    return std::vector<frame_ref>{
+        all.begin() + static_cast<std::ptrdiff_t>(first * window_rows),
+        all.begin() + static_cast<std::ptrdiff_t>(std::min(last * window_rows, all.size()))};
+  });
+  for (std::size_t at = 0; at < frames.size(); at += window_rows) {
+    const auto part = std::span{frames}.subspan(at, std::min(window_rows, frames.size() - at));
+    if (std::none_of(part.begin(), part.end(), [&](const frame_ref& f) {
+          return f.time_ns >= bounds_.from_ns && f.time_ns <= bounds_.to_ns;
+        }))
+      continue;
+    BOOST_OUTCOME_TRYV(go_on());
+    const cache_key key{cached_kind::log_window,
+                        env.cache_owner(),
+                        {reinterpret_cast<std::uintptr_t>(hit.source), first + at / window_rows},
+                        0};
+    auto window = parts_.cache.find<log_window>(key);
+    if (!window)
+      window = std::make_shared<log_window>(*hit.source);
+    BOOST_OUTCOME_TRY(changed, window->extend(part, log, frames_, parts_.metrics));
+    if (changed)
+      parts_.cache.put(key, window, window->memory_bytes());
+    std::size_t base = 0;
+    std::size_t samples = 0;
+    for (std::size_t s = 0; s < hit.of_sets.size(); ++s) {
+      for (std::size_t i = 0; i < hit.of_sets[s]->size(); ++i) {
+        auto& column = to.columns[columns[s][i]];
+        window->read(base + (*hit.of_sets[s])[i], part.size(), bounds_.from_ns, bounds_.to_ns,
+                     [&](std::int64_t time_ns, double value) {
+                       add(column, time_ns, value);
+                       ++samples;
+                     });
+      }
+      base += hit.source->sets[s]->count();
+    }
+    BOOST_OUTCOME_TRYV(count(samples));
+  }
+  return ok();
+}
+
+result<void> place_reader::read_frames(const head_hit& hit, log_reader& log,
+                                       std::span<const std::vector<std::uint32_t>> columns,
+                                       place_columns& to) {
+  const auto frames = from_.logs[hit.log]->with_index([&](const log_index&) { return hit.source->frames; });
+  for (const auto& ref : frames) {
+    if (ref.time_ns < bounds_.from_ns || ref.time_ns > bounds_.to_ns)
+      continue;
+    BOOST_OUTCOME_TRYV(go_on());
+    BOOST_OUTCOME_TRY(sound, frames_.read(log, ref.record, parts_.metrics));
+    if (!sound)
+      continue;
+    const auto& f = frames_.content();
+    std::size_t base = 0;
+    std::size_t samples = 0;
+    for (std::size_t s = 0; s < hit.of_sets.size() && s < f.sections.size(); ++s) {
+      const auto& section = f.sections[s];
+      for (std::size_t i = 0; i < hit.of_sets[s]->size(); ++i) {
+        const std::size_t member = (*hit.of_sets[s])[i];
+        std::size_t at_value = base + member;
+        if (!section.present.empty()) {
+          const auto word = section.present[member / 64];
+          if ((word >> (member % 64) & 1) == 0)
+            continue;
+          at_value =
+              base
+              + static_cast<std::size_t>(std::popcount(word & ((std::uint64_t{1} << (member % 64)) - 1)));
+          for (std::size_t w = 0; w < member / 64; ++w)
+            at_value += static_cast<std::size_t>(std::popcount(section.present[w]));
+        }
+        add(to.columns[columns[s][i]], ref.time_ns, f.values[at_value]);
+        ++samples;
+      }
+      base += section.value_count();
+    }
+    BOOST_OUTCOME_TRYV(count(samples));
+  }
+  return ok();
+}
+
+result<void> place_reader::read_partition(const partition_hit& hit, place_columns& to) {
+  BOOST_OUTCOME_TRY(reader, partition_at(hit.partition));
+  std::vector<std::uint32_t> columns;
+  return reader->each_block(hit.source.number, bounds_.from_ns, bounds_.to_ns,
+                            [&](const block_place& at) -> result<void> {
+                              BOOST_OUTCOME_TRYV(go_on());
+                              if (columns.empty()) {
+                                BOOST_OUTCOME_TRYV(columns_of(hit, to, columns));
+                              }
+                              auto read = read_block(hit, at, columns, to);
+                              return read || passable(read.error(), "block") ? result<void>{ok()} : read;
+                            });
+}
+
+result<void> place_reader::read_block(const partition_hit& hit, const block_place& at,
+                                      std::span<const std::uint32_t> columns, place_columns& to) {
+  const auto& reader = *readers_[hit.partition];
+  cache_key key{cached_kind::block_head,
+                partitions_[hit.partition]->cache_owner(),
+                {at.log, std::uint64_t{at.extent} << 32 | at.offset},
+                head_part};
+  bytes_view bytes;
+  const auto load = [&]() -> result<void> {
+    if (bytes.empty()) {
+      BOOST_OUTCOME_TRY(found, reader.block(at));
+      bytes = found;
+    }
+    return ok();
+  };
+  auto head = parts_.cache.find<const block_head>(key);
+  if (!head) {
+    auto made = std::make_shared<block_head>();
+    BOOST_OUTCOME_TRYV(load());
+    BOOST_OUTCOME_TRYV(decoder_.read_index(bytes, made->index));
+    made->ascending = std::is_sorted(made->index.times_ns.begin(), made->index.times_ns.end());
+    parts_.cache.put(key, made, made->index.memory_bytes());
+    head = std::move(made);
+  }
+  const auto& index = head->index;
+  const auto rows = index.rows();
+  std::size_t begin = 0;
+  std::size_t end = rows;
+  if (head->ascending) {
+    const auto& times = index.times_ns;
+    begin = static_cast<std::size_t>(std::lower_bound(times.begin(), times.end(), bounds_.from_ns)
+                                     - times.begin());
+    end =
+        static_cast<std::size_t>(std::upper_bound(times.begin(), times.end(), bounds_.to_ns) - times.begin());
+  }
+  if (begin == end)
+    return ok();
+  values_.resize(rows);
+  present_.resize(row_words(rows));
+  std::shared_ptr<const byte_buffer> group;
+  std::size_t samples = 0;
+  for (std::size_t i = 0; i < hit.of_set.size(); ++i) {
+    if (hit.of_set[i] >= index.columns())
+      continue;
+    const auto number = index.group_of(hit.of_set[i]);
+    if (!group || key.part != number) {
+      key.kind = cached_kind::block_group;
+      key.part = static_cast<std::uint32_t>(number);
+      group = parts_.cache.find<const byte_buffer>(key);
+      if (!group) {
+        auto made = std::make_shared<byte_buffer>();
+        BOOST_OUTCOME_TRYV(load());
+        BOOST_OUTCOME_TRYV(decoder_.read_group(bytes, index, number, *made));
+        parts_.cache.put(key, made, made->size());
+        group = std::move(made);
+      }
+    }
+    BOOST_OUTCOME_TRYV(decoder_.read_column(index, hit.of_set[i], *group, values_, present_));
+    auto& column = to.columns[columns[i]];
+    const auto before = column.times.size();
+    const bool full =
+        std::all_of(present_.begin(), present_.end() - 1, [](auto w) { return w == ~std::uint64_t{0}; })
+        && present_.back() == (rows % 64 == 0 ? ~std::uint64_t{0} : (std::uint64_t{1} << (rows % 64)) - 1);
+    if (full && head->ascending) {
+      column.ascending = column.ascending && (before == 0 || column.times.back() < index.times_ns[begin]);
+      column.times.insert(column.times.end(), index.times_ns.begin() + static_cast<std::ptrdiff_t>(begin),
+                          index.times_ns.begin() + static_cast<std::ptrdiff_t>(end));
+      column.values.insert(column.values.end(), values_.begin() + static_cast<std::ptrdiff_t>(begin),
+                           values_.begin() + static_cast<std::ptrdiff_t>(end));
+    } else {
+      for (auto r = begin; r < end; ++r)
+        if ((present_[r / 64] >> (r % 64) & 1) != 0 && index.times_ns[r] >= bounds_.from_ns
+            && index.times_ns[r] <= bounds_.to_ns)
+          add(column, index.times_ns[r], values_[r]);
+    }
+    samples += column.times.size() - before;
+  }
+  return count(samples);
+}
+
+result<void> place_reader::read(const place& what, place_columns& to) {
+  // Oldest first: what is sealed, then the logs in order; mostly nothing is left to sort.
+  for (auto hit = what.partitions.rbegin(); hit != what.partitions.rend(); ++hit)
+    if (auto read = read_partition(*hit, to); !read && !passable(read.error(), "partition"))
+      return read;
+  for (const auto& hit : what.heads) {
+    BOOST_OUTCOME_TRYV(read_head(hit, what, to));
+  }
+  for (auto& c : to.columns)
+    settle(c);
+  return ok();
+}
+
+result<void> place_reader::name(const place& what, place_columns& to) {
+  for (const auto& hit : what.heads) {
+    std::vector<std::vector<std::uint32_t>> columns;
+    BOOST_OUTCOME_TRYV(columns_of(hit, what, columns, to));
+  }
+  for (const auto& hit : what.partitions) {
+    BOOST_OUTCOME_TRYV(go_on());
+    std::vector<std::uint32_t> columns;
+    if (auto made = columns_of(hit, to, columns); !made && !passable(made.error(), "series set"))
+      return made;
+  }
+  return ok();
+}
+
+} // namespace skerry::cloud

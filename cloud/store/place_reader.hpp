@@ -1,0 +1,133 @@
+#pragma once
+
+// Reads what one host ("place") has of a query's series: samples of all logs and partitions, by labels, in order of
+// time, each time once. One object per thread and query; the snapshot and what was found in it are shared.
+
+#include "cloud/store/log_window.hpp"
+#include "cloud/store/partitions.hpp"
+#include "cloud/store/read_cache.hpp"
+#include "schemas/codec/block_codec.hpp"
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <vector>
+
+namespace skerry::cloud {
+
+// Taken at one moment: a log that is missing here is sealed into these partitions.
+struct store_snapshot {
+  std::vector<std::shared_ptr<const log_env>> logs;
+  std::vector<partition_id> partitions;
+};
+
+struct store_parts {
+  partition_catalog& partitions;
+  set_registry& sets;
+  read_cache& cache;
+  store_metrics& metrics;
+};
+
+using set_members = std::vector<std::uint16_t>;
+
+// Which series of which source hit.
+struct head_hit {
+  std::size_t log = 0;
+  const head_source* source = nullptr;
+  std::vector<std::shared_ptr<const set_members>> of_sets; // null: none
+};
+struct partition_hit {
+  std::size_t partition = 0;
+  partition_source source;
+  set_members of_set;
+};
+struct place {
+  std::string site;
+  std::string host;
+  std::vector<head_hit> heads;
+  std::vector<partition_hit> partitions; // the newest first
+};
+
+// What is wanted of all places, and what all threads share.
+struct read_bounds {
+  std::int64_t from_ns = 0;
+  std::int64_t to_ns = 0;
+  std::uint64_t samples_max = 0;
+  const std::atomic<bool>* cancelled = nullptr;
+  std::atomic<std::uint64_t> samples{0};
+};
+
+class place_columns {
+public:
+  struct column {
+    labels all;
+    std::vector<std::int64_t> times; // nanoseconds while it is read, then milliseconds
+    std::vector<double> values;
+    bool ascending = true;
+  };
+  std::vector<column> columns;
+
+  // The column of a set's member; made with make() when it is new. Series of several sets with the same labels are one.
+  template <class Make>
+  std::uint32_t column_of(const set_hash& set, std::uint16_t member, Make&& make) {
+    auto& slot = by_member_[set];
+    if (slot.size() <= member)
+      slot.resize(member + std::size_t{1}, none);
+    if (slot[member] == none)
+      slot[member] = find_or_add(make());
+    return slot[member];
+  }
+
+private:
+  static constexpr std::uint32_t none = UINT32_MAX;
+  std::uint32_t find_or_add(labels all);
+
+  std::unordered_map<set_hash, std::vector<std::uint32_t>> by_member_;
+  std::unordered_multimap<std::uint64_t, std::uint32_t> by_labels_;
+};
+
+class place_reader {
+public:
+  place_reader(const store_snapshot& from, std::span<const std::shared_ptr<partition>> partitions,
+               const store_parts& parts, read_bounds& bounds);
+
+  // exhausted, cancelled, io. Damage is left out, counted and logged.
+  [[nodiscard]] result<void> read(const place& what, place_columns& to);
+  // Only the labels.
+  [[nodiscard]] result<void> name(const place& what, place_columns& to);
+
+private:
+  [[nodiscard]] result<void> read_head(const head_hit& hit, const place& at, place_columns& to);
+  [[nodiscard]] result<void> read_windows(const head_hit& hit, log_reader& log,
+                                          std::span<const std::vector<std::uint32_t>> columns,
+                                          place_columns& to);
+  [[nodiscard]] result<void> read_frames(const head_hit& hit, log_reader& log,
+                                         std::span<const std::vector<std::uint32_t>> columns,
+                                         place_columns& to);
+  [[nodiscard]] result<void> read_partition(const partition_hit& hit, place_columns& to);
+  [[nodiscard]] result<void> read_block(const partition_hit& hit, const block_place& at,
+                                        std::span<const std::uint32_t> columns, place_columns& to);
+  [[nodiscard]] result<void> columns_of(const head_hit& hit, const place& at,
+                                        std::vector<std::vector<std::uint32_t>>& columns, place_columns& to);
+  // The columns of the members that hit, in their order.
+  [[nodiscard]] result<void> columns_of(const partition_hit& hit, place_columns& to,
+                                        std::vector<std::uint32_t>& columns);
+  [[nodiscard]] result<compact_set_ptr> set_of(const partition_reader& reader, const set_hash& hash);
+  [[nodiscard]] result<partition_reader*> partition_at(std::size_t index);
+  // Damage in one place must not hide the rest: counted, logged, and left out.
+  [[nodiscard]] bool passable(const error& e, const char* what);
+  [[nodiscard]] result<void> go_on() const;
+  [[nodiscard]] result<void> count(std::size_t samples);
+
+  const store_snapshot& from_;
+  std::span<const std::shared_ptr<partition>> partitions_;
+  const store_parts& parts_;
+  read_bounds& bounds_;
+  std::vector<std::unique_ptr<partition_reader>> readers_; // by partition, opened when first needed
+  block_decoder decoder_;
+  frame_rows frames_;
+  std::vector<double> values_;
+  std::vector<std::uint64_t> present_;
+};
+
+} // namespace skerry::cloud

@@ -1,0 +1,211 @@
+// What queries keep and who helps them must not change an answer.
+
+#include "cloud/store/log_window.hpp"
+#include "tests/cloud/store/store_fixture.hpp"
+
+#include <thread>
+
+using namespace skerry;
+using namespace skerry::cloud;
+using namespace skerry::cloud::test;
+
+namespace {
+
+constexpr std::int64_t second = 1'000'000'000;
+constexpr std::int64_t start = 1'700'000'000 * second;
+
+// Two sets of one source, with holes, standing columns and every kind of value.
+frame mixed_frame(std::mt19937_64& rng, const std::vector<series_set_ptr>& sets, std::int64_t time_ns) {
+  frame f;
+  f.time_ns = time_ns;
+  for (const auto& set : sets) {
+    const auto count = set->members.size();
+    std::vector<std::uint64_t> present((count + 63) / 64);
+    std::size_t here = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      if (i % 5 == 0 && rng() % 3 == 0)
+        continue;
+      present[i / 64] |= std::uint64_t{1} << (i % 64);
+      ++here;
+      f.values.push_back(i % 3 == 0 ? static_cast<double>(i) : random_value(rng));
+    }
+    if (here == count)
+      present.clear();
+    f.sections.push_back({set->hash, static_cast<std::uint16_t>(count), std::move(present)});
+  }
+  return f;
+}
+
+promql::select_request some(std::int64_t from_s, std::int64_t to_s, promql::matcher m) {
+  promql::select_request r;
+  r.from_ms = start / 1'000'000 + from_s * 1000;
+  r.to_ms = start / 1'000'000 + to_s * 1000;
+  r.matchers.push_back(std::move(m));
+  return r;
+}
+
+} // namespace
+
+TEST_CASE("with and without a cache the log answers alike while it grows and when it is sealed") {
+  std::mt19937_64 rng{seed_from_environment(1)};
+  INFO("SKERRY_SEED=" << seed_from_environment(1));
+  struct variant {
+    std::uint64_t cache_bytes;
+    std::size_t threads;
+    temporary_directory directory{};
+    store opened{};
+  };
+  variant variants[] = {{0, 0}, {64 << 20, 0}, {100 << 10, 2}, {64 << 20, 2}};
+  for (auto& v : variants) {
+    auto config = small_config(v.directory.path());
+    config.log_segment_bytes = 64 << 20;
+    config.log_bytes_max = 128 << 20;
+    config.read_cache_bytes_max = v.cache_bytes;
+    config.read_threads = v.threads;
+    v.opened = open_store(config);
+  }
+  const std::vector<series_set_ptr> sets{make_set("a", 200), make_set("b", 90, 1000)};
+  sequence next = 1;
+  const auto compare = [&] {
+    const std::int64_t from = static_cast<std::int64_t>(rng() % 400) - 50;
+    const promql::select_request requests[] = {
+        everything(),
+        some(from, from + static_cast<std::int64_t>(rng() % 300),
+             match(promql::match_op::equal, "__name__", "m3")),
+        some(from, from + 5, match(promql::match_op::regex, "n", "1.*")),
+        some(0, 1000, match(promql::match_op::equal, "host", "h1")),
+    };
+    for (const auto& request : requests) {
+      const auto expected = select(*variants[0].opened.db, request);
+      for (auto& v : variants)
+        CHECK(select(*v.opened.db, request) == expected);
+    }
+  };
+  std::int64_t at = 0;
+  for (int round = 0; round < 24; ++round) {
+    std::vector<std::pair<std::string, frame>> frames;
+    const auto count = 1 + rng() % 12;
+    for (std::size_t i = 0; i < count; ++i) {
+      at += static_cast<std::int64_t>(rng() % 3);
+      const auto late = rng() % 8 == 0 ? static_cast<std::int64_t>(rng() % 100) : 0;
+      for (const auto* host : {"h0", "h1", "h2"})
+        frames.emplace_back(host, mixed_frame(rng, sets, start + (at - late) * second));
+    }
+    for (auto& v : variants) {
+      request_builder builder{edge_id{1}, "site", next};
+      for (const auto& [host, f] : frames)
+        builder.frame_of(host, f, sets);
+      REQUIRE(append(*v.opened.db, builder.take()));
+    }
+    next += frames.size();
+    compare();
+  }
+  CHECK(variants[0].opened.metric("skerry_store_read_cache_bytes") == 0);
+  CHECK(variants[1].opened.metric("skerry_store_read_cache_hits_total") > 0);
+  CHECK(variants[2].opened.metric("skerry_store_read_cache_bytes") <= 100 << 10);
+  for (auto& v : variants)
+    v.opened.db->flush();
+  compare();
+  compare(); // from what was kept
+}
+
+TEST_CASE("hosts come in order, each once, however many threads read") {
+  temporary_directory directory;
+  auto config = small_config(directory.path());
+  config.read_threads = 3;
+  config.log_segment_bytes = 64 << 20;
+  config.log_bytes_max = 128 << 20;
+  auto s = open_store(config);
+  const auto set = make_set("a", 256);
+  sequence next = 1;
+  constexpr int hosts = 60;
+  for (int part = 0; part < 2; ++part) {
+    request_builder builder{edge_id{1}, "site", next};
+    for (int h = 0; h < hosts; ++h)
+      for (int k = 0; k < 50; ++k, ++next)
+        builder.values("host" + std::to_string(h), set, start + (part * 50 + k) * 15 * second,
+                       std::vector<double>(256, part * 50 + k));
+    REQUIRE(append(*s.db, builder.take()));
+    if (part == 0)
+      s.db->flush();
+  }
+  const auto read = [&](const promql::select_request& request) {
+    std::vector<std::string> seen;
+    std::uint64_t samples = 0;
+    const auto done = s->select(request, [&](const promql::series_view& view) {
+      const std::string host{value_of(view.all, "host")};
+      if (seen.empty() || seen.back() != host)
+        seen.push_back(host);
+      samples += view.values.size();
+    });
+    if (!done)
+      FAIL(done.error().message);
+    CHECK(seen.size() == hosts);
+    CHECK(std::is_sorted(seen.begin(), seen.end()));
+    CHECK(samples == hosts * 256 * 100);
+  };
+  std::vector<std::thread> askers;
+  for (int i = 0; i < 3; ++i)
+    askers.emplace_back([&] { read(everything()); });
+  for (auto& t : askers)
+    t.join();
+
+  // Bounds and cancellation reach the helpers; an exception of the caller leaves none behind.
+  auto bounded = everything();
+  bounded.samples_max = 100'000;
+  CHECK(s->select(bounded, [](const promql::series_view&) {}).error().code == errc::exhausted);
+  std::atomic<bool> cancelled{false};
+  auto stopped = everything();
+  stopped.cancelled = &cancelled;
+  CHECK(s->select(stopped, [&](const promql::series_view&) { cancelled = true; }).error().code
+        == errc::cancelled);
+  CHECK_THROWS(s->select(everything(), [](const promql::series_view&) { throw std::runtime_error{"no"}; }));
+  read(everything());
+}
+
+TEST_CASE("a wide source is read frame by frame, with the same answer") {
+  temporary_directory directory;
+  auto config = small_config(directory.path());
+  config.log_segment_bytes = 64 << 20;
+  config.log_bytes_max = 128 << 20;
+  auto s = open_store(config);
+  std::vector<series_set_ptr> sets;
+  for (std::size_t i = 0; i * 256 <= window_columns_max; ++i)
+    sets.push_back(make_set("j" + std::to_string(i), 256, i * 256));
+  std::mt19937_64 rng{3};
+  model expected;
+  request_builder builder{edge_id{1}, "site"};
+  for (int k = 0; k < 5; ++k) {
+    const auto f = mixed_frame(rng, sets, start + k * second);
+    std::size_t at = 0;
+    for (std::size_t i = 0; i < sets.size(); ++i)
+      for (std::size_t m = 0; m < 256; ++m)
+        if (const auto& bits = f.sections[i].present; bits.empty() || (bits[m / 64] >> (m % 64) & 1) != 0)
+          expected.add("site", "h", sets[i]->members[m].all, f.time_ns, f.values[at++]);
+    builder.frame_of("h", f, sets);
+  }
+  REQUIRE(append(*s.db, builder.take()));
+  CHECK(select(*s.db, everything()) == expected.expected());
+  CHECK(s.metric("skerry_store_read_cache_bytes") == 0);
+}
+
+TEST_CASE("changes are told before an append is acknowledged, and when data goes") {
+  temporary_directory directory;
+  auto config = small_config(directory.path());
+  config.retention = std::chrono::hours{24 * 30};
+  auto s = open_store(config);
+  const auto set = make_set("a", 2);
+  const auto now = test_clock().wall_ns();
+  const auto before = s->changes().version();
+  REQUIRE(append(*s.db, request_builder{edge_id{1}, "s"}.values("h", set, now, {1, 2}).take()));
+  CHECK(s->changes().changed_since(before) <= now);
+  CHECK(s->changes().changed_since(before) > now - 20 * second);
+  const auto fresh = s->changes().version();
+  REQUIRE(append(*s.db,
+                 request_builder{edge_id{1}, "s", 2}.values("h", set, now - 86'400 * second, {1, 2}).take()));
+  CHECK(s->changes().changed_since(fresh) <= now - 86'400 * second);
+  const auto all = s->changes().version();
+  CHECK(s->changes().changed_since(all) == INT64_MAX);
+  s.db->flush(); // what was past retention in the log is gone now
+  CHECK(s->changes().changed_since(all) == INT64_MIN);
+}
