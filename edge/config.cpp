@@ -152,7 +152,7 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
   read_scrape_settings(root, file.parent_path(), to.scrape);
   root.section("spool", [&](config_section& s) { read_spool(s, to); });
   root.section("uplink", [&](config_section& s) { read_uplink(s, to); });
-  root.section("remote_write", [&](config_section& s) {
+  root.section("remote_write_receiver", [&](config_section& s) {
     s.read("enabled", to.remote_write);
     read_size(s, "bytes_max", to.remote_write_bytes_max);
     if (to.remote_write_bytes_max < (1 << 20))

@@ -162,13 +162,12 @@ result<void> place_reader::columns_of(const partition_hit& hit, place_columns& t
 result<void> place_reader::read_head(const head_hit& hit, const place& at, place_columns& to) {
   std::vector<std::vector<std::uint32_t>> columns;
   BOOST_OUTCOME_TRYV(columns_of(hit, at, columns, to));
-  BOOST_OUTCOME_TRY(log, from_.logs[hit.log]->read());
   return parts_.cache.bytes_max() != 0 && width_of(*hit.source) <= window_columns_max
-             ? read_windows(hit, log, columns, to)
-             : read_frames(hit, log, columns, to);
+             ? read_windows(hit, columns, to)
+             : read_frames(hit, columns, to);
 }
 
-result<void> place_reader::read_windows(const head_hit& hit, log_reader& log,
+result<void> place_reader::read_windows(const head_hit& hit,
                                         std::span<const std::vector<std::uint32_t>> columns,
                                         place_columns& to) {
   const auto& env = *from_.logs[hit.log];
@@ -190,6 +189,7 @@ result<void> place_reader::read_windows(const head_hit& hit, log_reader& log,
         all.begin() + static_cast<std::ptrdiff_t>(first * window_rows),
         all.begin() + static_cast<std::ptrdiff_t>(std::min(last * window_rows, all.size()))};
   });
+  BOOST_OUTCOME_TRY(log, env.read()); // after the frames were looked up: it sees them all
   for (std::size_t at = 0; at < frames.size(); at += window_rows) {
     const auto part = std::span{frames}.subspan(at, std::min(window_rows, frames.size() - at));
     if (std::none_of(part.begin(), part.end(), [&](const frame_ref& f) {
@@ -225,10 +225,12 @@ result<void> place_reader::read_windows(const head_hit& hit, log_reader& log,
   return ok();
 }
 
-result<void> place_reader::read_frames(const head_hit& hit, log_reader& log,
+result<void> place_reader::read_frames(const head_hit& hit,
                                        std::span<const std::vector<std::uint32_t>> columns,
                                        place_columns& to) {
-  const auto frames = from_.logs[hit.log]->with_index([&](const log_index&) { return hit.source->frames; });
+  const auto& env = *from_.logs[hit.log];
+  const auto frames = env.with_index([&](const log_index&) { return hit.source->frames; });
+  BOOST_OUTCOME_TRY(log, env.read()); // after the frames were looked up: it sees them all
   for (const auto& ref : frames) {
     if (ref.time_ns < bounds_.from_ns || ref.time_ns > bounds_.to_ns)
       continue;

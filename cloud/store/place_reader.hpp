@@ -98,12 +98,10 @@ public:
 
 private:
   [[nodiscard]] result<void> read_head(const head_hit& hit, const place& at, place_columns& to);
-  [[nodiscard]] result<void> read_windows(const head_hit& hit, log_reader& log,
-                                          std::span<const std::vector<std::uint32_t>> columns,
-                                          place_columns& to);
-  [[nodiscard]] result<void> read_frames(const head_hit& hit, log_reader& log,
-                                         std::span<const std::vector<std::uint32_t>> columns,
-                                         place_columns& to);
+  [[nodiscard]] result<void>
+  read_windows(const head_hit& hit, std::span<const std::vector<std::uint32_t>> columns, place_columns& to);
+  [[nodiscard]] result<void>
+  read_frames(const head_hit& hit, std::span<const std::vector<std::uint32_t>> columns, place_columns& to);
   [[nodiscard]] result<void> read_partition(const partition_hit& hit, place_columns& to);
   [[nodiscard]] result<void> read_block(const partition_hit& hit, const block_place& at,
                                         std::span<const std::uint32_t> columns, place_columns& to);

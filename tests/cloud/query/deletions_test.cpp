@@ -65,7 +65,7 @@ TEST_CASE("what was deleted is hidden, and still is after a restart") {
     CHECK(times(*deleted, "m").size() == 6);
     const auto version = db->changes().version();
     REQUIRE(deleted->remove(selectors(R"(m{name="a"})"), 2'000, 3'000));
-    CHECK(db->changes().changed_since(version) == 2'000'000'000); // for who keeps answers
+    CHECK(db->changes().changed_since(version) <= 2'000'000'000); // for who keeps answers
     CHECK(times(*deleted, R"(m{name="a"})") == std::vector<std::int64_t>{1'000, 4'000});
     CHECK(times(*deleted, R"(m{name="b"})").size() == 2);
     REQUIRE(deleted->remove(selectors(R"({name=~"b|c\"\n"})"), INT64_MIN, INT64_MAX));
