@@ -66,12 +66,16 @@ private:
     symbol unit;
     metric_type type;
   };
+  struct pair {
+    symbol name;
+    symbol value;
+  };
   std::shared_ptr<symbol_table> table_;
   set_hash hash_;
   std::vector<symbol> used_; // ascending, unique
   std::vector<family> families_;
-  std::vector<std::pair<symbol, symbol>> pairs_; // of all members, one after the other
-  std::vector<std::uint32_t> ends_;              // of each member in pairs_
+  std::vector<pair> pairs_;         // of all members, one after the other
+  std::vector<std::uint32_t> ends_; // of each member in pairs_
 };
 using compact_set_ptr = std::shared_ptr<const compact_set>;
 

@@ -4,6 +4,7 @@
 #include "actors/push/push_assembler.hpp"
 
 #include <cstdlib>
+#include <optional>
 
 using namespace skerry;
 using namespace skerry::push;
@@ -16,10 +17,10 @@ void check(bool holds) {
 }
 
 void assemble(write_request& request) {
-  static push_assembler assembler; // what one request leaves behind meets the next
-  const auto known = assembler.series_count();
-  if (known > 10'000)
-    assembler = {};
+  static std::optional<push_assembler> kept; // what one request leaves behind meets the next
+  if (!kept || kept->series_count() > 10'000)
+    kept.emplace();
+  auto& assembler = *kept;
   const push_rules rules{"remote", false, 1'000, 1'700'000'000'000};
   const auto out = assembler.add(request, rules);
   value_decoder decoder;
