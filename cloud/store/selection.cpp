@@ -15,9 +15,10 @@ constexpr std::int64_t ns_per_ms = 1'000'000;
 constexpr std::size_t places_ahead_max = 8;        // read but not yet handed over
 constexpr std::size_t helpers_max = 4;             // of one query
 constexpr std::size_t samples_ahead_max = 4 << 20; // of them, or one host's
-// Waking a thread costs as much as reading a few cheap hosts: they are called once a query turns out to be long.
-constexpr std::chrono::microseconds alone_min{250};
-constexpr std::chrono::microseconds worth_help_min{1000};
+// Handing hosts over between threads costs more than reading cheap ones (tests/bench/query on two cores: queries of 5 ms
+// take 15 % longer with help, those of 35 ms 10 % less). They are called once a query turns out to be long.
+constexpr std::chrono::microseconds alone_min{2'000};
+constexpr std::chrono::microseconds worth_help_min{15'000};
 
 std::int64_t to_ns(std::int64_t ms, bool end_of) noexcept {
   if (ms > INT64_MAX / ns_per_ms - 1)
