@@ -6,16 +6,15 @@
 
 namespace skerry::api {
 
-result<void> counting_source::select(const promql::select_request& request,
-                                     const std::function<void(const promql::series_view&)>& each) {
-  return inner_.select(request, [&](const promql::series_view& series) {
+promql::each_series counting_source::pass(const promql::select_request&, const promql::each_series& each) {
+  return [this, &each](const promql::series_view& series) {
     const std::uint64_t count = series.times_ms.size();
     samples_ += count;
     auto peak = peak_.load();
     while (count > peak && !peak_.compare_exchange_weak(peak, count)) {
     }
     each(series);
-  });
+  };
 }
 
 void append_stats(std::string& out, const query_timings& times, const counting_source& counted) {

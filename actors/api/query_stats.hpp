@@ -2,7 +2,7 @@
 
 // What `stats=all` adds to an answer: how long a query took and how many samples it read, in Prometheus' shape.
 
-#include "actors/promql/series_source.hpp"
+#include "actors/promql/passing_source.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -11,30 +11,17 @@
 namespace skerry::api {
 
 // Counts what passes.
-class counting_source final : public promql::series_source {
+class counting_source final : public promql::passing_source {
 public:
-  explicit counting_source(promql::series_source& inner) : inner_(inner) {}
-
-  result<void> select(const promql::select_request& request,
-                      const std::function<void(const promql::series_view&)>& each) override;
-  result<void> series(const promql::select_request& request,
-                      const std::function<void(const labels&)>& each) override {
-    return inner_.series(request, each);
-  }
-  result<std::vector<std::string>> label_names(const promql::select_request& request) override {
-    return inner_.label_names(request);
-  }
-  result<std::vector<std::string>> label_values(std::string_view name,
-                                                const promql::select_request& request) override {
-    return inner_.label_values(name, request);
-  }
-  result<std::vector<promql::family_metadata>> metadata() override { return inner_.metadata(); }
+  using passing_source::passing_source;
 
   [[nodiscard]] std::uint64_t samples() const noexcept { return samples_; }
   [[nodiscard]] std::uint64_t peak() const noexcept { return peak_; }
 
 private:
-  promql::series_source& inner_;
+  [[nodiscard]] promql::each_series pass(const promql::select_request& request,
+                                         const promql::each_series& each) override;
+
   std::atomic<std::uint64_t> samples_{0};
   std::atomic<std::uint64_t> peak_{0}; // of one series
 };

@@ -1,104 +1,94 @@
 // sum, avg, count, min, max, group, stddev and stdvar: one pass over the series, adding each column to its
-// group's. Only groups are held, so a sum over any number of series takes one column per group. Partial results
-// of several shards would be merged where add() puts a column in.
+// group's. Only groups are held, so a sum over any number of series takes one column per group. Where the source has
+// shards, each is aggregated by itself, side by side, and the parts are merged in order.
 
 #include "actors/promql/aggregate.hpp"
 
-#include "actors/promql/arithmetic.hpp"
-
-#include <cmath>
+#include "actors/promql/partial_aggregate.hpp"
 
 namespace skerry::promql {
 
 namespace {
 
-// Up to three columns; which ones an operator needs is its own business.
-struct group {
-  labels metric;
-  std::vector<double> value; // absent until the first sample
-  std::vector<double> mean;
-  std::vector<double> count;
-};
-
-bool needs_count(aggregate_op op) noexcept {
-  return op == aggregate_op::avg || op == aggregate_op::stddev || op == aggregate_op::stdvar;
-}
-bool needs_mean(aggregate_op op) noexcept { return op == aggregate_op::stddev || op == aggregate_op::stdvar; }
-
-// into[k] = into[k] is absent ? first(v[k]) : next(into[k], v[k]), where v is present.
-template <class First, class Next>
-void combine(std::vector<double>& into, std::span<const double> values, First first, Next next) {
-  for (std::size_t k = 0; k < values.size(); ++k) {
-    const auto v = values[k];
-    const auto old = into[k];
-    const auto made = is_absent(old) ? first(v) : next(old, v);
-    into[k] = is_absent(v) ? old : made;
-  }
-}
-
-constexpr auto itself = [](double v) { return v; };
-
-void add_to_mean(group& g, std::span<const double> values) {
-  for (std::size_t k = 0; k < values.size(); ++k) {
-    const auto v = values[k];
-    if (is_absent(v))
-      continue;
-    const auto n = ++g.count[k];
-    auto& mean = g.value[k];
-    if (n == 1)
-      mean = v;
-    else if (!mean_stays(mean, v))
-      mean += v / n - mean / n; // both divided, so that large values do not overflow
-  }
-}
-
-// Welford, Technometrics 4 (1962), 419–420.
-void add_to_variance(group& g, std::span<const double> values) {
-  for (std::size_t k = 0; k < values.size(); ++k) {
-    const auto v = values[k];
-    if (is_absent(v))
-      continue;
-    const auto n = ++g.count[k];
-    if (n == 1) {
-      g.mean[k] = v;
-      g.value[k] = 0;
-      continue;
+// Aggregates what `from` gives. The groups' columns are held.
+partial_aggregate collect(evaluation& from, const aggregation& a, const step_range& steps) {
+  partial_aggregate out{a.op, steps.count, {}};
+  group_index index{a};
+  const auto cells = partial_columns(a.op) * steps.count;
+  from.vector(*a.inner, steps, [&](const series_item& item) {
+    bool fresh = false;
+    const auto at = index.find(item, fresh);
+    if (fresh) {
+      if (!from.hold(0, cells))
+        return;
+      out.groups.push_back(make_group(a.op, steps.count, index.labels_of_group(item)));
     }
-    const auto delta = v - g.mean[k];
-    g.mean[k] += delta / n;
-    g.value[k] += delta * (v - g.mean[k]);
-  }
+    if (at < out.groups.size())
+      add(a.op, out.groups[at], item.values);
+  });
+  return out;
 }
 
-void add(aggregate_op op, group& g, std::span<const double> values) {
-  switch (op) {
-  case aggregate_op::sum: return combine(g.value, values, itself, [](double a, double v) { return a + v; });
-  case aggregate_op::count:
-    return combine(
-        g.value, values, [](double) { return 1.0; }, [](double a, double) { return a + 1; });
-  case aggregate_op::group:
-    return combine(
-        g.value, values, [](double) { return 1.0; }, [](double, double) { return 1.0; });
-  case aggregate_op::max:
-    return combine(g.value, values, itself,
-                   [](double a, double v) { return a < v || std::isnan(a) ? v : a; });
-  case aggregate_op::min:
-    return combine(g.value, values, itself,
-                   [](double a, double v) { return a > v || std::isnan(a) ? v : a; });
-  case aggregate_op::avg: return add_to_mean(g, values);
-  default: return add_to_variance(g, values);
-  }
+void release(evaluation& ev, const partial_aggregate& all) {
+  ev.release(0, all.groups.size() * partial_columns(all.op) * all.steps);
 }
 
-void finish(aggregate_op op, group& g) {
-  if (!needs_mean(op))
-    return;
-  for (std::size_t k = 0; k < g.value.size(); ++k) {
-    if (is_absent(g.value[k]))
-      continue;
-    const auto variance = g.value[k] / g.count[k];
-    g.value[k] = op == aggregate_op::stddev ? std::sqrt(variance) : variance;
+// Merges the shards' parts in order.
+partial_aggregate merge_all(evaluation& ev, const aggregation& a, const step_range& steps,
+                            std::vector<byte_buffer>& parts) {
+  partial_aggregate all{a.op, steps.count, {}};
+  auto whole = label_picker::except({}, true);
+  std::unordered_map<label_key, std::size_t, label_key_hash> index;
+  for (auto& bytes : parts) {
+    auto part = decode_partial(bytes);
+    bytes = {};
+    if (!part || part.value().op != a.op || part.value().steps != steps.count) {
+      ev.fail(part ? error{errc::malformed, "a shard aggregated something else"} : part.error());
+      break;
+    }
+    for (auto& g : part.value().groups) {
+      const auto [at, fresh] = index.try_emplace(whole.key(g.metric, false), all.groups.size());
+      if (!fresh)
+        merge(a.op, all.groups[at->second], g);
+      else if (ev.hold(0, partial_columns(a.op) * steps.count))
+        all.groups.push_back(std::move(g));
+      else
+        return all;
+    }
   }
+  return all;
+}
+
+partial_aggregate collect_shards(evaluation& ev, const aggregation& a, const step_range& steps) {
+  const auto found = ev.prepare(*a.inner, steps);
+  if (!found)
+    return collect(ev, a, steps);
+  if (found->shards() == 1) {
+    evaluation part{ev, *found, 0};
+    auto all = collect(part, a, steps);
+    if (part.failed())
+      ev.fail(part.failure());
+    return all;
+  }
+  std::vector<byte_buffer> parts(found->shards());
+  std::vector<std::optional<error>> failures(parts.size());
+  found->run([&](std::size_t shard) {
+    try {
+      evaluation part{ev, *found, shard};
+      const auto made = collect(part, a, steps);
+      release(part, made);
+      if (part.failed())
+        failures[shard] = part.failure();
+      else
+        encode_partial(made, parts[shard]);
+    } catch (const std::exception& e) { // out of memory: this query's end, nobody else's
+      failures[shard] = error{errc::exhausted, std::string{"the query could not go on: "} + e.what()};
+    }
+  });
+  for (auto& failure : failures)
+    if (failure)
+      ev.fail(std::move(*failure));
+  return ev.failed() ? partial_aggregate{} : merge_all(ev, a, steps, parts);
 }
 
 } // namespace
@@ -112,33 +102,15 @@ void eval_aggregation(evaluation& ev, const aggregation& a, const step_range& st
   case aggregate_op::count_values: return eval_count_values(ev, a, steps, sink);
   default: break;
   }
-  const auto columns = 1 + (needs_count(a.op) ? 1U : 0U) + (needs_mean(a.op) ? 1U : 0U);
-  group_index index{a};
-  std::vector<group> groups;
-  ev.vector(*a.inner, steps, [&](const series_item& item) {
-    bool fresh = false;
-    const auto at = index.find(item, fresh);
-    if (fresh) {
-      if (!ev.hold(0, columns * steps.count))
-        return;
-      auto& made = groups.emplace_back();
-      made.metric = index.labels_of_group(item);
-      made.value.assign(steps.count, absent_value);
-      made.count.assign(needs_count(a.op) ? steps.count : 0, 0);
-      made.mean.assign(needs_mean(a.op) ? steps.count : 0, 0);
-    }
-    if (at < groups.size())
-      add(a.op, groups[at], item.values);
-  });
-  const auto held = groups.size() * columns * steps.count;
-  for (auto& g : groups) {
+  auto all = collect_shards(ev, a, steps);
+  release(ev, all); // handed over one by one from here on
+  for (auto& g : all.groups) {
     if (ev.stopped())
       break;
     finish(a.op, g);
     sink({&g.metric, false, g.value});
     g = {};
   }
-  ev.release(0, held);
 }
 
 } // namespace skerry::promql

@@ -49,7 +49,16 @@ step_column::step_column(evaluation& ev, std::size_t steps) : ev_(ev) {
 
 evaluation::evaluation(series_source& source, const evaluate_options& options, std::int64_t start_ms,
                        std::int64_t end_ms)
-    : source_(source), options_(options), start_ms_(start_ms), end_ms_(end_ms) {}
+    : source_(&source), options_(options), start_ms_(start_ms), end_ms_(end_ms), budget_(own_) {}
+
+evaluation::evaluation(const evaluation& of, selected& found, std::size_t shard)
+    : source_(nullptr),
+      found_(&found),
+      shard_(shard),
+      options_(of.options_),
+      start_ms_(of.start_ms_),
+      end_ms_(of.end_ms_),
+      budget_(of.budget_) {}
 
 void evaluation::fail(error e) {
   if (failed_)
@@ -73,19 +82,28 @@ bool evaluation::hold(std::uint64_t samples, std::uint64_t cells) {
   // The floor lets a handful of short columns pass whatever samples_max is.
   constexpr std::uint64_t cells_floor = 1 << 20;
   const auto cells_max = std::max(cells_floor, samples_max * cells_per_sample_max);
-  if (samples > samples_max || samples_ > samples_max - samples || cells > cells_max
-      || cells_ > cells_max - cells) {
+  const auto take = [](std::atomic<std::uint64_t>& held, std::uint64_t more, std::uint64_t most) {
+    if (more == 0)
+      return true;
+    if (more <= most && held.fetch_add(more, std::memory_order_relaxed) <= most - more)
+      return true;
+    if (more <= most)
+      held.fetch_sub(more, std::memory_order_relaxed);
+    return false;
+  };
+  const bool fits = take(budget_.samples, samples, samples_max);
+  if (!fits || !take(budget_.cells, cells, cells_max)) {
+    if (fits)
+      budget_.samples.fetch_sub(samples, std::memory_order_relaxed);
     fail(errc::exhausted, "query processing would load too many samples into memory in query execution");
     return false;
   }
-  samples_ += samples;
-  cells_ += cells;
   return true;
 }
 
 void evaluation::release(std::uint64_t samples, std::uint64_t cells) noexcept {
-  samples_ -= samples;
-  cells_ -= cells;
+  budget_.samples.fetch_sub(samples, std::memory_order_relaxed);
+  budget_.cells.fetch_sub(cells, std::memory_order_relaxed);
 }
 
 bool evaluation::pinned(const time_modifiers& when, std::int64_t& at_ms) const noexcept {
@@ -109,12 +127,82 @@ void evaluation::select(const vector_selector& v, std::int64_t from_ms, std::int
   request.step_ms = step_ms;
   request.samples_max = options_.samples_max * scanned_per_sample_max;
   request.cancelled = options_.cancelled;
-  auto done = source_.select(request, [&](const series_view& view) {
+  const each_series unless_stopped = [&](const series_view& view) {
     if (!stopped())
       each(view);
-  });
+  };
+  auto done =
+      found_ != nullptr ? found_->read(shard_, unless_stopped) : source_->select(request, unless_stopped);
   if (!done)
     fail(std::move(done.error()));
+}
+
+namespace {
+
+// Whether every series of this node comes from one series of its one selector, whatever the others are.
+bool series_by_series(const expression& e) noexcept {
+  const auto& inner = unwrap(e);
+  if (std::holds_alternative<vector_selector>(inner.node))
+    return true;
+  if (const auto* u = std::get_if<unary_expression>(&inner.node))
+    return series_by_series(*u->inner);
+  const auto is_number = [](const expression_ptr& x) {
+    return std::holds_alternative<number_literal>(unwrap(*x).node);
+  };
+  if (const auto* b = std::get_if<binary_expression>(&inner.node))
+    return (is_number(b->left) && series_by_series(*b->right))
+           || (is_number(b->right) && series_by_series(*b->left));
+  const auto* c = std::get_if<call>(&inner.node);
+  if (c == nullptr || (c->target->run.windows == nullptr && c->target->run.math == nullptr))
+    return false;
+  std::size_t series = 0;
+  for (const auto& argument : c->arguments) {
+    if (is_number(argument))
+      continue;
+    if (!std::holds_alternative<matrix_selector>(unwrap(*argument).node) && !series_by_series(*argument))
+      return false;
+    ++series;
+  }
+  return series == 1;
+}
+
+// Keeps what is asked for, and has no series itself.
+class asking_source final : public series_source {
+public:
+  explicit asking_source(series_source& inner) : inner_(inner) {}
+  result<void> select(const select_request& request, const each_series&) override {
+    BOOST_OUTCOME_TRY(made, inner_.prepare(request));
+    found = std::move(made);
+    return ok();
+  }
+  result<void> series(const select_request&, const std::function<void(const labels&)>&) override {
+    return ok();
+  }
+  result<std::vector<std::string>> label_names(const select_request&) override {
+    return std::vector<std::string>{};
+  }
+  result<std::vector<std::string>> label_values(std::string_view, const select_request&) override {
+    return std::vector<std::string>{};
+  }
+  result<std::vector<family_metadata>> metadata() override { return std::vector<family_metadata>{}; }
+
+  std::unique_ptr<selected> found;
+
+private:
+  series_source& inner_;
+};
+
+} // namespace
+
+std::unique_ptr<selected> evaluation::prepare(const expression& e, const step_range& steps) {
+  if (source_ == nullptr || stopped() || !series_by_series(e))
+    return nullptr;
+  asking_source asking{*source_};
+  evaluation question{asking, options_, start_ms_, end_ms_};
+  question.vector(e, steps, [](const series_item&) {});
+  if (question.failed())
+    fail(question.failure());
+  return std::move(asking.found);
 }
 
 void evaluation::select_newest(const vector_selector& v, const step_range& steps, bool times,

@@ -1,7 +1,7 @@
 #pragma once
 
 // One evaluation under way: what the parts of the evaluator share. Used on the thread that called
-// evaluate_instant() or evaluate_range(), nowhere else.
+// evaluate_instant() or evaluate_range(), nowhere else; an evaluation of a shard on one thread of its own.
 //
 // Everything is evaluated as columns: the values of one series at all steps, side by side. A vector-typed node
 // hands its series to a sink one after another, so functions and operators with a scalar change them in place,
@@ -15,7 +15,9 @@
 #include "actors/promql/ast.hpp"
 #include "actors/promql/evaluator.hpp"
 
+#include <atomic>
 #include <functional>
+#include <memory>
 #include <span>
 #include <type_traits>
 #include <vector>
@@ -65,17 +67,29 @@ private:
   void (*call_)(void*, const series_item&);
 };
 
+// What an evaluation holds now, with all its shards.
+struct evaluation_budget {
+  std::atomic<std::uint64_t> samples{0};
+  std::atomic<std::uint64_t> cells{0};
+};
+
 class evaluation {
 public:
   // start_ms and end_ms: what `@ start()` and `@ end()` mean.
   evaluation(series_source& source, const evaluate_options& options, std::int64_t start_ms,
              std::int64_t end_ms);
+  // The same evaluation over one shard of what prepare() found, on any one thread; it counts against the same bounds.
+  evaluation(const evaluation& of, selected& found, std::size_t shard);
 
   // Precondition: e is of that type. `out` gets one value per step, all present.
   void vector(const expression& e, const step_range& steps, const series_sink& sink);
   void scalar(const expression& e, const step_range& steps, std::vector<double>& out);
   // The samples that a range vector has at one time, for the answer to an instant query.
   void matrix(const expression& e, std::int64_t time_ms, matrix_value& out);
+
+  // What the one selector below `e` finds at these steps, for evaluating `e` shard by shard. Null where that could give
+  // another answer (several selectors, or series that depend on each other), or where it failed.
+  [[nodiscard]] std::unique_ptr<selected> prepare(const expression& e, const step_range& steps);
 
   // The samples of a selector with from <= t <= to; `step_ms` is a hint, 0: all are wanted.
   void select(const vector_selector& v, std::int64_t from_ms, std::int64_t to_ms, std::int64_t step_ms,
@@ -103,12 +117,14 @@ private:
   struct vector_dispatch;
   struct scalar_dispatch;
 
-  series_source& source_;
+  series_source* source_; // null: one shard of found_
+  selected* found_ = nullptr;
+  std::size_t shard_ = 0;
   const evaluate_options& options_;
   std::int64_t start_ms_;
   std::int64_t end_ms_;
-  std::uint64_t samples_ = 0;
-  std::uint64_t cells_ = 0;
+  evaluation_budget own_;
+  evaluation_budget& budget_;
   std::uint32_t polls_ = 0;
   bool failed_ = false;
   error failure_;

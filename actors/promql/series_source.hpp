@@ -57,6 +57,22 @@ struct series_view {
   std::span<const double> values; // stale markers included
 };
 
+using each_series = std::function<void(const series_view&)>;
+
+// What one request found, in shards: a series is in one of them, with all others of its host. How many there are and
+// which hosts they hold follows from the data and the request, not from what is free: sums over shards come out the
+// same each time. Must not outlive its source.
+class selected {
+public:
+  virtual ~selected() = default;
+  [[nodiscard]] virtual std::size_t shards() const = 0;
+  // Calls work(shard) once for each, on as many threads as are free, the caller's among them; returns when all are done.
+  // `work` must not throw.
+  virtual void run(const std::function<void(std::size_t shard)>& work) = 0;
+  // As series_source::select(), of one shard. Different shards may be read at once.
+  virtual result<void> read(std::size_t shard, const each_series& each) = 0;
+};
+
 // What is known of a metric family somewhere.
 struct family_metadata {
   std::string name;
@@ -74,8 +90,9 @@ public:
 
   // Calls `each` once per series (by labels), in no stated order; one with no sample in the range may be left
   // out. exhausted: over samples_max; cancelled.
-  virtual result<void> select(const select_request& request,
-                              const std::function<void(const series_view&)>& each) = 0;
+  virtual result<void> select(const select_request& request, const each_series& each) = 0;
+  // The same for whoever can read shards side by side. By default all is one shard.
+  virtual result<std::unique_ptr<selected>> prepare(const select_request& request);
   // Label sets that match and have (or may have) samples in the range; each once.
   virtual result<void> series(const select_request& request,
                               const std::function<void(const labels&)>& each) = 0;

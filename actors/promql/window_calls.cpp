@@ -44,8 +44,8 @@ using series_samples = std::function<void(const labels& metric, bool without_nam
                                           std::span<const std::int64_t> times_ms, std::span<const double>)>;
 
 // The samples that the windows of these steps can hold, series by series, ascending, without stale markers.
-void each_series(evaluation& ev, const expression& range, const step_range& steps,
-                 const series_samples& each) {
+void each_selected(evaluation& ev, const expression& range, const step_range& steps,
+                   const series_samples& each) {
   clean_samples clean;
   if (const auto* m = std::get_if<matrix_selector>(&range.node)) {
     std::int64_t at_ms = 0;
@@ -105,7 +105,7 @@ void eval_window_function(evaluation& ev, const call& c, const step_range& steps
     return;
   series_table table{ev, series_table::same_labels::refuse};
   const bool may_clash = !keeps_name && names_may_differ(*range);
-  each_series(ev, *range, steps, [&](const labels& metric, bool without_name, auto times_ms, auto values) {
+  each_selected(ev, *range, steps, [&](const labels& metric, bool without_name, auto times_ms, auto values) {
     c.target->run.windows(
         {ev, times_ms, values, steps, span.range_ms, span.when.offset_ms, pinned, at_ms, parameters}, out);
     if (ev.failed() || !any_present(out))
@@ -129,7 +129,7 @@ void eval_absent_over_time(evaluation& ev, const call& c, const step_range& step
     return;
   const auto out = absent.values();
   std::fill(out.begin(), out.end(), 1);
-  each_series(ev, range, steps, [&](const labels&, bool, auto times_ms, auto values) {
+  each_selected(ev, range, steps, [&](const labels&, bool, auto times_ms, auto values) {
     windows_present_over_time(
         {ev, times_ms, values, steps, span.range_ms, span.when.offset_ms, pinned, at_ms, {}}, seen.values());
     for (std::size_t k = 0; k < out.size(); ++k)
@@ -144,15 +144,16 @@ void eval_absent_over_time(evaluation& ev, const call& c, const step_range& step
 void evaluation::matrix(const expression& e, std::int64_t time_ms, matrix_value& out) {
   const auto& range = unwrap(e);
   const step_range steps{time_ms, 1, 1};
-  each_series(*this, range, steps, [&](const labels& metric, bool without_name, auto times_ms, auto values) {
-    if (!hold(values.size(), 0))
-      return;
-    matrix_series made{labels_of({&metric, without_name, {}}), {}};
-    made.points.reserve(values.size());
-    for (std::size_t i = 0; i < values.size(); ++i)
-      made.points.push_back({times_ms[i], values[i]});
-    out.push_back(std::move(made));
-  });
+  each_selected(*this, range, steps,
+                [&](const labels& metric, bool without_name, auto times_ms, auto values) {
+                  if (!hold(values.size(), 0))
+                    return;
+                  matrix_series made{labels_of({&metric, without_name, {}}), {}};
+                  made.points.reserve(values.size());
+                  for (std::size_t i = 0; i < values.size(); ++i)
+                    made.points.push_back({times_ms[i], values[i]});
+                  out.push_back(std::move(made));
+                });
 }
 
 } // namespace skerry::promql

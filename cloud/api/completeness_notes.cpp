@@ -30,44 +30,21 @@ std::string describe(const coverage_range& range) {
 
 } // namespace
 
-result<void> noting_source::select(const promql::select_request& request,
-                                   const std::function<void(const promql::series_view&)>& each) {
-  std::string_view last_site, last_host;
-  std::map<std::pair<std::string, std::string>, span> read;
-  span* last = nullptr;
-  const auto done = inner_.select(request, [&](const promql::series_view& series) {
-    std::string_view site, host;
-    for (const auto& label : series.all) {
-      if (label.name == "site")
-        site = label.value;
-      else if (label.name == "host")
-        host = label.value;
-    }
-    // Series of one host mostly follow each other.
-    if (last == nullptr || site != last_site || host != last_host) {
-      const auto it = read.size() < hosts_max ? read.try_emplace({std::string{site}, std::string{host}}).first
-                                              : read.end();
-      last = it == read.end() ? nullptr : &it->second;
-      if (last != nullptr) {
-        last_site = it->first.first;
-        last_host = it->first.second;
-      }
-    }
-    if (last != nullptr) {
-      last->from_ms = std::min(last->from_ms, request.from_ms);
-      last->to_ms = std::max(last->to_ms, request.to_ms);
+promql::each_series noting_source::pass(const promql::select_request& request,
+                                        const promql::each_series& each) {
+  // Series of one host mostly follow each other.
+  return [this, &each, from_ms = request.from_ms, to_ms = request.to_ms, site = std::string{},
+          host = std::string{}, any = false](const promql::series_view& series) mutable {
+    const auto its_site = value_of(series.all, "site");
+    const auto its_host = value_of(series.all, "host");
+    if (!any || its_site != site || its_host != host) {
+      any = true;
+      site = its_site;
+      host = its_host;
+      note(site, host, from_ms, to_ms);
     }
     each(series);
-  });
-  const std::lock_guard lock{mutex_};
-  for (const auto& [name, time] : read) {
-    if (hosts_.size() >= hosts_max && !hosts_.contains(name))
-      break;
-    auto& have = hosts_[name];
-    have.from_ms = std::min(have.from_ms, time.from_ms);
-    have.to_ms = std::max(have.to_ms, time.to_ms);
-  }
-  return done;
+  };
 }
 
 void noting_source::note(const std::string& site, const std::string& host, std::int64_t from_ms,

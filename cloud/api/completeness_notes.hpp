@@ -4,7 +4,7 @@
 // hosts were read over which time, and asks the ledger afterwards.
 
 #include "actors/api/query_api.hpp"
-#include "actors/promql/series_source.hpp"
+#include "actors/promql/passing_source.hpp"
 #include "cloud/ledger/ledger.hpp"
 #include "cloud/query/result_cache.hpp"
 
@@ -13,24 +13,9 @@
 
 namespace skerry::cloud {
 
-class noting_source final : public promql::series_source {
+class noting_source final : public promql::passing_source {
 public:
-  explicit noting_source(promql::series_source& inner) : inner_(inner) {}
-
-  result<void> select(const promql::select_request& request,
-                      const std::function<void(const promql::series_view&)>& each) override;
-  result<void> series(const promql::select_request& request,
-                      const std::function<void(const labels&)>& each) override {
-    return inner_.series(request, each);
-  }
-  result<std::vector<std::string>> label_names(const promql::select_request& request) override {
-    return inner_.label_names(request);
-  }
-  result<std::vector<std::string>> label_values(std::string_view name,
-                                                const promql::select_request& request) override {
-    return inner_.label_values(name, request);
-  }
-  result<std::vector<promql::family_metadata>> metadata() override { return inner_.metadata(); }
+  using passing_source::passing_source;
 
   // It was read without select(): a kept answer was taken.
   void note(const std::string& site, const std::string& host, std::int64_t from_ms, std::int64_t to_ms);
@@ -43,7 +28,9 @@ private:
     std::int64_t from_ms = INT64_MAX;
     std::int64_t to_ms = INT64_MIN;
   };
-  promql::series_source& inner_;
+  [[nodiscard]] promql::each_series pass(const promql::select_request& request,
+                                         const promql::each_series& each) override;
+
   std::mutex mutex_;
   std::map<std::pair<std::string, std::string>, span> hosts_; // by site and host
 };

@@ -98,12 +98,11 @@ std::shared_ptr<const deletions::list> deletions::within(const promql::select_re
   return out.empty() ? nullptr : std::make_shared<const list>(std::move(out));
 }
 
-result<void> deletions::select(const promql::select_request& request,
-                               const std::function<void(const promql::series_view&)>& each) {
+promql::each_series deletions::pass(const promql::select_request& request, const promql::each_series& each) {
   const auto hidden = within(request);
   if (!hidden)
-    return store_->select(request, each);
-  return store_->select(request, [&](const promql::series_view& series) {
+    return each;
+  return [hidden, &each](const promql::series_view& series) {
     std::vector<const deletion*> here;
     for (const auto& one : *hidden)
       if (matches(series.all, one.matchers))
@@ -122,7 +121,7 @@ result<void> deletions::select(const promql::select_request& request,
     }
     if (!times.empty())
       each({series.all, times, values});
-  });
+  };
 }
 
 result<void> deletions::series(const promql::select_request& request,

@@ -6,7 +6,7 @@
 //
 // Any thread.
 
-#include "actors/promql/series_source.hpp"
+#include "actors/promql/passing_source.hpp"
 #include "cloud/store/engine.hpp"
 
 #include <memory>
@@ -17,7 +17,7 @@ namespace skerry::cloud {
 
 inline constexpr std::size_t deletions_max = 1'000; // each costs every series of a query a comparison
 
-class deletions final : public promql::series_source {
+class deletions final : public promql::passing_source {
 public:
   // Reads back what was deleted before.
   [[nodiscard]] static result<std::unique_ptr<deletions>> open(std::shared_ptr<engine> store);
@@ -28,18 +28,8 @@ public:
   [[nodiscard]] result<void> remove(const std::vector<std::vector<promql::matcher>>& selectors,
                                     std::int64_t from_ms, std::int64_t to_ms);
 
-  result<void> select(const promql::select_request& request,
-                      const std::function<void(const promql::series_view&)>& each) override;
   result<void> series(const promql::select_request& request,
                       const std::function<void(const labels&)>& each) override;
-  result<std::vector<std::string>> label_names(const promql::select_request& request) override {
-    return store_->label_names(request);
-  }
-  result<std::vector<std::string>> label_values(std::string_view name,
-                                                const promql::select_request& request) override {
-    return store_->label_values(name, request);
-  }
-  result<std::vector<promql::family_metadata>> metadata() override { return store_->metadata(); }
 
 private:
   struct deletion {
@@ -49,7 +39,9 @@ private:
   };
   using list = std::vector<deletion>;
 
-  explicit deletions(std::shared_ptr<engine> store) : store_(std::move(store)) {}
+  explicit deletions(std::shared_ptr<engine> store) : passing_source(*store), store_(std::move(store)) {}
+  [[nodiscard]] promql::each_series pass(const promql::select_request& request,
+                                         const promql::each_series& each) override;
   [[nodiscard]] std::shared_ptr<const list> within(const promql::select_request& request) const;
 
   std::shared_ptr<engine> store_;

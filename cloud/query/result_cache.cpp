@@ -1,6 +1,7 @@
 #include "cloud/query/result_cache.hpp"
 
 #include "actors/promql/ast_print.hpp"
+#include "actors/promql/passing_source.hpp"
 
 #include <fmt/format.h>
 #include <prometheus/counter.h>
@@ -35,46 +36,36 @@ struct host_span {
 using host_spans = std::map<std::pair<std::string, std::string>, host_span>;
 
 // Passes everything on and notes which hosts were read.
-class watching_source final : public promql::series_source {
+class watching_source final : public promql::passing_source {
 public:
-  watching_source(promql::series_source& inner, host_spans& hosts) : inner_(inner), hosts_(hosts) {}
-
-  result<void> select(const promql::select_request& request,
-                      const std::function<void(const promql::series_view&)>& each) override {
-    return inner_.select(request, [&](const promql::series_view& view) {
-      note(view.all, request);
-      each(view);
-    });
-  }
-  result<void> series(const promql::select_request& request,
-                      const std::function<void(const labels&)>& each) override {
-    return inner_.series(request, each);
-  }
-  result<std::vector<std::string>> label_names(const promql::select_request& request) override {
-    return inner_.label_names(request);
-  }
-  result<std::vector<std::string>> label_values(std::string_view name,
-                                                const promql::select_request& request) override {
-    return inner_.label_values(name, request);
-  }
-  result<std::vector<promql::family_metadata>> metadata() override { return inner_.metadata(); }
+  watching_source(promql::series_source& inner, host_spans& hosts) : passing_source(inner), hosts_(hosts) {}
 
 private:
-  void note(const labels& all, const promql::select_request& request) {
-    const auto site = value_of(all, "site");
-    const auto host = value_of(all, "host");
+  promql::each_series pass(const promql::select_request& request, const promql::each_series& each) override {
     // Series of one host mostly follow each other.
-    if (last_ == nullptr || last_->first.first != site || last_->first.second != host) {
-      if (hosts_.size() > hosts_max)
-        return;
-      last_ = &*hosts_.try_emplace({std::string{site}, std::string{host}}).first;
-    }
-    last_->second.add(request.from_ms, request.to_ms);
+    return
+        [this, &each, from_ms = request.from_ms, to_ms = request.to_ms,
+         last = static_cast<const host_spans::key_type*>(nullptr)](const promql::series_view& view) mutable {
+          const auto site = value_of(view.all, "site");
+          const auto host = value_of(view.all, "host");
+          if (last == nullptr || last->first != site || last->second != host)
+            last = note(site, host, from_ms, to_ms);
+          each(view);
+        };
   }
 
-  promql::series_source& inner_;
+  const host_spans::key_type* note(std::string_view site, std::string_view host, std::int64_t from_ms,
+                                   std::int64_t to_ms) {
+    const std::lock_guard lock{mutex_};
+    if (hosts_.size() > hosts_max)
+      return nullptr;
+    const auto at = hosts_.try_emplace({std::string{site}, std::string{host}}).first;
+    at->second.add(from_ms, to_ms);
+    return &at->first;
+  }
+
+  std::mutex mutex_;
   host_spans& hosts_;
-  host_spans::value_type* last_ = nullptr;
 };
 
 std::size_t bytes_of(const matrix_value& all) {

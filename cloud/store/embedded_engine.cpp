@@ -234,13 +234,37 @@ engine_usage embedded_engine::usage() const {
   return u;
 }
 
+store_parts embedded_engine::parts() noexcept { return {partitions_, registry_, cache_, metrics_}; }
+
 selection embedded_engine::select_from(store_snapshot from, const promql::select_request& request) {
-  return {std::move(from), {partitions_, registry_, cache_, metrics_}, readers_, request};
+  return {std::move(from), parts(), readers_, request};
 }
 
 result<void> embedded_engine::select(const promql::select_request& request,
                                      const std::function<void(const promql::series_view&)>& each) {
   return select_from(snapshot(INT64_MIN, INT64_MAX), request).select(each);
+}
+
+result<std::unique_ptr<promql::selected>> embedded_engine::prepare(const promql::select_request& request) {
+  class prepared final : public promql::selected {
+  public:
+    prepared(store_snapshot from, const store_parts& parts, read_pool& helpers,
+             const promql::select_request& request)
+        : request_(request), selection_(std::move(from), parts, helpers, request_) {}
+    std::size_t shards() const override { return selection_.shards(); }
+    void run(const std::function<void(std::size_t)>& work) override { selection_.run(work); }
+    result<void> read(std::size_t shard, const promql::each_series& each) override {
+      return selection_.read(shard, each);
+    }
+    selection& what() noexcept { return selection_; }
+
+  private:
+    promql::select_request request_;
+    selection selection_;
+  };
+  auto made = std::make_unique<prepared>(snapshot(INT64_MIN, INT64_MAX), parts(), readers_, request);
+  BOOST_OUTCOME_TRYV(made->what().prepare());
+  return std::unique_ptr<promql::selected>{std::move(made)};
 }
 
 result<void> embedded_engine::series(const promql::select_request& request,

@@ -54,6 +54,8 @@ public:
 
   result<void> select(const promql::select_request& request,
                       const std::function<void(const promql::series_view&)>& each) override;
+  // Shares of hosts, where a query is large; helpers are the same threads that read ahead.
+  result<std::unique_ptr<promql::selected>> prepare(const promql::select_request& request) override;
   result<void> series(const promql::select_request& request,
                       const std::function<void(const labels&)>& each) override;
   result<std::vector<std::string>> label_names(const promql::select_request& request) override;
@@ -94,6 +96,7 @@ private:
   [[nodiscard]] log_list logs() const;
   [[nodiscard]] struct store_snapshot snapshot(std::int64_t from_ns, std::int64_t to_ns) const;
   series_set_ptr find_stored_set(const set_key& key);
+  [[nodiscard]] struct store_parts parts() noexcept;
   [[nodiscard]] class selection select_from(struct store_snapshot from,
                                             const promql::select_request& request);
 

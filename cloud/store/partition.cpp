@@ -1,7 +1,7 @@
 #include "cloud/store/partition.hpp"
 
-#include "cloud/store/log_format.hpp"
 #include "actors/node/page_check.hpp"
+#include "cloud/store/log_format.hpp"
 #include "cloud/store/partition_format.hpp"
 
 #include <fmt/format.h>
@@ -377,6 +377,14 @@ result<std::uint64_t> partition_reader::samples() const {
   if (value && value->size() == sizeof n)
     std::memcpy(&n, value->data(), sizeof n);
   return n;
+}
+
+result<std::int64_t> partition_reader::newest_ns() const {
+  BOOST_OUTCOME_TRY(value, get(owner_->meta_, as_bytes(meta_newest)));
+  auto newest = INT64_MAX; // nobody wrote down how far it goes
+  if (value && value->size() == sizeof newest)
+    std::memcpy(&newest, value->data(), sizeof newest);
+  return newest;
 }
 
 result<std::uint32_t> partition_reader::source_count() const {

@@ -7,7 +7,7 @@
 //
 // A series is numbered source × 256 + position in its set. Every value carries a checksum that covers its
 // key. Databases and keys (numbers in big-endian order, so that they sort):
-//   meta        "format", "samples"; "log" + id of a log that is sealed into this partition
+//   meta        "format", "samples"; "newest" (the time of its newest sample); "log" + id of a log that is sealed into this partition
 //   source      source u32                            -> who and which set
 //   source_key  edge u64, set hash, host id u64       -> source u32
 //   set         set hash                              -> length, zstd of the encoded set
@@ -97,6 +97,8 @@ public:
   [[nodiscard]] result<void> ledger(std::int64_t from_ns, std::int64_t to_ns,
                                     const std::function<void(const ledger_entry&)>& each) const;
   [[nodiscard]] result<std::uint64_t> samples() const;
+  // The time of the newest sample; INT64_MAX: not known (written by an older version).
+  [[nodiscard]] result<std::int64_t> newest_ns() const;
   [[nodiscard]] result<std::uint32_t> source_count() const;
   [[nodiscard]] result<bool> has_log(std::uint64_t log_id) const;
 

@@ -87,6 +87,7 @@ struct posting_content {
 
 inline constexpr std::string_view meta_format = "format";
 inline constexpr std::string_view meta_samples = "samples";
+inline constexpr std::string_view meta_newest = "newest"; // i64, ns; older partitions lack it
 [[nodiscard]] inline std::string meta_log_key(std::uint64_t log_id) {
   return "log" + std::string{as_text(std::as_bytes(std::span{&log_id, 1}))};
 }

@@ -164,6 +164,7 @@ result<void> partition_writer::block(std::uint32_t source, std::span<const std::
   BOOST_OUTCOME_TRYV(put(into_->block_, key.view(), scratch_));
   extent_.insert(extent_.end(), encoded.begin(), encoded.end());
   samples_ += samples;
+  newest_ns_ = std::max(newest_ns_, times_ns.back());
   return ok();
 }
 
@@ -190,10 +191,14 @@ result<void> partition_writer::commit(std::uint64_t log_id, const std::set<std::
   BOOST_OUTCOME_TRYV(flush_extent());
   BOOST_OUTCOME_TRYV(flush_postings());
   BOOST_OUTCOME_TRY(samples, reader_.samples());
+  const bool is_new = samples == 0;
   samples += samples_;
+  BOOST_OUTCOME_TRY(before_ns, reader_.newest_ns());
+  const auto newest_ns = is_new ? newest_ns_ : std::max(newest_ns_, before_ns);
   const auto format = static_cast<std::byte>(partition_version);
   BOOST_OUTCOME_TRYV(put(into_->meta_, as_bytes(meta_format), {&format, 1}));
   BOOST_OUTCOME_TRYV(put(into_->meta_, as_bytes(meta_samples), std::as_bytes(std::span{&samples, 1})));
+  BOOST_OUTCOME_TRYV(put(into_->meta_, as_bytes(meta_newest), std::as_bytes(std::span{&newest_ns, 1})));
 
   std::vector<std::string> gone;
   {

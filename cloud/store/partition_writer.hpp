@@ -47,6 +47,7 @@ private:
   std::uint32_t next_part_ = 0;
   std::uint32_t next_extent_ = 0;
   std::uint64_t samples_ = 0;
+  std::int64_t newest_ns_ = INT64_MIN;
   byte_buffer extent_;
   byte_buffer scratch_;
   std::unordered_map<std::string, pending_posting> postings_;

@@ -20,6 +20,12 @@ constexpr std::size_t samples_ahead_max = 4 << 20; // of them, or one host's
 constexpr std::chrono::microseconds alone_min{2'000};
 constexpr std::chrono::microseconds worth_help_min{15'000};
 
+// Of shards that are read and aggregated side by side.
+constexpr std::size_t shards_max = 8;
+constexpr std::uint64_t shard_samples_min = 100'000; // some milliseconds each
+constexpr std::int64_t interval_guess_ns = 15'000'000'000;
+constexpr std::int64_t span_max_ns = 30 * std::int64_t{86'400'000'000'000};
+
 std::int64_t to_ns(std::int64_t ms, bool end_of) noexcept {
   if (ms > INT64_MAX / ns_per_ms - 1)
     return INT64_MAX;
@@ -112,6 +118,9 @@ void selection::find_in_log(std::size_t log, set_matcher& matcher) {
 
 result<void> selection::find_in_partition(std::size_t partition) {
   BOOST_OUTCOME_TRY(reader, opened_[partition]->read());
+  BOOST_OUTCOME_TRY(newest_ns, reader.newest_ns());
+  if (newest_ns < bounds_.from_ns) // today's, and the query is about what is still in the log
+    return ok();
   BOOST_OUTCOME_TRY(found, reader.match(request_.matchers));
   std::optional<partition_hit> hit;
   bool usable = false;
@@ -229,8 +238,78 @@ struct selection::lookahead {
   }
 };
 
-result<void> selection::select(const std::function<void(const promql::series_view&)>& each) {
+result<void> selection::select(const promql::each_series& each) {
   BOOST_OUTCOME_TRYV(find());
+  return read_ahead(each);
+}
+
+result<void> selection::prepare() {
+  BOOST_OUTCOME_TRYV(find());
+  // About how many samples: from the data and the request alone, so that the same query has the same shards.
+  std::uint64_t series = 0;
+  for (const auto& [key, at] : places_) {
+    std::size_t here = 0;
+    for (const auto& hit : at.partitions)
+      here = std::max(here, hit.of_set.size());
+    for (const auto& hit : at.heads)
+      for (const auto& members : hit.of_sets)
+        here = std::max(here, members->size());
+    series += here;
+  }
+  const auto span_ns =
+      std::clamp(bounds_.to_ns / 2 - bounds_.from_ns / 2, std::int64_t{0}, span_max_ns / 2) * 2;
+  const auto samples = series * static_cast<std::uint64_t>(span_ns / interval_guess_ns + 1);
+  if (samples >= shard_samples_min * 2)
+    shards_ = std::min({shards_max, places_.size(), static_cast<std::size_t>(samples / shard_samples_min)});
+  return ok();
+}
+
+void selection::run(const std::function<void(std::size_t)>& work) {
+  struct progress {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::size_t next = 0;
+    std::size_t working = 0;
+  };
+  const auto shared = std::make_shared<progress>();
+  // A helper that comes too late finds nothing left and touches nothing else.
+  const auto help = [shared, count = shards_, &work] {
+    std::unique_lock lock{shared->mutex};
+    while (shared->next < count) {
+      const auto shard = shared->next++;
+      ++shared->working;
+      lock.unlock();
+      work(shard);
+      lock.lock();
+      --shared->working;
+    }
+    shared->changed.notify_all();
+  };
+  for (std::size_t i = 1; i < shards_ && helpers_.try_post(help); ++i) {
+  }
+  help();
+  std::unique_lock lock{shared->mutex};
+  shared->changed.wait(lock, [&] { return shared->working == 0; });
+}
+
+result<void> selection::read(std::size_t shard, const promql::each_series& each) {
+  if (shards_ == 1)
+    return read_ahead(each);
+  place_reader reader{from_, opened_, parts_, bounds_};
+  const auto begin = places_.size() * shard / shards_;
+  const auto end = places_.size() * (shard + 1) / shards_;
+  auto at = std::next(places_.begin(), static_cast<std::ptrdiff_t>(begin));
+  for (auto i = begin; i < end; ++i, ++at) {
+    place_columns columns;
+    BOOST_OUTCOME_TRYV(reader.read(at->second, columns));
+    for (const auto& c : columns.columns)
+      if (!c.times.empty())
+        each({c.all, c.times, c.values});
+  }
+  return ok();
+}
+
+result<void> selection::read_ahead(const promql::each_series& each) {
   auto shared = std::make_shared<lookahead>();
   for (const auto& [key, at] : places_)
     shared->slots.push_back({&at, lookahead::stage::unclaimed, {}, 0, ok()});

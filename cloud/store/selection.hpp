@@ -21,8 +21,16 @@ public:
   selection(store_snapshot from, const store_parts& parts, read_pool& helpers,
             const promql::select_request& request);
 
+  // Looks up what there is, once, before read() of its shards: hosts that follow each other. One where reading side by
+  // side would not pay.
+  [[nodiscard]] result<void> prepare();
+  [[nodiscard]] std::size_t shards() const noexcept { return shards_; }
+  // See promql::selected.
+  void run(const std::function<void(std::size_t shard)>& work);
+  [[nodiscard]] result<void> read(std::size_t shard, const promql::each_series& each);
+
   // Hosts in order of site and name; `each` is called on this thread.
-  [[nodiscard]] result<void> select(const std::function<void(const promql::series_view&)>& each);
+  [[nodiscard]] result<void> select(const promql::each_series& each);
   [[nodiscard]] result<void> series(const std::function<void(const labels&)>& each);
   [[nodiscard]] result<std::vector<std::string>> label_names();
   [[nodiscard]] result<std::vector<std::string>> label_values(std::string_view name);
@@ -31,6 +39,7 @@ public:
 private:
   struct lookahead;
 
+  result<void> read_ahead(const promql::each_series& each);
   result<void> open_partitions();
   result<void> find();
   [[nodiscard]] bool place_matches(std::string_view site, std::string_view host) const;
@@ -52,6 +61,7 @@ private:
   std::vector<promql::matcher> label_matchers_;
   std::vector<std::shared_ptr<partition>> opened_;
   std::map<std::pair<std::string, std::string>, place> places_; // by site and host
+  std::size_t shards_ = 1;
 };
 
 } // namespace skerry::cloud

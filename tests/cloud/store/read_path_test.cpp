@@ -150,6 +150,34 @@ TEST_CASE("hosts come in order, each once, however many threads read") {
   for (auto& t : askers)
     t.join();
 
+  // In shards: each host in one of them, in order, whoever reads it.
+  const auto found = s->prepare(everything()).value();
+  REQUIRE(found->shards() > 1);
+  CHECK(s->prepare(everything()).value()->shards() == found->shards());
+  std::vector<std::vector<std::string>> hosts_of(found->shards());
+  std::atomic<std::uint64_t> samples{0};
+  found->run([&](std::size_t shard) {
+    const auto done = found->read(shard, [&](const promql::series_view& view) {
+      const std::string host{value_of(view.all, "host")};
+      if (hosts_of[shard].empty() || hosts_of[shard].back() != host)
+        hosts_of[shard].push_back(host);
+      samples += view.values.size();
+    });
+    if (!done)
+      samples = 0;
+  });
+  CHECK(samples == hosts * 256 * 100);
+  std::vector<std::string> in_order;
+  for (const auto& some : hosts_of) {
+    CHECK_FALSE(some.empty());
+    in_order.insert(in_order.end(), some.begin(), some.end());
+  }
+  CHECK(in_order.size() == hosts);
+  CHECK(std::is_sorted(in_order.begin(), in_order.end()));
+  auto moment = everything();
+  moment.from_ms = moment.to_ms = start / 1'000'000;
+  CHECK(s->prepare(moment).value()->shards() == 1); // not worth it
+
   // Bounds and cancellation reach the helpers; an exception of the caller leaves none behind.
   auto bounded = everything();
   bounded.samples_max = 100'000;
