@@ -150,6 +150,8 @@ struct golden_value {
 const std::vector<golden_value> golden_partition{
     {"meta", "666f726d6174", "8e6fdbdb20861d8201"},
     {"meta", "6c6f670102030405060708", "9960d005948cc808"},
+    {"meta", "6e6577657374",
+     "50b035c3fa25da21005ed0b200000000"}, // may be missing: older versions did not write it
     {"meta", "73616d706c6573", "eee65324c4dd974f2c01000000000000"},
     {"source", "00000000",
      "0321827d5ed4a72a0000000088776655443322119ff19205259133d1fc6cdbd826343275054e6f72726107736869702d3031"},
