@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <bit>
 #include <numeric>
+#include <sys/mman.h>
+#include <unistd.h>
 
 namespace skerry::cloud {
 
@@ -63,6 +65,17 @@ void settle(place_columns::column& c) {
   }
   c.times.resize(n);
   c.values.resize(n);
+}
+
+// The map is read at random, a page a fault: a block that the disk must give is asked for as a whole, and all of a host
+// at once. A hint, whatever comes of it.
+void will_need(bytes_view bytes) noexcept {
+  static const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto from = reinterpret_cast<std::uintptr_t>(bytes.data()) & ~(page - 1);
+  const auto to = reinterpret_cast<std::uintptr_t>(bytes.data()) + bytes.size();
+  if (to - from > page)
+    (void)::madvise(reinterpret_cast<void*>(from), to - from,
+                    MADV_WILLNEED); // NOLINT: an address as a number
 }
 
 struct block_head {
@@ -268,25 +281,38 @@ result<void> place_reader::read_frames(const head_hit& hit,
 
 result<void> place_reader::read_partition(const partition_hit& hit, place_columns& to) {
   BOOST_OUTCOME_TRY(reader, partition_at(hit.partition));
+  std::vector<block_place> blocks;
+  BOOST_OUTCOME_TRYV(reader->each_block(hit.source.number, bounds_.from_ns, bounds_.to_ns,
+                                        [&](const block_place& at) -> result<void> {
+                                          blocks.push_back(at);
+                                          if (!parts_.cache.find<const block_head>(head_key(hit, at)))
+                                            if (const auto bytes = reader->block(at))
+                                              will_need(bytes.value());
+                                          return ok();
+                                        }));
+  if (blocks.empty())
+    return ok();
   std::vector<std::uint32_t> columns;
-  return reader->each_block(hit.source.number, bounds_.from_ns, bounds_.to_ns,
-                            [&](const block_place& at) -> result<void> {
-                              BOOST_OUTCOME_TRYV(go_on());
-                              if (columns.empty()) {
-                                BOOST_OUTCOME_TRYV(columns_of(hit, to, columns));
-                              }
-                              auto read = read_block(hit, at, columns, to);
-                              return read || passable(read.error(), "block") ? result<void>{ok()} : read;
-                            });
+  BOOST_OUTCOME_TRYV(columns_of(hit, to, columns));
+  for (const auto& at : blocks) {
+    BOOST_OUTCOME_TRYV(go_on());
+    if (auto read = read_block(hit, at, columns, to); !read && !passable(read.error(), "block"))
+      return read;
+  }
+  return ok();
+}
+
+cache_key place_reader::head_key(const partition_hit& hit, const block_place& at) const {
+  return {cached_kind::block_head,
+          partitions_[hit.partition]->cache_owner(),
+          {at.log, std::uint64_t{at.extent} << 32 | at.offset},
+          head_part};
 }
 
 result<void> place_reader::read_block(const partition_hit& hit, const block_place& at,
                                       std::span<const std::uint32_t> columns, place_columns& to) {
   const auto& reader = *readers_[hit.partition];
-  cache_key key{cached_kind::block_head,
-                partitions_[hit.partition]->cache_owner(),
-                {at.log, std::uint64_t{at.extent} << 32 | at.offset},
-                head_part};
+  auto key = head_key(hit, at);
   bytes_view bytes;
   const auto load = [&]() -> result<void> {
     if (bytes.empty()) {

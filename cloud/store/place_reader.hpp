@@ -107,6 +107,8 @@ private:
                                         std::span<const std::uint32_t> columns, place_columns& to);
   [[nodiscard]] result<void> columns_of(const head_hit& hit, const place& at,
                                         std::vector<std::vector<std::uint32_t>>& columns, place_columns& to);
+  [[nodiscard]] cache_key head_key(const partition_hit& hit,
+                                   const block_place& at) const; // of the block's head
   // The columns of the members that hit, in their order.
   [[nodiscard]] result<void> columns_of(const partition_hit& hit, place_columns& to,
                                         std::vector<std::uint32_t>& columns);
