@@ -91,7 +91,7 @@ int main(int argc, char** argv) {
   const bool sealed = !files.empty() && files[0] == "--sealed";
   if (sealed)
     files.erase(files.begin());
-  if (files.empty()) {
+  if (files.empty() || files[0].starts_with('-')) {
     fmt::print("usage: promql_conformance [--sealed] FILE…\n");
     return 2;
   }
