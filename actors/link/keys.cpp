@@ -1,5 +1,7 @@
 #include "actors/link/keys.hpp"
 
+#include "actors/node/files.hpp"
+
 #include <fmt/format.h>
 
 #include <cerrno>
@@ -111,14 +113,6 @@ result<void> write_beside(const std::filesystem::path& file, const curve_keypair
   return ok();
 }
 
-result<void> sync_directory(const std::filesystem::path& file) {
-  const auto directory = file.has_parent_path() ? file.parent_path() : std::filesystem::path{"."};
-  const file_descriptor at{::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  if (at.get() < 0 || ::fsync(at.get()) != 0)
-    return io_error("sync its directory", file);
-  return ok();
-}
-
 } // namespace
 
 bool belong_together(const curve_keypair& keys) noexcept {
@@ -163,7 +157,7 @@ result<void> save_keypair(const std::filesystem::path& file, const curve_keypair
     (void)::unlink(name.c_str());
     return error;
   }
-  return sync_directory(file);
+  return sync_directory(file.parent_path());
 }
 
 result<curve_keypair> load_or_create_keypair(const std::filesystem::path& file) {
@@ -183,7 +177,7 @@ result<curve_keypair> load_or_create_keypair(const std::filesystem::path& file) 
     errno = code;
     return io_error("create it", file);
   }
-  BOOST_OUTCOME_TRYV(sync_directory(file));
+  BOOST_OUTCOME_TRYV(sync_directory(file.parent_path()));
   return keys;
 }
 

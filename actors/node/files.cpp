@@ -77,10 +77,14 @@ result<void> write_file_durably(const std::filesystem::path& file, std::string_v
     return failed(errno, "write");
   if (::rename(beside.c_str(), file.c_str()) != 0)
     return failed(errno, "replace");
-  const auto folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path{"."};
-  descriptor parent{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  if (!parent.valid() || ::fsync(parent.get()) != 0)
-    return boost::outcome_v2::failure(system_error(errno, "sync the folder of", file));
+  return sync_directory(file.parent_path());
+}
+
+result<void> sync_directory(const std::filesystem::path& folder) {
+  const auto path = folder.empty() ? std::filesystem::path{"."} : folder;
+  const descriptor fd{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (!fd.valid() || ::fsync(fd.get()) != 0)
+    return boost::outcome_v2::failure(system_error(errno, "sync the folder", path));
   return ok();
 }
 

@@ -17,6 +17,9 @@ namespace skerry {
 [[nodiscard]] result<void> write_file_durably(const std::filesystem::path& file, std::string_view content,
                                               unsigned mode = 0600);
 
+// What was made, renamed or removed in the folder is so after a power loss as well. io.
+[[nodiscard]] result<void> sync_directory(const std::filesystem::path& folder);
+
 // not_found; exhausted: longer than `bytes_max`; io.
 [[nodiscard]] result<std::string> read_file(const std::filesystem::path& file, std::size_t bytes_max);
 

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <fstream>
 #include <optional>
 #include <unistd.h>
 #include <vector>
@@ -389,6 +390,25 @@ private:
 };
 
 } // namespace
+
+bool never_committed(const std::filesystem::path& file) {
+  const auto page_bytes = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  std::error_code ec;
+  const auto size = std::filesystem::file_size(file, ec);
+  if (ec || size > 2 * page_bytes)
+    return false;
+  std::ifstream in{file, std::ios::binary};
+  std::string bytes(size, '\0');
+  if (size != 0 && !in.read(bytes.data(), static_cast<std::streamsize>(size)))
+    return false;
+  for (std::size_t at = 0; at + sizeof(page_header) + sizeof(meta_header) <= bytes.size(); at += page_bytes) {
+    meta_header meta;
+    std::memcpy(&meta, bytes.data() + at + sizeof(page_header), sizeof meta);
+    if (meta.magic == meta_magic && meta.transaction != 0)
+      return false;
+  }
+  return true;
+}
 
 result<void> check_pages(const std::filesystem::path& file, const page_check_options& options) {
   BOOST_OUTCOME_TRY(mapped, mapped_file::open(file));

@@ -30,6 +30,10 @@ struct page_check_options {
 
 // corrupt: the message says what and where; unsupported_version: another LMDB format; io.
 // A file that does not exist or is empty is fine: LMDB makes it.
+// Whether a crash left this before the first commit to it was whole: there are two meta pages at the most, and no commit in
+// them. Nothing in it was ever promised.
+[[nodiscard]] bool never_committed(const std::filesystem::path& file);
+
 [[nodiscard]] result<void> check_pages(const std::filesystem::path& file, const page_check_options& options);
 
 } // namespace skerry

@@ -1,5 +1,6 @@
 #include "cloud/store/directory.hpp"
 
+#include "actors/node/files.hpp"
 #include "schemas/bytes.hpp"
 
 #include <fmt/format.h>
@@ -27,20 +28,6 @@ std::string format_line(unsigned version) {
 
 errc code_of(int reason) noexcept {
   return reason == ENOSPC || reason == EDQUOT ? errc::exhausted : errc::io;
-}
-
-result<void> write_file(const fs::path& path, std::string_view text) {
-  const auto temporary = path.string() + ".new";
-  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  const bool written = fd >= 0 && ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size())
-                       && ::fsync(fd) == 0;
-  const int reason = errno;
-  if (fd >= 0)
-    ::close(fd);
-  if (!written || ::rename(temporary.c_str(), path.c_str()) != 0)
-    return fail(code_of(reason), fmt::format("cannot write {}: {}; check space and permissions",
-                                             path.string(), std::strerror(reason)));
-  return ok();
 }
 
 } // namespace
@@ -75,7 +62,7 @@ result<void> check_format(const fs::path& directory) {
   if (std::ifstream in{path}; in)
     std::getline(in, line);
   else
-    return write_file(path, format_line(store_format));
+    return write_file_durably(path, format_line(store_format));
   line += '\n';
   unsigned version = 0;
   if (std::sscanf(line.c_str(), "skerry-store %u ", &version) == 1 && line == format_line(version)) {
@@ -86,19 +73,25 @@ result<void> check_format(const fs::path& directory) {
               "the store in {} has format {}, this build knows up to {}; start it with the build that "
               "wrote it or a newer one",
               directory.string(), version, store_format));
-    return version == store_format ? ok() : write_file(path, format_line(store_format));
+    return version == store_format ? ok() : write_file_durably(path, format_line(store_format));
   }
   spdlog::warn("store: {} is damaged and written anew", path.string());
-  return write_file(path, format_line(store_format));
+  return write_file_durably(path, format_line(store_format));
 }
 
 result<void> make_directory(const fs::path& directory) {
   std::error_code ec;
-  fs::create_directories(directory, ec);
+  if (fs::is_directory(directory, ec))
+    return ok();
+  const auto parent = directory.parent_path();
+  if (!parent.empty() && parent != directory) {
+    BOOST_OUTCOME_TRYV(make_directory(parent));
+  }
+  fs::create_directory(directory, ec);
   if (ec)
     return fail(code_of(ec.value()), fmt::format("cannot make {}: {}; check space and permissions",
                                                  directory.string(), ec.message()));
-  return ok();
+  return sync_directory(parent);
 }
 
 result<std::vector<std::string>> list_directory(const fs::path& directory) {
@@ -137,7 +130,7 @@ fs::path set_aside(const fs::path& path, const fs::path& damaged) {
     if (fs::exists(to, ec))
       continue;
     fs::rename(path, to, ec);
-    if (!ec)
+    if (!ec && sync_directory(damaged))
       return to;
     spdlog::error("store: cannot move {} to {}: {}", path.string(), to.string(), ec.message());
     return {};

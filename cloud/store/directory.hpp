@@ -30,6 +30,7 @@ private:
 // Writes FORMAT when it is absent or damaged. unsupported_version: a newer one.
 [[nodiscard]] result<void> check_format(const std::filesystem::path& directory);
 
+// With its parents; there after a power loss too.
 [[nodiscard]] result<void> make_directory(const std::filesystem::path& directory);
 [[nodiscard]] result<std::vector<std::string>>
 list_directory(const std::filesystem::path& directory); // sorted names

@@ -1,5 +1,6 @@
 // Opening: lock, format, logs. Damaged logs are salvaged here.
 
+#include "actors/node/files.hpp"
 #include "actors/node/page_check.hpp"
 #include "cloud/store/embedded_engine.hpp"
 
@@ -132,6 +133,7 @@ result<std::shared_ptr<log_env>> embedded_engine::open_log(std::uint64_t number)
   const auto map_bytes = log_map_bytes(config_);
   std::error_code ec;
   std::filesystem::remove(directory / "lock.mdb", ec); // left by a process that is gone: LOCK says so
+  remove_unfinished(directory);
   log_replay replay;
   replay.reset = [this] { state_.clear(); };
   replay.state = [this](const state_pair& pair) { apply_state({&pair, 1}); };
@@ -159,6 +161,7 @@ result<std::shared_ptr<log_env>> embedded_engine::open_log(std::uint64_t number)
     std::filesystem::rename(copy, directory, ec);
     if (ec)
       return fail(errc::io, fmt::format("cannot rename {}: {}", copy.string(), ec.message()));
+    BOOST_OUTCOME_TRYV(sync_directory(directory.parent_path()));
     spdlog::warn("store: {} records of log {} are kept; the damaged file is {}", records.value(), number,
                  kept.string());
   }

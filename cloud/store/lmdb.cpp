@@ -1,6 +1,11 @@
 #include "cloud/store/lmdb.hpp"
 
+#include "actors/node/files.hpp"
+#include "actors/node/page_check.hpp"
+#include "cloud/store/directory.hpp"
+
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <cerrno>
 
@@ -110,12 +115,9 @@ result<std::optional<lmdb_cursor::item>> lmdb_cursor::move(MDB_cursor_op op, byt
 
 result<std::unique_ptr<lmdb_env>> lmdb_env::open(const std::filesystem::path& directory,
                                                  std::uint64_t map_bytes, unsigned databases) {
+  BOOST_OUTCOME_TRYV(make_directory(directory));
   std::error_code ec;
-  std::filesystem::create_directories(directory, ec);
-  if (ec)
-    return fail(ec == std::errc::no_space_on_device ? errc::exhausted : errc::io,
-                fmt::format("cannot make {}: {}; check that the store's directory is writable",
-                            directory.string(), ec.message()));
+  const bool is_new = !std::filesystem::exists(directory / "data.mdb", ec);
   MDB_env* raw = nullptr;
   if (const int rc = mdb_env_create(&raw); rc != 0)
     return lmdb_error(rc, "cannot make an LMDB handle");
@@ -128,7 +130,22 @@ result<std::unique_ptr<lmdb_env>> lmdb_env::open(const std::filesystem::path& di
   if (const int rc = mdb_env_open(raw, directory.c_str(), MDB_NOTLS | MDB_NORDAHEAD | MDB_NOMEMINIT, 0600);
       rc != 0)
     return lmdb_error(rc, fmt::format("cannot open {}", (directory / "data.mdb").string()));
+  if (is_new) {
+    // LMDB syncs neither the first two pages nor the file's name.
+    if (const int rc = mdb_env_sync(raw, 1); rc != 0)
+      return lmdb_error(rc, fmt::format("cannot sync {}", (directory / "data.mdb").string()));
+    BOOST_OUTCOME_TRYV(sync_directory(directory));
+  }
   return env;
+}
+
+void remove_unfinished(const std::filesystem::path& directory) {
+  const auto file = directory / "data.mdb";
+  std::error_code ec;
+  if (!std::filesystem::exists(file, ec) || !never_committed(file))
+    return;
+  spdlog::info("store: {} was made and not written when the node ended; it is removed", file.string());
+  std::filesystem::remove(file, ec);
 }
 
 lmdb_env::~lmdb_env() { mdb_env_close(env_); }

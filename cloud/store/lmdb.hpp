@@ -69,6 +69,9 @@ private:
   MDB_cursor* cursor_ = nullptr;
 };
 
+// Removes an environment's file that a crash left before anything was committed to it: it may hold anything.
+void remove_unfinished(const std::filesystem::path& directory);
+
 class lmdb_env {
 public:
   // Opens or makes `directory`/data.mdb. Commits are synced.

@@ -63,6 +63,7 @@ result<std::shared_ptr<partition>> partition::open(const std::filesystem::path& 
                                                    const partition_id& id, bool check) {
   const auto file = directory / "data.mdb";
   if (check) {
+    remove_unfinished(directory);
     page_check_options options;
     options.skip_large = extent_database;
     options.each = [](std::string_view database, bytes_view key, bytes_view value) {

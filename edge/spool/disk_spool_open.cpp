@@ -1,5 +1,6 @@
 // Opening: what is there, what of it is sound, and a new epoch.
 
+#include "actors/node/page_check.hpp"
 #include "edge/spool/disk_spool.hpp"
 
 #include <fmt/format.h>
@@ -186,7 +187,8 @@ result<void> disk_spool::load_segments(std::vector<std::pair<segment_ptr, std::s
     one->bytes = file_bytes(data_file(path));
     const auto reader = segment_reader::open(path);
     // A crash between making a segment and its first commit.
-    if (one->bytes == 0 || (reader && reader.value().never_written())) {
+    if (one->bytes == 0 || (reader && reader.value().never_written()) || never_committed(data_file(path))) {
+      spdlog::info("spool: {} was made and not written when the node ended; it is removed", path.string());
       fs::remove_all(path, code);
       continue;
     }

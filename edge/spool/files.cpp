@@ -1,5 +1,7 @@
 #include "edge/spool/files.hpp"
 
+#include "actors/node/files.hpp"
+
 #include <fmt/format.h>
 
 #include <cerrno>
@@ -88,13 +90,6 @@ result<void> replace_file(const fs::path& path, bytes_view content) {
   if (::rename(beside.c_str(), path.c_str()) != 0)
     return give_up("cannot rename");
   return sync_directory(path.parent_path());
-}
-
-result<void> sync_directory(const fs::path& path) {
-  BOOST_OUTCOME_TRY(fd, open_file(path, O_RDONLY | O_DIRECTORY));
-  if (::fsync(fd.get()) != 0)
-    return os_error("cannot sync", path, errno);
-  return ok();
 }
 
 result<void> make_private_directory(const fs::path& path) {

@@ -40,7 +40,6 @@ private:
 [[nodiscard]] result<byte_buffer> read_whole_file(const std::filesystem::path& path, std::uint64_t bytes_max);
 // Written beside, synced, renamed over: after a crash the old or the new content stands there.
 [[nodiscard]] result<void> replace_file(const std::filesystem::path& path, bytes_view content);
-[[nodiscard]] result<void> sync_directory(const std::filesystem::path& path);
 // Creates it (0700) and its parents; tightens the mode of one that exists.
 [[nodiscard]] result<void> make_private_directory(const std::filesystem::path& path);
 // Exactly `bytes` allocated blocks, so that giving them up frees as much.

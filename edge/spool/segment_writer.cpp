@@ -1,5 +1,7 @@
 #include "edge/spool/segment_writer.hpp"
 
+#include "actors/node/files.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -56,6 +58,8 @@ public:
     // NOLOCK: the process is the only one (LOCK), and nobody reads through LMDB.
     if (code == 0)
       code = mdb_env_open(env_, directory_.c_str(), MDB_NOLOCK | MDB_NORDAHEAD, 0600);
+    if (code == 0)
+      code = mdb_env_sync(env_, 1); // its first two pages: LMDB leaves them to the first commit
     if (code != 0)
       return lmdb_error("cannot create", directory_, code);
     update_size();

@@ -91,7 +91,7 @@ struct built {
 } // namespace
 
 TEST_CASE("flipped bits in any file never kill, and what they cost is reported") {
-  spdlog::set_level(spdlog::level::off);
+  spdlog::default_logger()->set_level(spdlog::level::off);
   const auto seed = seed_from_environment(1);
   const built from;
   const auto want = from.m.expected();
@@ -138,7 +138,7 @@ TEST_CASE("flipped bits in any file never kill, and what they cost is reported")
     REQUIRE(select(*s.db, everything()) == after);
   }
   CHECK(reported > 10); // the flips do hit something
-  spdlog::set_level(spdlog::level::info);
+  spdlog::default_logger()->set_level(spdlog::level::info);
 }
 
 TEST_CASE("a log with a broken page is salvaged") {
