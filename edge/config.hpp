@@ -45,7 +45,7 @@ struct edge_config {
 
   std::size_t uplink_batch_bytes_max = 256 << 10;
   std::chrono::nanoseconds uplink_dead_after = std::chrono::seconds{30};
-  std::chrono::nanoseconds uplink_ping_interval = std::chrono::seconds{120};
+  std::chrono::nanoseconds uplink_ping_interval = std::chrono::seconds{240};
   std::uint64_t uplink_bandwidth = 0; // bytes a second; 0: whatever the link takes
   double uplink_backlog_share = 0.8;
   bool uplink_newest_first = false; // of the backlog

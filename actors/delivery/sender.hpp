@@ -68,7 +68,7 @@ struct sender_config {
   backlog_order backlog = backlog_order::oldest_first;
   std::uint64_t fresh_records = 256; // of each edge's newest at a Welcome that go ahead of the backlog
   std::chrono::nanoseconds dead_after = std::chrono::seconds{30};      // without an answer that is due
-  std::chrono::nanoseconds ping_interval = std::chrono::seconds{120};  // on a link with nothing to say
+  std::chrono::nanoseconds ping_interval = std::chrono::seconds{240};  // on a link with nothing to say
   std::chrono::nanoseconds retry_min = std::chrono::milliseconds{500}; // after a refusal
   std::chrono::nanoseconds retry_max = std::chrono::seconds{30};
   std::shared_ptr<const origin_board> further_out; // of a gateway: what edges behind it said; null: none is

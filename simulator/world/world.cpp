@@ -11,7 +11,7 @@ constexpr sim_time patience = 2 * minute;     // for the state of a link that a 
 constexpr sim_time drain_max = 40 * minute;   // everything is healthy: it must be done by then
 constexpr sim_time settle_time = 15 * second; // for the ticks that claim completeness
 constexpr sim_time notice_time =
-    3 * minute; // for links that are dead and idle: ping_interval, dead_after and a retry
+    5 * minute; // for links that are dead and idle: ping_interval, dead_after and a retry
 constexpr std::size_t set_count = 12;
 
 struct disk_was {
