@@ -1,7 +1,8 @@
-// The client transport: one thread that owns a ZeroMQ context and, for each connection, a fresh CURVE DEALER.
-// ZeroMQ's own reconnecting is not used: a new socket per attempt means that nothing of an old connection is
-// ever sent on a new one, and that one back-off covers every way to fail.
+// The client transport: for each connection a fresh CURVE DEALER, on the thread of a client_loop. ZeroMQ's own
+// reconnecting is not used: a new socket per attempt means that nothing of an old connection is ever sent on a new
+// one, and that one back-off covers every way to fail.
 
+#include "actors/link/client_loop.hpp"
 #include "actors/link/transport.hpp"
 #include "actors/link/zmq_io.hpp"
 #include "actors/node/clock.hpp"
@@ -13,7 +14,6 @@
 #include <spdlog/spdlog.h>
 
 #include <cerrno>
-#include <thread>
 
 namespace skerry::link {
 
@@ -22,12 +22,10 @@ namespace {
 using namespace detail;
 using steady = std::chrono::steady_clock;
 
-constexpr int client_io_threads = 1;
 constexpr int send_high_water = 64; // messages inside ZeroMQ: what is there can't be overtaken by an alert
 constexpr int receive_high_water = 1000;
 constexpr std::size_t queue_bytes_max = 64 << 20;
 constexpr int reconnect_never_ms = 24 * 3600 * 1000; // ZeroMQ's own timer; we rebuild long before
-constexpr auto retry_after_failure = std::chrono::milliseconds{100};
 constexpr int backoff_doublings_max = 20;
 
 struct client_metrics {
@@ -47,7 +45,7 @@ struct client_metrics {
         failed(attempt(registry, "failed")),
         connected(prometheus::BuildGauge()
                       .Name("skerry_link_client_connected")
-                      .Help("1 while the encrypted connection upstream stands.")
+                      .Help("Encrypted connections upstream that stand: 1 or 0 at a node.")
                       .Register(registry)
                       .Add({})) {}
 
@@ -89,25 +87,22 @@ private:
   }
 };
 
-class zmq_client final : public client_transport {
+class zmq_client final : public client_transport, private client_loop::member {
 public:
   zmq_client(client_config config, client_events events, prometheus::Registry& metrics)
       : config_(std::move(config)),
         events_(std::move(events)),
         metrics_(metrics),
         queue_(config_.send_queue_max, queue_bytes_max),
-        context_(client_io_threads) {
+        loop_(config_.loop ? config_.loop : std::make_shared<client_loop>(1)),
+        next_(steady::now()) {
     (void)queue_.close();
-    open(); // here, so that an address that is none is the caller's error
-    thread_ = std::thread{[this] { run(); }};
+    if (!config_.may_connect || config_.may_connect())
+      open(); // here, so that an address that is none is the caller's error
+    loop_->add(*this);
   }
 
-  ~zmq_client() override {
-    stopping_.store(true, std::memory_order_release);
-    wakeup_.signal();
-    if (thread_.joinable())
-      thread_.join();
-  }
+  ~zmq_client() override { loop_->remove(*this); }
 
   bool try_send(message_parts parts) override {
     if (!connected_.load(std::memory_order_acquire) || parts.empty()) {
@@ -118,13 +113,13 @@ public:
       metrics_.queue_full.Increment();
       return false;
     }
-    wakeup_.signal();
+    loop_->wake(*this);
     return true;
   }
 
   void reconnect() override {
     reconnect_.store(true, std::memory_order_release);
-    wakeup_.signal();
+    loop_->wake(*this);
   }
 
   std::uint64_t bytes_sent() const noexcept override { return sent_.load(std::memory_order_relaxed); }
@@ -132,61 +127,65 @@ public:
   ip_bytes bytes_on_link() override { return meter_.total(); }
 
 private:
-  void run() {
-    while (!stopping_.load(std::memory_order_acquire)) {
-      try {
-        turn();
-      } catch (const std::exception& e) {
-        spdlog::error("link: the connection to {} failed and is rebuilt: {}", config_.address, e.what());
-        close();
-        fail_attempt(client_state::disconnected);
-        std::this_thread::sleep_for(retry_after_failure);
-      }
+  steady::time_point turn() override {
+    try {
+      take_turn();
+    } catch (const std::exception& e) {
+      spdlog::error("link: the connection to {} failed and is rebuilt: {}", config_.address, e.what());
+      shut();
+      fail_attempt(client_state::disconnected);
     }
-    (void)queue_.close();
-    close();
+    return socket_ && connected_.load(std::memory_order_relaxed) ? steady::time_point::max() : next_;
   }
 
-  void turn() {
-    if (!socket_ && steady::now() >= next_)
-      open();
-    const auto wait = std::max(std::chrono::ceil<std::chrono::milliseconds>(next_ - steady::now()),
-                               std::chrono::milliseconds{0});
-    const bool idle = socket_ && connected_.load(std::memory_order_relaxed);
-    const bool more = idle && !pending_ && !queue_.empty();
-    std::array<zmq::pollitem_t, 3> items{
-        {{nullptr, wakeup_.fd(), ZMQ_POLLIN, 0},
-         {socket_ ? monitor_->socket().handle() : nullptr, 0, ZMQ_POLLIN, 0},
-         {socket_ ? socket_->handle() : nullptr, 0,
-          static_cast<short>(pending_ ? ZMQ_POLLIN | ZMQ_POLLOUT : ZMQ_POLLIN), 0}}};
-    zmq::poll(items.data(), socket_ ? 3 : 1,
-              more   ? std::chrono::milliseconds{0}
-              : idle ? std::chrono::milliseconds{-1}
-                     : wait);
-    wakeup_.clear();
-    if (reconnect_.exchange(false, std::memory_order_acq_rel) && socket_) {
-      close();
+  void close() override {
+    (void)queue_.close();
+    shut();
+  }
+
+  void take_turn() {
+    if (reconnect_.exchange(false, std::memory_order_acq_rel)) {
       doublings_ = 0;
+      shut();
       fail_attempt(client_state::disconnected);
       return;
     }
-    if (!socket_)
-      return;
+    if (!socket_) {
+      if (steady::now() < next_)
+        return;
+      if (config_.may_connect && !config_.may_connect()) {
+        metrics_.attempts.Increment();
+        fail_attempt(client_state::disconnected);
+        return;
+      }
+      open();
+    }
+    if (!watched_) {
+      loop_->watch(socket_->get(zmq::sockopt::fd), *this);
+      loop_->watch(monitor_->socket().get(zmq::sockopt::fd), *this);
+      watched_ = true;
+    }
     if (!read_monitor())
       return;
     receive();
-    if (connected_.load(std::memory_order_relaxed))
+    if (connected_.load(std::memory_order_relaxed)) {
       send();
-    else if (steady::now() >= next_) { // the handshake took too long
-      close();
+    } else if (steady::now() >= next_) { // the handshake took too long
+      shut();
       fail_attempt(client_state::disconnected);
+      return;
     }
+    // Descriptors tell of commands to a socket, and each use of it may have taken those: ask before sleeping.
+    const auto wanted = pending_ ? ZMQ_POLLIN | ZMQ_POLLOUT : ZMQ_POLLIN;
+    if ((socket_->get(zmq::sockopt::events) & wanted) != 0
+        || (monitor_->socket().get(zmq::sockopt::events) & ZMQ_POLLIN) != 0 || (!pending_ && !queue_.empty()))
+      loop_->wake(*this);
   }
 
   void open() {
     metrics_.attempts.Increment();
     next_ = steady::now() + config_.handshake_timeout;
-    socket_.emplace(context_, zmq::socket_type::dealer);
+    socket_.emplace(loop_->context(), zmq::socket_type::dealer);
     try {
       set_common_options(*socket_, config_.keys, config_.address, config_.message_bytes_max,
                          config_.handshake_timeout);
@@ -196,27 +195,32 @@ private:
       set_option(*socket_, ZMQ_SNDBUF, static_cast<int>(config_.socket_buffer_bytes));
       set_option(*socket_, ZMQ_RCVBUF, static_cast<int>(config_.socket_buffer_bytes));
       set_option(*socket_, ZMQ_RECONNECT_IVL, reconnect_never_ms);
-      monitor_.emplace(context_, *socket_,
+      monitor_.emplace(loop_->context(), *socket_,
                        ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CONNECT_RETRIED | ZMQ_EVENT_CLOSED
                            | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED
                            | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL
                            | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL);
       socket_->connect(config_.address);
     } catch (...) {
-      close();
+      shut();
       throw;
     }
   }
 
-  void close() {
+  void shut() {
     if (connected_.exchange(false, std::memory_order_acq_rel))
-      metrics_.connected.Set(0);
+      metrics_.connected.Decrement();
     auto lost = queue_.close();
     if (pending_)
       ++lost;
     pending_.reset();
     metrics_.connection_lost.Increment(static_cast<double>(lost));
     meter_.gone();
+    if (watched_) {
+      loop_->unwatch(socket_->get(zmq::sockopt::fd));
+      loop_->unwatch(monitor_->socket().get(zmq::sockopt::fd));
+      watched_ = false;
+    }
     monitor_.reset();
     socket_.reset();
   }
@@ -270,13 +274,13 @@ private:
         add(sent_, metrics_.bytes_out, handshake_client_bytes);
         add(received_, metrics_.bytes_in, handshake_server_bytes);
         metrics_.succeeded.Increment();
-        metrics_.connected.Set(1);
+        metrics_.connected.Increment();
         queue_.open();
         connected_.store(true, std::memory_order_release);
         tell(client_state::connected);
         break;
       case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
-        close();
+        shut();
         fail_attempt(client_state::refused);
         return false;
       case ZMQ_EVENT_CONNECT_RETRIED:
@@ -286,7 +290,7 @@ private:
       case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
         while (receive()) { // what came before the end, a farewell above all
         }
-        close();
+        shut();
         fail_attempt(client_state::disconnected);
         return false;
       default: break;
@@ -357,25 +361,31 @@ private:
   const client_events events_;
   client_metrics metrics_;
   send_queue queue_; // closed while there is no connection
-  wakeup wakeup_;
-  std::atomic<bool> stopping_{false};
   std::atomic<bool> reconnect_{false};
   std::atomic<bool> connected_{false};
   std::atomic<std::uint64_t> sent_{0};
   std::atomic<std::uint64_t> received_{0};
   ip_meter meter_;
-  // Everything below belongs to the thread once it runs.
-  zmq::context_t context_;
+  const std::shared_ptr<client_loop> loop_;
+  // Everything below belongs to the loop's thread once it has this client.
   std::optional<zmq::socket_t> socket_;
   std::optional<socket_monitor> monitor_;
   std::optional<outgoing> pending_;
   steady::time_point next_; // without a socket: when to try again; with one: when its handshake is given up
   int doublings_ = 0;
+  bool watched_ = false;
   std::optional<client_state> last_told_;
-  std::thread thread_;
 };
 
 } // namespace
+
+result<std::shared_ptr<client_loop>> make_client_loop(std::size_t clients_max) {
+  try {
+    return std::make_shared<client_loop>(clients_max);
+  } catch (const std::exception& e) {
+    return fail(errc::io, fmt::format("link: can't start a thread for clients: {}", e.what()));
+  }
+}
 
 result<std::unique_ptr<client_transport>> start_client(client_config config, client_events events,
                                                        prometheus::Registry& metrics) {

@@ -80,7 +80,8 @@ public:
   virtual ~client_transport() = default;
   // False: not connected or the queue is full; nothing was taken. Thread-safe.
   [[nodiscard]] virtual bool try_send(message_parts parts) = 0;
-  // Tears the connection down and builds a new one: for a link that is silent for too long. Thread-safe.
+  // Tears the connection down, if there is one, and builds a new one after the shortest delay: for a link that is silent
+  // for too long. Thread-safe.
   virtual void reconnect() = 0;
   // Bytes at the TCP payload since the start: estimated from messages, CURVE and ZMTP framing.
   [[nodiscard]] virtual std::uint64_t bytes_sent() const noexcept = 0;
@@ -98,6 +99,11 @@ struct server_config {
   std::chrono::milliseconds handshake_timeout{20'000}; // then a half-open connection is closed
   std::shared_ptr<const byte_budget> received; // nothing is read while it is full; null: no bound here
 };
+// A thread and a ZeroMQ context for up to `clients_max` clients: a process with many links needs few. io: the system has
+// no thread or descriptor left.
+class client_loop;
+[[nodiscard]] result<std::shared_ptr<client_loop>> make_client_loop(std::size_t clients_max);
+
 struct client_config {
   std::string address; // "tcp://host:7481"
   curve_key server_key;
@@ -108,7 +114,10 @@ struct client_config {
   std::chrono::milliseconds reconnect_max{30'000};
   std::size_t socket_buffer_bytes = 256 << 10;
   std::chrono::milliseconds handshake_timeout{
-      20'000}; // from the first SYN to the end of the encrypted handshake
+      20'000};                       // from the first SYN to the end of the encrypted handshake
+  std::shared_ptr<client_loop> loop; // null: one of its own
+  // Asked before each attempt, on the loop's thread; false: it fails as one without a network does. Empty: always true.
+  std::function<bool()> may_connect;
 };
 
 // conflict: the port is in use; invalid_argument: no such address; io.
