@@ -1,14 +1,13 @@
 #pragma once
 
 // Shows the totals that a plain class counts in a struct as Prometheus counters, so that logic needs no metrics
-// library. One thread.
+// library. Several mirrors may share a registry: a counter is then their sum. One thread.
 
 #include <prometheus/counter.h>
 #include <prometheus/registry.h>
 
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace skerry {
@@ -25,19 +24,26 @@ public:
            const prometheus::Labels& labels = {}) {
     auto& counter =
         prometheus::BuildCounter().Name(prefix_ + name).Help(help).Register(registry_).Add(labels);
-    counters_.emplace_back(&counter, total);
+    counters_.push_back({&counter, total, 0});
   }
 
   // Totals only grow; a counter takes the difference.
   void update(const Totals& now) {
-    for (auto& [counter, total] : counters_)
-      counter->Increment(static_cast<double>(now.*total) - counter->Value());
+    for (auto& [counter, total, shown] : counters_) {
+      counter->Increment(static_cast<double>(now.*total - shown));
+      shown = now.*total;
+    }
   }
 
 private:
   prometheus::Registry& registry_;
   std::string prefix_;
-  std::vector<std::pair<prometheus::Counter*, member>> counters_;
+  struct mirrored {
+    prometheus::Counter* counter;
+    member total;
+    std::uint64_t shown;
+  };
+  std::vector<mirrored> counters_;
 };
 
 } // namespace skerry

@@ -110,9 +110,10 @@ struct agent_state {
     const auto interval = local.interval.count();
     const auto late = now - local_due_ns;
     const auto time = late <= scrape_late_max_ns ? local_due_ns : now / 1'000'000 * 1'000'000;
-    local_due_ns = (now / interval + 1) * interval;
+    const auto offset = local.offset.count();
+    local_due_ns = ((now - offset) / interval + 1) * interval + offset;
     local_complete_ns = time;
-    send(local.source.collect(time, config.clock->monotonic_ns(), config.host));
+    send(local.collect(time, config.clock->monotonic_ns(), config.host));
   }
 
   void scrape(source& from, std::int64_t now) {

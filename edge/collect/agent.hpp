@@ -5,15 +5,16 @@
 
 #include "actors/actors.hpp"
 #include "actors/node/clock.hpp"
-#include "edge/collect/local_source.hpp"
 #include "edge/collect/scrape/fetcher.hpp"
 #include "edge/collect/scrape/target_manager.hpp"
 #include "edge/collect/source.hpp"
 #include "edge/gateway/inbox.hpp"
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace skerry::edge {
@@ -30,10 +31,12 @@ struct scrape_answer {
   fetch_response response;
 };
 
-// The machine's own collectors, for the one agent that has them.
+// What is collected here instead of being asked from a target: the machine's own collectors, for the one agent that has
+// them.
 struct local_collection {
-  local_source source;
+  std::function<collection(std::int64_t time_ns, std::int64_t monotonic_ns, std::string_view host)> collect;
   std::chrono::nanoseconds interval = std::chrono::seconds{15};
+  std::chrono::nanoseconds offset{0}; // of its times from multiples of the interval; below it
 };
 
 struct agent_config {

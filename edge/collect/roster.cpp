@@ -1,5 +1,6 @@
 #include "edge/collect/roster.hpp"
 
+#include "edge/collect/local_source.hpp"
 #include "edge/config.hpp"
 
 #include <prometheus/gauge.h>
@@ -53,9 +54,14 @@ struct roster_state {
       auto collectors = host_collectors::make(settings.collectors, *config.clock, *config.metrics);
       if (collectors) {
         local_host = settings.host;
-        agent_of(local_host, std::make_shared<local_collection>(local_collection{
-                                 {std::move(collectors).value(), settings.collect_job, settings.host},
-                                 settings.collect_interval}));
+        auto source = std::make_shared<local_source>(std::move(collectors).value(), settings.collect_job,
+                                                     settings.host);
+        auto local = std::make_shared<local_collection>();
+        local->collect = [source](std::int64_t time_ns, std::int64_t monotonic_ns, std::string_view host) {
+          return source->collect(time_ns, monotonic_ns, host);
+        };
+        local->interval = settings.collect_interval;
+        agent_of(local_host, std::move(local));
       } else {
         spdlog::error("collect: this machine's metrics are not collected: {}", collectors.error().message);
       }

@@ -127,6 +127,8 @@ gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<gateway_sta
 } // namespace
 
 gateway_actor spawn_gateway(caf::actor_system& system, gateway_config config, uplink_actor uplink) {
+  if (!config.detached)
+    return system.spawn(gateway, std::move(config), std::move(uplink));
   return system.spawn<caf::detached>(gateway, std::move(config), std::move(uplink));
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
 // The gateway actor: numbers what agents collect, commits it to the spool in groups, hands fresh runs to the uplink,
-// and keeps what edges further out send. The only writer of the spool; detached, as it blocks in fsync.
+// and keeps what edges further out send. The only writer of the spool.
 
 #include "actors/actors.hpp"
 #include "actors/node/clock.hpp"
@@ -32,6 +32,7 @@ struct gateway_config {
   std::function<std::uint64_t()> free_disk;    // bytes left on the spool's disk
   // A line for each commit, after it returned: "edge epoch stream first last". For tests; empty: none.
   std::filesystem::path journal;
+  bool detached = true; // a thread of its own, as it blocks in fsync; false: one of a pool made for that
 
   [[nodiscard]] result<void> validate() const;
 };

@@ -314,6 +314,8 @@ uplink_actor::behavior_type uplink(uplink_actor::stateful_pointer<uplink_state> 
 } // namespace
 
 uplink_actor spawn_uplink(caf::actor_system& system, uplink_config config) {
+  if (!config.detached)
+    return system.spawn(uplink, std::move(config));
   return system.spawn<caf::detached>(uplink, std::move(config));
 }
 

@@ -52,9 +52,10 @@ struct uplink_config {
   prometheus::Registry* metrics = nullptr;
   std::function<void(const uplink_status&)> publish; // called on each tick; may be empty
   std::size_t message_bytes_max = 32 << 20;
+  // A thread of its own: it reads the spool, and collecting must not wait for that. False: one of a pool made for that.
+  bool detached = true;
 };
 
-// Detached: it reads the spool, and collecting must not wait for that.
 [[nodiscard]] uplink_actor spawn_uplink(caf::actor_system& system, uplink_config config);
 
 } // namespace skerry::edge
