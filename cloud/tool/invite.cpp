@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -19,6 +20,7 @@ using nlohmann::json;
 namespace {
 
 constexpr std::size_t sites_max = 100'000;
+constexpr std::size_t site_digits_min = 3; // of numbered sites
 
 // The first column of each line; a heading "site", empty lines and lines that begin with # are left out.
 result<std::vector<std::string>> read_sites(const std::filesystem::path& file) {
@@ -77,6 +79,18 @@ void warn_of_readable_stdout() {
                "before.\n");
 }
 
+// Tokens alone: the file is for `skerry-sim fleet`, or for a loop that copies each to its machine.
+void print_many(const json& all) {
+  for (const auto& made : all)
+    fmt::print("{}\n", made.at("token").get<std::string>());
+  std::fflush(stdout);
+  warn_of_readable_stdout();
+  fmt::print(stderr, "{} invites, from site {} to site {}, valid until {}. Each lets one edge node join.\n",
+             all.size(), printable(all.front().at("site").get<std::string>()),
+             printable(all.back().at("site").get<std::string>()),
+             format_time(all.back().value("expires", 0.0)));
+}
+
 void print_one(const json& made) {
   fmt::print("{}\n", made.at("token").get<std::string>());
   std::fflush(stdout);
@@ -89,8 +103,20 @@ void print_one(const json& made) {
 
 } // namespace
 
+std::string with_number(std::string name, std::size_t number, std::size_t digits) {
+  if (const auto at = name.find("{}"); at != std::string::npos)
+    name.replace(at, 2, fmt::format("{:0{}}", number, digits));
+  return name;
+}
+
 int run_invite(const global_options& global, const invite_options& options) {
   std::vector<std::string> sites{options.site};
+  if (options.count != 0) {
+    sites.clear();
+    const auto digits = std::max<std::size_t>(site_digits_min, std::to_string(options.count).size());
+    for (std::size_t i = 1; i <= options.count; ++i)
+      sites.push_back(with_number(options.site, i, digits));
+  }
   if (!options.from.empty()) {
     auto read = read_sites(options.from);
     if (!read)
@@ -116,6 +142,10 @@ int run_invite(const global_options& global, const invite_options& options) {
   if (global.json) {
     if (!all.empty() || code == exit_ok)
       fmt::print("{}\n", all.dump(2, ' ', false, json::error_handler_t::replace));
+  } else if (options.count != 0) {
+    if (!all.empty())
+      print_many(all);
+    return code;
   } else if (options.from.empty()) {
     if (!all.empty())
       print_one(all[0]);

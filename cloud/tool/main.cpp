@@ -72,21 +72,33 @@ void add_output(CLI::App* to, command_line& line) {
 }
 
 void add_invite(CLI::App& app, command_line& line) {
-  auto* c = command(app, "invite", "Make a token that lets one edge node join",
-                    "  skerry invite --site harbour > token          # the token alone is on stdout\n"
-                    "  skerry invite --site harbour --edge 00c0ffee00c0ffee\n"
-                    "  skerry invite --from sites.csv --output json > invites.json\n");
+  auto* c =
+      command(app, "invite", "Make a token that lets one edge node join",
+              "  skerry invite --site harbour > token          # the token alone is on stdout\n"
+              "  skerry invite --site harbour --edge 00c0ffee00c0ffee\n"
+              "  skerry invite --site 'shop-{}' --count 500 > tokens    # shop-001, shop-002 and so on\n"
+              "  skerry invite --from sites.csv --output json > invites.json\n");
   auto* which = c->add_option_group("which");
-  which->add_option("--site", line.invite.site, "the site's name")->check(check_site);
+  auto* site = which->add_option("--site", line.invite.site,
+                                 "the site's name; with --count, {} in it is the token's number, as 001");
+  site->check(CLI::Validator{[](std::string& name) {
+                               auto numbered = with_number(name, 1, 3);
+                               return check_site(numbered);
+                             },
+                             ""});
   which->add_option("--from", line.invite.from,
                     "CSV file with one site a line in its first column; - is stdin");
   which->require_option(1);
+  c->add_option("--count", line.invite.count, "make so many tokens, printed one a line")
+      ->check(CLI::Range(1, 100'000))
+      ->excludes("--from");
   c->add_option("--ttl", line.invite.ttl, "how long the token is valid")
       ->check(check_duration)
       ->capture_default_str();
   c->add_option("--edge", line.invite.edge, "an edge that joins again and keeps its id")
       ->check(check_edge)
-      ->excludes("--from");
+      ->excludes("--from")
+      ->excludes("--count");
   add_output(c, line);
   c->callback([&line] { line.run = [&line] { return run_invite(line.global, line.invite); }; });
 }

@@ -36,7 +36,8 @@ struct global_options {
 };
 
 struct invite_options {
-  std::string site;
+  std::string site;           // "{}" in it stands for the token's number where `count` is given
+  std::size_t count = 0;      // 0: one, with words for a person around it
   std::filesystem::path from; // a CSV file with one site a line
   std::string ttl = "24h";
   std::string edge;
@@ -61,6 +62,8 @@ struct check_options {
   std::string kind = "auto"; // edge, cloud
 };
 
+// "shop-{}" -> "shop-007"; a name without {} as it is.
+[[nodiscard]] std::string with_number(std::string name, std::size_t number, std::size_t digits);
 int run_invite(const global_options& global, const invite_options& options);
 int run_sites(const global_options& global);
 int run_revoke(const global_options& global, const std::string& edge);
