@@ -1,6 +1,8 @@
-// skerry-sim: rehearses Skerry without a network, a disk or a clock.
+// skerry-sim: rehearses Skerry, in a world of its own or as a fleet against a real cloud.
 
+#include "actors/node/command_line.hpp"
 #include "actors/node/version.hpp"
+#include "simulator/fleet_command.hpp"
 #include "simulator/world_command.hpp"
 
 #include <CLI/CLI.hpp>
@@ -21,13 +23,21 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "skerry-sim: libsodium cannot be initialised: no source of randomness\n");
     return exit_failed;
   }
-  CLI::App app{"skerry-sim rehearses Skerry: the real code under simulated time, network and disks.\n"
-               "Exit codes: 0 nothing was violated, 1 something was (or a planted fault was not found), 2 "
-               "wrong usage."};
+  CLI::App app{"skerry-sim rehearses Skerry.\n"
+               "  world: the real logic under simulated time, network and disks, until something breaks\n"
+               "  fleet: hundreds of real edges in one process against a real cloud\n"
+               "Exit codes: 0 done, 1 failed (world: something was violated, or a planted fault was not "
+               "found), 2 wrong "
+               "usage; fleet: 3 something was not acknowledged."};
   app.set_version_flag("--version", fmt::format("skerry-sim {}", skerry::version));
   app.require_subcommand(1);
   int exit_code = 0;
   skerry::sim::add_world_command(app, exit_code);
+  skerry::sim::add_fleet_command(app, exit_code);
+  if (const auto wrong = skerry::unknown_command(app, argc, argv)) {
+    fmt::print(stderr, "skerry-sim: {}\n", *wrong);
+    return exit_usage;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
