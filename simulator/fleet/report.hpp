@@ -64,7 +64,7 @@ struct fleet_report {
   // Anonymous memory: what it grew by, divided; 0: not measured.
   double edge_bytes = 0;  // spool, gateway and uplink, without a link
   double link_bytes = 0;  // a connected, encrypted link with its session
-  double agent_bytes = 0; // after two intervals
+  double agent_bytes = 0; // after three intervals
 
   [[nodiscard]] std::uint64_t sent() const noexcept { return samples.committed + refused; }
   // Everything that was collected is acknowledged.

@@ -126,12 +126,11 @@ void running_fleet::add_host(std::size_t edge) {
   ++agents_;
 }
 
-void running_fleet::start_agents() {
-  load_began_ns_ = system_clock().monotonic_ns();
-  usage_at_load_ = read_process_usage();
-  traffic_at_load_ = traffic_now();
-  for (std::size_t i = 0; i < options_.agents; ++i)
-    add_host(i * edges_.size() / options_.agents);
+// Over one interval: an agent collects as soon as it starts, and a fleet does not start in one moment.
+void running_fleet::start_agents(double share) {
+  const auto until = static_cast<std::size_t>(static_cast<double>(options_.agents) * std::min(share, 1.0));
+  for (; started_ < until; ++started_)
+    add_host(started_ * edges_.size() / options_.agents);
 }
 
 void running_fleet::replace_host() {
@@ -214,14 +213,17 @@ void running_fleet::run() {
   begin_stage();
   if (stop_asked_)
     return;
-  start_agents();
-  const auto loaded_s = 2 * seconds(options_.interval) + 1;
+  load_began_ns_ = system_clock().monotonic_ns();
+  usage_at_load_ = read_process_usage();
+  traffic_at_load_ = traffic_now();
+  const auto loaded_s = 3 * seconds(options_.interval) + 1; // everyone collected twice
   double churn_due = 0;
   double churned = 0;
   while (!stop_asked_) {
     const auto now = elapsed_s();
     if (options_.duration.count() != 0 && now >= seconds(options_.duration))
       return;
+    start_agents(now / seconds(options_.interval));
     while (next_event_ < events_.size() && seconds(events_[next_event_].at) <= now)
       apply(events_[next_event_++]);
     finish_outages(false);

@@ -37,7 +37,7 @@ private:
   result<void> join_all();
   result<void> for_all(fleet_progress::stage stage, const std::vector<std::size_t>& edges,
                        const std::function<result<void>(std::size_t)>& each);
-  void start_agents();
+  void start_agents(double share);
   void add_host(std::size_t edge);
   void replace_host();
   void apply(const fault_event& event);
@@ -66,7 +66,8 @@ private:
   std::unique_ptr<caf::actor_system> actors_;
   std::mt19937_64 random_;
   std::uint64_t hosts_made_ = 0;
-  std::size_t agents_ = 0;
+  std::size_t started_ = 0; // agents, replacements apart
+  std::size_t agents_ = 0;  // that run
   std::vector<fault_event> events_;
   std::size_t next_event_ = 0;
   std::vector<outage> outages_;
