@@ -72,6 +72,7 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
     if (to.link_queue_bytes_max < (1 << 20) || to.link_queue_bytes_max > (std::uint64_t{16} << 30))
       s.complain("queue_bytes_max", "must lie between 1MiB and 16GiB");
     read_size(s, "message_bytes_max", to.link_message_bytes_max);
+    read_count(s, "handshakes_per_second_max", to.link_handshakes_per_second_max, 1, 100'000);
   });
   root.section("ingest", [&](config_section& s) {
     read_size(s, "credit_bytes", to.receiver.credit_bytes);

@@ -6,6 +6,7 @@
 #include "actors/api/query_pool.hpp"
 #include "actors/delivery/receiver.hpp"
 #include "actors/http/server.hpp"
+#include "actors/link/limits.hpp"
 #include "actors/node/reload.hpp"
 #include "actors/push/push_service.hpp"
 #include "cloud/api/context.hpp"
@@ -28,6 +29,7 @@ struct cloud_config {
   std::size_t link_message_bytes_max = 32 << 20;
   std::size_t link_queue_bytes_max = 128
                                      << 20; // of messages that wait for ingest; then the link reads nothing
+  std::size_t link_handshakes_per_second_max = link::handshakes_per_second_default; // those beyond wait
   delivery::receiver_config receiver;
   std::chrono::nanoseconds future_max = std::chrono::minutes{10};
   bool remote_write = true;                 // POST /api/v1/write

@@ -6,6 +6,7 @@
 
 #include "actors/link/byte_budget.hpp"
 #include "actors/link/ip_meter.hpp"
+#include "actors/link/limits.hpp"
 #include "schemas/bytes.hpp"
 
 #include <array>
@@ -95,7 +96,7 @@ struct server_config {
   curve_keypair keys;
   std::size_t message_bytes_max = 32 << 20;
   std::size_t send_queue_max = 65'536;                 // messages from us, over all peers
-  std::size_t handshakes_per_second_max = 2000;        // those beyond wait for their turn
+  std::size_t handshakes_per_second_max = handshakes_per_second_default; // those beyond wait for their turn
   std::chrono::milliseconds handshake_timeout{20'000}; // then a half-open connection is closed
   std::shared_ptr<const byte_budget> received; // nothing is read while it is full; null: no bound here
 };

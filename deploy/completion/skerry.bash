@@ -11,7 +11,7 @@ _skerry() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case $word in
-      --url|--data|--socket|--token-file|--site|--from|--ttl|-o|--output|--time|--start|--end|--step|--timeout|--interval|--for|--kind)
+      --url|--data|--socket|--token-file|--site|--count|--from|--ttl|-o|--output|--time|--start|--end|--step|--timeout|--interval|--for|--kind)
         ((i++)) ;;
       --edge) [[ $command == invite ]] && ((i++)) ;; # of `invite` it has a value
       -*) ;;
@@ -30,12 +30,12 @@ _skerry() {
     --data) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
     --socket|--token-file|--from) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
     --edge) [[ $command == invite ]] && return ;;
-    --url|--site|--ttl|--time|--start|--end|--step|--timeout|--interval|--for) return ;;
+    --url|--site|--count|--ttl|--time|--start|--end|--step|--timeout|--interval|--for) return ;;
   esac
 
   case $command in
     '') word="$global invite sites hosts loss completeness query status check version" ;;
-    invite) word='--site --from --ttl --edge --output --help' ;;
+    invite) word='--site --count --from --ttl --edge --output --help' ;;
     sites)
       if [[ $sub == revoke ]]; then word='--output --help'; else word='revoke --output --help'; fi ;;
     hosts) word='--site --output --help' ;;
