@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 namespace skerry::sim {
@@ -48,10 +50,16 @@ void progress_display::show(const fleet_progress& now) {
     return;
   last_ = now.now;
   last_s_ = now.elapsed_s;
-  if (terminal_)
-    fmt::print(to_, "\r{}\x1b[K", to_line(now));
-  else
-    fmt::print(to_, "{}\n", to_line(now));
+  auto line = to_line(now);
+  if (terminal_) {
+    winsize size{};
+    // A line that wraps could not be written over.
+    if (::ioctl(::fileno(to_), TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+      line.resize(std::min<std::size_t>(line.size(), size.ws_col - 1u));
+    fmt::print(to_, "\r{}\x1b[K", line);
+  } else {
+    fmt::print(to_, "{}\n", line);
+  }
   std::fflush(to_);
   shown_ = true;
 }
