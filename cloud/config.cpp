@@ -73,6 +73,7 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
       s.complain("queue_bytes_max", "must lie between 1MiB and 16GiB");
     read_size(s, "message_bytes_max", to.link_message_bytes_max);
     read_count(s, "handshakes_per_second_max", to.link_handshakes_per_second_max, 1, 100'000);
+    read_count(s, "handshakes_waiting_max", to.link_handshakes_waiting_max, 1, 1'000'000);
   });
   root.section("ingest", [&](config_section& s) {
     read_size(s, "credit_bytes", to.receiver.credit_bytes);

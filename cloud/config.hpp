@@ -30,6 +30,7 @@ struct cloud_config {
   std::size_t link_queue_bytes_max = 128
                                      << 20; // of messages that wait for ingest; then the link reads nothing
   std::size_t link_handshakes_per_second_max = link::handshakes_per_second_default; // those beyond wait
+  std::size_t link_handshakes_waiting_max = link::handshakes_waiting_default;
   delivery::receiver_config receiver;
   std::chrono::nanoseconds future_max = std::chrono::minutes{10};
   bool remote_write = true;                 // POST /api/v1/write

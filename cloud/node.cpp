@@ -146,6 +146,7 @@ public:
     link_settings.keys = keys_;
     link_settings.message_bytes_max = config_.link_message_bytes_max;
     link_settings.handshakes_per_second_max = config_.link_handshakes_per_second_max;
+    link_settings.handshakes_waiting_max = config_.link_handshakes_waiting_max;
     link::server_events events;
     auto budget = std::make_shared<link::byte_budget>(config_.link_queue_bytes_max);
     link_settings.received = budget;

@@ -10,6 +10,7 @@
 #include <spdlog/spdlog.h>
 
 #include <cerrno>
+#include <deque>
 #include <thread>
 
 namespace skerry::link {
@@ -42,7 +43,8 @@ public:
     return true;
   }
   [[nodiscard]] std::chrono::milliseconds until_next() const noexcept {
-    return std::chrono::milliseconds{static_cast<long>((1 - left_) / rate_ * 1000) + 1};
+    return left_ >= 1 ? std::chrono::milliseconds{0}
+                      : std::chrono::milliseconds{static_cast<long>((1 - left_) / rate_ * 1000) + 1};
   }
 
 private:
@@ -116,7 +118,6 @@ private:
   }
 
   void turn() {
-    const bool paced = zap_paced_;
     std::array<zmq::pollitem_t, 4> items{{{nullptr, wakeup_.fd(), ZMQ_POLLIN, 0},
                                           {monitor_->socket().handle(), 0, ZMQ_POLLIN, 0},
                                           {router_.handle(), 0, ZMQ_POLLIN, 0},
@@ -126,11 +127,11 @@ private:
       metrics_.receive_paused.Increment();
       items[2].events = 0;
     }
-    const auto timeout = !queue_.empty() ? std::chrono::milliseconds{0}
-                         : full          ? retry_while_full
-                         : paced         ? handshakes_.until_next()
-                                         : std::chrono::milliseconds{-1};
-    zmq::poll(items.data(), paced ? 3 : 4, timeout);
+    const auto timeout = !queue_.empty()     ? std::chrono::milliseconds{0}
+                         : full              ? retry_while_full
+                         : !waiting_.empty() ? handshakes_.until_next()
+                                             : std::chrono::milliseconds{-1};
+    zmq::poll(items.data(), items.size(), timeout);
     wakeup_.clear();
     read_monitor();
     answer_handshakes();
@@ -168,25 +169,34 @@ private:
     }
   }
 
-  // Handshakes beyond the limit stay in the socket's queue, one to a connection, until there is room.
+  // Those beyond the limit wait for their turn here, the longest first.
   void answer_handshakes() {
+    const auto now = steady::now();
     for (int i = 0; i < burst_max; ++i) {
-      const auto now = steady::now();
-      if (zmq::pollitem_t item{zap_.handle(), 0, ZMQ_POLLIN, 0};
-          zmq::poll(&item, 1, std::chrono::milliseconds{0}) == 0) {
-        zap_paced_ = false;
-        return;
-      }
+      auto asked = next_zap(zap_);
+      if (!asked)
+        break;
+      if (waiting_.size() < config_.handshakes_waiting_max)
+        waiting_.push_back({now, std::move(*asked)});
+      else
+        metrics_.turned_away_full.Increment();
+    }
+    while (!waiting_.empty() && now - waiting_.front().since > config_.handshake_timeout / 2) {
+      waiting_.pop_front();
+      metrics_.turned_away_late.Increment();
+    }
+    for (int i = 0; i < burst_max && !waiting_.empty(); ++i) {
       if (!handshakes_.take(now)) {
-        if (!zap_paced_)
+        if (!paced_)
           metrics_.paced.Increment();
-        zap_paced_ = true;
+        paced_ = true;
         return;
       }
-      zap_paced_ = false;
-      const auto verdict = answer_zap(zap_, events_.admit);
+      paced_ = false;
+      const auto asked = std::move(waiting_.front().asked);
+      waiting_.pop_front();
+      const auto verdict = answer_zap(zap_, asked, events_.admit);
       switch (verdict.what) {
-      case zap_verdict::kind::none: return;
       case zap_verdict::kind::admitted:
         spdlog::debug("link: {} admitted from {}", verdict.user_id, verdict.address);
         break;
@@ -281,7 +291,12 @@ private:
   token_bucket handshakes_;
   log_limiter refusal_log_;
   log_limiter accept_log_{1};
-  bool zap_paced_ = false;
+  struct waiting_handshake {
+    steady::time_point since;
+    zap_request asked;
+  };
+  std::deque<waiting_handshake> waiting_;
+  bool paced_ = false;
   std::string address_;
   std::thread thread_;
 };

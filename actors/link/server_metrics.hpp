@@ -34,6 +34,8 @@ struct server_metrics {
                   .Help("Times that handshakes had to wait because the limit per second was reached.")
                   .Register(registry)
                   .Add({})),
+        turned_away_full(turned_away(registry, "queue_full")),
+        turned_away_late(turned_away(registry, "too_late")),
         receive_paused(prometheus::BuildCounter()
                            .Name("skerry_link_server_receive_paused_total")
                            .Help("Times that nothing was read because link.queue_bytes_max was reached.")
@@ -92,6 +94,8 @@ struct server_metrics {
   prometheus::Counter& failed_auth;
   prometheus::Counter& failed_other;
   prometheus::Counter& paced;
+  prometheus::Counter& turned_away_full;
+  prometheus::Counter& turned_away_late;
   prometheus::Counter& receive_paused;
   prometheus::Counter& accept_failed;
   prometheus::Counter& accepted;
@@ -115,6 +119,12 @@ private:
   static prometheus::Counter& dropped(prometheus::Registry& r, const char* reason) {
     return counter(r, "skerry_link_server_dropped_total", "Messages that were dropped, by reason.", "reason",
                    reason);
+  }
+  static prometheus::Counter& turned_away(prometheus::Registry& r, const char* reason) {
+    return counter(r, "skerry_link_server_handshakes_turned_away_total",
+                   "Handshakes that waited for their turn and were left without an answer, by reason; their "
+                   "clients come again.",
+                   "reason", reason);
   }
   static prometheus::Counter& handshakes(prometheus::Registry& r, const char* outcome) {
     return counter(r, "skerry_link_server_handshakes_total", "Handshakes on the link port, by outcome.",

@@ -29,6 +29,7 @@ TEST_CASE("the example of a cloud's configuration has the defaults") {
   CHECK(is.link_advertise == like.link_advertise);
   CHECK(is.link_message_bytes_max == like.link_message_bytes_max);
   CHECK(is.link_handshakes_per_second_max == like.link_handshakes_per_second_max);
+  CHECK(is.link_handshakes_waiting_max == like.link_handshakes_waiting_max);
   CHECK(is.receiver.credit_bytes == like.receiver.credit_bytes);
   CHECK(is.receiver.batch_bytes_max == like.receiver.batch_bytes_max);
   CHECK(is.receiver.ranges_max == like.receiver.ranges_max);

@@ -137,6 +137,33 @@ TEST_CASE("handshakes beyond the limit per second wait, and none is lost") {
   CHECK(metric(server.metrics, "skerry_link_server_handshakes_paced_total") >= 1);
 }
 
+TEST_CASE("more handshakes than can be answered in their time: all get in, in turn") {
+  constexpr std::size_t count = 90;
+  test_server server;
+  std::vector<std::unique_ptr<test_client>> clients;
+  server_config config;
+  config.handshakes_per_second_max = 20; // and as many at first: the last would wait for 3.5 s
+  config.handshake_timeout = 600ms;
+  client_config impatient;
+  impatient.handshake_timeout = 600ms;
+  for (std::size_t i = 0; i < count; ++i) {
+    clients.push_back(std::make_unique<test_client>());
+    server.known.change(
+        [&](auto& known) { known[clients[i]->keys.public_key] = fmt::format("edge:{:016x}", i + 1); });
+  }
+  SECTION("for want of time") {}
+  SECTION("for want of room") { config.handshakes_waiting_max = 3; }
+  server.start(config);
+  for (auto& client : clients)
+    client->start(server.transport->address(), server.keys.public_key, impatient);
+  for (auto& client : clients)
+    REQUIRE(client->wait_state(client_state::connected));
+  const auto reason = config.handshakes_waiting_max == 3 ? "queue_full" : "too_late";
+  CHECK(metric(server.metrics, "skerry_link_server_handshakes_turned_away_total", reason) >= 1);
+  // Hardly a turn goes to one who has left.
+  CHECK(metric(server.metrics, handshakes, "succeeded") >= count);
+}
+
 TEST_CASE("bytes are counted as the TCP payload, within five in a hundred") {
   test_server server;
   test_client client;
