@@ -40,7 +40,7 @@ struct cloud_config {
   query_pool_config queries;
   query_limits limits;
   std::uint64_t query_cache_bytes_max = 32 << 20; // of range queries' answers; 0: none is kept
-  bool admin_api = false; // POST /api/v1/admin/tsdb/…
+  bool admin_api = false;                         // POST /api/v1/admin/tsdb/…
   std::string text; // the file, for /api/v1/status/config: it names secrets, and holds none
 
   std::function<result<std::string>()>

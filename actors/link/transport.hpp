@@ -95,7 +95,7 @@ struct server_config {
   std::string bind = "tcp://*:7481";
   curve_keypair keys;
   std::size_t message_bytes_max = 32 << 20;
-  std::size_t send_queue_max = 65'536;                 // messages from us, over all peers
+  std::size_t send_queue_max = 65'536;                                   // messages from us, over all peers
   std::size_t handshakes_per_second_max = handshakes_per_second_default; // those beyond wait for their turn
   // So many wait, and for at most half of the handshake's time: the others are left without an answer and come again. A
   // client that was answered just before it gives up would have taken the turn of one that still waits.

@@ -112,8 +112,9 @@ std::string with_number(std::string name, std::size_t number, std::size_t digits
 int run_invite(const global_options& global, const invite_options& options) {
   std::vector<std::string> sites{options.site};
   if (options.count == 0 && options.from.empty() && options.site.find("{}") != std::string::npos)
-    return report({errc::invalid_argument,
-                   "{} in a site's name stands for a number: say how many with --count, or write the name out"});
+    return report(
+        {errc::invalid_argument,
+         "{} in a site's name stands for a number: say how many with --count, or write the name out"});
   if (options.count != 0) {
     sites.clear();
     const auto digits = std::max<std::size_t>(site_digits_min, std::to_string(options.count).size());
