@@ -223,6 +223,10 @@ void sender::acked(const stream_key& key, const range_set& ranges) {
   stream.fresh.remove(now);
   stream.urgent.remove(now);
   counters_.acked_records += now.count();
+  // Not when the sender gives up waiting for an answer: until then the batch may still be stored.
+  if (config_.under_way)
+    for (const auto& range : now.ranges())
+      config_.under_way->release(key, range);
   source_.release(key, now);
   if (stream.unacked.empty() && !(key.edge == config_.edge && key.epoch == config_.current))
     streams_.erase(it);
@@ -272,8 +276,10 @@ void sender::on_bye(const link::bye& bye) {
   retry_at_ns_ = clock_.monotonic_ns() + retry_.next().count();
 }
 
-void sender::on_committed(const run& run, link::lane lane) {
+void sender::on_committed(const run& run, link::lane lane, bool replaced) {
   const auto& key = run.header.key;
+  if (replaced && config_.under_way)
+    config_.under_way->told(key, {run.header.first, run.header.last()});
   auto [it, added] = streams_.try_emplace(key);
   auto& stream = it->second;
   const sequence_range range{run.header.first, run.header.last()};
@@ -358,8 +364,6 @@ bool sender::has_room(std::size_t bytes, link::lane lane) {
 
 void sender::landed(const flight& what) {
   in_flight_bytes_ -= what.bytes;
-  if (config_.under_way)
-    config_.under_way->release(what.key, what.range);
   if (what.lane == link::lane::backlog)
     backlog_in_flight_bytes_ -= what.bytes;
 }

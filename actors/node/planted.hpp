@@ -16,6 +16,7 @@ enum class planted_fault : std::uint8_t {
   tombstone_over_arriving_data,
   backlog_before_live,
   merged_range_doubled,
+  thinned_while_in_flight,
   set_dropped_while_referenced,
   watermark_past_hole,
   custody_loss_unnoticed,

@@ -52,7 +52,7 @@ gateway_core::gateway_core(gateway_core_config config, std::shared_ptr<spool> st
               [this](run made, bool loss) {
                 std::vector<run> runs;
                 runs.push_back(std::move(made));
-                hand_over(std::move(runs), loss ? link::lane::alert : link::lane::backlog);
+                to_.hand_over({std::move(runs), loss ? link::lane::alert : link::lane::backlog, true});
               }) {}
 
 void gateway_core::count_limits() {
@@ -79,7 +79,7 @@ void gateway_core::open() {
 }
 
 void gateway_core::hand_over(std::vector<run> runs, link::lane lane) {
-  to_.hand_over(delivery::committed_runs{std::move(runs), lane});
+  to_.hand_over({std::move(runs), lane, false});
 }
 
 void gateway_core::note_dropped(std::uint64_t samples_lost, std::int64_t from_ns, std::int64_t to_ns) {

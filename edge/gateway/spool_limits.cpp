@@ -164,7 +164,8 @@ bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, bool
     if (key.stream == stream_id::alert)
       continue; // they are few, and what the whole thing is for
     replacement makes{key, thin ? loss_cause::thinned : cause};
-    const auto free = claims_ ? claims_->block(key, held) : held;
+    const bool looks = claims_ && !planted(config_.planted, planted_fault::thinned_while_in_flight);
+    const auto free = looks ? claims_->block(key, held) : held;
     for (const auto& range : free.ranges())
       for (auto at = range.first; at <= range.last;) {
         const auto read = store_->read(key, at, read_bytes);
@@ -215,8 +216,12 @@ bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, bool
   // To write nine tenths again in order to free one is not worth it.
   const bool worth = gone != 0 && (!thin || bytes_after < bytes_before - bytes_before / 10);
   result<void> done = worth ? store_->replace(with) : ok();
-  if (claims_)
+  if (claims_) {
+    if (worth && done)
+      for (const auto& run : with)
+        claims_->replaced(run.header.key, {run.header.first, run.header.last()});
     claims_->unblock_all();
+  }
   if (!worth)
     return false;
   if (!done) {
