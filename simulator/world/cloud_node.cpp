@@ -161,6 +161,10 @@ std::vector<cloud::host_view> cloud_node::hosts() const {
   return process_ ? process_->hosts->hosts() : std::vector<cloud::host_view>{};
 }
 
+std::vector<cloud::host_coverage> cloud_node::coverage(std::int64_t from_ns, std::int64_t to_ns) const {
+  return cloud::make_ledger(process_->store, process_->hosts)->completeness({{}, {}, from_ns, to_ns}).value();
+}
+
 const delivery::receiver* cloud_node::receiver() const {
   return process_ ? &process_->core->receiver() : nullptr;
 }
