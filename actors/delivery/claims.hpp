@@ -7,24 +7,28 @@
 
 #include <map>
 #include <mutex>
+#include <optional>
 
 namespace skerry::delivery {
 
 class claims {
 public:
-  // Before sending. False: some of it is being dropped just now, or was since it was read: read it again a little later.
-  [[nodiscard]] bool claim(const stream_key& key, sequence_range range) {
+  // Before sending: what of it was not claimed before (a batch may hold records that another has under way already).
+  // nullopt: some of it is being dropped just now, or was since it was read; read it again a little later.
+  [[nodiscard]] std::optional<range_set> claim(const stream_key& key, sequence_range range) {
     const std::lock_guard lock{mutex_};
     for (const auto* closed : {&blocked_, &replaced_})
       if (const auto it = closed->find(key); it != closed->end() && !it->second.common_with(range).empty())
-        return false;
-    claimed_[key].add(range);
-    return true;
+        return std::nullopt;
+    auto& claimed = claimed_[key];
+    auto fresh = claimed.missing_in(range);
+    claimed.add(range);
+    return fresh;
   }
-  void release(const stream_key& key, sequence_range range) {
+  void release(const stream_key& key, const range_set& ranges) {
     const std::lock_guard lock{mutex_};
     if (const auto it = claimed_.find(key); it != claimed_.end()) {
-      it->second.remove(range);
+      it->second.remove(ranges);
       if (it->second.empty())
         claimed_.erase(it);
     }

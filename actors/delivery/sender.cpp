@@ -225,8 +225,7 @@ void sender::acked(const stream_key& key, const range_set& ranges) {
   counters_.acked_records += now.count();
   // Not when the sender gives up waiting for an answer: until then the batch may still be stored.
   if (config_.under_way)
-    for (const auto& range : now.ranges())
-      config_.under_way->release(key, range);
+    config_.under_way->release(key, now);
   source_.release(key, now);
   if (stream.unacked.empty() && !(key.edge == config_.edge && key.epoch == config_.current))
     streams_.erase(it);
@@ -314,7 +313,10 @@ void sender::on_committed(const run& run, link::lane lane, bool replaced) {
 bool sender::send_run(const stream_key& key, stream& from, const run& run, link::lane lane) {
   const auto bytes = run.bytes.view.size();
   const sequence_range range{run.header.first, run.header.last()};
-  if (!has_room(bytes, lane) || (config_.under_way && !config_.under_way->claim(key, range)))
+  if (!has_room(bytes, lane))
+    return false;
+  std::optional<range_set> claimed;
+  if (config_.under_way && !(claimed = config_.under_way->claim(key, range)))
     return false;
   link::batch batch;
   batch.number = batch_number_ + 1;
@@ -323,8 +325,8 @@ bool sender::send_run(const stream_key& key, stream& from, const run& run, link:
   batch.pending_records = pending_records();
   batch.link = link_now();
   if (!send(std::move(batch))) {
-    if (config_.under_way)
-      config_.under_way->release(key, range);
+    if (claimed)
+      config_.under_way->release(key, *claimed);
     return false;
   }
   ++batch_number_;

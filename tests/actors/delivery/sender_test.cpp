@@ -18,6 +18,9 @@ struct fixture final : sender_sink {
     under_test.emplace(config, clock, random, spool, *this);
   }
   bool send(link::message message) override {
+    if (takes == 0)
+      return false;
+    --takes;
     sent.push_back(std::move(message));
     return true;
   }
@@ -52,6 +55,7 @@ struct fixture final : sender_sink {
   seeded_random random{1};
   memory_spool spool;
   std::vector<link::message> sent;
+  std::size_t takes = SIZE_MAX; // messages, until the link is full
   std::optional<sender> under_test;
 };
 
@@ -123,6 +127,18 @@ TEST_CASE("what was sent may not be dropped until it is acknowledged or the sess
   CHECK(free() == first);
   f.under_test->on_disconnected();
   CHECK(free() == all);
+}
+
+TEST_CASE("a batch that the link does not take sets nothing free that another has under way") {
+  fixture f;
+  f.commit(f.self, 4);
+  f.takes = 2; // Hello, and the batch with 3 and 4, which are fresh; the backlog's would hold them once more
+  f.welcome();
+  REQUIRE(f.batches().size() == 1);
+  range_set all, unsent;
+  all.add({1, 4});
+  unsent.add({1, 2});
+  CHECK(f.claims_->block(f.self, all) == unsent);
 }
 
 TEST_CASE("what was dropped before the sender heard of it is not sent") {

@@ -139,7 +139,7 @@ TEST_CASE("the oldest records make room, and a tombstone says which, when and ho
 TEST_CASE("what is under way is not dropped, and what is being dropped cannot be claimed") {
   fixture f{full_policy::drop_oldest};
   f.fill();
-  REQUIRE(f.claims->claim(f.key, {4, 9}));
+  REQUIRE(f.claims->claim(f.key, {4, 9}).has_value());
   REQUIRE(f.under_test->make_room());
   const auto now = f.look();
   for (sequence seq = 4; seq <= 9; ++seq)
@@ -151,13 +151,13 @@ TEST_CASE("what is under way is not dropped, and what is being dropped cannot be
   range_set all;
   all.add({1, f.last});
   CHECK(f.claims->block(f.key, all) == ranges({{1, 3}, {10, f.last}}));
-  CHECK_FALSE(f.claims->claim(f.key, {10, 11}));
+  CHECK_FALSE(f.claims->claim(f.key, {10, 11}).has_value());
   f.claims->unblock_all();
   // Whoever sends may have read it before: it has to be told first.
-  CHECK_FALSE(f.claims->claim(f.key, {10, 11}));
+  CHECK_FALSE(f.claims->claim(f.key, {10, 11}).has_value());
   for (const auto& run : f.handed_over)
     f.claims->told(run.header.key, {run.header.first, run.header.last()});
-  CHECK(f.claims->claim(f.key, {10, 11}));
+  CHECK(f.claims->claim(f.key, {10, 11}).has_value());
 }
 
 TEST_CASE("thinning keeps the first frame of each step and source, and says so") {
