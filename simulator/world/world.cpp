@@ -78,6 +78,8 @@ private:
     s.queue_bytes_max = random.chance(30) ? 2 << 10 : 64 << 10;
     s.group_bytes_max = random.chance(50) ? 300 : 4 << 10;
     s.limited = env_.random.fork(6).chance(60) && options_.limits;
+    if (s.limited)
+      s.batch_bytes_max = std::min<std::size_t>(s.batch_bytes_max, 1000);
     for (std::size_t i = 0; i < set_count; ++i) {
       std::vector<series> members;
       for (std::size_t m = 0; m <= i % 4; ++m)
@@ -94,18 +96,18 @@ private:
     of.limits.policy = random.one_of(edge::full_policy::drop_oldest, edge::full_policy::drop_newest,
                                      edge::full_policy::thin_oldest);
     of.limits.thin_step = std::chrono::seconds{random.between(20, 120)};
-    if (random.chance(50))
+    if (random.chance(80))
       of.limits.free_disk_min = free_disk_min;
     if (!env_.settings.limited)
       return;
     // Whatever comes as one batch must fit, or the node could never take it.
-    const auto least = static_cast<std::int64_t>(env_.settings.batch_bytes_max + 1000);
+    const auto least = static_cast<std::int64_t>(env_.settings.batch_bytes_max + 500);
     if (random.chance(70)) {
       of.sizes.segment_bytes = static_cast<std::uint64_t>(random.between(300, 1200));
-      of.sizes.bytes_max = static_cast<std::uint64_t>(random.between(least, least + 4000));
+      of.sizes.bytes_max = static_cast<std::uint64_t>(random.between(least, least + 2000));
     }
-    if (random.chance(30))
-      of.limits.age_max = std::chrono::seconds{random.between(60, 200)};
+    if (random.chance(40))
+      of.limits.age_max = std::chrono::seconds{random.between(60, 120)};
     env_.trace("the spool of {} takes {} bytes in segments of {} and keeps them for {} s; when full it {}",
                of.name, of.sizes.bytes_max, of.sizes.segment_bytes, of.limits.age_max.count() / second,
                of.limits.policy == edge::full_policy::drop_oldest   ? "drops the oldest"
@@ -308,7 +310,7 @@ private:
       break;
     case fault_kind::disk_runs_low: {
       // What others write takes the room that was to stay free.
-      const auto left = static_cast<std::uint64_t>(random.between(1000, free_disk_min));
+      const auto left = static_cast<std::uint64_t>(random.between(0, free_disk_min));
       target.health().room = used_by(f.target) + left;
       heal_after([&target] { target.health().room = disk_health::unlimited; });
       break;
