@@ -16,21 +16,24 @@ namespace {
 constexpr std::int64_t second = 1'000'000'000;
 
 struct fixture {
-  explicit fixture(full_policy policy, std::uint64_t seed = 1) : w(seed) {
+  explicit fixture(full_policy policy, std::chrono::seconds thin_step = std::chrono::seconds{60}) {
     config = small_config(directory.path());
     config.bytes_max = 5 << 20;
     limits.policy = policy;
-    limits.thin_step = std::chrono::seconds{60};
+    limits.thin_step = thin_step;
+    if (policy == full_policy::thin_oldest)
+      config.replace_bytes = config.segment_bytes;
     start();
   }
   void start() {
     store = w.open(config);
     key = {test_edge, store->epoch(), stream_id::telemetry};
-    under_test.emplace(limits, store, w.clock, claims, [this] { return free_disk; },
-                       [this](run made, bool loss) {
-                         handed_over.push_back(std::move(made));
-                         losses += loss;
-                       });
+    under_test.emplace(
+        limits, store, w.clock, claims, [this] { return free_disk; },
+        [this](run made, bool loss) {
+          handed_over.push_back(std::move(made));
+          losses += loss;
+        });
   }
   // Commits until the spool refuses: frames of two sources each second, with bulk beside them.
   void fill() {
@@ -201,6 +204,30 @@ TEST_CASE("thinning keeps the first frame of each step and source, and says so")
   CHECK(f.under_test->counters().dropped_records > 0);
   const auto later = f.look();
   CHECK(later.gone.size() + later.frames.size() == f.last);
+}
+
+TEST_CASE("thinning that leaves much finds room for it") {
+  fixture f{full_policy::thin_oldest, std::chrono::seconds{2}};
+  const auto a = some_set(1);
+  const std::vector<series_set_ptr> sets{a};
+  const auto fill = [&] {
+    for (;;) {
+      std::vector<pending_record> records;
+      for (int i = 0; i < 200; ++i, f.time_ns += second)
+        records.push_back(frame_record(a, f.time_ns));
+      if (!f.store->commit(stream_id::telemetry, records, sets))
+        return;
+    }
+  };
+  fill();
+  CHECK(f.store->usage().disk_bytes <= f.config.bytes_max - f.config.replace_bytes);
+  for (int i = 0; i < 3; ++i) {
+    REQUIRE(f.under_test->make_room());
+    CHECK(f.store->usage().disk_bytes <= f.config.bytes_max + f.config.reserve_bytes);
+    fill();
+  }
+  CHECK(f.under_test->counters().thinned_records > 0);
+  CHECK(f.under_test->counters().dropped_records == 0);
 }
 
 TEST_CASE("to drop the newest means to take nothing") {
