@@ -356,7 +356,7 @@ bool sender::has_room(std::size_t bytes, link::lane lane) {
     return true; // they are few, and nothing is in front of them
   if (!all_bytes_.open(now))
     return false;
-  if (lane != link::lane::backlog)
+  if (lane != link::lane::backlog || planted(config_.planted, planted_fault::backlog_unbounded))
     return true;
   // A quarter of the credit stays free for what is fresh.
   const auto window = std::min(estimate_.window_bytes(), credit_bytes_ - credit_bytes_ / 4);

@@ -143,7 +143,8 @@ append_request shard_core::make_request(const std::string& name, stream_state& s
   const auto latest_ns = config_.clock->wall_ns() + config_.future_max.count();
   for (const auto& record : part.records) {
     const bool is_stone = record.kind == record_kind::tombstone;
-    const auto& known = is_stone ? stream.kept.stones : stream.kept.stored;
+    const bool alike = planted(config_.planted, planted_fault::tombstone_trimmed_as_data);
+    const auto& known = is_stone && !alike ? stream.kept.stones : stream.kept.stored;
     const auto sequences = sequences_of(record);
     if (!whole && sequences
         && known.contains(sequence_range{record.seq, record.seq + sequences.value() - 1})) {

@@ -145,7 +145,7 @@ bool gateway_core::commit_group() {
   const auto wall_offset_ns = wall_offset_ns_;
   if (auto note = clock_note_if_moved(clock_, wall_offset_ns_))
     records.push_back(std::move(*note));
-  if (dropped_to_ns_ != 0)
+  if (dropped_to_ns_ != 0 && !planted(config_.planted, planted_fault::drop_unsaid))
     records.push_back(not_collected_record(dropped_from_ns_, dropped_to_ns_, loss_cause::spool_disk,
                                            "the spool had no room and took nothing"));
   const auto extra = records.size();
