@@ -153,12 +153,13 @@ void sender::on_welcome(const link::message& message, const link::welcome& welco
         "lost (was it restored from an older copy?)",
         lost.ranges.count(), skerry::to_string(lost.key));
   }
-  for (const auto& held : welcome.durable)
-    acked(held.key, held.ranges);
-  std::uint64_t pending = 0;
+  // Before what is acknowledged goes: an edge whose newest epoch is all there has backlog in the older ones alone.
   std::map<edge_id, epoch_id> newest_epochs;
   for (const auto& [key, stream] : streams_)
     newest_epochs[key.edge] = key.edge == config_.edge ? config_.current : key.epoch; // they come in order
+  for (const auto& held : welcome.durable)
+    acked(held.key, held.ranges);
+  std::uint64_t pending = 0;
   for (auto& [key, stream] : streams_) {
     stream.unsent = stream.unacked;
     stream.fresh = {};

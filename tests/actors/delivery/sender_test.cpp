@@ -32,9 +32,10 @@ struct fixture final : sender_sink {
       record.kind = record_kind::event;
     return spool.commit(key, all);
   }
-  void welcome(std::uint64_t credit = 1 << 20) {
+  void welcome(std::uint64_t credit = 1 << 20, std::vector<link::stream_held> durable = {}) {
     under_test->on_connected();
     link::welcome welcome;
+    welcome.durable = std::move(durable);
     welcome.credit_bytes = credit;
     sent.clear();
     under_test->on_message({9, welcome});
@@ -76,6 +77,19 @@ TEST_CASE("after Welcome the newest records of every edge go before any backlog"
                                                                      {f.self, 1, lane::backlog},
                                                                      {f.outer_old, 1, lane::backlog},
                                                                      {f.outer, 1, lane::backlog}};
+  CHECK(f.batches() == expected);
+}
+
+TEST_CASE("where an edge's newest epoch is all there, its older ones are backlog") {
+  fixture f;
+  f.commit(f.outer_old, 3);
+  f.commit(f.outer, 2);
+  f.commit(f.self, 1);
+  range_set both;
+  both.add({1, 2});
+  f.welcome(1 << 20, {{f.outer, both}});
+  const std::vector<std::tuple<stream_key, sequence, lane>> expected{{f.self, 1, lane::live},
+                                                                     {f.outer_old, 1, lane::backlog}};
   CHECK(f.batches() == expected);
 }
 
