@@ -523,6 +523,13 @@ void edge_node::collect() {
     record.flags = flag_watermark;
     encode_frame(made, env_.encoder, record.payload);
     gathered.records.push_back(std::move(record));
+    if (random_.chance(15)) { // of no host in particular
+      pending_record event;
+      event.kind = record_kind::event;
+      event.time_ns = made.time_ns;
+      event.payload.resize(10);
+      gathered.records.push_back(std::move(event));
+    }
     gathered.samples = made.values.size();
     if (process_->inbox.empty())
       process_->arm(commit_interval);
@@ -589,7 +596,8 @@ void edge_node::check_bounds() {
 }
 
 bool edge_node::drained() const {
-  if (!process_ || !process_->inbox.empty() || process_->sender.pending_records() != 0)
+  if (!process_ || !process_->inbox.empty() || process_->sender.pending_records() != 0
+      || process_->sender.phase() != delivery::sender_phase::live)
     return false;
   return std::all_of(disk.now.streams.begin(), disk.now.streams.end(), [](const auto& stream) {
     return stream.second.held.empty() && stream.second.lost.empty();

@@ -105,7 +105,7 @@ memory_spool::memory_spool(spool_disk& disk, edge_id edge, std::uint32_t node, c
 
 result<void> memory_spool::writable(std::size_t bytes, std::uint64_t beyond_limit) {
   const auto after = disk_.now.bytes + bytes;
-  if (after > sizes_.bytes_max + beyond_limit)
+  if (after > sizes_.bytes_max + beyond_limit - (beyond_limit != 0 ? 0 : sizes_.replace_bytes))
     return fail(errc::exhausted, "the spool is full");
   const bool small = bytes <= small_commit_bytes || beyond_limit != 0;
   if (after > disk_.health.room + (small ? sizes_.reserve_bytes : 0))
@@ -320,7 +320,7 @@ void memory_spool::check_replaced(
     if (record.kind == record_kind::frame && decode_frame_sections(record.payload, sections))
       for (const auto& section : sections.sections)
         samples += section.series_count;
-    else
+    else if (record.kind != record_kind::event)
       truth_.violated("{} of {} says what was lost, and was dropped", seq, to_string(key));
   }
   if (sequences != range.last - range.first + 1 || stone.last != range.last || stone.samples != samples)

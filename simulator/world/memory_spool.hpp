@@ -33,6 +33,7 @@ struct spool_sizes {
   std::uint64_t bytes_max = disk_health::unlimited;
   std::uint64_t segment_bytes = 2000;
   std::uint64_t reserve_bytes = 2000;
+  std::uint64_t replace_bytes = 0;
 };
 
 struct spool_image {
