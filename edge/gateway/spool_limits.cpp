@@ -17,6 +17,7 @@ constexpr std::size_t read_bytes = 1 << 20;
 constexpr std::size_t run_bytes = 256 << 10;
 constexpr std::uint64_t disk_full_bytes = 16
                                           << 20; // with less left it is the disk that is full, not the spool
+constexpr int parts_looked_at = 8;               // by one call of make_room(), until one frees something
 constexpr int parts_at_once = 16;                // dropped by one call of enforce()
 
 std::uint64_t samples_in(const frame& sections) noexcept {
@@ -123,11 +124,18 @@ bool spool_limits::make_room() {
   const auto cause = disk ? loss_cause::spool_disk : loss_cause::spool_bytes;
   if (config_.policy == full_policy::drop_newest)
     return false;
-  const auto part = store_->oldest();
-  if (!part)
-    return false;
-  return (config_.policy == full_policy::thin_oldest && shrink(*part, cause, true))
-         || shrink(*part, cause, false);
+  // A part that holds only what is under way, or tombstones, does not stand in the way of the next one.
+  std::uint64_t after = 0;
+  for (int i = 0; i < parts_looked_at; ++i) {
+    const auto part = store_->oldest(after);
+    if (!part)
+      return false;
+    if ((config_.policy == full_policy::thin_oldest && shrink(*part, cause, true))
+        || shrink(*part, cause, false))
+      return true;
+    after = part->number;
+  }
+  return false;
 }
 
 void spool_limits::enforce() {
@@ -135,16 +143,17 @@ void spool_limits::enforce() {
   store_->trim_kept(config_.free_disk_min != 0 && free_disk_ && free_disk_() < config_.free_disk_min);
   const auto too_old_ns =
       config_.age_max.count() == 0 ? INT64_MIN : clock_.wall_ns() - config_.age_max.count();
+  std::uint64_t after = 0;
   for (int i = 0; i < parts_at_once; ++i) {
     const bool disk = config_.free_disk_min != 0 && free_disk_ && free_disk_() < config_.free_disk_min;
     if (!disk && config_.age_max.count() == 0)
       return;
-    const auto part = store_->oldest();
+    const auto part = store_->oldest(after);
     if (!part)
       return;
     if (part->newest_ns < too_old_ns) {
       if (!shrink(*part, loss_cause::spool_age, false))
-        return;
+        after = part->number; // what is under way, or tombstones
     } else if (!disk || !make_room()) {
       return;
     }

@@ -47,7 +47,7 @@ public:
                std::shared_ptr<delivery::claims> claims, std::function<std::uint64_t()> free_disk,
                std::function<void(run, bool loss)> replaced);
 
-  // The spool took nothing: frees its oldest part. False: nothing can be freed (now), or the policy is drop_newest.
+  // The spool took nothing: frees its oldest part that can be. False: none can (now), or the policy is drop_newest.
   bool make_room();
   // From time to time: age and free disk.
   void enforce();

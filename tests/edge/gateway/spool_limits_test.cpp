@@ -230,6 +230,49 @@ TEST_CASE("thinning that leaves much finds room for it") {
   CHECK(f.under_test->counters().dropped_records == 0);
 }
 
+TEST_CASE("what stands for lost records does not keep what came after it from going") {
+  fixture f{full_policy::drop_oldest};
+  f.limits.age_max = std::chrono::hours{1};
+  const auto open = [&] {
+    const auto key = f.key;
+    f.under_test.reset();
+    REQUIRE(f.store->close());
+    f.store.reset();
+    f.start();
+    f.key = key;
+  };
+  f.fill();
+  open();
+  // All of it is too old, and nothing came since: tombstones alone are left.
+  f.w.clock.now = f.time_ns + 4000 * second;
+  f.under_test->enforce();
+  CHECK(f.look().frames.empty());
+  f.under_test->enforce();
+  // Then an outage that fills it again: there is always something that can go.
+  open();
+  f.time_ns = f.w.clock.now;
+  for (int i = 0; i < 10; ++i) {
+    f.key = {test_edge, f.store->epoch(), stream_id::telemetry};
+    f.fill();
+    REQUIRE(f.under_test->make_room());
+  }
+  // And it becomes too old as well.
+  f.w.clock.now = f.time_ns + 4000 * second;
+  for (int i = 0; i < 3; ++i)
+    f.under_test->enforce();
+  CHECK(f.look().frames.empty());
+}
+
+TEST_CASE("what is under way in the oldest part does not keep the next from going") {
+  fixture f{full_policy::drop_oldest};
+  f.fill();
+  REQUIRE(f.claims->claim(f.key, {1, 3}).has_value());
+  const auto before = f.store->usage().disk_bytes;
+  REQUIRE(f.under_test->make_room()); // the rest of the oldest: it frees no file
+  REQUIRE(f.under_test->make_room());
+  CHECK(f.store->usage().disk_bytes < before);
+}
+
 TEST_CASE("to drop the newest means to take nothing") {
   fixture f{full_policy::drop_newest};
   f.fill();
