@@ -12,6 +12,8 @@ constexpr sim_time commit_interval = 100 * millisecond;
 constexpr sim_time sender_tick = 500 * millisecond;
 constexpr sim_time repair_interval = 10 * second;
 constexpr sim_time retry_interval = second;
+constexpr std::uint64_t droppable_bytes_min = 1000; // with less, tombstones fill a spool this small
+constexpr sim_time refusal_max = 60 * second;       // that limits may take to get at what is too much
 constexpr std::uint64_t collection_bytes_max =
     4096; // one may be beyond the queue's bound, and what tells of losses
 
@@ -182,15 +184,63 @@ struct edge_node::process final : delivery::sender_sink {
           gateway->counters().commit_failures - refused;
     check_spool();
     if (!all) {
+      check_room();
       arm(retry_interval);
       return;
     }
+    refused_since = 0;
     // What was collected is numbered by now, or the queue had no room for it and a record says so.
     for (const auto& [host, time_ns] : std::exchange(taken, {}))
       if (!truth.is_told({of.id, store->epoch(), stream_id::telemetry}, host, time_ns))
         truth.violated(
             "{} dropped what it collected of {} at {} before it was numbered, and no record says so", of.name,
             host, time_ns - world_begins_ns);
+  }
+  // Unless told to drop the newest, a node goes on taking what comes as long as there is older data that can go.
+  void check_room() {
+    const auto now = of.env_.time.now();
+    const bool could = of.limits.policy != edge::full_policy::drop_newest && !of.disk.health.failing
+                       && of.disk.health.room == disk_health::unlimited
+                       && droppable(INT64_MAX) > droppable_bytes_min;
+    if (!could)
+      refused_since = 0;
+    else if (refused_since == 0)
+      refused_since = now;
+    else if (now - refused_since > refusal_max)
+      of.env_.truth.violated("{} takes nothing, and has older records that could go", of.name);
+  }
+  // Bytes of data that nobody has under way, in parts that are older than `time_ns`.
+  std::uint64_t droppable(std::int64_t time_ns) {
+    std::uint64_t bytes = 0;
+    std::uint64_t after = 0;
+    while (const auto part = store->oldest(after)) {
+      after = part->number;
+      if (part->newest_ns >= time_ns)
+        continue;
+      for (const auto& [key, held] : part->held) {
+        const auto free = under_way->block(key, held);
+        for (const auto& [seq, record] : of.disk.now.streams[key].records)
+          if (record.segment == part->number && free.contains(seq) && !record.flipped) {
+            const auto kind = decode_record(record.bytes.view).value().kind;
+            if (kind == record_kind::frame || kind == record_kind::event)
+              bytes += record.bytes.view.size();
+          }
+      }
+    }
+    under_way->unblock_all();
+    return bytes;
+  }
+  void check_age() {
+    const auto age_max = of.limits.age_max.count();
+    if (age_max == 0 || of.disk.health.failing || of.disk.health.room != disk_health::unlimited
+        || droppable(of.clock.wall_ns() - age_max) == 0) {
+      too_old_since = 0;
+      return;
+    }
+    if (too_old_since == 0)
+      too_old_since = of.env_.time.now();
+    else if (of.env_.time.now() - too_old_since > refusal_max)
+      of.env_.truth.violated("{} keeps records for longer than it may", of.name);
   }
   void check_spool() {
     const auto most = of.sizes.bytes_max + of.sizes.reserve_bytes;
@@ -221,6 +271,7 @@ struct edge_node::process final : delivery::sender_sink {
   void repair() {
     gateway->replace_lost();
     gateway->enforce_limits();
+    check_age();
     check_spool();
     writer.post_after(repair_interval, [this] { repair(); });
   }
@@ -373,6 +424,8 @@ struct edge_node::process final : delivery::sender_sink {
   std::optional<edge::downlink_core> receiver;
   std::vector<edge::collection> inbox;
   bool commit_due = false;
+  sim_time refused_since = 0; // 0: it takes what comes
+  sim_time too_old_since = 0;
   std::vector<std::pair<std::string, std::int64_t>>
       taken; // host and time of frames that the gateway was given
   std::vector<flight> flights;

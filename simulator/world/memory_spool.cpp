@@ -104,6 +104,8 @@ memory_spool::memory_spool(spool_disk& disk, edge_id edge, std::uint32_t node, c
 }
 
 result<void> memory_spool::writable(std::size_t bytes, std::uint64_t beyond_limit) {
+  if (interrupted_ != interrupted::no && std::exchange(ended_, true))
+    return fail(errc::cancelled, "the process is gone");
   const auto after = disk_.now.bytes + bytes;
   if (after > sizes_.bytes_max + beyond_limit - (beyond_limit != 0 ? 0 : sizes_.replace_bytes))
     return fail(errc::exhausted, "the spool is full");
@@ -241,18 +243,18 @@ result<void> memory_spool::release(const stream_key& key, const range_set& range
   return ok();
 }
 
-std::optional<edge::spool::oldest_part> memory_spool::oldest() {
-  auto& image = disk_.now;
+std::optional<edge::spool::oldest_part> memory_spool::oldest(std::uint64_t after) {
+  const auto& image = disk_.now;
   std::uint64_t number = 0;
   for (const auto& [key, stream] : image.streams)
     for (const auto& [seq, record] : stream.records)
-      number = number == 0 ? record.segment : std::min(number, record.segment);
+      if (record.segment > after)
+        number = number == 0 ? record.segment : std::min(number, record.segment);
   if (number == 0)
     return std::nullopt;
-  if (number == image.active_segment)
-    image.active_segment = 0; // space comes back from closed ones only
   oldest_part out;
-  out.bytes = image.segments[number].bytes;
+  out.number = number;
+  out.bytes = image.segments.at(number).bytes;
   for (const auto& [key, stream] : image.streams) {
     range_set held;
     for (const auto& [seq, record] : stream.records)
@@ -286,6 +288,9 @@ result<void> memory_spool::replace(std::span<const run> with) {
       const sequence_range range{record.seq, record.seq + sequences - 1};
       bool gone = false;
       const auto before = take_records(disk_.now, stream, range, gone);
+      for (const auto& [seq, stored] : before)
+        if (stored.segment == disk_.now.active_segment)
+          disk_.now.active_segment = 0; // space comes back from closed ones only
       check_replaced(key, record, range, before);
       put(stream, record, sequences);
     }

@@ -102,7 +102,7 @@ public:
   result<run> commit(stream_id stream, std::span<const pending_record> records,
                      std::span<const series_set_ptr> sets) override;
   result<void> adopt(std::span<const run> runs, std::span<const adopted_set> sets) override;
-  std::optional<oldest_part> oldest() override;
+  std::optional<oldest_part> oldest(std::uint64_t after = 0) override;
   result<void> replace(std::span<const run> with) override;
   result<void> release(const stream_key& key, const range_set& ranges) override;
   result<std::optional<run>> read(const stream_key& key, sequence from, std::size_t bytes_max) const override;
@@ -133,6 +133,7 @@ private:
   spool_sizes sizes_;
   std::uint32_t node_;
   edge::open_report report_;
+  bool ended_ = false; // the transaction that was interrupted is over
   interrupted interrupted_ = interrupted::no;
 };
 
