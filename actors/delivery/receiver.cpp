@@ -649,6 +649,16 @@ void receiver::end_session(session& of) {
   of.view.connected = false;
 }
 
+session_usage receiver::usage() const noexcept {
+  session_usage most;
+  for (const auto& [user, session] : sessions_) {
+    most.parked_batches = std::max(most.parked_batches, session.parked.size());
+    most.open_bytes = std::max(most.open_bytes, session.open_bytes);
+    most.sets_asked = std::max(most.sets_asked, session.asked.size());
+  }
+  return most;
+}
+
 std::vector<edge_view> receiver::edges() const {
   std::vector<edge_view> out;
   out.reserve(sessions_.size());

@@ -111,6 +111,13 @@ struct edge_view {
   link::link_state link;  // as its last batch or ping said
 };
 
+// What is held in memory for one session, at most of all.
+struct session_usage {
+  std::size_t parked_batches = 0;
+  std::uint64_t open_bytes = 0; // of batches that are parked or being stored
+  std::size_t sets_asked = 0;
+};
+
 class receiver {
 public:
   receiver(receiver_config config, clock_source& clock, random_source& random, receiver_backend& backend);
@@ -129,6 +136,7 @@ public:
 
   [[nodiscard]] const receiver_counters& counters() const noexcept { return counters_; }
   [[nodiscard]] std::vector<edge_view> edges() const;
+  [[nodiscard]] session_usage usage() const noexcept;
   [[nodiscard]] const holdings& held() const noexcept { return holdings_; }
 
 private:
