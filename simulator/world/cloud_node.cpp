@@ -148,6 +148,7 @@ void cloud_node::on_client_message(const link::peer_id& from, edge_id user, link
     custody_lost_counted += to.counters().custody_lost_records - before.custody_lost_records;
     restored_counted += to.counters().restored_edges - before.restored_edges;
     duplicates_counted += to.counters().refused_duplicate - before.refused_duplicate;
+    check_receiver(to);
   });
 }
 

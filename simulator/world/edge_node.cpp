@@ -233,7 +233,7 @@ struct edge_node::process final : delivery::sender_sink {
   void check_age() {
     const auto age_max = of.limits.age_max.count();
     if (age_max == 0 || of.disk.health.failing || of.disk.health.room != disk_health::unlimited
-        || droppable(of.clock.wall_ns() - age_max) == 0) {
+        || droppable(of.clock.wall_ns() - age_max) < droppable_bytes_min) {
       too_old_since = 0;
       return;
     }
@@ -576,7 +576,7 @@ void edge_node::collect() {
     record.flags = flag_watermark;
     encode_frame(made, env_.encoder, record.payload);
     gathered.records.push_back(std::move(record));
-    if (random_.chance(15)) { // of no host in particular
+    if (random_.chance(35)) { // of no host in particular
       pending_record event;
       event.kind = record_kind::event;
       event.time_ns = made.time_ns;
@@ -606,6 +606,7 @@ void edge_node::on_client_message(const link::peer_id& from, edge_id user, link:
     custody_lost_counted += to.counters().custody_lost_records - before.custody_lost_records;
     restored_counted += to.counters().restored_edges - before.restored_edges;
     duplicates_counted += to.counters().refused_duplicate - before.refused_duplicate;
+    check_receiver(to);
   });
 }
 

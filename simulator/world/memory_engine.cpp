@@ -46,7 +46,8 @@ void memory_engine::put_state(std::vector<cloud::state_update> updates,
 
 void memory_engine::begin_group() {
   // Sometimes little goes at a time: the parts of a job are then not stored, or lost, together.
-  const auto most = random_.chance(25) ? 1 + random_.below(3) : group_requests_max;
+  const auto most =
+      random_.chance(disk_.health.failing ? 80 : 25) ? 1 + random_.below(3) : group_requests_max;
   while (!queue_.empty() && group_.size() < most) {
     group_.push_back(std::move(queue_.front()));
     queue_.pop_front();
