@@ -19,6 +19,7 @@ constexpr std::uint64_t disk_full_bytes = 16
                                           << 20; // with less left it is the disk that is full, not the spool
 constexpr int parts_looked_at = 8;               // by one call of make_room(), until one frees something
 constexpr int parts_at_once = 16;                // dropped by one call of enforce()
+constexpr int parts_seen_max = 4096;             // and looked at
 
 std::uint64_t samples_in(const frame& sections) noexcept {
   std::uint64_t n = 0;
@@ -144,7 +145,8 @@ void spool_limits::enforce() {
   const auto too_old_ns =
       config_.age_max.count() == 0 ? INT64_MIN : clock_.wall_ns() - config_.age_max.count();
   std::uint64_t after = 0;
-  for (int i = 0; i < parts_at_once; ++i) {
+  int shrunk = 0;
+  for (int i = 0; i < parts_seen_max && shrunk < parts_at_once; ++i) {
     const bool disk = config_.free_disk_min != 0 && free_disk_ && free_disk_() < config_.free_disk_min;
     if (!disk && config_.age_max.count() == 0)
       return;
@@ -152,9 +154,15 @@ void spool_limits::enforce() {
     if (!part)
       return;
     if (part->newest_ns < too_old_ns) {
-      if (!shrink(*part, loss_cause::spool_age, false))
+      if (shrink(*part, loss_cause::spool_age, false))
+        ++shrunk;
+      else
         after = part->number; // what is under way, or tombstones
-    } else if (!disk || !make_room()) {
+    } else if (!disk) {
+      after = part->number; // a clock that ran ahead for a while does not keep what came later
+    } else if (make_room()) {
+      ++shrunk;
+    } else {
       return;
     }
   }

@@ -263,6 +263,30 @@ TEST_CASE("what stands for lost records does not keep what came after it from go
   CHECK(f.look().frames.empty());
 }
 
+TEST_CASE("what a clock that ran ahead has stamped does not keep what came later") {
+  fixture f{full_policy::drop_oldest};
+  f.limits.age_max = std::chrono::hours{1};
+  f.under_test.reset();
+  REQUIRE(f.store->close());
+  f.store.reset();
+  f.start();
+  const auto day = 86'400 * second;
+  const auto a = some_set(1);
+  const std::vector<series_set_ptr> sets{a};
+  for (int i = 0; i < 60; ++i) {
+    std::vector<pending_record> records{frame_record(a, f.time_ns + day),
+                                        event_record(f.w.random, 20'000, f.time_ns + day)};
+    REQUIRE(f.store->commit(stream_id::telemetry, records, sets));
+  }
+  f.fill();
+  f.w.clock.now = f.time_ns + 3700 * second;
+  f.under_test->enforce();
+  const auto now = f.look();
+  CHECK(now.frames.size() <= 60 + 100); // and those of the segment that they share
+  CHECK_FALSE(now.frames.empty());
+  CHECK(now.gone.size() > 100);
+}
+
 TEST_CASE("what is under way in the oldest part does not keep the next from going") {
   fixture f{full_policy::drop_oldest};
   f.fill();
