@@ -332,11 +332,12 @@ bool sender::send_run(const stream_key& key, stream& from, const run& run, link:
   }
   ++batch_number_;
   from.unsent.remove(range);
+  auto fresh = from.fresh.common_with(range);
   from.fresh.remove(range);
   const auto now = clock_.monotonic_ns();
   if (answer_due_since_ns_ == 0)
     answer_due_since_ns_ = now;
-  in_flight_.push_back({key, range, bytes, lane, estimate_.on_sent(in_flight_bytes_, now)});
+  in_flight_.push_back({key, range, bytes, lane, estimate_.on_sent(in_flight_bytes_, now), std::move(fresh)});
   in_flight_bytes_ += bytes;
   all_bytes_.spend(bytes);
   if (lane == link::lane::backlog) {
@@ -530,8 +531,8 @@ void sender::on_tick() {
     if (const auto it = streams_.find(f.key); it != streams_.end()) {
       const auto again = it->second.unacked.common_with(f.range);
       it->second.unsent.add(again);
-      if (f.lane == link::lane::live)
-        it->second.fresh.add(again);
+      for (const auto& range : again.ranges())
+        it->second.fresh.add(f.fresh.common_with(range));
     }
     landed(f);
     return true;

@@ -147,6 +147,7 @@ private:
     std::uint64_t bytes = 0;
     link::lane lane = link::lane::live;
     link_estimate::sent sent;
+    range_set fresh; // of `range`: a batch may reach beyond what it was cut for
   };
 
   void say_hello();

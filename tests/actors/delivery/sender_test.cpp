@@ -93,6 +93,28 @@ TEST_CASE("where an edge's newest epoch is all there, its older ones are backlog
   CHECK(f.batches() == expected);
 }
 
+TEST_CASE("what was backlog is so again when a batch that held it gets no answer") {
+  fixture f;
+  f.commit(f.self, 1);
+  f.welcome();
+  const auto first = f.commit(f.outer, 1);
+  const auto rest = f.commit(f.outer, 3);
+  f.under_test->on_committed(first, lane::live); // read again, the batch reaches beyond it
+  f.under_test->on_committed(rest, lane::backlog);
+  f.sent.clear();
+  for (int i = 0; i < 4; ++i) {
+    f.clock.now += 10'000'000'000;
+    f.under_test->on_message({9, link::pong{}});
+    f.under_test->on_tick();
+  }
+  std::map<sequence, lane> again;
+  for (const auto& [key, sequence, in] : f.batches())
+    if (key == f.outer)
+      again[sequence] = in;
+  CHECK(again.at(1) == lane::live);
+  CHECK_FALSE((again.contains(2) && again.at(2) == lane::live));
+}
+
 TEST_CASE("what comes from further out keeps its lane") {
   fixture f;
   f.commit(f.outer, 4);
