@@ -107,6 +107,8 @@ public:
     settings.bytes_max = spool_limit(config_);
     settings.segment_bytes = config_.spool_segment_bytes;
     settings.reserve_bytes = config_.spool_reserve_bytes;
+    if (config_.spool_limits.policy == full_policy::thin_oldest)
+      settings.replace_bytes = std::min(settings.segment_bytes, settings.bytes_max / 4);
     settings.local_retention = config_.local_retention;
     settings.local_bytes_max = config_.local_bytes_max;
     BOOST_OUTCOME_TRY(store, spool::open(settings, system_clock(), system_random(), metrics_.registry()));

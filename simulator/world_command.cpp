@@ -28,6 +28,7 @@ struct given_options {
   std::string only;
   double seconds = 600;
   std::string plant;
+  bool no_limits = false;
   bool trace = false;
 };
 
@@ -72,6 +73,18 @@ bool print_coverage(const coverage& struck) {
   return full;
 }
 
+// False: a limit never acted.
+bool print_limits(const limit_coverage& limited) {
+  fmt::print("\n{:<18}{:>10}{:>10}   runs in which the limits of a spool acted\n", "", "edges", "gateway");
+  bool full = true;
+  for (std::size_t act = 0; act < limit_acts; ++act) {
+    fmt::print("{:<18}{:>10}{:>10}\n", to_string(limit_act{static_cast<std::uint8_t>(act)}), limited[act][0],
+               limited[act][1]);
+    full = full && limited[act][0] != 0 && limited[act][1] != 0;
+  }
+  return full;
+}
+
 int run_plants(const world_options& first, std::uint64_t runs, std::string_view name) {
   int exit_code = 0;
   fmt::print("{:<30}{:>12}  {}\n", "planted fault", "found after", "as");
@@ -106,6 +119,7 @@ int run(const given_options& given) {
   first.faults = given.faults;
   first.length = static_cast<sim_time>(given.seconds * second);
   first.trace = given.trace;
+  first.limits = !given.no_limits;
   if (!given.only.empty()) {
     first.only.emplace();
     if (given.only != "none")
@@ -163,6 +177,10 @@ int run(const given_options& given) {
     fmt::print("a fault never struck in one of the states: the world no longer reaches it\n");
     return exit_failed;
   }
+  if (!print_limits(done.limited) && done.runs >= runs_for_coverage && first.limits) {
+    fmt::print("a limit of a spool never acted: the world no longer reaches it\n");
+    return exit_failed;
+  }
   return 0;
 }
 
@@ -178,7 +196,8 @@ void add_world_command(CLI::App& app, int& exit_code) {
                       "Of the first run; the next ones count on (default: random, printed)");
   command
       ->add_option("--runs", given->runs,
-                   "How many (default: 1); from 500 on every fault must have struck in every state")
+                   "How many (default: 1); from 500 on every fault must have struck in every state, and "
+                   "every limit acted")
       ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1'000'000'000}));
   command->add_option("--faults", given->faults, "Faults a run (default: 5)")->check(CLI::Range(0, 1000));
   command->add_option("--only", given->only, "Leave out all faults but these numbers, as 0,3; or: none");
@@ -188,6 +207,7 @@ void add_world_command(CLI::App& app, int& exit_code) {
       "--plant", given->plant,
       "For tests of the oracle: plant this fault into the code; all: each in turn, up to --runs runs "
       "(default then: 2000), and print how soon it was found");
+  command->add_flag("--no-limits", given->no_limits, "Leave every spool room for all that an outage brings");
   command->add_flag("--trace", given->trace, "Print what happens in the first run, and run no other");
   command->callback([given, &exit_code] { exit_code = run(*given); });
 }

@@ -7,23 +7,28 @@
 
 #include <map>
 #include <mutex>
+#include <optional>
 
 namespace skerry::delivery {
 
 class claims {
 public:
-  // Before sending. False: some of it is being dropped just now; read it again a little later.
-  [[nodiscard]] bool claim(const stream_key& key, sequence_range range) {
+  // Before sending: what of it was not claimed before (a batch may hold records that another has under way already).
+  // nullopt: some of it is being dropped just now, or was since it was read; read it again a little later.
+  [[nodiscard]] std::optional<range_set> claim(const stream_key& key, sequence_range range) {
     const std::lock_guard lock{mutex_};
-    if (const auto it = blocked_.find(key); it != blocked_.end() && !it->second.common_with(range).empty())
-      return false;
-    claimed_[key].add(range);
-    return true;
+    for (const auto* closed : {&blocked_, &replaced_})
+      if (const auto it = closed->find(key); it != closed->end() && !it->second.common_with(range).empty())
+        return std::nullopt;
+    auto& claimed = claimed_[key];
+    auto fresh = claimed.missing_in(range);
+    claimed.add(range);
+    return fresh;
   }
-  void release(const stream_key& key, sequence_range range) {
+  void release(const stream_key& key, const range_set& ranges) {
     const std::lock_guard lock{mutex_};
     if (const auto it = claimed_.find(key); it != claimed_.end()) {
-      it->second.remove(range);
+      it->second.remove(ranges);
       if (it->second.empty())
         claimed_.erase(it);
     }
@@ -31,6 +36,14 @@ public:
   void release_all() { // the session is over
     const std::lock_guard lock{mutex_};
     claimed_.clear();
+  }
+
+  [[nodiscard]] std::size_t claimed_ranges() const {
+    const std::lock_guard lock{mutex_};
+    std::size_t n = 0;
+    for (const auto& [key, ranges] : claimed_)
+      n += ranges.ranges().size();
+    return n;
   }
 
   // Before dropping: what of `ranges` is not under way. It is not claimed by anybody until unblock().
@@ -45,11 +58,27 @@ public:
     const std::lock_guard lock{mutex_};
     blocked_.clear();
   }
+  // Before unblock_all(): something else is stored under these numbers. Whoever sends may still have what was there
+  // before in its hands: the range is claimed by nobody until told().
+  void replaced(const stream_key& key, sequence_range range) {
+    const std::lock_guard lock{mutex_};
+    replaced_[key].add(range);
+  }
+  // By whoever sends, once it knows what is there now.
+  void told(const stream_key& key, sequence_range range) {
+    const std::lock_guard lock{mutex_};
+    if (const auto it = replaced_.find(key); it != replaced_.end()) {
+      it->second.remove(range);
+      if (it->second.empty())
+        replaced_.erase(it);
+    }
+  }
 
 private:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::map<stream_key, range_set> claimed_;
   std::map<stream_key, range_set> blocked_;
+  std::map<stream_key, range_set> replaced_;
 };
 
 } // namespace skerry::delivery

@@ -118,6 +118,21 @@ std::vector<stream_key> holdings::forget_surplus(edge_id edge) {
   return forgotten;
 }
 
+std::size_t holdings::ranges_most() const noexcept {
+  std::size_t most = 0;
+  for (const auto& [key, entry] : streams_)
+    most = std::max({most, entry.held.ranges().size(), entry.stored.ranges().size()});
+  return most;
+}
+
+std::size_t holdings::epochs_most() const noexcept {
+  std::map<std::pair<edge_id, stream_id>, std::size_t> count;
+  std::size_t most = 0;
+  for (const auto& [key, entry] : streams_)
+    most = std::max(most, ++count[{key.edge, key.stream}]);
+  return most;
+}
+
 bool holdings::may_have_forgotten(const stream_key& key) const {
   std::size_t newer = 0;
   for (auto it = streams_.lower_bound(first_of(key.edge)); it != streams_.end() && it->first.edge == key.edge;

@@ -57,6 +57,10 @@ public:
   // Nothing is known of this one because so much newer is: it may have been held once.
   [[nodiscard]] bool may_have_forgotten(const stream_key& key) const;
 
+  // Of all streams, the most ranges of one; and of one edge and stream, the most epochs.
+  [[nodiscard]] std::size_t ranges_most() const noexcept;
+  [[nodiscard]] std::size_t epochs_most() const noexcept;
+
   // The newest epoch that an edge has shown.
   [[nodiscard]] epoch_id& newest(edge_id edge) { return newest_[edge]; }
 

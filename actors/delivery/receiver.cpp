@@ -442,14 +442,15 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
     }
     link::need need{key.edge, {}};
     for (const auto& hash : lacking) {
+      const set_name name{key.edge, hash};
       if (need.sets.size() < sets_asked_max
-          && std::find(from.asked.begin(), from.asked.end(), hash) == from.asked.end()) {
-        from.asked.push_back(hash);
+          && std::find(from.asked.begin(), from.asked.end(), name) == from.asked.end()) {
+        from.asked.push_back(name);
         need.sets.push_back(hash);
       }
     }
     from.open_bytes += run.bytes.view.size();
-    from.parked.push_back({run, lane, std::move(lacking)});
+    from.parked.push_back({run, lane, gone});
     if (!need.sets.empty())
       backend_.send(from.peer, {from.number, std::move(need)});
     return;
@@ -603,22 +604,26 @@ void receiver::on_sets(session& from, edge_id user, const link::sets& sets) {
     }
   };
   for (const auto& set : sets.found) {
-    if (std::erase(from.asked, set->hash) == 0) {
+    if (std::erase(from.asked, set_name{sets.edge, set->hash}) == 0) {
       ++counters_.sets_unasked;
       continue;
     }
     ++counters_.sets_received;
     remember(set->hash, set);
   }
+  std::vector<set_hash> gone;
   for (const auto& hash : sets.missing)
-    std::erase(from.asked, hash);
+    if (std::erase(from.asked, set_name{sets.edge, hash}) != 0)
+      gone.push_back(hash);
   auto parked = std::move(from.parked);
   from.parked.clear();
   for (auto& batch : parked) {
     if (from.number == 0)
       return;
     from.open_bytes -= batch.from.bytes.view.size();
-    take_run(from, user, batch.from, batch.lane, sets.missing);
+    if (batch.from.header.key.edge == sets.edge)
+      batch.gone.insert(batch.gone.end(), gone.begin(), gone.end());
+    take_run(from, user, batch.from, batch.lane, batch.gone);
   }
 }
 
@@ -642,6 +647,16 @@ void receiver::say_bye() {
 void receiver::end_session(session& of) {
   of.number = 0;
   of.view.connected = false;
+}
+
+session_usage receiver::usage() const noexcept {
+  session_usage most;
+  for (const auto& [user, session] : sessions_) {
+    most.parked_batches = std::max(most.parked_batches, session.parked.size());
+    most.open_bytes = std::max(most.open_bytes, session.open_bytes);
+    most.sets_asked = std::max(most.sets_asked, session.asked.size());
+  }
+  return most;
 }
 
 std::vector<edge_view> receiver::edges() const {

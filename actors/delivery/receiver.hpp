@@ -111,6 +111,13 @@ struct edge_view {
   link::link_state link;  // as its last batch or ping said
 };
 
+// What is held in memory for one session, at most of all.
+struct session_usage {
+  std::size_t parked_batches = 0;
+  std::uint64_t open_bytes = 0; // of batches that are parked or being stored
+  std::size_t sets_asked = 0;
+};
+
 class receiver {
 public:
   receiver(receiver_config config, clock_source& clock, random_source& random, receiver_backend& backend);
@@ -129,13 +136,16 @@ public:
 
   [[nodiscard]] const receiver_counters& counters() const noexcept { return counters_; }
   [[nodiscard]] std::vector<edge_view> edges() const;
+  [[nodiscard]] session_usage usage() const noexcept;
   [[nodiscard]] const holdings& held() const noexcept { return holdings_; }
 
 private:
+  using set_name = std::pair<edge_id, set_hash>; // two edges may have sets of the same content
   struct parked_batch {
     run from;
     link::lane lane = link::lane::backlog;
-    std::vector<set_hash> lacking;
+    // Sets that the sender no longer had when it was asked for this batch. It may have them again for later ones.
+    std::vector<set_hash> gone;
   };
   struct session {
     std::uint64_t number = 0;
@@ -145,7 +155,7 @@ private:
     std::int64_t heard_ns = 0; // monotonic
     std::int64_t probe_ns = 0; // asked whether it is alive; 0: not
     std::deque<parked_batch> parked;
-    std::vector<set_hash> asked;
+    std::vector<set_name> asked;
     std::uint64_t open_bytes = 0;  // of batches that are parked or being stored
     std::int64_t duplicate_ns = 0; // when another node with this key was last heard, monotonic; 0: never
     edge_view view;
@@ -167,7 +177,6 @@ private:
   void welcome(session& to, edge_id user, const std::string& site, const link::hello& hello);
   void note_restored(edge_id user, const link::hello& hello);
   void on_batch(session& from, edge_id user, const link::batch& batch);
-  // `gone`: sets that the sender has said it no longer has.
   void take_run(session& from, edge_id user, const run& run, link::lane lane,
                 const std::vector<set_hash>& gone);
   static void end_session(session& of);
@@ -202,7 +211,6 @@ private:
   std::unordered_map<std::uint64_t, job_state> settling_; // by ticket: `held` is being made durable
   std::uint64_t next_ticket_ = 1;
   // Sets that arrived and may not be in the store yet; the oldest go first.
-  using set_name = std::pair<edge_id, set_hash>;
   std::map<set_name, series_set_ptr> fresh_sets_;
   std::deque<set_name> fresh_order_;
   receiver_counters counters_;

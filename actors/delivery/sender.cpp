@@ -153,12 +153,13 @@ void sender::on_welcome(const link::message& message, const link::welcome& welco
         "lost (was it restored from an older copy?)",
         lost.ranges.count(), skerry::to_string(lost.key));
   }
-  for (const auto& held : welcome.durable)
-    acked(held.key, held.ranges);
-  std::uint64_t pending = 0;
+  // Before what is acknowledged goes: an edge whose newest epoch is all there has backlog in the older ones alone.
   std::map<edge_id, epoch_id> newest_epochs;
   for (const auto& [key, stream] : streams_)
     newest_epochs[key.edge] = key.edge == config_.edge ? config_.current : key.epoch; // they come in order
+  for (const auto& held : welcome.durable)
+    acked(held.key, held.ranges);
+  std::uint64_t pending = 0;
   for (auto& [key, stream] : streams_) {
     stream.unsent = stream.unacked;
     stream.fresh = {};
@@ -223,6 +224,9 @@ void sender::acked(const stream_key& key, const range_set& ranges) {
   stream.fresh.remove(now);
   stream.urgent.remove(now);
   counters_.acked_records += now.count();
+  // Not when the sender gives up waiting for an answer: until then the batch may still be stored.
+  if (config_.under_way)
+    config_.under_way->release(key, now);
   source_.release(key, now);
   if (stream.unacked.empty() && !(key.edge == config_.edge && key.epoch == config_.current))
     streams_.erase(it);
@@ -272,8 +276,10 @@ void sender::on_bye(const link::bye& bye) {
   retry_at_ns_ = clock_.monotonic_ns() + retry_.next().count();
 }
 
-void sender::on_committed(const run& run, link::lane lane) {
+void sender::on_committed(const run& run, link::lane lane, bool replaced) {
   const auto& key = run.header.key;
+  if (replaced && config_.under_way)
+    config_.under_way->told(key, {run.header.first, run.header.last()});
   auto [it, added] = streams_.try_emplace(key);
   auto& stream = it->second;
   const sequence_range range{run.header.first, run.header.last()};
@@ -308,7 +314,10 @@ void sender::on_committed(const run& run, link::lane lane) {
 bool sender::send_run(const stream_key& key, stream& from, const run& run, link::lane lane) {
   const auto bytes = run.bytes.view.size();
   const sequence_range range{run.header.first, run.header.last()};
-  if (!has_room(bytes, lane) || (config_.under_way && !config_.under_way->claim(key, range)))
+  if (!has_room(bytes, lane))
+    return false;
+  std::optional<range_set> claimed;
+  if (config_.under_way && !(claimed = config_.under_way->claim(key, range)))
     return false;
   link::batch batch;
   batch.number = batch_number_ + 1;
@@ -317,17 +326,18 @@ bool sender::send_run(const stream_key& key, stream& from, const run& run, link:
   batch.pending_records = pending_records();
   batch.link = link_now();
   if (!send(std::move(batch))) {
-    if (config_.under_way)
-      config_.under_way->release(key, range);
+    if (claimed)
+      config_.under_way->release(key, *claimed);
     return false;
   }
   ++batch_number_;
   from.unsent.remove(range);
+  auto fresh = from.fresh.common_with(range);
   from.fresh.remove(range);
   const auto now = clock_.monotonic_ns();
   if (answer_due_since_ns_ == 0)
     answer_due_since_ns_ = now;
-  in_flight_.push_back({key, range, bytes, lane, estimate_.on_sent(in_flight_bytes_, now)});
+  in_flight_.push_back({key, range, bytes, lane, estimate_.on_sent(in_flight_bytes_, now), std::move(fresh)});
   in_flight_bytes_ += bytes;
   all_bytes_.spend(bytes);
   if (lane == link::lane::backlog) {
@@ -348,7 +358,7 @@ bool sender::has_room(std::size_t bytes, link::lane lane) {
     return true; // they are few, and nothing is in front of them
   if (!all_bytes_.open(now))
     return false;
-  if (lane != link::lane::backlog)
+  if (lane != link::lane::backlog || planted(config_.planted, planted_fault::backlog_unbounded))
     return true;
   // A quarter of the credit stays free for what is fresh.
   const auto window = std::min(estimate_.window_bytes(), credit_bytes_ - credit_bytes_ / 4);
@@ -358,8 +368,6 @@ bool sender::has_room(std::size_t bytes, link::lane lane) {
 
 void sender::landed(const flight& what) {
   in_flight_bytes_ -= what.bytes;
-  if (config_.under_way)
-    config_.under_way->release(what.key, what.range);
   if (what.lane == link::lane::backlog)
     backlog_in_flight_bytes_ -= what.bytes;
 }
@@ -523,8 +531,8 @@ void sender::on_tick() {
     if (const auto it = streams_.find(f.key); it != streams_.end()) {
       const auto again = it->second.unacked.common_with(f.range);
       it->second.unsent.add(again);
-      if (f.lane == link::lane::live)
-        it->second.fresh.add(again);
+      for (const auto& range : again.ranges())
+        it->second.fresh.add(f.fresh.common_with(range));
     }
     landed(f);
     return true;

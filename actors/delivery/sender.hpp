@@ -100,6 +100,7 @@ struct sender_counters {
 struct committed_runs {
   std::vector<run> runs;
   link::lane lane = link::lane::live;
+  bool replaced = false; // in the place of others, which limits forced out
 };
 
 class sender {
@@ -111,8 +112,8 @@ public:
   void on_disconnected();
   void on_message(const link::message& message);
   // A run was committed (or adopted from further out, where it came in `lane`) after the state that streams()
-  // returned at Hello.
-  void on_committed(const run& run, link::lane lane = link::lane::live);
+  // returned at Hello. `replaced`: as of committed_runs.
+  void on_committed(const run& run, link::lane lane = link::lane::live, bool replaced = false);
   // At least once a second, and whenever the sink may take more.
   void on_tick();
   void say_bye(); // an orderly stop
@@ -146,6 +147,7 @@ private:
     std::uint64_t bytes = 0;
     link::lane lane = link::lane::live;
     link_estimate::sent sent;
+    range_set fresh; // of `range`: a batch may reach beyond what it was cut for
   };
 
   void say_hello();

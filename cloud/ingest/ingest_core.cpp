@@ -181,12 +181,12 @@ bool ingest_core::shards_keep_more(const stream_key& key, const std::set<shard_i
   for (const auto id : holders) {
     const auto scanned =
         store_->scan_state(shard_state_key(id, key), [&](std::string_view, std::string_view value) {
-          auto ranges = decode_ranges(as_bytes(value));
+          auto ranges = decode_shard_ranges(as_bytes(value));
           if (!ranges)
             return;
           if (held != nullptr)
-            ranges.value().remove(*held);
-          more = more || !ranges.value().empty();
+            ranges.value().stored.remove(*held);
+          more = more || !ranges.value().stored.empty();
         });
     more = more || !scanned;
   }

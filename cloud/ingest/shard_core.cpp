@@ -27,10 +27,16 @@ record_view replace(const record_view& record, const stream_key& key, loss_cause
   return decode_record(*bytes).value(); // it was just encoded
 }
 
-range_set ranges_with(range_set all, const shard_part& part) {
-  all.add(part.ranges);
-  if (part.held_through != 0)
-    all.add({1, part.held_through});
+shard_ranges ranges_with(shard_ranges all, const shard_part& part) {
+  all.stored.add(part.ranges);
+  for (const auto& record : part.records)
+    if (record.kind == record_kind::tombstone)
+      if (const auto sequences = sequences_of(record))
+        all.stones.add({record.seq, record.seq + sequences.value() - 1});
+  if (part.held_through != 0) {
+    all.stored.add({1, part.held_through});
+    all.stones.remove({1, part.held_through});
+  }
   return all;
 }
 
@@ -42,12 +48,30 @@ std::string shard_state_key(shard_id shard, const stream_key& stream) {
   return state_prefix(shard) + to_string(stream);
 }
 
+void encode_shard_ranges(const shard_ranges& from, byte_buffer& out) {
+  encode_ranges(from.stored, out);
+  if (!from.stones.empty())
+    encode_ranges(from.stones, out);
+}
+
+result<shard_ranges> decode_shard_ranges(bytes_view from) {
+  byte_reader r{from};
+  shard_ranges out;
+  BOOST_OUTCOME_TRY(stored, decode_ranges(r));
+  out.stored = std::move(stored);
+  if (r.remaining() != 0) {
+    BOOST_OUTCOME_TRY(stones, decode_ranges(r.rest()));
+    out.stones = std::move(stones);
+  }
+  return out;
+}
+
 shard_core::shard_core(shard_config config, answer_function appended)
     : config_(std::move(config)), appended_(std::move(appended)) {
   const auto scanned =
       config_.store->scan_state(state_prefix(config_.id), [&](std::string_view key, std::string_view value) {
-        if (auto ranges = decode_ranges(as_bytes(value)))
-          streams_[std::string{key}].stored = std::move(ranges).value();
+        if (auto ranges = decode_shard_ranges(as_bytes(value)))
+          streams_[std::string{key}].kept = std::move(ranges).value();
       });
   if (!scanned)
     spdlog::error("shard {}: what it stores cannot be listed: {}", config_.id, scanned.error().message);
@@ -115,16 +139,20 @@ append_request shard_core::make_request(const std::string& name, stream_state& s
   request.ranges = part.ranges;
   std::vector<std::shared_ptr<byte_buffer>> replaced;
   const bool whole = planted(config_.planted, planted_fault::merged_range_doubled) && !part.records.empty()
-                     && !stream.stored.contains(part.records.back().seq);
+                     && !stream.kept.stored.contains(part.records.back().seq);
   const auto latest_ns = config_.clock->wall_ns() + config_.future_max.count();
   for (const auto& record : part.records) {
+    const bool is_stone = record.kind == record_kind::tombstone;
+    const bool alike = planted(config_.planted, planted_fault::tombstone_trimmed_as_data);
+    const auto& known = is_stone && !alike ? stream.kept.stones : stream.kept.stored;
     const auto sequences = sequences_of(record);
     if (!whole && sequences
-        && stream.stored.contains(sequence_range{record.seq, record.seq + sequences.value() - 1})) {
+        && known.contains(sequence_range{record.seq, record.seq + sequences.value() - 1})) {
       ++then.duplicates;
       continue;
     }
-    const auto cause = check(record, latest_ns, then);
+    // A tombstone stays what it is: it brings no samples that could be ahead.
+    const auto cause = is_stone ? std::nullopt : check(record, latest_ns, then);
     request.records.push_back(cause ? replace(record, key, *cause, replaced) : record);
     if (cause)
       continue;
@@ -135,7 +163,7 @@ append_request shard_core::make_request(const std::string& name, stream_state& s
   }
   then.records = request.records.size();
   byte_buffer value;
-  encode_ranges(ranges_with(stream.stored, part), value);
+  encode_shard_ranges(ranges_with(stream.kept, part), value);
   request.state.push_back({name, std::string{as_text(value)}});
   request.sets = part.sets;
   struct kept_bytes {
@@ -179,7 +207,7 @@ void shard_core::on_stored(std::uint64_t ticket, const std::string& failed) {
   const auto done = std::move(stream.queue.front());
   stream.queue.pop_front();
   if (failed.empty()) {
-    stream.stored = ranges_with(std::move(stream.stored), *done.part);
+    stream.kept = ranges_with(std::move(stream.kept), *done.part);
     apply(stream.then, *done.part);
   } else {
     ++config_.counters->refused_parts;

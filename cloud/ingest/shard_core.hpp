@@ -58,6 +58,15 @@ struct shard_config {
 // Where shards keep which ranges of a stream they have stored: "shard/<tenant>/<shard>/<edge>/<epoch>/<stream>".
 [[nodiscard]] std::string shard_state_prefix();
 [[nodiscard]] std::string shard_state_key(shard_id shard, const stream_key& stream);
+struct shard_ranges {
+  range_set stored; // of whole jobs: what of them is this shard's is stored
+  // That tombstones of this shard stand for. One may come for records of a job that other shards failed to store: then
+  // `stored` says nothing of it. Kept only of what the cloud does not hold as a whole.
+  range_set stones;
+};
+// The value there. malformed: not such a value.
+void encode_shard_ranges(const shard_ranges& from, byte_buffer& out);
+[[nodiscard]] result<shard_ranges> decode_shard_ranges(bytes_view from);
 
 class shard_core {
 public:
@@ -96,7 +105,7 @@ private:
   // Of one stream: what is stored, and the parts that wait. One append at a time, because each writes the ranges
   // that are stored with it: a later one must not speak for an earlier one that fails.
   struct stream_state {
-    range_set stored;
+    shard_ranges kept;
     std::deque<queued_part> queue; // the front is being appended
     effects then;                  // of the front
   };

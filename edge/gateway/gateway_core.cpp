@@ -52,7 +52,7 @@ gateway_core::gateway_core(gateway_core_config config, std::shared_ptr<spool> st
               [this](run made, bool loss) {
                 std::vector<run> runs;
                 runs.push_back(std::move(made));
-                hand_over(std::move(runs), loss ? link::lane::alert : link::lane::backlog);
+                to_.hand_over({std::move(runs), loss ? link::lane::alert : link::lane::backlog, true});
               }) {}
 
 void gateway_core::count_limits() {
@@ -79,7 +79,7 @@ void gateway_core::open() {
 }
 
 void gateway_core::hand_over(std::vector<run> runs, link::lane lane) {
-  to_.hand_over(delivery::committed_runs{std::move(runs), lane});
+  to_.hand_over({std::move(runs), lane, false});
 }
 
 void gateway_core::note_dropped(std::uint64_t samples_lost, std::int64_t from_ns, std::int64_t to_ns) {
@@ -145,7 +145,7 @@ bool gateway_core::commit_group() {
   const auto wall_offset_ns = wall_offset_ns_;
   if (auto note = clock_note_if_moved(clock_, wall_offset_ns_))
     records.push_back(std::move(*note));
-  if (dropped_to_ns_ != 0)
+  if (dropped_to_ns_ != 0 && !planted(config_.planted, planted_fault::drop_unsaid))
     records.push_back(not_collected_record(dropped_from_ns_, dropped_to_ns_, loss_cause::spool_disk,
                                            "the spool had no room and took nothing"));
   const auto extra = records.size();

@@ -17,7 +17,9 @@ constexpr std::size_t read_bytes = 1 << 20;
 constexpr std::size_t run_bytes = 256 << 10;
 constexpr std::uint64_t disk_full_bytes = 16
                                           << 20; // with less left it is the disk that is full, not the spool
+constexpr int parts_looked_at = 8;               // by one call of make_room(), until one frees something
 constexpr int parts_at_once = 16;                // dropped by one call of enforce()
+constexpr int parts_seen_max = 4096;             // and looked at
 
 std::uint64_t samples_in(const frame& sections) noexcept {
   std::uint64_t n = 0;
@@ -123,11 +125,18 @@ bool spool_limits::make_room() {
   const auto cause = disk ? loss_cause::spool_disk : loss_cause::spool_bytes;
   if (config_.policy == full_policy::drop_newest)
     return false;
-  const auto part = store_->oldest();
-  if (!part)
-    return false;
-  return (config_.policy == full_policy::thin_oldest && shrink(*part, cause, true))
-         || shrink(*part, cause, false);
+  // A part that holds only what is under way, or tombstones, does not stand in the way of the next one.
+  std::uint64_t after = 0;
+  for (int i = 0; i < parts_looked_at; ++i) {
+    const auto part = store_->oldest(after);
+    if (!part)
+      return false;
+    if ((config_.policy == full_policy::thin_oldest && shrink(*part, cause, true))
+        || shrink(*part, cause, false))
+      return true;
+    after = part->number;
+  }
+  return false;
 }
 
 void spool_limits::enforce() {
@@ -135,17 +144,25 @@ void spool_limits::enforce() {
   store_->trim_kept(config_.free_disk_min != 0 && free_disk_ && free_disk_() < config_.free_disk_min);
   const auto too_old_ns =
       config_.age_max.count() == 0 ? INT64_MIN : clock_.wall_ns() - config_.age_max.count();
-  for (int i = 0; i < parts_at_once; ++i) {
+  std::uint64_t after = 0;
+  int shrunk = 0;
+  for (int i = 0; i < parts_seen_max && shrunk < parts_at_once; ++i) {
     const bool disk = config_.free_disk_min != 0 && free_disk_ && free_disk_() < config_.free_disk_min;
     if (!disk && config_.age_max.count() == 0)
       return;
-    const auto part = store_->oldest();
+    const auto part = store_->oldest(after);
     if (!part)
       return;
     if (part->newest_ns < too_old_ns) {
-      if (!shrink(*part, loss_cause::spool_age, false))
-        return;
-    } else if (!disk || !make_room()) {
+      if (shrink(*part, loss_cause::spool_age, false))
+        ++shrunk;
+      else
+        after = part->number; // what is under way, or tombstones
+    } else if (!disk) {
+      after = part->number; // a clock that ran ahead for a while does not keep what came later
+    } else if (make_room()) {
+      ++shrunk;
+    } else {
       return;
     }
   }
@@ -164,7 +181,8 @@ bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, bool
     if (key.stream == stream_id::alert)
       continue; // they are few, and what the whole thing is for
     replacement makes{key, thin ? loss_cause::thinned : cause};
-    const auto free = claims_ ? claims_->block(key, held) : held;
+    const bool looks = claims_ && !planted(config_.planted, planted_fault::thinned_while_in_flight);
+    const auto free = looks ? claims_->block(key, held) : held;
     for (const auto& range : free.ranges())
       for (auto at = range.first; at <= range.last;) {
         const auto read = store_->read(key, at, read_bytes);
@@ -215,8 +233,12 @@ bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, bool
   // To write nine tenths again in order to free one is not worth it.
   const bool worth = gone != 0 && (!thin || bytes_after < bytes_before - bytes_before / 10);
   result<void> done = worth ? store_->replace(with) : ok();
-  if (claims_)
+  if (claims_) {
+    if (worth && done)
+      for (const auto& run : with)
+        claims_->replaced(run.header.key, {run.header.first, run.header.last()});
     claims_->unblock_all();
+  }
   if (!worth)
     return false;
   if (!done) {

@@ -5,6 +5,7 @@
 
 #include "actors/delivery/claims.hpp"
 #include "actors/node/clock.hpp"
+#include "actors/node/planted.hpp"
 #include "edge/spool/spool.hpp"
 #include "schemas/model/payload.hpp"
 
@@ -26,6 +27,7 @@ struct spool_limits_config {
   std::chrono::nanoseconds thin_step = std::chrono::minutes{1};
   std::chrono::nanoseconds age_max{0}; // records that wait for longer are dropped; 0: never
   std::uint64_t free_disk_min = 0;     // the disk keeps so much free; 0: not looked at
+  planted_faults planted = nullptr;    // by the simulator alone
 
   [[nodiscard]] result<void> validate() const;
 };
@@ -39,12 +41,13 @@ struct spool_limits_counters {
 class spool_limits {
 public:
   // `free_disk` tells the free bytes of the spool's disk (may be empty); `replaced` is given every run that took the
-  // place of others, and whether it is a loss that is to be told soon (else thinned data).
+  // place of others, and whether it is a loss that is to be told soon (else thinned data); nobody can claim it until
+  // claims::told().
   spool_limits(spool_limits_config config, std::shared_ptr<spool> store, clock_source& clock,
                std::shared_ptr<delivery::claims> claims, std::function<std::uint64_t()> free_disk,
                std::function<void(run, bool loss)> replaced);
 
-  // The spool took nothing: frees its oldest part. False: nothing can be freed (now), or the policy is drop_newest.
+  // The spool took nothing: frees its oldest part that can be. False: none can (now), or the policy is drop_newest.
   bool make_room();
   // From time to time: age and free disk.
   void enforce();

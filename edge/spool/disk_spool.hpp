@@ -87,7 +87,7 @@ public:
   result<run> commit(stream_id stream, std::span<const pending_record> records,
                      std::span<const series_set_ptr> sets) override;
   result<void> adopt(std::span<const run> runs, std::span<const adopted_set> sets) override;
-  std::optional<oldest_part> oldest() override;
+  std::optional<oldest_part> oldest(std::uint64_t after) override;
   result<void> replace(std::span<const run> with) override;
   result<void> release(const stream_key& key, const range_set& ranges) override;
   result<std::optional<run>> read(const stream_key& key, sequence from, std::size_t bytes_max) const override;
@@ -133,6 +133,7 @@ private:
   result<void> delete_drained();
   void delete_segment(const segment_ptr& one);
   void trim_kept_now(std::int64_t keep_after);
+  [[nodiscard]] bool in_active(const std::vector<std::pair<stream_key, sequence_range>>& ranges) const;
   bool drop_kept(std::uint64_t bytes); // the oldest, until so many bytes are free; false: there was none
   [[nodiscard]] std::int64_t keep_after_ns() const;
   [[nodiscard]] std::uint64_t kept_bytes() const; // under table_

@@ -25,6 +25,10 @@ result<void> spool_config::validate() const {
     return fail(errc::invalid_argument,
                 fmt::format("spool: bytes_max is {}; it must be at least segment_bytes, {}", bytes_max,
                             segment_bytes));
+  if (replace_bytes >= bytes_max)
+    return fail(errc::invalid_argument,
+                fmt::format("spool: replace_bytes is {}; it must be less than bytes_max, {}", replace_bytes,
+                            bytes_max));
   return ok();
 }
 

@@ -43,7 +43,7 @@ result<void> disk_spool::release(const stream_key& key, const range_set& ranges)
   return delete_drained();
 }
 
-std::optional<spool::oldest_part> disk_spool::oldest() {
+std::optional<spool::oldest_part> disk_spool::oldest(std::uint64_t after) {
   const std::lock_guard writing{writing_};
   if (closed_)
     return std::nullopt;
@@ -51,25 +51,15 @@ std::optional<spool::oldest_part> disk_spool::oldest() {
     return std::any_of(one.streams.begin(), one.streams.end(),
                        [](const auto& stream) { return !stream.second.remaining.empty(); });
   };
-  segment_ptr found;
-  bool active = false;
-  {
-    const std::lock_guard table{table_};
-    for (const auto& [number, one] : segments_)
-      if (holds(*one)) {
-        found = one;
-        active = one->active;
-        break;
-      }
-  }
-  if (!found)
-    return std::nullopt;
-  if (active)
-    seal_active(); // space comes back from closed segments only
   const std::lock_guard table{table_};
+  const auto found = std::find_if(segments_.upper_bound(after), segments_.end(),
+                                  [&](const auto& one) { return holds(*one.second); });
+  if (found == segments_.end())
+    return std::nullopt;
   oldest_part out;
-  out.bytes = found->bytes;
-  for (const auto& [key, stream] : found->streams)
+  out.number = found->first;
+  out.bytes = found->second->bytes;
+  for (const auto& [key, stream] : found->second->streams)
     if (!stream.remaining.empty()) {
       out.held.emplace_back(key, stream.remaining);
       out.newest_ns = std::max(out.newest_ns, stream.stored.to_ns);
@@ -109,6 +99,8 @@ result<void> disk_spool::replace(std::span<const run> with) {
   std::vector<std::pair<stream_key, sequence_range>> replaced;
   for (const auto& one : pieces)
     replaced.push_back({one.stored.header.key, {one.stored.header.first, one.stored.header.last()}});
+  if (in_active(replaced))
+    seal_active(); // space comes back from closed segments only
   BOOST_OUTCOME_TRYV(store(std::move(pieces), std::move(named), {}, true, config_.reserve_bytes));
   {
     const std::lock_guard table{table_};
@@ -120,6 +112,14 @@ result<void> disk_spool::replace(std::span<const run> with) {
     update_gauges();
   }
   return delete_drained();
+}
+
+bool disk_spool::in_active(const std::vector<std::pair<stream_key, sequence_range>>& ranges) const {
+  const std::lock_guard table{table_};
+  return active_ && std::any_of(ranges.begin(), ranges.end(), [&](const auto& one) {
+           const auto here = active_->streams.find(one.first);
+           return here != active_->streams.end() && !here->second.remaining.common_with(one.second).empty();
+         });
 }
 
 namespace {

@@ -174,7 +174,8 @@ result<void> disk_spool::adopt(std::span<const run> runs, std::span<const adopte
 
 result<void> disk_spool::store(std::vector<piece> pieces, std::vector<set_name> named,
                                const given_sets& given, bool urgent, std::uint64_t beyond_limit) {
-  const auto bytes_max = config_.bytes_max + beyond_limit;
+  const auto bytes_max =
+      beyond_limit != 0 ? config_.bytes_max + beyond_limit : config_.bytes_max - config_.replace_bytes;
   const auto begun_ns = clock_.monotonic_ns();
   std::sort(named.begin(), named.end());
   named.erase(std::unique(named.begin(), named.end()), named.end());

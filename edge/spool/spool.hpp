@@ -41,6 +41,8 @@ struct spool_config {
   std::uint64_t bytes_max = std::uint64_t{10} << 30; // commit fails with `exhausted` beyond
   std::uint64_t segment_bytes = 64 << 20;
   std::uint64_t reserve_bytes = 8 << 20; // preallocated, given up when the disk is full
+  // Of bytes_max, for replace() alone: what stays of a segment that is thinned is written before the segment goes.
+  std::uint64_t replace_bytes = 0;
   // A segment whose every record is released is kept for reading until its newest record is older than that, within
   // so many bytes of such segments; 0: not at all. It never takes room from records that are not released: within
   // bytes_max, and wherever space is short, kept segments go first, the oldest of them at first.
@@ -113,15 +115,17 @@ public:
   };
   [[nodiscard]] virtual result<void> adopt(std::span<const run> runs, std::span<const adopted_set> sets) = 0;
 
-  // The oldest part whose space can be freed as a whole; nullopt: nothing is held. The writer's thread.
+  // The oldest part whose space can be freed as a whole, of those that are newer than part `after`; nullopt: nothing is
+  // held there. The writer's thread.
   struct oldest_part {
+    std::uint64_t number = 0;   // ascending with age, from 1
     std::uint64_t bytes = 0;    // on disk
     std::int64_t newest_ns = 0; // event time of its newest record
     std::vector<std::pair<stream_key, range_set>> held;
   };
-  [[nodiscard]] virtual std::optional<oldest_part> oldest() = 0;
+  [[nodiscard]] virtual std::optional<oldest_part> oldest(std::uint64_t after = 0) = 0;
   // Stores these runs in place of what is held under the same sequences, and frees that: for tombstones over what
-  // limits force out. Goes beyond bytes_max by up to reserve_bytes. not_found: some of it is not held (any more).
+  // limits force out, and what stays of what they thin. Goes beyond bytes_max by up to reserve_bytes. not_found: some of it is not held (any more).
   [[nodiscard]] virtual result<void> replace(std::span<const run> with) = 0;
 
   // The receiver has these: they need not be kept. Segments that became empty are deleted. A crash may forget

@@ -282,7 +282,7 @@ uplink_actor::behavior_type uplink(uplink_actor::stateful_pointer<uplink_state> 
       },
       [self](const committed_ptr& committed) {
         for (const auto& run : committed->runs)
-          self->state.sender->on_committed(run, committed->lane);
+          self->state.sender->on_committed(run, committed->lane, committed->replaced);
       },
       [self](tick_atom) {
         caf::delayed_anon_send(caf::actor_cast<uplink_actor>(self), tick_interval, tick_atom_v);

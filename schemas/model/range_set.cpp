@@ -108,6 +108,13 @@ void encode_ranges(const range_set& from, byte_buffer& out) {
 
 result<range_set> decode_ranges(bytes_view from) {
   byte_reader r{from};
+  auto out = decode_ranges(r);
+  if (out && r.remaining() != 0)
+    return fail(errc::malformed, "a range list is damaged");
+  return out;
+}
+
+result<range_set> decode_ranges(byte_reader& r) {
   const auto count = r.varint();
   if (count > ranges_encoded_max)
     return fail(errc::malformed, "a range list names more ranges than allowed");
@@ -122,7 +129,7 @@ result<range_set> decode_ranges(bytes_view from) {
     out.add({at + gap, at + gap + length});
     at += gap + length;
   }
-  if (r.failed() || r.remaining() != 0)
+  if (r.failed())
     return fail(errc::malformed, "a range list is damaged");
   return out;
 }

@@ -45,5 +45,6 @@ private:
 inline constexpr std::size_t ranges_encoded_max = 1 << 16;
 void encode_ranges(const range_set& from, byte_buffer& out); // count, then deltas, all varints
 [[nodiscard]] result<range_set> decode_ranges(bytes_view from);
+[[nodiscard]] result<range_set> decode_ranges(byte_reader& from); // what follows is left in it
 
 } // namespace skerry

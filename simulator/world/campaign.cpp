@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 namespace skerry::sim {
 
@@ -25,6 +26,9 @@ campaign_result run_campaign(const campaign_options& options) {
     for (std::size_t kind = 0; kind < fault_kinds; ++kind)
       for (std::size_t state = 0; state < protocol_states; ++state)
         out.struck[kind][state] += done.struck[kind][state];
+    for (std::size_t act = 0; act < limit_acts; ++act)
+      for (std::size_t where = 0; where < 2; ++where)
+        out.limited[act][where] += done.limits[act][where] != 0 ? 1 : 0;
     if (options.progress)
       options.progress(out.runs);
     if (!done.violation.empty()) {
@@ -46,6 +50,9 @@ campaign_failure shrink(const world_options& failing, const std::string& rule) {
     ++out.tries;
     return run_world(with).rule == rule;
   };
+  // Limits first: without them there is less to understand.
+  if (auto with = out.options; std::exchange(with.limits, false) && fails(with))
+    out.options = with;
   // Faults one by one, as long as one can go.
   if (!out.options.only) {
     out.options.only.emplace(failing.faults);
@@ -90,6 +97,8 @@ std::string replay_command(const world_options& options) {
   if (options.only)
     out += options.only->empty() ? std::string{" --only none"}
                                  : fmt::format(" --only {}", fmt::join(*options.only, ","));
+  if (!options.limits)
+    out += " --no-limits";
   if (options.length != world_options{}.length)
     out += fmt::format(" --seconds {:g}", static_cast<double>(options.length) / second);
   for (const auto& one : plants())
@@ -107,7 +116,10 @@ const std::vector<plant>& plants() {
       {"tombstone-over-arriving-data", planted_fault::tombstone_over_arriving_data, {}},
       {"backlog-before-live", planted_fault::backlog_before_live, {}},
       {"merged-range-doubled", planted_fault::merged_range_doubled, {}},
-      {"thinned-while-in-flight", planted_fault::none, "the world does not limit spools yet"},
+      {"thinned-while-in-flight", planted_fault::thinned_while_in_flight, {}},
+      {"tombstone-trimmed-as-data", planted_fault::tombstone_trimmed_as_data, {}},
+      {"backlog-unbounded", planted_fault::backlog_unbounded, {}},
+      {"drop-unsaid", planted_fault::drop_unsaid, {}},
       {"set-dropped-while-referenced", planted_fault::set_dropped_while_referenced, {}},
       {"watermark-past-hole", planted_fault::watermark_past_hole, {}},
       {"custody-loss-unnoticed", planted_fault::custody_loss_unnoticed, {}},

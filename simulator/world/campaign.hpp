@@ -32,6 +32,7 @@ struct campaign_result {
   std::uint64_t commits = 0;
   std::uint64_t events = 0;
   coverage struck{};
+  limit_coverage limited{}; // runs in which a limit acted
   std::optional<campaign_failure> failure;
 };
 

@@ -148,6 +148,7 @@ void cloud_node::on_client_message(const link::peer_id& from, edge_id user, link
     custody_lost_counted += to.counters().custody_lost_records - before.custody_lost_records;
     restored_counted += to.counters().restored_edges - before.restored_edges;
     duplicates_counted += to.counters().refused_duplicate - before.refused_duplicate;
+    check_receiver(to);
   });
 }
 
@@ -159,6 +160,10 @@ void cloud_node::revoke(edge_id user) {
 
 std::vector<cloud::host_view> cloud_node::hosts() const {
   return process_ ? process_->hosts->hosts() : std::vector<cloud::host_view>{};
+}
+
+std::vector<cloud::host_coverage> cloud_node::coverage(std::int64_t from_ns, std::int64_t to_ns) const {
+  return cloud::make_ledger(process_->store, process_->hosts)->completeness({{}, {}, from_ns, to_ns}).value();
 }
 
 const delivery::receiver* cloud_node::receiver() const {

@@ -4,6 +4,7 @@
 // cloud/ingest does with actors.
 
 #include "cloud/ingest/ingest_core.hpp"
+#include "cloud/ledger/ledger.hpp"
 #include "simulator/world/edge_node.hpp"
 #include "simulator/world/memory_engine.hpp"
 
@@ -34,6 +35,8 @@ public:
   void readmit(edge_id user) { authority.revoked.erase(user); }
 
   [[nodiscard]] std::vector<cloud::host_view> hosts() const;
+  // What the cloud says of all hosts' data in that time. Precondition: running().
+  [[nodiscard]] std::vector<cloud::host_coverage> coverage(std::int64_t from_ns, std::int64_t to_ns) const;
   [[nodiscard]] const delivery::receiver* receiver() const;
 
   engine_disk disk;

@@ -12,6 +12,10 @@ constexpr sim_time commit_interval = 100 * millisecond;
 constexpr sim_time sender_tick = 500 * millisecond;
 constexpr sim_time repair_interval = 10 * second;
 constexpr sim_time retry_interval = second;
+constexpr std::uint64_t droppable_bytes_min = 1000; // with less, tombstones fill a spool this small
+constexpr sim_time refusal_max = 60 * second;       // that limits may take to get at what is too much
+constexpr std::uint64_t collection_bytes_max =
+    4096; // one may be beyond the queue's bound, and what tells of losses
 
 } // namespace
 
@@ -26,6 +30,30 @@ std::string_view to_string(protocol_state state) noexcept {
   return "unknown";
 }
 
+std::string_view to_string(limit_act act) noexcept {
+  switch (act) {
+  case limit_act::dropped_for_bytes: return "dropped for bytes";
+  case limit_act::dropped_for_age: return "dropped for age";
+  case limit_act::dropped_for_disk: return "dropped for disk";
+  case limit_act::thinned: return "thinned out";
+  case limit_act::took_nothing: return "newest not taken";
+  }
+  return "unknown";
+}
+
+namespace {
+
+limit_act act_of(loss_cause cause) {
+  switch (cause) {
+  case loss_cause::spool_age: return limit_act::dropped_for_age;
+  case loss_cause::spool_disk: return limit_act::dropped_for_disk;
+  case loss_cause::thinned: return limit_act::thinned;
+  default: return limit_act::dropped_for_bytes;
+  }
+}
+
+} // namespace
+
 // Everything that ends with the process. The mailboxes stand for its actors.
 struct edge_node::process final : delivery::sender_sink {
   process(edge_node& node, seeded_random seed)
@@ -36,7 +64,7 @@ struct edge_node::process final : delivery::sender_sink {
         uplink(node.env_.time, random),
         downlink(node.env_.time, random),
         store(std::make_shared<memory_spool>(node.disk, node.id, node.index, node.clock, random.fork(7),
-                                             node.env_.truth, node.env_.planted)),
+                                             node.env_.truth, node.env_.planted, node.sizes)),
         source(store,
                [this](const stream_key& key, const range_set& ranges) {
                  writer.post([this, key, ranges] { gateway->release(key, ranges); });
@@ -52,6 +80,13 @@ struct edge_node::process final : delivery::sender_sink {
     config.group_bytes_max = settings.group_bytes_max;
     config.queue_bytes_max = settings.queue_bytes_max;
     config.planted = of.env_.planted;
+    config.limits = of.limits;
+    config.limits.planted = of.env_.planted;
+    config.under_way = under_way;
+    config.free_disk = [this] { return store->free_disk(); };
+    store->on_forced_out = [this](const stream_key& key, sequence_range range, const tombstone& stone) {
+      on_forced_out(key, range, stone);
+    };
     gateway.emplace(config, store, of.clock, std::move(outputs));
     gateway->open();
     writer.post_sync([this] { commit(); });
@@ -73,6 +108,7 @@ struct edge_node::process final : delivery::sender_sink {
     config.batch_bytes_max = settings.batch_bytes_max;
     config.fresh_records = settings.fresh_records;
     config.further_out = epochs;
+    config.under_way = under_way;
     config.planted = of.env_.planted;
     return config;
   }
@@ -114,6 +150,8 @@ struct edge_node::process final : delivery::sender_sink {
           missing.remove(it->second.released);
           missing.remove(it->second.lost); // it was here, and its disk has damaged it since
         }
+        if (const auto forgotten = of.disk.passed_on.find(key); forgotten != of.disk.passed_on.end())
+          missing.remove(forgotten->second);
         if (!missing.empty())
           of.env_.truth.violated("{} acknowledged {} of {} before it was on its disk", of.name,
                                  missing.ranges().front().first, to_string(key));
@@ -129,13 +167,96 @@ struct edge_node::process final : delivery::sender_sink {
   }
 
   void commit() {
-    for (auto& waiting : std::exchange(inbox, {}))
+    auto& truth = of.env_.truth;
+    for (auto& waiting : std::exchange(inbox, {})) {
+      for (const auto& record : waiting.records)
+        if (!record.host.empty())
+          taken.emplace_back(record.host, record.time_ns);
       gateway->take(std::move(waiting));
-    if (!gateway->commit())
-      arm(retry_interval);
-    const auto bound = of.env_.settings.queue_bytes_max + 4096;
+    }
+    const auto bound = of.env_.settings.queue_bytes_max + collection_bytes_max;
     if (gateway->queue_bytes() > bound)
-      of.env_.truth.violated("the queue of {} holds {} bytes", of.name, gateway->queue_bytes());
+      truth.violated("the queue of {} holds {} bytes", of.name, gateway->queue_bytes());
+    const auto refused = gateway->counters().commit_failures;
+    const bool all = gateway->commit();
+    if (of.limits.policy == edge::full_policy::drop_newest)
+      of.limits_acted[static_cast<std::size_t>(limit_act::took_nothing)] +=
+          gateway->counters().commit_failures - refused;
+    check_spool();
+    if (!all) {
+      check_room();
+      arm(retry_interval);
+      return;
+    }
+    refused_since = 0;
+    // What was collected is numbered by now, or the queue had no room for it and a record says so.
+    for (const auto& [host, time_ns] : std::exchange(taken, {}))
+      if (!truth.is_told({of.id, store->epoch(), stream_id::telemetry}, host, time_ns))
+        truth.violated(
+            "{} dropped what it collected of {} at {} before it was numbered, and no record says so", of.name,
+            host, time_ns - world_begins_ns);
+  }
+  // Unless told to drop the newest, a node goes on taking what comes as long as there is older data that can go.
+  void check_room() {
+    const auto now = of.env_.time.now();
+    const bool could = of.limits.policy != edge::full_policy::drop_newest && !of.disk.health.failing
+                       && of.disk.health.room == disk_health::unlimited
+                       && droppable(INT64_MAX) > droppable_bytes_min;
+    if (!could)
+      refused_since = 0;
+    else if (refused_since == 0)
+      refused_since = now;
+    else if (now - refused_since > refusal_max)
+      of.env_.truth.violated("{} takes nothing, and has older records that could go", of.name);
+  }
+  // Bytes of data that nobody has under way, in parts that are older than `time_ns`.
+  std::uint64_t droppable(std::int64_t time_ns) {
+    std::uint64_t bytes = 0;
+    std::uint64_t after = 0;
+    while (const auto part = store->oldest(after)) {
+      after = part->number;
+      if (part->newest_ns >= time_ns)
+        continue;
+      for (const auto& [key, held] : part->held) {
+        const auto free = under_way->block(key, held);
+        for (const auto& [seq, record] : of.disk.now.streams[key].records)
+          if (record.segment == part->number && free.contains(seq) && !record.flipped) {
+            const auto kind = decode_record(record.bytes.view).value().kind;
+            if (kind == record_kind::frame || kind == record_kind::event)
+              bytes += record.bytes.view.size();
+          }
+      }
+    }
+    under_way->unblock_all();
+    return bytes;
+  }
+  void check_age() {
+    const auto age_max = of.limits.age_max.count();
+    if (age_max == 0 || of.disk.health.failing || of.disk.health.room != disk_health::unlimited
+        || droppable(of.clock.wall_ns() - age_max) < droppable_bytes_min) {
+      too_old_since = 0;
+      return;
+    }
+    if (too_old_since == 0)
+      too_old_since = of.env_.time.now();
+    else if (of.env_.time.now() - too_old_since > refusal_max)
+      of.env_.truth.violated("{} keeps records for longer than it may", of.name);
+  }
+  void check_spool() {
+    const auto most = of.sizes.bytes_max + of.sizes.reserve_bytes;
+    if (of.disk.now.bytes > most)
+      of.env_.truth.violated("the spool of {} takes {} bytes, of at most {}", of.name, of.disk.now.bytes,
+                             most);
+  }
+  void on_forced_out(const stream_key& key, sequence_range range, const tombstone& stone) {
+    of.env_.trace("{} forces {}-{} of {} out of its spool ({})", of.name, range.first, range.last,
+                  to_string(key), to_string(stone.cause));
+    of.limits_acted[static_cast<std::size_t>(act_of(stone.cause))] += range.last - range.first + 1;
+    for (const auto& flight : flights)
+      if (flight.key == key && !flight.waiting.common_with(range).empty())
+        of.env_.truth.violated("{} forced {} to {} of {} out of its spool while {} was in flight", of.name,
+                               range.first, range.last, to_string(key),
+                               flight.waiting.common_with(range).ranges().front().first);
   }
   void arm(sim_time delay) {
     if (!std::exchange(commit_due, true))
@@ -149,21 +270,91 @@ struct edge_node::process final : delivery::sender_sink {
   }
   void repair() {
     gateway->replace_lost();
+    gateway->enforce_limits();
+    check_age();
+    check_spool();
     writer.post_after(repair_interval, [this] { repair(); });
   }
 
   // delivery::sender_sink
   bool send(link::message message) override {
     if (const auto* hello = std::get_if<link::hello>(&message.body)) {
+      flights.clear();
       newest_are_fresh(*hello);
       auto& own = std::get<link::hello>(message.body);
       own.protocol = own.protocol_min = of.protocol;
     }
-    if (const auto* batch = std::get_if<link::batch>(&message.body))
+    std::optional<flight> next;
+    if (const auto* batch = std::get_if<link::batch>(&message.body)) {
       check_order(*batch);
-    return of.up_link.client_send(std::move(message));
+      next = check_flight(*batch);
+    }
+    if (!of.up_link.client_send(std::move(message)))
+      return false;
+    if (next) {
+      of.env_.truth.on_sent(next->key, next->waiting.ranges().front(), of.index);
+      flights.push_back(std::move(*next));
+    }
+    return true;
   }
   void reconnect() override { of.up_link.client_reconnect(); }
+
+  // What was sent in this session and is not acknowledged.
+  struct flight {
+    stream_key key;
+    range_set waiting;
+    std::uint64_t bytes = 0;
+    link::lane lane = link::lane::live;
+    std::int64_t at_ns = 0;
+  };
+
+  // Bytes under way are bounded, those of the backlog by what the link delivers in a moment; and what goes is what the
+  // disk has.
+  flight check_flight(const link::batch& batch) {
+    auto& truth = of.env_.truth;
+    const auto& header = batch.run.header;
+    const sequence_range range{header.first, header.last()};
+    const auto now = of.clock.monotonic_ns();
+    const auto bytes = batch.run.bytes.view.size();
+    std::uint64_t all = 0, backlog = 0;
+    for (const auto& one : flights)
+      if (now - one.at_ns <= delivery::sender_config{}.dead_after.count()) {
+        all += one.bytes;
+        backlog += one.lane == link::lane::backlog ? one.bytes : 0;
+      }
+    const auto credit = of.env_.settings.credit_bytes;
+    if (all != 0 && all + bytes > credit)
+      truth.violated("{} has {} bytes in flight, the credit is {}", of.name, all + bytes, credit);
+    const auto window = std::min(sender.estimate().window_bytes(), credit - credit / 4);
+    if (batch.lane == link::lane::backlog && backlog != 0 && backlog + bytes > window)
+      truth.violated("{} has {} bytes of the backlog in flight, of at most {}", of.name, backlog + bytes,
+                     window);
+    const auto records = decode_records(batch.run).value();
+    if (const auto* held = find_stream(header.key))
+      for (const auto& record : records)
+        if (const auto it = held->records.find(record.seq);
+            record.kind != record_kind::tombstone && it != held->records.end()
+            && decode_record(it->second.bytes.view).value().kind == record_kind::tombstone)
+          truth.violated("{} sent {} of {}, and has put a tombstone in its place", of.name, record.seq,
+                         to_string(header.key));
+    flight next{header.key, {}, bytes, batch.lane, now};
+    next.waiting.add(range);
+    return next;
+  }
+  void on_ack(const link::ack& ack) {
+    for (auto& one : flights)
+      for (const auto& [key, ranges] : ack.ranges)
+        if (key == one.key)
+          one.waiting.remove(ranges);
+    std::erase_if(flights, [](const flight& one) { return one.waiting.empty(); });
+  }
+  void after_sender() {
+    if (sender.phase() == delivery::sender_phase::live)
+      return;
+    flights.clear();
+    if (under_way->claimed_ranges() != 0)
+      of.env_.truth.violated("{} has claimed records, and no session", of.name);
+  }
 
   void on_committed(const delivery::committed_runs& committed) {
     for (const auto& run : committed.runs) {
@@ -175,7 +366,7 @@ struct edge_node::process final : delivery::sender_sink {
         if (sender.phase() == delivery::sender_phase::live)
           fresh[run.header.key].add(range);
       }
-      sender.on_committed(run, committed.lane);
+      sender.on_committed(run, committed.lane, committed.replaced);
     }
     of.after_sender();
   }
@@ -225,6 +416,7 @@ struct edge_node::process final : delivery::sender_sink {
   seeded_random random;
   mailbox writer, uplink, downlink;
   std::shared_ptr<memory_spool> store;
+  std::shared_ptr<delivery::claims> under_way = std::make_shared<delivery::claims>();
   std::shared_ptr<delivery::origin_board> epochs = std::make_shared<delivery::origin_board>();
   std::optional<edge::gateway_core> gateway;
   edge::spool_source source;
@@ -232,6 +424,11 @@ struct edge_node::process final : delivery::sender_sink {
   std::optional<edge::downlink_core> receiver;
   std::vector<edge::collection> inbox;
   bool commit_due = false;
+  sim_time refused_since = 0; // 0: it takes what comes
+  sim_time too_old_since = 0;
+  std::vector<std::pair<std::string, std::int64_t>>
+      taken; // host and time of frames that the gateway was given
+  std::vector<flight> flights;
   std::map<stream_key, range_set> fresh;      // committed in this session, and not sent yet
   std::map<stream_key, range_set> ever_fresh; // sent or not, and what was newest when the session began
 };
@@ -258,6 +455,9 @@ std::unique_ptr<edge_node> edge_node::clone(std::string clone_name, std::uint32_
                                             link_server& upstream) const {
   auto made = std::make_unique<edge_node>(env_, std::move(clone_name), clone_index, id, upstream, hosts_);
   made->disk.now = disk.now;
+  made->disk.passed_on = disk.passed_on;
+  made->sizes = sizes;
+  made->limits = limits;
   return made;
 }
 
@@ -283,6 +483,8 @@ void edge_node::start() {
   events.message = [this](link::message message) {
     process_->uplink.post([this, message = std::move(message)] {
       const auto before = process_->sender.counters();
+      if (const auto* ack = std::get_if<link::ack>(&message.body))
+        process_->on_ack(*ack);
       process_->sender.on_message(message);
       custody_lost_told += process_->sender.counters().lost_custody_records - before.lost_custody_records;
       sessions += process_->sender.counters().sessions - before.sessions;
@@ -360,7 +562,8 @@ void edge_node::collect() {
     frame made;
     made.time_ns = clock.wall_ns();
     const auto sets = 1 + random_.below(3);
-    auto choice = random_.below(env_.sets.size());
+    // What a host is asked for is mostly the same: else nothing could be thinned.
+    auto choice = random_.chance(25) ? random_.below(env_.sets.size()) : host.size() + index;
     for (std::uint64_t i = 0; i < sets; ++i) {
       const auto& set = env_.sets[choice++ % env_.sets.size()];
       made.sections.push_back({set->hash, static_cast<std::uint16_t>(set->members.size()), {}});
@@ -373,6 +576,13 @@ void edge_node::collect() {
     record.flags = flag_watermark;
     encode_frame(made, env_.encoder, record.payload);
     gathered.records.push_back(std::move(record));
+    if (random_.chance(35)) { // of no host in particular
+      pending_record event;
+      event.kind = record_kind::event;
+      event.time_ns = made.time_ns;
+      event.payload.resize(10);
+      gathered.records.push_back(std::move(event));
+    }
     gathered.samples = made.values.size();
     if (process_->inbox.empty())
       process_->arm(commit_interval);
@@ -396,6 +606,7 @@ void edge_node::on_client_message(const link::peer_id& from, edge_id user, link:
     custody_lost_counted += to.counters().custody_lost_records - before.custody_lost_records;
     restored_counted += to.counters().restored_edges - before.restored_edges;
     duplicates_counted += to.counters().refused_duplicate - before.refused_duplicate;
+    check_receiver(to);
   });
 }
 
@@ -423,6 +634,7 @@ protocol_state edge_node::state() const {
 }
 
 void edge_node::after_sender() {
+  process_->after_sender();
   check_bounds();
   if (on_state_seen)
     on_state_seen();
@@ -438,7 +650,8 @@ void edge_node::check_bounds() {
 }
 
 bool edge_node::drained() const {
-  if (!process_ || !process_->inbox.empty() || process_->sender.pending_records() != 0)
+  if (!process_ || !process_->inbox.empty() || process_->sender.pending_records() != 0
+      || process_->sender.phase() != delivery::sender_phase::live)
     return false;
   return std::all_of(disk.now.streams.begin(), disk.now.streams.end(), [](const auto& stream) {
     return stream.second.held.empty() && stream.second.lost.empty();

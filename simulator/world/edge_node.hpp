@@ -11,6 +11,7 @@
 #include "simulator/world/node.hpp"
 #include "simulator/world/sim_authority.hpp"
 
+#include <array>
 #include <optional>
 
 namespace skerry::sim {
@@ -19,6 +20,17 @@ namespace skerry::sim {
 enum class protocol_state : std::uint8_t { down, greeting, live, draining, waiting };
 inline constexpr std::size_t protocol_states = 5;
 [[nodiscard]] std::string_view to_string(protocol_state state) noexcept;
+
+// What the limits of a spool can do, for the summary.
+enum class limit_act : std::uint8_t {
+  dropped_for_bytes,
+  dropped_for_age,
+  dropped_for_disk,
+  thinned,
+  took_nothing
+};
+inline constexpr std::size_t limit_acts = 5;
+[[nodiscard]] std::string_view to_string(limit_act act) noexcept;
 
 class edge_node final : public node, public link_server {
 public:
@@ -62,6 +74,9 @@ public:
   const edge_id id;
   const std::uint32_t index;
   spool_disk disk;
+  spool_sizes sizes; // of its spool, and what that does when it is full; before start()
+  edge::spool_limits_config limits;
+  std::array<std::uint64_t, limit_acts> limits_acted{}; // records; of took_nothing: commits that were refused
   sim_link up_link;
   sim_authority authority; // of edges further out
   bool is_gateway = false;

@@ -25,6 +25,7 @@ struct world_settings {
   std::size_t parked_batches_max = 256;
   std::uint64_t queue_bytes_max = 64 << 10; // of a gateway
   std::uint64_t group_bytes_max = 4 << 10;
+  bool limited = false; // some spools are too small for an outage, or keep records only for a while
 };
 
 struct environment {

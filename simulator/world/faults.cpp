@@ -18,6 +18,7 @@ std::string_view to_string(fault_kind kind) noexcept {
   case fault_kind::lossy_link: return "lossy link";
   case fault_kind::slow_sync: return "slow sync";
   case fault_kind::full_disk: return "full disk";
+  case fault_kind::disk_runs_low: return "disk runs low";
   case fault_kind::io_errors: return "I/O errors";
   case fault_kind::lying_sync: return "sync that lies";
   case fault_kind::bit_flips: return "bit flips";
@@ -52,6 +53,7 @@ std::size_t target_of(fault_kind kind, seeded_random& random, std::size_t edges)
     return random.chance(25) ? gateway : random.below(edges);
   case fault_kind::edge_restored:
   case fault_kind::cloned: return random.below(gateway);
+  case fault_kind::disk_runs_low: return random.chance(40) ? gateway : random.below(edges);
   case fault_kind::gateway_restored: return gateway;
   case fault_kind::cloud_restored: return cloud_target;
   default: return random.chance(20) ? gateway : random.below(edges);

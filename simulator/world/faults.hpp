@@ -23,7 +23,8 @@ enum class fault_kind : std::uint8_t {
   slow_link,
   lossy_link, // TCP sends again, everything behind waits
   slow_sync,
-  full_disk,
+  full_disk,     // others have taken all that was free
+  disk_runs_low, // and all but a little
   io_errors,
   lying_sync, // the disk says synced, and loses it with the power
   bit_flips,
@@ -36,7 +37,7 @@ enum class fault_kind : std::uint8_t {
   cloud_restored,
   cloned, // a second node with a copy of the disk and the key
 };
-inline constexpr std::size_t fault_kinds = 23;
+inline constexpr std::size_t fault_kinds = 24;
 [[nodiscard]] std::string_view to_string(fault_kind kind) noexcept;
 
 struct fault {

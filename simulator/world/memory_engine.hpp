@@ -18,6 +18,8 @@ struct engine_image {
   struct stream {
     std::vector<std::uint8_t> data; // how often record 1, 2, … is stored
     range_set stones;               // what tombstones stand for
+    std::map<sequence, std::pair<std::string, tombstone>>
+        ledger; // by the first that they stand for; with its site
     [[nodiscard]] bool has_data(sequence seq) const { return seq <= data.size() && data[seq - 1] != 0; }
     [[nodiscard]] bool has(sequence seq) const { return has_data(seq) || stones.contains(seq); }
   };
@@ -46,10 +48,9 @@ public:
                           const std::function<void(std::string_view, std::string_view)>& each) override;
   series_set_ptr find_set(edge_id edge, const set_hash& hash) override;
   std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) override;
-  result<void> ledger(std::int64_t, std::int64_t,
-                      const std::function<void(const cloud::ledger_entry&)>&) override {
-    return ok();
-  }
+  // Of tombstones.
+  result<void> ledger(std::int64_t from_ns, std::int64_t to_ns,
+                      const std::function<void(const cloud::ledger_entry&)>& each) override;
   result<void>
   log_identities(const std::function<void(const record_identity&, record_kind, std::string_view)>&) override {
     return ok();

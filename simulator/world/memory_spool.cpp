@@ -33,9 +33,34 @@ void drop_unnamed_sets(spool_image& image) {
   std::erase_if(image.sets, [&](const auto& set) { return !named.contains(set.first); });
 }
 
+// A record is gone. True: so is its segment, and its bytes are free.
+bool leave_segment(spool_image& image, const spool_image::stored_record& record) {
+  const auto it = image.segments.find(record.segment);
+  if (it == image.segments.end() || --it->second.records != 0)
+    return false;
+  image.bytes -= it->second.bytes;
+  image.segments.erase(it);
+  return true;
+}
+void enter_segment(spool_image& image, const spool_image::stored_record& record) {
+  auto& segment = image.segments[record.segment];
+  const auto bytes = record.bytes.view.size();
+  segment.bytes += bytes;
+  ++segment.records;
+  image.bytes += bytes;
+}
+// A record comes back that had left: its bytes are still counted where its segment is.
+void enter_again(spool_image& image, const spool_image::stored_record& record) {
+  const auto it = image.segments.find(record.segment);
+  if (it == image.segments.end())
+    enter_segment(image, record);
+  else
+    ++it->second.records;
+}
+
 // Removes what is stored of `range`, except from tombstones that reach beyond it.
-std::vector<std::pair<sequence, spool_image::stored_record>> take_records(spool_image::stream& from,
-                                                                          sequence_range range) {
+std::vector<std::pair<sequence, spool_image::stored_record>>
+take_records(spool_image& image, spool_image::stream& from, sequence_range range, bool& segment_gone) {
   std::vector<std::pair<sequence, spool_image::stored_record>> taken;
   auto it = from.records.upper_bound(range.first);
   if (it != from.records.begin())
@@ -51,6 +76,7 @@ std::vector<std::pair<sequence, spool_image::stored_record>> take_records(spool_
         continue;
       }
     }
+    segment_gone = leave_segment(image, it->second) || segment_gone;
     taken.emplace_back(it->first, std::move(it->second));
     it = from.records.erase(it);
   }
@@ -60,8 +86,8 @@ std::vector<std::pair<sequence, spool_image::stored_record>> take_records(spool_
 } // namespace
 
 memory_spool::memory_spool(spool_disk& disk, edge_id edge, std::uint32_t node, clock_source& clock,
-                           seeded_random random, oracle& truth, planted_faults planted)
-    : disk_(disk), edge_(edge), clock_(clock), random_(random), truth_(truth) {
+                           seeded_random random, oracle& truth, planted_faults planted, spool_sizes sizes)
+    : disk_(disk), edge_(edge), clock_(clock), random_(random), truth_(truth), sizes_(sizes), node_(node) {
   auto& image = disk_.now;
   report_.clean = image.clean;
   report_.last_commit_ns = image.last_commit_ns;
@@ -77,8 +103,14 @@ memory_spool::memory_spool(spool_disk& disk, edge_id edge, std::uint32_t node, c
       opened.older.emplace_back(key, stream.last);
 }
 
-result<void> memory_spool::writable(std::size_t bytes) {
-  if (disk_.health.full && (bytes > small_commit_bytes || random_.chance(30)))
+result<void> memory_spool::writable(std::size_t bytes, std::uint64_t beyond_limit) {
+  if (interrupted_ != interrupted::no && std::exchange(ended_, true))
+    return fail(errc::cancelled, "the process is gone");
+  const auto after = disk_.now.bytes + bytes;
+  if (after > sizes_.bytes_max + beyond_limit - (beyond_limit != 0 ? 0 : sizes_.replace_bytes))
+    return fail(errc::exhausted, "the spool is full");
+  const bool small = bytes <= small_commit_bytes || beyond_limit != 0;
+  if (after > disk_.health.room + (small ? sizes_.reserve_bytes : 0))
     return fail(errc::exhausted, "the disk is full");
   if (disk_.health.failing && random_.chance(40))
     return fail(errc::io, "the disk failed");
@@ -99,7 +131,16 @@ void memory_spool::synced() {
 
 void memory_spool::put(spool_image::stream& to, const record_view& record, std::uint64_t sequences) {
   const sequence_range range{record.seq, record.seq + sequences - 1};
-  to.records[record.seq] = {shared_bytes::copy(record.bytes), sequences, false, sets_of(record)};
+  auto& image = disk_.now;
+  const auto active = image.segments.find(image.active_segment);
+  if (active == image.segments.end() || active->second.bytes >= sizes_.segment_bytes)
+    image.active_segment = image.next_segment++;
+  auto& stored = to.records[record.seq];
+  if (stored.segment != 0) // released in part, and what is left of it is told again
+    leave_segment(image, stored);
+  stored = {shared_bytes::copy(record.bytes), sequences, false, sets_of(record), image.active_segment};
+  enter_segment(image, stored);
+  disk_.bytes_peak = std::max(disk_.bytes_peak, image.bytes);
   to.held.add(range);
   to.lost.remove(range);
   to.last = std::max(to.last, range.last);
@@ -172,6 +213,7 @@ result<void> memory_spool::release(const stream_key& key, const range_set& range
   if (it == disk_.now.streams.end())
     return ok();
   auto& stream = it->second;
+  bool segment_gone = false;
   for (auto range : ranges.ranges()) {
     range.last = std::min(range.last, stream.last);
     if (range.first > range.last)
@@ -179,10 +221,10 @@ result<void> memory_spool::release(const stream_key& key, const range_set& range
     stream.released.add(range);
     stream.held.remove(range);
     stream.lost.remove(range);
-    disk_.unsynced_releases.push_back({key, range, take_records(stream, range)});
+    disk_.unsynced_releases.push_back({key, range, take_records(disk_.now, stream, range, segment_gone)});
   }
-  if (random_.chance(
-          25)) { // a segment went: what is released is synced first, and streams that drained are forgotten
+  // What is released is synced before a segment goes, and streams that drained are forgotten.
+  if (segment_gone) {
     disk_.unsynced_releases.clear();
     drop_unnamed_sets(disk_.now);
     std::map<std::pair<edge_id, stream_id>, std::size_t> drained;
@@ -193,11 +235,105 @@ result<void> memory_spool::release(const stream_key& key, const range_set& range
         continue;
       if (++drained[{name.edge, name.stream}] > drained_epochs_kept) {
         truth_.on_forgotten(name, one.released);
+        disk_.passed_on[name].add(one.released);
         at = disk_.now.streams.erase(at);
       }
     }
   }
   return ok();
+}
+
+std::optional<edge::spool::oldest_part> memory_spool::oldest(std::uint64_t after) {
+  const auto& image = disk_.now;
+  std::uint64_t number = 0;
+  for (const auto& [key, stream] : image.streams)
+    for (const auto& [seq, record] : stream.records)
+      if (record.segment > after)
+        number = number == 0 ? record.segment : std::min(number, record.segment);
+  if (number == 0)
+    return std::nullopt;
+  oldest_part out;
+  out.number = number;
+  out.bytes = image.segments.at(number).bytes;
+  for (const auto& [key, stream] : image.streams) {
+    range_set held;
+    for (const auto& [seq, record] : stream.records)
+      if (record.segment == number) {
+        held.add(stream.held.common_with({seq, seq + record.sequences - 1}));
+        out.newest_ns = std::max(out.newest_ns, decode_record(record.bytes.view).value().time_ns);
+      }
+    if (!held.empty())
+      out.held.emplace_back(key, std::move(held));
+  }
+  return out;
+}
+
+result<void> memory_spool::replace(std::span<const run> with) {
+  std::size_t bytes = 0;
+  for (const auto& one : with) {
+    const auto it = disk_.now.streams.find(one.header.key);
+    if (it == disk_.now.streams.end() || !it->second.held.contains({one.header.first, one.header.last()}))
+      return fail(errc::not_found, "not all of it is held");
+    bytes += one.bytes.view.size();
+  }
+  BOOST_OUTCOME_TRYV(writable(bytes, sizes_.reserve_bytes));
+  if (interrupted_ == interrupted::torn)
+    return ok(); // one transaction: nothing of it is there
+  for (const auto& one : with) {
+    const auto& key = one.header.key;
+    auto& stream = disk_.now.streams[key];
+    BOOST_OUTCOME_TRY(records, decode_records(one));
+    for (const auto& record : records) {
+      const auto sequences = sequences_of(record).value();
+      const sequence_range range{record.seq, record.seq + sequences - 1};
+      bool gone = false;
+      const auto before = take_records(disk_.now, stream, range, gone);
+      for (const auto& [seq, stored] : before)
+        if (stored.segment == disk_.now.active_segment)
+          disk_.now.active_segment = 0; // space comes back from closed ones only
+      check_replaced(key, record, range, before);
+      put(stream, record, sequences);
+    }
+  }
+  synced();
+  return ok();
+}
+
+// A tombstone says which records went, when they were and how much they held; what stays, stays as it was.
+void memory_spool::check_replaced(
+    const stream_key& key, const record_view& by, sequence_range range,
+    const std::vector<std::pair<sequence, spool_image::stored_record>>& before) {
+  const auto is_same = [&](const spool_image::stored_record& record) {
+    return std::equal(record.bytes.view.begin(), record.bytes.view.end(), by.bytes.begin(), by.bytes.end());
+  };
+  if (before.size() == 1 && is_same(before.front().second))
+    return;
+  if (by.kind != record_kind::tombstone) {
+    truth_.violated("the limits of a spool put another record in the place of {} of {}", by.seq,
+                    to_string(key));
+    return;
+  }
+  const auto stone = decode_tombstone(by.payload).value();
+  frame sections;
+  std::uint64_t samples = 0, sequences = 0;
+  for (const auto& [seq, stored] : before) {
+    const auto record = decode_record(stored.bytes.view).value();
+    sequences += stored.sequences;
+    if (record.time_ns < stone.from_ns || record.time_ns > stone.to_ns)
+      truth_.violated("the tombstone over {} to {} of {} does not say when {} was", range.first, range.last,
+                      to_string(key), seq);
+    if (record.kind == record_kind::frame && decode_frame_sections(record.payload, sections))
+      for (const auto& section : sections.sections)
+        samples += section.series_count;
+    else if (record.kind != record_kind::event)
+      truth_.violated("{} of {} says what was lost, and was dropped", seq, to_string(key));
+  }
+  if (sequences != range.last - range.first + 1 || stone.last != range.last || stone.samples != samples)
+    truth_.violated("the tombstone over {} to {} of {} says {} samples to {}; {} records with {} went",
+                    range.first, range.last, to_string(key), stone.samples, stone.last, sequences, samples);
+  if (on_forced_out)
+    on_forced_out(key, range, stone);
+  truth_.on_forced_out(key, range, node_);
 }
 
 void memory_spool::salvage() const {
@@ -209,6 +345,7 @@ void memory_spool::salvage() const {
         continue;
       }
       lost.add({it->first, it->first + it->second.sequences - 1});
+      leave_segment(disk_.now, it->second);
       it = stream.records.erase(it);
     }
     range_set gone; // a tombstone may stand for what was released in part
@@ -335,9 +472,14 @@ void lose_unsynced(spool_disk& disk, edge_id own, seeded_random& random, oracle&
       auto& stream = at->second;
       stream.released.remove(it->range);
       for (auto& [seq, record] : it->records) {
-        stream.held.add({seq, seq + record.sequences - 1});
+        enter_again(disk.now, record);
         stream.records[seq] = std::move(record);
       }
+      // Held is what is stored and not released, also of tombstones that are released in part.
+      for (const auto& [seq, record] : stream.records)
+        if (const sequence_range stored{seq, seq + record.sequences - 1};
+            stored.last >= it->range.first && stored.first <= it->range.last)
+          stream.held.add({std::max(stored.first, it->range.first), std::min(stored.last, it->range.last)});
     }
   disk.unsynced_releases.clear();
 }
@@ -348,6 +490,7 @@ void restore_image(spool_disk& disk, const spool_image& image, edge_id own, orac
   disk.now = image;
   disk.unsafe.clear();
   disk.unsynced_releases.clear();
+  disk.passed_on.clear();
 }
 
 std::size_t flip_bits(spool_disk& disk, seeded_random& random) {

@@ -6,9 +6,12 @@
 
 #include "actors/node/planted.hpp"
 #include "edge/spool/spool.hpp"
+#include "schemas/model/payload.hpp"
 #include "simulator/world/oracle.hpp"
 
+#include <algorithm>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 
@@ -16,11 +19,21 @@ namespace skerry::sim {
 
 // The state of a disk's hardware.
 struct disk_health {
-  bool full = false;
+  static constexpr std::uint64_t unlimited = std::uint64_t{1} << 40;
+  std::uint64_t room =
+      unlimited;        // bytes that others leave to the spool (or, of the cloud: 0 when it is full)
   bool failing = false; // operations return errors now and then
   bool lying = false;   // a sync returns before the data is safe
   sim_time sync_min = 200 * microsecond;
   sim_time sync_max = 8 * millisecond;
+};
+
+// As of edge::spool_config.
+struct spool_sizes {
+  std::uint64_t bytes_max = disk_health::unlimited;
+  std::uint64_t segment_bytes = 2000;
+  std::uint64_t reserve_bytes = 2000;
+  std::uint64_t replace_bytes = 0;
 };
 
 struct spool_image {
@@ -29,6 +42,12 @@ struct spool_image {
     std::uint64_t sequences = 1;
     bool flipped = false;
     std::vector<set_hash> sets; // that it names
+    std::uint64_t segment = 0;  // that it lies in
+  };
+  // Its bytes come back when none of its records is left.
+  struct segment {
+    std::uint64_t bytes = 0;
+    std::uint64_t records = 0;
   };
   struct stream {
     std::map<sequence, stored_record> records;
@@ -46,6 +65,10 @@ struct spool_image {
   std::int64_t last_commit_ns = 0;
   std::map<stream_key, stream> streams;
   std::map<set_name, stored_set> sets;
+  std::map<std::uint64_t, segment> segments; // by number
+  std::uint64_t next_segment = 1;
+  std::uint64_t active_segment = 0;   // 0: the next record begins one
+  std::uint64_t bytes = 0;            // of all segments
   std::map<edge_id, edge_id> origins; // of this node's registry: edges behind an edge, and behind which
 };
 
@@ -61,12 +84,14 @@ struct spool_disk {
     std::vector<std::pair<sequence, spool_image::stored_record>> records;
   };
   std::vector<release> unsynced_releases;
+  std::map<stream_key, range_set> passed_on; // of streams that drained and were forgotten since
+  std::uint64_t bytes_peak = 0;
 };
 
 class memory_spool final : public edge::spool {
 public:
   memory_spool(spool_disk& disk, edge_id edge, std::uint32_t node, clock_source& clock, seeded_random random,
-               oracle& truth, planted_faults planted);
+               oracle& truth, planted_faults planted, spool_sizes sizes = {});
 
   // How much of a transaction that a crash interrupts reaches the disk: all of it, a torn part, nothing.
   enum class interrupted : std::uint8_t { no, all, torn };
@@ -77,9 +102,8 @@ public:
   result<run> commit(stream_id stream, std::span<const pending_record> records,
                      std::span<const series_set_ptr> sets) override;
   result<void> adopt(std::span<const run> runs, std::span<const adopted_set> sets) override;
-  // Limits are not modelled: nothing can be forced out.
-  std::optional<oldest_part> oldest() override { return std::nullopt; }
-  result<void> replace(std::span<const run>) override { return fail(errc::not_found, "nothing is held"); }
+  std::optional<oldest_part> oldest(std::uint64_t after = 0) override;
+  result<void> replace(std::span<const run> with) override;
   result<void> release(const stream_key& key, const range_set& ranges) override;
   result<std::optional<run>> read(const stream_key& key, sequence from, std::size_t bytes_max) const override;
   result<std::optional<series_set_ptr>> find_set(edge_id edge, const set_hash& hash) const override;
@@ -87,18 +111,29 @@ public:
   edge::spool_usage usage() const override { return {}; }
   result<void> close() override;
 
+  [[nodiscard]] std::uint64_t free_disk() const noexcept {
+    return disk_.health.room - std::min(disk_.health.room, disk_.now.bytes);
+  }
+  // Called before records of a stream are replaced by a tombstone.
+  std::function<void(const stream_key&, sequence_range, const tombstone&)> on_forced_out;
+
 private:
-  [[nodiscard]] result<void> writable(std::size_t bytes);
+  [[nodiscard]] result<void> writable(std::size_t bytes, std::uint64_t beyond_limit = 0);
   void salvage() const; // what is flipped becomes lost
   void put(spool_image::stream& to, const record_view& record, std::uint64_t sequences);
   void synced();
+  void check_replaced(const stream_key& key, const record_view& by, sequence_range range,
+                      const std::vector<std::pair<sequence, spool_image::stored_record>>& before);
 
   spool_disk& disk_;
   edge_id edge_;
   clock_source& clock_;
   mutable seeded_random random_;
   oracle& truth_;
+  spool_sizes sizes_;
+  std::uint32_t node_;
   edge::open_report report_;
+  bool ended_ = false; // the transaction that was interrupted is over
   interrupted interrupted_ = interrupted::no;
 };
 

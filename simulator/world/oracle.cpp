@@ -1,5 +1,9 @@
 #include "simulator/world/oracle.hpp"
 
+#include "schemas/model/payload.hpp"
+
+#include <algorithm>
+
 namespace skerry::sim {
 
 stream_truth& oracle::begin_stream(const stream_key& key, std::uint32_t node) {
@@ -24,6 +28,9 @@ void oracle::on_numbered(const stream_key& key, sequence first, const std::vecto
     truth.watermark = record.kind == record_kind::watermark || (record.flags & flag_watermark) != 0;
     truth.returned = returned;
     stream.records.push_back(truth);
+    if (record.kind == record_kind::not_collected)
+      if (const auto gap = decode_not_collected(record.payload))
+        stream.not_collected.emplace_back(gap.value().from_ns, gap.value().to_ns);
     if (truth.watermark)
       watermarks_[{truth.host, truth.time_ns}].push_back({key, record.seq});
   }
@@ -49,6 +56,25 @@ void oracle::on_forgotten(const stream_key& key, const range_set& ranges) {
       records[seq - 1].beyond_knowing = true;
 }
 
+record_truth* oracle::known(const stream_key& key, sequence seq) {
+  return const_cast<record_truth*>(find(key, seq));
+}
+
+void oracle::on_sent(const stream_key& key, sequence_range range, std::uint32_t node) {
+  for (auto seq = range.first; seq <= range.last; ++seq)
+    if (auto* record = known(key, seq))
+      record->sent_by |= std::uint64_t{1} << node;
+}
+
+void oracle::on_forced_out(const stream_key& key, sequence_range range, std::uint32_t node) {
+  for (auto seq = range.first; seq <= range.last; ++seq)
+    if (auto* record = known(key, seq)) {
+      record->forced_out = true;
+      record->never_sent = (record->sent_by >> node & 1) == 0;
+      ++forced_out_;
+    }
+}
+
 std::uint32_t oracle::host_index(std::string_view name) {
   if (const auto it = hosts_.find(name); it != hosts_.end())
     return it->second;
@@ -61,6 +87,16 @@ const record_truth* oracle::find(const stream_key& key, sequence seq) const {
   const auto it = streams_.find(key);
   return it == streams_.end() || seq == 0 || seq > it->second.records.size() ? nullptr
                                                                              : &it->second.records[seq - 1];
+}
+
+bool oracle::is_told(const stream_key& key, std::string_view host, std::int64_t time_ns) {
+  if (const auto* marks = watermarks(host_index(host), time_ns))
+    for (const auto& mark : *marks)
+      if (mark.key == key)
+        return true;
+  const auto& gaps = streams_[key].not_collected;
+  return std::any_of(gaps.begin(), gaps.end(),
+                     [&](const auto& gap) { return gap.first <= time_ns && time_ns <= gap.second; });
 }
 
 const std::vector<record_identity>* oracle::watermarks(std::uint32_t host, std::int64_t time_ns) const {

@@ -23,6 +23,9 @@ struct record_truth {
   bool returned = false; // its commit returned to who asked
   bool damaged = false;  // a copy was destroyed where somebody can name it: a tombstone may stand for it
   bool beyond_knowing = false; // a copy was destroyed together with all that this node knew of it
+  bool forced_out = false;     // the limits of a spool put a tombstone in its place
+  bool never_sent = false;     // and that spool's node had not sent it to anybody
+  std::uint64_t sent_by = 0;   // bits of nodes
 };
 
 struct stream_truth {
@@ -30,6 +33,7 @@ struct stream_truth {
   std::vector<record_truth> records; // of sequence 1, 2, …
   std::vector<std::pair<stream_key, sequence>>
       older; // that the disk knew when this epoch began, and their ends
+  std::vector<std::pair<std::int64_t, std::int64_t>> not_collected; // times that a record names so
 };
 
 class oracle {
@@ -54,8 +58,12 @@ public:
                    bool returned);
   void on_damaged(const stream_key& key, const range_set& ranges);
   void on_forgotten(const stream_key& key, const range_set& ranges);
+  void on_sent(const stream_key& key, sequence_range range, std::uint32_t node);
+  void on_forced_out(const stream_key& key, sequence_range range, std::uint32_t node);
 
   [[nodiscard]] std::uint32_t host_index(std::string_view name);
+  // A frame of that host and time is numbered in this stream, or a record there says that it was not.
+  [[nodiscard]] bool is_told(const stream_key& key, std::string_view host, std::int64_t time_ns);
   [[nodiscard]] const record_truth* find(const stream_key& key, sequence seq) const;
   [[nodiscard]] std::map<stream_key, stream_truth>& streams() noexcept { return streams_; }
   // Watermark records of a host by their time: clones may have written several.
@@ -64,6 +72,7 @@ public:
   // Some disk went back to an older state: what it held then may not be known as held any more.
   void on_rollback() noexcept { rolled_back_ = true; }
   [[nodiscard]] bool rolled_back() const noexcept { return rolled_back_; }
+  [[nodiscard]] std::uint64_t forced_out() const noexcept { return forced_out_; } // records
   [[nodiscard]] std::uint64_t commits() const noexcept { return commits_; }
 
 private:
@@ -73,7 +82,10 @@ private:
   std::map<stream_key, stream_truth> streams_;
   std::map<std::string, std::uint32_t, std::less<>> hosts_;
   std::map<std::pair<std::uint32_t, std::int64_t>, std::vector<record_identity>> watermarks_;
+  record_truth* known(const stream_key& key, sequence seq);
+
   std::uint64_t commits_ = 0;
+  std::uint64_t forced_out_ = 0;
   bool rolled_back_ = false;
 };
 

@@ -13,6 +13,7 @@ constexpr sim_time settle_time = 15 * second; // for the ticks that claim comple
 constexpr sim_time notice_time =
     5 * minute; // for links that are dead and idle: ping_interval, dead_after and a retry
 constexpr std::size_t set_count = 12;
+constexpr std::uint64_t free_disk_min = 6000; // of spools that look at it
 
 struct disk_was {
   sim_time sync_min, sync_max;
@@ -48,6 +49,14 @@ public:
     result_.violation = env_.truth.violation();
     result_.rule = env_.truth.rule();
     result_.commits = env_.truth.commits();
+    const auto count = [this](const edge_node& of) {
+      for (std::size_t act = 0; act < limit_acts; ++act)
+        result_.limits[act][of.is_gateway ? 1 : 0] += of.limits_acted[act];
+    };
+    for (const auto& edge : edges_)
+      count(*edge);
+    for (const auto& [of, clone] : clones_)
+      count(*clone);
     result_.events = env_.time.events();
     result_.trace = std::move(env_.lines);
     return std::move(result_);
@@ -68,6 +77,9 @@ private:
     s.parked_batches_max = random.chance(20) ? static_cast<std::size_t>(random.between(2, 8)) : 256;
     s.queue_bytes_max = random.chance(30) ? 2 << 10 : 64 << 10;
     s.group_bytes_max = random.chance(50) ? 300 : 4 << 10;
+    s.limited = env_.random.fork(6).chance(60) && options_.limits;
+    if (s.limited)
+      s.batch_bytes_max = std::min<std::size_t>(s.batch_bytes_max, 1000);
     for (std::size_t i = 0; i < set_count; ++i) {
       std::vector<series> members;
       for (std::size_t m = 0; m <= i % 4; ++m)
@@ -75,6 +87,34 @@ private:
             {0, {{"__name__", "m"}, {"set", std::to_string(i)}, {"member", std::to_string(m)}}});
       env_.sets.push_back(make_series_set({{"m", metric_type::gauge, "", ""}}, std::move(members)));
     }
+  }
+
+  // A spool that an outage fills, in segments of a few records; what it does then; and how long it keeps what.
+  void limit(edge_node& of, seeded_random random) {
+    of.sizes.segment_bytes = static_cast<std::uint64_t>(random.between(300, 3000));
+    of.sizes.reserve_bytes = static_cast<std::uint64_t>(random.between(1000, 4000));
+    of.limits.policy = random.one_of(edge::full_policy::drop_oldest, edge::full_policy::drop_newest,
+                                     edge::full_policy::thin_oldest);
+    of.limits.thin_step = std::chrono::seconds{random.between(20, 120)};
+    if (random.chance(80))
+      of.limits.free_disk_min = free_disk_min;
+    if (!env_.settings.limited)
+      return;
+    // Whatever comes as one batch must fit, or the node could never take it.
+    const auto least = static_cast<std::int64_t>(env_.settings.batch_bytes_max + 500);
+    if (random.chance(70)) {
+      of.sizes.segment_bytes = static_cast<std::uint64_t>(random.between(300, 1200));
+      of.sizes.bytes_max = static_cast<std::uint64_t>(random.between(least, least + 2000));
+      if (of.limits.policy == edge::full_policy::thin_oldest)
+        of.sizes.bytes_max += of.sizes.replace_bytes = of.sizes.segment_bytes;
+    }
+    if (random.chance(40))
+      of.limits.age_max = std::chrono::seconds{random.between(60, 120)};
+    env_.trace("the spool of {} takes {} bytes in segments of {} and keeps them for {} s; when full it {}",
+               of.name, of.sizes.bytes_max, of.sizes.segment_bytes, of.limits.age_max.count() / second,
+               of.limits.policy == edge::full_policy::drop_oldest   ? "drops the oldest"
+               : of.limits.policy == edge::full_policy::drop_newest ? "takes nothing"
+                                                                    : "thins the oldest");
   }
 
   void build() {
@@ -107,6 +147,8 @@ private:
     cloud_->authority.joined.insert(gateway_id);
     cloud_->add_downstream(*gateway);
     edges_.push_back(std::move(gateway));
+    for (auto& edge : edges_)
+      limit(*edge, env_.random.fork(400 + edge->index));
     for (auto& edge : edges_) {
       edge->up_link.condition.delay =
           random.chance(20) ? random.between(100, 700) * millisecond : random.between(1, 60) * millisecond;
@@ -265,9 +307,16 @@ private:
       });
       break;
     case fault_kind::full_disk:
-      target.health().full = true;
-      heal_after([&target] { target.health().full = false; });
+      target.health().room = used_by(f.target);
+      heal_after([&target] { target.health().room = disk_health::unlimited; });
       break;
+    case fault_kind::disk_runs_low: {
+      // What others write takes the room that was to stay free.
+      const auto left = static_cast<std::uint64_t>(random.between(0, free_disk_min));
+      target.health().room = used_by(f.target) + left;
+      heal_after([&target] { target.health().room = disk_health::unlimited; });
+      break;
+    }
     case fault_kind::io_errors:
       target.health().failing = true;
       heal_after([&target] { target.health().failing = false; });
@@ -316,6 +365,10 @@ private:
       break;
     case fault_kind::cloned: clone(f); break;
     }
+  }
+
+  std::uint64_t used_by(std::size_t target) const {
+    return target == cloud_target ? 0 : edges_[target]->disk.now.bytes;
   }
 
   void crash_in_sync(node& target, const fault& f, sim_time deadline) {
@@ -477,6 +530,34 @@ private:
     return out;
   }
 
+  // What limits took is in the ledger with its time and cause, and its host is not called complete then.
+  void check_told(const stream_key& key, const engine_image::stream& stored, sequence seq,
+                  const record_truth& record) {
+    const auto entry = std::prev(stored.ledger.upper_bound(seq));
+    const auto& stone = entry->second.second;
+    const bool by_limits = stone.cause == loss_cause::spool_bytes || stone.cause == loss_cause::spool_age
+                           || stone.cause == loss_cause::spool_disk || stone.cause == loss_cause::thinned;
+    if (stone.cause == loss_cause::custody && env_.truth.rolled_back())
+      return; // its copy had the tombstone, and not yet the note that it is held
+    if (stone.last < seq || !by_limits || record.time_ns < stone.from_ns || record.time_ns > stone.to_ns)
+      env_.truth.violated("{} of {} was forced out of a spool, and the ledger says {} to {} ({})", seq,
+                          to_string(key), entry->first, stone.last, to_string(stone.cause));
+    if (record.host == 0)
+      return;
+    const auto& ranges = coverage_of(record.host);
+    const auto range =
+        std::find_if(ranges.begin(), ranges.end(), [&](const auto& r) { return record.time_ns <= r.to_ns; });
+    if (range != ranges.end() && range->from_ns <= record.time_ns && range->what == cloud::coverage::complete)
+      env_.truth.violated("{} of {} was forced out of a spool, and its host is called complete then", seq,
+                          to_string(key));
+  }
+  const std::vector<cloud::coverage_range>& coverage_of(std::uint32_t host) {
+    if (coverage_.empty())
+      for (auto& of_host : cloud_->coverage(world_begins_ns - 60 * minute, world_begins_ns + 120 * minute))
+        coverage_[env_.truth.host_index(of_host.host)] = std::move(of_host.ranges);
+    return coverage_[host];
+  }
+
   void check_end() {
     auto& truth = env_.truth;
     for (const auto& [key, stream] : truth.streams()) {
@@ -489,9 +570,16 @@ private:
         const bool stone = it != cloud_->disk.now.streams.end() && it->second.stones.contains(seq);
         // Beside the record itself it does no harm: data beats a tombstone. A receiver that was restored writes one where
         // its copy has the record and not yet the note that it is held.
-        if (stone && !record.damaged && !record.beyond_knowing && !(data && truth.rolled_back()))
+        if (stone && !record.damaged && !record.beyond_knowing && !record.forced_out
+            && !(data && truth.rolled_back()))
           truth.violated("a tombstone stands for {} of {}, of which no copy was ever lost", seq,
                          to_string(key));
+        // Of a job that failed in part a shard may have it; then the session ended, and the limits were free to act.
+        if (stone && data && record.never_sent && !truth.rolled_back() && clones_.empty())
+          truth.violated("{} of {} is stored, and a tombstone as well that took its place before it was sent",
+                         seq, to_string(key));
+        if (stone && !data && record.forced_out && !record.damaged && !record.beyond_knowing)
+          check_told(key, it->second, seq, record);
         if (!data && !stone && !record.beyond_knowing)
           truth.violated("{} of {} was committed and is neither stored, nor pending, nor named as lost", seq,
                          to_string(key));
@@ -527,6 +615,7 @@ private:
   bool restored_expected_ = false;
   bool clone_expected_ = false;
   std::uint64_t copied_in_life_ = 0;
+  std::map<std::uint32_t, std::vector<cloud::coverage_range>> coverage_; // by host, at the end
   int rollbacks_ = 0; // disks that went back to an older state, or were copied
   world_result result_;
 };

@@ -17,10 +17,14 @@ struct world_options {
   std::uint64_t seed = 1;
   std::size_t faults = 5;
   std::optional<std::vector<std::size_t>> only; // of the schedule; nullopt: all
+  bool limits = true;                           // false: no spool is too small
   sim_time length = 10 * minute;
   planted_fault planted = planted_fault::none;
   bool trace = false;
 };
+
+// How many records each limit took, at edges and at the gateway.
+using limit_coverage = std::array<std::array<std::uint64_t, 2>, limit_acts>;
 
 struct world_result {
   std::string violation; // empty: none
@@ -28,6 +32,7 @@ struct world_result {
   std::vector<fault> schedule;
   std::vector<std::string> schedule_lines; // in words, those that are left
   coverage struck{};
+  limit_coverage limits{};
   std::uint64_t commits = 0;
   std::uint64_t events = 0;
   std::vector<std::string> trace; // where asked for

@@ -40,6 +40,11 @@ TEST_CASE("nothing is lost, doubled or hidden in a hundred worlds of faults") {
     FAIL(done.failure->violation << "; replay with: " << replay_command(done.failure->options));
   CHECK(done.runs == options.runs);
   CHECK(done.commits / done.runs >= 200);
+  if (options.runs >= 100)
+    for (std::size_t act = 0; act < limit_acts; ++act) {
+      INFO("limits of spools: " << to_string(limit_act{static_cast<std::uint8_t>(act)}));
+      CHECK(done.limited[act][0] + done.limited[act][1] > 0);
+    }
 }
 
 TEST_CASE("the same seed gives the same run") {
@@ -77,6 +82,8 @@ TEST_CASE("a failure is cut down to less that still fails, by the same rule") {
   REQUIRE(done.failure);
   const auto smallest = shrink(done.failure->options, done.failure->rule);
   CHECK(smallest.schedule.size() < 5);
+  CHECK_FALSE(smallest.options.limits); // they had no part in it
+  CHECK(replay_command(smallest.options).find(" --no-limits") != std::string::npos);
   CHECK_FALSE(smallest.trace.empty());
   const auto again = run_world(smallest.options);
   CHECK(again.violation == smallest.violation);

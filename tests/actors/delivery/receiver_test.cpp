@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+
 using namespace skerry;
 using namespace skerry::delivery;
 using namespace skerry::delivery::test;
@@ -53,6 +55,25 @@ struct fixture {
   void settle() {
     while (!backend.queue.empty())
       backend.complete_one(under_test, false);
+  }
+  static run frame_of(const stream_key& of, sequence seq, const std::vector<series_set_ptr>& sets) {
+    frame fr;
+    for (const auto& set : sets) {
+      fr.sections.push_back({set->hash, 1, {}});
+      fr.values.push_back(1);
+    }
+    value_encoder encoder;
+    byte_buffer payload;
+    encode_frame(fr, encoder, payload);
+    run_builder builder{of, seq};
+    builder.append(record_kind::frame, 0, "host", payload);
+    return std::move(builder).finish();
+  }
+  std::size_t needs() const {
+    return static_cast<std::size_t>(
+        std::count_if(backend.outbox.begin(), backend.outbox.end(), [](const auto& message) {
+          return std::holds_alternative<link::need>(message.second.body);
+        }));
   }
 };
 
@@ -212,6 +233,48 @@ TEST_CASE("a frame waits until its series set has come") {
     CHECK(f.under_test.counters().sets_lost_records == 1);
     CHECK(f.under_test.held().held(f.key)->contains(sequence{1}));
   }
+}
+
+TEST_CASE("a set that one edge no longer has is not missing from another with the same content") {
+  fixture f;
+  const auto session = f.open("a", 1);
+  const edge_id behind{2};
+  const stream_key other{behind, {1, {2}}, stream_id::telemetry};
+  f.under_test.on_message("a", f.edge, link::message{session, link::origins{{behind}}});
+  const auto set = some_set(1);
+  f.send("a", session, f.frame_of(f.key, 1, {set}));
+  f.send("a", session, f.frame_of(other, 1, {set}));
+  CHECK(f.needs() == 2); // each edge is asked for its own
+  f.under_test.on_message("a", f.edge, link::message{session, link::sets{behind, {}, {set->hash}}});
+  f.settle();
+  CHECK(f.backend.tombstones.contains({other, 1}));
+  CHECK_FALSE(f.under_test.held().held(f.key));
+  f.under_test.on_message("a", f.edge, link::message{session, link::sets{f.edge, {set}, {}}});
+  f.settle();
+  CHECK(f.backend.tombstones.size() == 1);
+  CHECK(f.backend.stored.contains({f.key, 1}));
+}
+
+TEST_CASE("of sets that are gone each is asked for once a batch, in whatever order the answers come") {
+  fixture f;
+  const auto session = f.open("a", 1);
+  const auto a = some_set(1), b = some_set(2);
+  f.send("a", session, f.frame_of(f.key, 1, {a}));
+  f.send("a", session, f.frame_of(f.key, 2, {a, b}));
+  CHECK(f.needs() == 2);
+  for (const auto& gone : {a, b})
+    f.under_test.on_message("a", f.edge, link::message{session, link::sets{f.edge, {}, {gone->hash}}});
+  f.settle();
+  CHECK(f.needs() == 2);
+  CHECK(f.backend.tombstones.size() == 2);
+
+  // It may have been committed again since: what comes later is asked for anew.
+  f.send("a", session, f.frame_of(f.key, 3, {a}));
+  CHECK(f.needs() == 3);
+  f.under_test.on_message("a", f.edge, link::message{session, link::sets{f.edge, {a}, {}}});
+  f.settle();
+  CHECK(f.backend.stored.contains({f.key, 3}));
+  CHECK(f.backend.tombstones.size() == 2);
 }
 
 TEST_CASE("a revoked key's session ends at once and it is not let in again") {

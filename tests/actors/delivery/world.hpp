@@ -79,9 +79,12 @@ public:
       return std::optional<run>{};
     run_builder builder{key, it->first};
     for (auto next = it->first;
-         it != records.end() && it->first == next && (builder.empty() || builder.size() < bytes_max);
-         ++it, ++next)
-      builder.append(decode_record(it->second).value());
+         it != records.end() && it->first == next && (builder.empty() || builder.size() < bytes_max); ++it) {
+      const auto record = decode_record(it->second).value();
+      const auto sequences = sequences_of(record).value();
+      builder.append(record, sequences);
+      next += sequences;
+    }
     return std::optional{std::move(builder).finish()};
   }
 

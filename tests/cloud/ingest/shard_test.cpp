@@ -139,7 +139,9 @@ struct world {
   }
   void succeed() { store->succeed(), actors.run(); }
   void refuse() { store->refuse(), actors.run(); }
-  [[nodiscard]] range_set kept() const { return decode_ranges(as_bytes(store->state.at(state_key))).value(); }
+  [[nodiscard]] range_set kept() const {
+    return decode_shard_ranges(as_bytes(store->state.at(state_key))).value().stored;
+  }
 };
 
 // Frames with two samples each, and a watermark at the end.
@@ -164,6 +166,17 @@ public:
   }
   run_maker& broken_frame(std::int64_t time_ns) {
     builder_.append(record_kind::frame, time_ns, "a", as_bytes("\x07 no frame"));
+    return *this;
+  }
+  run_maker& tombstone_to(sequence last, std::int64_t time_ns) {
+    tombstone stone;
+    stone.last = last;
+    stone.to_ns = time_ns;
+    byte_buffer payload;
+    encode_payload(stone, payload);
+    const auto& header = builder_.header();
+    builder_.append(record_kind::tombstone, time_ns, {}, payload,
+                    last - (header.first + header.sequence_count) + 1);
     return *this;
   }
   run make() { return std::move(builder_).finish(); }
@@ -252,6 +265,42 @@ TEST_CASE("what is stored already is answered without an append, also after a re
   CHECK(w.store->open.empty());
   CHECK(w.answers[3] == std::vector<std::string>{""});
   CHECK(only_host(*w.hosts).samples == 4);
+}
+
+TEST_CASE("a tombstone over records that other shards failed to store is stored, once") {
+  world w;
+  // Of a job of 1 to 9 this shard had 2, and stored that; others failed. Then 3 to 9 were dropped from the spool.
+  auto part = std::make_shared<shard_part>();
+  part->ticket = 1;
+  part->site = "ship";
+  part->from = run_maker{2}.frame_at(now).make();
+  part->ranges.add({1, 9});
+  part->records = decode_records(part->from).value();
+  caf::send_as(w.listener, w.shard, shard_part_ptr{part});
+  w.actors.run();
+  w.succeed();
+  const auto dropped = run_maker{2}.frame_at(now).tombstone_to(9, now).make();
+  w.send(2, dropped);
+  REQUIRE(w.store->open.size() == 1);
+  REQUIRE(w.store->open.front().request.records.size() == 1); // 2 is there
+  CHECK(w.store->open.front().request.records[0].kind == record_kind::tombstone);
+  w.succeed();
+  w.send(3, dropped);
+  CHECK(w.store->open.empty());
+  w.open(); // also after a restart
+  w.send(4, dropped);
+  CHECK(w.store->open.empty());
+  CHECK(w.answers[4] == std::vector<std::string>{""});
+}
+
+TEST_CASE("a tombstone from a clock that runs ahead stands for all that it stood for") {
+  world w;
+  w.send(1, run_maker{4}.tombstone_to(9, now + 3600 * second).make());
+  REQUIRE(w.store->open.size() == 1);
+  const auto& records = w.store->open.front().request.records;
+  REQUIRE(records.size() == 1);
+  CHECK(decode_tombstone(records[0].payload).value().last == 9);
+  CHECK(sequences_of(records[0]).value() == 6);
 }
 
 TEST_CASE("parts of a stream wait for each other: a later one does not speak for one that failed") {

@@ -50,7 +50,7 @@ public:
     adopted.insert(adopted.end(), runs.begin(), runs.end());
     return ok();
   }
-  std::optional<oldest_part> oldest() override { return std::nullopt; }
+  std::optional<oldest_part> oldest(std::uint64_t) override { return std::nullopt; }
   result<void> replace(std::span<const run>) override { return fail(errc::not_found, "nothing is held"); }
   result<void> release(const stream_key&, const range_set&) override { return ok(); }
   [[nodiscard]] result<std::optional<run>> read(const stream_key&, sequence, std::size_t) const override {
