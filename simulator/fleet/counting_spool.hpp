@@ -35,7 +35,7 @@ public:
   result<void> adopt(std::span<const run> runs, std::span<const adopted_set> sets) override {
     return behind_->adopt(runs, sets);
   }
-  std::optional<oldest_part> oldest() override { return behind_->oldest(); }
+  std::optional<oldest_part> oldest(std::uint64_t after) override { return behind_->oldest(after); }
   result<void> replace(std::span<const run> with) override {
     auto done = behind_->replace(with);
     if (done)

@@ -30,7 +30,7 @@ TEST_CASE("a rising line goes from the lower left to the upper right") {
     CHECK(display_width(line) <= 40 + 4);
   CHECK(all[0].starts_with("  3 ┤"));
   CHECK(all[4].starts_with("  0 ┤ \xe2")); // dots at the very left, at the bottom
-  CHECK(all[0].find("\xe2\xa0") > 35);         // and at the right, at the top
+  CHECK(all[0].find("\xe2\xa0") > 35);     // and at the right, at the top
   CHECK(all[5].find("└─") != std::string::npos);
   CHECK(all[6].find("00:00:00") != std::string::npos);
   CHECK(all[6].find("00:00:30 UTC") != std::string::npos);

@@ -30,13 +30,15 @@ TEST_CASE("what the link carried comes back after a restart, byte for byte") {
   REQUIRE(store_usage(file, kept));
   CHECK(load_usage(file).value() == kept);
   std::ifstream text{file};
-  CHECK(std::string{std::istreambuf_iterator<char>{text}, {}} == "skerry-usage 1 20777 24322 123 4567 89 1\n");
+  CHECK(std::string{std::istreambuf_iterator<char>{text}, {}}
+        == "skerry-usage 1 20777 24322 123 4567 89 1\n");
 }
 
 TEST_CASE("a damaged file counts anew, a newer one is refused") {
   const folder in;
   const auto file = in.path / "usage";
-  for (const auto* text : {"", "skerry-usage", "skerry-usage 1 1 2 3", "garbage 1 1 2 3 4 5 0", "skerry-usage x"}) {
+  for (const auto* text :
+       {"", "skerry-usage", "skerry-usage 1 1 2 3", "garbage 1 1 2 3 4 5 0", "skerry-usage x"}) {
     std::ofstream{file} << text;
     CAPTURE(text);
     CHECK(load_usage(file).value() == kept_usage{});
