@@ -5,6 +5,7 @@
 #include "actors/link/transport.hpp"
 #include "actors/link/zap.hpp"
 #include "actors/link/zmq_io.hpp"
+#include "actors/node/log_limiter.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>

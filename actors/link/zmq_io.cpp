@@ -243,12 +243,4 @@ std::size_t send_queue::close() {
   return clear();
 }
 
-bool log_limiter::allow(std::chrono::steady_clock::time_point now) noexcept {
-  if (now - window_ >= std::chrono::minutes{1}) {
-    window_ = now;
-    left_ = per_minute_;
-  }
-  return left_ > 0 && left_-- > 0;
-}
-
 } // namespace skerry::link::detail

@@ -118,16 +118,4 @@ private:
   bool open_ = true;
 };
 
-// At most `per_minute` lines a minute: peers that we don't know must not fill the log.
-class log_limiter {
-public:
-  explicit log_limiter(int per_minute) : per_minute_(per_minute) {}
-  [[nodiscard]] bool allow(std::chrono::steady_clock::time_point now) noexcept;
-
-private:
-  const int per_minute_;
-  int left_ = 0;
-  std::chrono::steady_clock::time_point window_{};
-};
-
 } // namespace skerry::link::detail

@@ -173,14 +173,17 @@ bool gateway_core::commit_group() {
     for (std::size_t i = 0; i < taken; ++i)
       for (auto& record : queue_[i].records)
         record = std::move(*from++);
-    const auto before = std::exchange(refusal_, committed.error().message);
-    if (before != refusal_)
+    refusal_ = committed.error().message;
+    if (!refusal_logged_ && refusal_log_.allow()) {
+      refusal_logged_ = true;
       spdlog::error("gateway: nothing was committed, {} collections wait in memory and are tried again: {}",
                     queue_.size(), refusal_);
+    }
     return false;
   }
   dropped_from_ns_ = dropped_to_ns_ = 0;
-  if (!std::exchange(refusal_, {}).empty())
+  refusal_.clear();
+  if (std::exchange(refusal_logged_, false))
     spdlog::info("gateway: the spool takes records again");
   refused_ = !queue_.empty() && refused_ && taken < queue_.size();
   counters_.samples += group_samples;

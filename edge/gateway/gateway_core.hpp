@@ -8,6 +8,7 @@
 #include "actors/delivery/receiver.hpp"
 #include "actors/delivery/sender.hpp"
 #include "actors/node/clock.hpp"
+#include "actors/node/log_limiter.hpp"
 #include "actors/node/planted.hpp"
 #include "edge/collect/source.hpp"
 #include "edge/gateway/spool_limits.hpp"
@@ -91,7 +92,9 @@ private:
   spool_limits limits_;
   bool refused_ = false;   // the last commit failed
   bool exhausted_ = false; // for want of room
-  std::string refusal_;    // and why, as logged
+  std::string refusal_;    // and why
+  log_limiter refusal_log_{2};
+  bool refusal_logged_ = false;
   // What was dropped because the spool took nothing: told with the first commit that works again.
   std::int64_t dropped_from_ns_ = 0;
   std::int64_t dropped_to_ns_ = 0;

@@ -242,15 +242,17 @@ bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, bool
   if (!worth)
     return false;
   if (!done) {
-    spdlog::error("spool: what is too much could not be replaced by tombstones: {}", done.error().message);
+    if (failure_log_.allow())
+      spdlog::error("spool: what is too much could not be replaced by tombstones: {}", done.error().message);
     return false;
   }
   (thin ? counters_.thinned_records : counters_.dropped_records) += gone;
   counters_.dropped_samples += samples;
-  spdlog::warn(
-      "spool: {} {} records ({} samples, {} s of event time) for want of room or age ({}); they are in the "
-      "loss ledger",
-      thin ? "thinned out" : "dropped", gone, samples, (to_ns - from_ns) / 1'000'000'000, to_string(cause));
+  if (drop_log_.allow())
+    spdlog::warn(
+        "spool: {} {} records ({} samples, {} s of event time) for want of room or age ({}); they are in the "
+        "loss ledger",
+        thin ? "thinned out" : "dropped", gone, samples, (to_ns - from_ns) / 1'000'000'000, to_string(cause));
   for (auto& run : with)
     replaced_(std::move(run), !thin);
   return true;

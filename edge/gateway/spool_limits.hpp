@@ -5,6 +5,7 @@
 
 #include "actors/delivery/claims.hpp"
 #include "actors/node/clock.hpp"
+#include "actors/node/log_limiter.hpp"
 #include "actors/node/planted.hpp"
 #include "edge/spool/spool.hpp"
 #include "schemas/model/payload.hpp"
@@ -64,6 +65,8 @@ private:
   std::function<std::uint64_t()> free_disk_;
   std::function<void(run, bool loss)> replaced_;
   spool_limits_counters counters_;
+  log_limiter failure_log_{1};
+  log_limiter drop_log_{10};
 };
 
 } // namespace skerry::edge

@@ -133,42 +133,6 @@ def hostile_peer(w, rng):
         node.process.stop()
 
 
-def full_disk_of_cloud(w):
-    """The cloud's disk fills: nothing is acknowledged that is not stored, and it goes on when there is room again."""
-    cloud = Cloud(w, "full-disk", store={"log_segment_bytes": "4MiB", "log_bytes_max": "16MiB"})
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,mode=0700", "skerry-test", cloud.data],
-                      capture_output=True).returncode != 0:
-        print("full disk of the cloud: SKIPPED, a small file system of its own can't be mounted here (it needs root)")
-        return
-    try:
-        cloud.start()
-        edge = joined(w, cloud, "sender").start()
-        wait_until(lambda: cloud.query("node_load1"), 20, "a sample")
-        before = cloud.metric("process_start_time_seconds")
-        filler = os.path.join(cloud.data, "filler")
-        with open(filler, "wb", buffering=0) as f:
-            try:
-                while True:
-                    f.write(bytes(4096))
-            except OSError:
-                pass
-        wait_until(lambda: cloud.metric("skerry_store_appends_failed_total") > 0, 60, "an append to fail")
-        wait_until(lambda: edge.pending() > 5, 60, "the edge to keep what is not stored")
-        assert cloud.query("node_load1"), "it stopped answering"
-        os.remove(filler)
-        wait_until(lambda: edge.pending() == 0, 60, "the backlog to drain")
-        assert cloud.metric("process_start_time_seconds") == before, "it was restarted"
-        edge.process.stop()
-        cloud.process.stop()
-        _, records, _ = cloud.verify()
-        numbers = [tuple(record[:4]) for record in records]
-        assert len(numbers) == len(set(numbers)), "a record is stored twice"
-    finally:
-        cloud.process.kill()
-        subprocess.run(["umount", "-l", cloud.data], capture_output=True)
-    print("full disk of the cloud: nothing lost, nothing twice, and on it went")
-
-
 def why_a_target_is_down(w):
     """A target that can't be read is named with the reason, in the log and in /api/v1/targets."""
     with socket.socket() as closed:
@@ -320,7 +284,6 @@ def main():
         print("hostile peer with a valid key: refused and counted, others go on")
         why_a_target_is_down(w)
         print("targets that are down: named with the reason; reloads say what they can't do")
-        full_disk_of_cloud(w)
         garbage_on_ports(w, rng)
         print("garbage on ports: nothing ended, refused and counted")
         configuration_and_directories(w)

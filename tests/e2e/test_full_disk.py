@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""A full disk on either side, and then room again: no restart, no damage, and the ledger explains what is missing.
+
+    tests/e2e/test_full_disk.py [--for 15s]
+
+Each node has a small file system of its own (tmpfs), which a file fills for that long. While the edge's disk is full the
+cloud is away too, so that the edge has nowhere to put what it collects.
+"""
+
+import argparse
+import contextlib
+import math
+import os
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from lib import Cloud, Edge, Workspace, wait_until  # noqa: E402
+
+
+@contextlib.contextmanager
+def small_disk(node, size):
+    """Gives the node's data a file system of its own; yields whether that can be had here."""
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "skerry-test", node.data],
+                      capture_output=True, check=False).returncode != 0:
+        print(f"{node.name}: SKIPPED, a small file system of its own can't be mounted here (it needs root)")
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        node.process.kill()
+        subprocess.run(["umount", "-l", node.data], capture_output=True, check=False)
+
+
+def fill(node):
+    """Takes what is left of the node's disk, and what it frees meanwhile is its own; returns the file."""
+    path = os.path.join(node.data, "filler")
+    with open(path, "wb", buffering=0) as f:
+        with contextlib.suppress(OSError):
+            while True:
+                f.write(bytes(4096))
+    return path
+
+
+def cloud_full(w, seconds):
+    cloud = Cloud(w, "cloud-full", store={"log_segment_bytes": "4MiB", "log_bytes_max": "16MiB"})
+    with small_disk(cloud, "48m") as possible:
+        if not possible:
+            return
+        cloud.start()
+        edge = Edge(w, "sender", collect={"interval": "500ms", "enabled": ["loadavg"]})
+        edge.join(cloud.invite())
+        edge.start()
+        wait_until(lambda: cloud.query("node_load1"), 20, "a sample")
+        before = cloud.metric("process_start_time_seconds")
+        began = math.ceil(time.time())
+        filler = fill(cloud)
+        wait_until(lambda: cloud.metric("skerry_store_appends_failed_total") > 0, 60, "an append to fail")
+        wait_until(lambda: edge.pending() > 5, 60, "the edge to keep what is not stored")
+        assert cloud.query("node_load1"), "it stopped answering"
+        time.sleep(max(0, began + seconds - time.time()))
+        ended = math.floor(time.time())
+        os.remove(filler)
+        wait_until(lambda: edge.pending() == 0, 60, "the backlog to drain")
+        assert cloud.metric("process_start_time_seconds") == before, "it was restarted"
+        cloud.assert_sound()
+        counts = per_second(cloud, began, ended)
+        missing = [t for t in range(began + 1, ended) if counts.get(t, 0) == 0]
+        assert not missing, f"seconds without a sample: {missing}"
+        edge.process.stop()
+        cloud.process.stop()
+        _, records, _ = cloud.verify()
+        numbers = [tuple(record[:4]) for record in records]
+        assert len(numbers) == len(set(numbers)), "a record is stored twice"
+        print(f"full disk of the cloud for {ended - began} s: nothing lost, nothing twice, and on it went")
+
+
+def per_second(cloud, began, ended):
+    answer = cloud.get_json("/api/v1/query_range", query="count_over_time(node_load1[1s])", start=began, end=ended, step=1)
+    return {int(float(t)): float(n) for series in answer["data"]["result"] for t, n in series["values"]}
+
+
+def edge_full(w, seconds):
+    cloud = Cloud(w, "cloud").start()
+    edge = Edge(w, "edge-full", collect={"interval": "100ms"},
+                spool={"segment_bytes": "1MiB", "reserve_bytes": "64KiB", "local_retention": 0})
+    with small_disk(edge, "16m") as possible:
+        if not possible:
+            return
+        edge.join(cloud.invite())
+        edge.start()
+        wait_until(lambda: cloud.query("node_load1"), 20, "a sample")
+        before = edge.metric("process_start_time_seconds")
+        began = math.ceil(time.time())
+        cloud.process.stop()
+        filler = fill(edge)
+        wait_until(lambda: edge.metric("skerry_spool_reserve_held") == 0, 60, "the edge to give its reserve up")
+        time.sleep(max(0, began + seconds - time.time()))
+        os.remove(filler)
+        ended = math.floor(time.time())
+        cloud.start()
+        wait_until(lambda: edge.status()["link"]["state"] == "live" and edge.pending() < 3, 60, "the backlog to drain")
+        time.sleep(2)
+        assert edge.metric("process_start_time_seconds") == before, "it was restarted"
+        assert edge.metric("skerry_spool_segments_damaged_total") == 0, "it calls a segment damaged"
+        counts = per_second(cloud, began, ended)
+        host = cloud.get_json("/api/v1/completeness", start=began, end=ended)["data"][0]
+        named = [r for r in host["ranges"] if r["state"] in ("lost", "not_collected")]
+        unsaid = [t for t in range(began + 1, ended)
+                  if counts.get(t, 0) == 0 and not any(r["start"] - 1 <= t <= r["end"] + 1 for r in named)]
+        assert not unsaid, f"seconds without a sample that nobody explains: {unsaid}; {host['ranges']}"
+        lost = sum(1 for t in range(began + 1, ended) if counts.get(t, 0) == 0)
+        assert lost > 0 or seconds < 60, "nothing was lost: it was not full for long enough"
+        causes = sorted({r["cause"] for r in named})
+        print(f"full disk of the edge for {ended - began} s, without a link: {lost} s lost, all named ({', '.join(causes)}), "
+              "and on it went")
+        edge.process.stop()
+    cloud.process.stop()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--for", dest="seconds", default="15s", help="how long each disk is full")
+    seconds = float(parser.parse_args().seconds.rstrip("s"))
+    with Workspace("full-disk") as w:
+        cloud_full(w, seconds)
+        edge_full(w, seconds)
+    print("passed")
+
+
+if __name__ == "__main__":
+    main()
