@@ -75,7 +75,7 @@ struct server_config {
   bool allow_remote_unauthenticated = false;
   std::size_t threads = 1;
   std::size_t connections_max = 512;
-  std::size_t header_bytes_max = 16 << 10;
+  std::size_t header_bytes_max = 64 << 10; // dashboards ask with long URLs
   std::size_t body_bytes_max = 32 << 20;
   std::chrono::milliseconds request_timeout{30'000}; // to read one request, and to write one answer
   std::chrono::milliseconds idle_timeout{120'000};

@@ -353,9 +353,13 @@ void session::on_body(error_code ec) {
     return refuse(
         415, "content_type",
         "multipart/form-data is not read: send the parameters as application/x-www-form-urlencoded\n", true);
-  if (lower(type) == "application/x-www-form-urlencoded")
+  if (lower(type) == "application/x-www-form-urlencoded") {
+    const auto in_url = static_cast<std::ptrdiff_t>(request_.parameters.size());
     if (const auto read = decode_parameters(request_.body, request_.parameters); !read)
       return refuse(400, "malformed", read.error().message + "\n", true);
+    // The body's come first, as in Go's net/http, for which clients of Prometheus are written.
+    std::rotate(request_.parameters.begin(), request_.parameters.begin() + in_url, request_.parameters.end());
+  }
   run_handler();
 }
 

@@ -66,12 +66,6 @@ auto refuse(std::span<const label_view> all, std::string_view why) {
   return fail(errc::invalid_argument, fmt::format("series {}: {}", describe(all), why));
 }
 
-auto foreign_site(std::span<const label_view> all, const push_rules& rules) {
-  return fail(errc::forbidden,
-              fmt::format("series {}: only who has the bearer token may name another site than '{}'",
-                          describe(all), rules.site));
-}
-
 // Sorted by name, the empty ones gone. What is left is at the front.
 std::span<label_view> tidy(std::span<label_view> all) {
   const auto end = std::remove_if(all.begin(), all.end(), [](const auto& l) { return l.value.empty(); });
@@ -171,7 +165,7 @@ metric_family push_assembler::family_of(std::string_view name) const {
 
 result<const push_assembler::known_series*> push_assembler::find(std::span<label_view> all,
                                                                  const push_rules& rules) {
-  text_.clear();
+  text_.assign(1, rules.any_site ? 'a' : 'o'); // what a label `site` means differs
   for (const auto& label : all)
     for (const auto part : {label.name, label.value}) {
       const auto size = static_cast<std::uint32_t>(part.size());
@@ -185,8 +179,6 @@ result<const push_assembler::known_series*> push_assembler::find(std::span<label
     BOOST_OUTCOME_TRY(made, make_known(all, rules));
     it = series_.emplace(key, made).first;
   }
-  if (it->second.foreign && !rules.any_site)
-    return foreign_site(all, rules);
   return &it->second;
 }
 
@@ -210,13 +202,12 @@ result<push_assembler::known_series> push_assembler::make_known(std::span<const 
   if (!is_metric_name(value_of(all, label_name)))
     return refuse(all, "it has no valid __name__");
   auto site = value_of(all, "site");
-  if (site.empty())
+  // Who may not name a site keeps the label as Prometheus' scrapes keep labels that are the server's own.
+  const bool exported = !rules.any_site && !site.empty() && site != rules.site;
+  if (site.empty() || exported)
     site = rules.site;
   if (!is_site_name(site))
     return refuse(all, "its site is not 1 to 128 letters, digits, '.', '_' or '-'");
-  const bool foreign = site != rules.site;
-  if (foreign && !rules.any_site)
-    return foreign_site(all, rules);
   std::string host{value_of(all, "host")};
   if (host.size() > host_name_bytes_max)
     return refuse(all, fmt::format("its host has more than {} bytes", host_name_bytes_max));
@@ -226,13 +217,19 @@ result<push_assembler::known_series> push_assembler::make_known(std::span<const 
     host = nameless_host(all);
   known_series made;
   made.host = host_of(std::string{site}, host);
-  made.foreign = foreign;
   auto& to = hosts_[made.host];
   made.ref = to.next_ref++;
   auto& kept = to.pending.emplace_back();
   for (const auto& [name, value] : all)
     if (name != "host" && name != "site")
       kept.push_back({std::string{name}, std::string{value}});
+  if (exported) {
+    std::string name = "exported_site";
+    while (!value_of(all, name).empty())
+      name.insert(0, "exported_");
+    kept.push_back({std::move(name), std::string{value_of(all, "site")}});
+    sort_labels(kept);
+  }
   return made;
 }
 

@@ -32,9 +32,9 @@ inline constexpr std::uint8_t set_metadata_changes_max = 16;
 inline constexpr std::uint64_t nameless_hosts = 64;
 
 struct push_rules {
-  std::string site;                      // of series that name none
-  bool any_site = false;                 // a series may name another one
-  std::int64_t oldest_ms = 0;            // samples before are refused
+  std::string site;           // of series that name none
+  bool any_site = false;      // a series may name another one; else the label becomes exported_site
+  std::int64_t oldest_ms = 0; // samples before are refused
   std::int64_t watermark_ms = INT64_MAX; // no record later than that is a watermark of its host
 };
 
@@ -51,7 +51,7 @@ struct push_outcome {
   std::uint64_t samples = 0;    // in the records
   std::uint64_t duplicates = 0; // the same sample twice in this request
   std::uint64_t refused = 0;    // samples, native histograms counted among them
-  std::optional<error> refusal; // the first; invalid_argument or forbidden
+  std::optional<error> refusal; // the first; invalid_argument
 };
 
 class push_assembler {
@@ -74,7 +74,6 @@ private:
   struct known_series {
     std::uint32_t host = 0;
     std::uint32_t ref = 0; // in its host: of set n those from sets[n].first on
-    bool foreign = false;  // of another site than the sender's own
   };
   struct known_set {
     series_set_ptr set; // without members

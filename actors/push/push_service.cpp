@@ -160,9 +160,8 @@ struct push_service::impl : std::enable_shared_from_this<impl> {
       return to.answer({204, "", "", {}});
     }
     metrics.partly.Increment();
-    to.answer(text(refusal->code == errc::forbidden ? 403 : 400,
-                   fmt::format("{} samples were refused, {} were stored; the first: {}\n", refused, samples,
-                               refusal->message)));
+    to.answer(text(400, fmt::format("{} samples were refused, {} were stored; the first: {}\n", refused,
+                                    samples, refusal->message)));
   }
 
   push_service_config config;

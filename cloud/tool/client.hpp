@@ -39,13 +39,16 @@ public:
   // message; malformed: the answer is not the API's.
   [[nodiscard]] result<nlohmann::json> get(std::string_view path, const form& parameters = {});
   [[nodiscard]] result<nlohmann::json> post(std::string_view path, const form& parameters = {});
+  // What the last answer of get() or post() said besides; data that is not complete is named there.
+  [[nodiscard]] const std::vector<std::string>& warnings() const noexcept { return warnings_; }
   // Status and body as they are, for answers that are no JSON.
   [[nodiscard]] result<std::pair<long, std::string>> get_text(std::string_view path);
 
 private:
   [[nodiscard]] result<std::pair<long, std::string>> exchange(std::string_view path, const form* body);
-  [[nodiscard]] result<nlohmann::json> unwrap(result<std::pair<long, std::string>> answer) const;
+  [[nodiscard]] result<nlohmann::json> unwrap(result<std::pair<long, std::string>> answer);
   [[nodiscard]] std::string encode(const form& parameters) const;
+  std::vector<std::string> warnings_;
   struct impl;
   std::unique_ptr<impl> impl_;
 };

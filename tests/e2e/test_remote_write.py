@@ -55,7 +55,8 @@ def main():
         assert [s["metric"]["job"] for s in cloud.query("pushed", time=now)] == ["nan"]
 
         refused(400, lambda: post(cloud.url + "/api/v1/write", b"hello", headers={"Content-Encoding": "snappy"}))
-        refused(403, lambda: push(cloud.url, [(dict(series, site="harbour"), [(1000, 1)])]))
+        push(cloud.url, [(dict(series, site="harbour", job="elsewhere"), [(1000, 1)])])
+        assert cloud.query('pushed{job="elsewhere"}', time=1)[0]["metric"]["exported_site"] == "harbour"
         refused(415, lambda: post(cloud.url + "/api/v1/write", b"", headers={"Content-Encoding": "gzip"}))
         # A bad series does not take the others with it.
         e = refused(400, lambda: push(cloud.url, [({"job": "nameless"}, [(1000, 1)]), (dict(series, job="good"), [(1000, 1)])]))
