@@ -57,12 +57,21 @@ api_error to_api_error(const error& e) {
 
 std::string begin_success() { return R"({"status":"success","data":)"; }
 
-http::response end_success(std::string body, const std::vector<std::string>& warnings) {
-  for (std::size_t i = 0; i < warnings.size(); ++i) {
-    body += i == 0 ? R"(,"warnings":[)" : ",";
-    promql::append_string(body, warnings[i]);
-  }
-  body += warnings.empty() ? "}" : "]}";
+http::response end_success(std::string body, const std::vector<std::string>& warnings,
+                           const std::vector<std::string>& infos) {
+  const auto add = [&body](std::string_view name, const std::vector<std::string>& all) {
+    if (all.empty())
+      return;
+    body += name;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      body += i == 0 ? "[" : ",";
+      promql::append_string(body, all[i]);
+    }
+    body += ']';
+  };
+  add(R"(,"warnings":)", warnings);
+  add(R"(,"infos":)", infos);
+  body += '}';
   return {200, "application/json", std::move(body), {}};
 }
 

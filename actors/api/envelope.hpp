@@ -38,6 +38,7 @@ struct api_error {
 
 // Builds a success around data that is appended in place: one buffer, no copy of a large answer.
 [[nodiscard]] std::string begin_success();
-[[nodiscard]] http::response end_success(std::string body, const std::vector<std::string>& warnings = {});
+[[nodiscard]] http::response end_success(std::string body, const std::vector<std::string>& warnings = {},
+                                         const std::vector<std::string>& infos = {});
 
 } // namespace skerry::api

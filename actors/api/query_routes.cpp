@@ -2,6 +2,7 @@
 #include "actors/api/query_stats.hpp"
 #include "actors/api/route_list.hpp"
 #include "actors/promql/evaluator.hpp"
+#include "actors/promql/infos.hpp"
 #include "actors/promql/json.hpp"
 #include "actors/promql/parser.hpp"
 
@@ -21,6 +22,7 @@ struct query_settings {
   promql::evaluate_options options;
   std::uint64_t limit = 0; // series in the answer; 0: all
   bool stats = false;
+  std::vector<std::string> infos; // where something is found
   query_timings times;
 };
 struct instant_query {
@@ -81,6 +83,7 @@ result<instant_query> read_instant(const http::request& request, const query_con
   BOOST_OUTCOME_TRY(time_ms, time_parameter(request, "time", context.clock->wall_ns() / ns_per_ms));
   BOOST_OUTCOME_TRY(settings, settings_from(request, context.limits));
   BOOST_OUTCOME_TRY(tree, query_parameter(request));
+  settings.infos = promql::infos_of(*tree, text_parameter(request, "query"));
   return instant_query{std::move(tree), time_ms, std::move(settings)};
 }
 
@@ -115,6 +118,7 @@ result<range_query> read_range(const http::request& request, const query_context
                 fmt::format("invalid expression type \"{}\" for range query, must be Scalar "
                             "or instant Vector",
                             promql::describe(type)));
+  settings.infos = promql::infos_of(*tree, text_parameter(request, "query"));
   return range_query{std::move(tree), {start_ms, end_ms, step_ms}, std::move(settings)};
 }
 
@@ -131,6 +135,14 @@ bool cut(promql::value& all, std::uint64_t limit) {
   if (auto* matrix = std::get_if<promql::matrix_value>(&all))
     return shorten(*matrix);
   return false;
+}
+
+bool finds_something(const promql::value& all) {
+  if (const auto* vector = std::get_if<promql::vector_value>(&all))
+    return !vector->empty();
+  if (const auto* matrix = std::get_if<promql::matrix_value>(&all))
+    return !matrix->empty();
+  return true;
 }
 
 template <class Evaluate>
@@ -160,7 +172,8 @@ http::response answer(const query_context& context, const query_ticket& ticket, 
     append_stats(body, settings.times, source);
     body += '}';
   }
-  return end_success(std::move(body), warnings);
+  return end_success(std::move(body), warnings,
+                     finds_something(outcome.value()) ? settings.infos : std::vector<std::string>{});
 }
 
 void instant(const query_context_ptr& context, const http::request& request, http::responder_ptr to) {

@@ -10,13 +10,17 @@
 
 namespace skerry::promql {
 
-std::string at_position(std::string_view query, std::size_t at, std::string_view what) {
+std::string line_and_column(std::string_view query, std::size_t at) {
   at = std::min(at, query.size());
   const auto before = query.substr(0, at);
   const auto line = std::count(before.begin(), before.end(), '\n') + 1;
   const auto line_break = before.rfind('\n');
   const auto column = line_break == std::string_view::npos ? at + 1 : at - line_break;
-  return fmt::format("{}:{}: parse error: {}", line, column, what);
+  return fmt::format("{}:{}", line, column);
+}
+
+std::string at_position(std::string_view query, std::size_t at, std::string_view what) {
+  return fmt::format("{}: parse error: {}", line_and_column(query, at), what);
 }
 
 std::string lower(std::string_view text) {

@@ -140,17 +140,18 @@ result<std::pair<long, std::string>> api_client::exchange(std::string_view path,
 }
 
 result<json> api_client::unwrap(result<std::pair<long, std::string>> answer) {
-  warnings_.clear();
+  remarks_.clear();
   if (!answer)
     return answer.error();
   const auto& [status, body] = answer.value();
   auto parsed = json::parse(body, nullptr, false);
   const bool envelope = parsed.is_object() && parsed.contains("status");
   if (envelope && parsed["status"] == "success" && parsed.contains("data")) {
-    if (const auto said = parsed.find("warnings"); said != parsed.end() && said->is_array())
-      for (const auto& one : *said)
-        if (one.is_string())
-          warnings_.push_back(one.get<std::string>());
+    for (const auto* kind : {"warning", "info"})
+      if (const auto said = parsed.find(fmt::format("{}s", kind)); said != parsed.end() && said->is_array())
+        for (const auto& one : *said)
+          if (one.is_string())
+            remarks_.push_back(fmt::format("{}: {}", kind, one.get_ref<const std::string&>()));
     return std::move(parsed["data"]);
   }
   std::string why = "no reason given";

@@ -39,8 +39,9 @@ public:
   // message; malformed: the answer is not the API's.
   [[nodiscard]] result<nlohmann::json> get(std::string_view path, const form& parameters = {});
   [[nodiscard]] result<nlohmann::json> post(std::string_view path, const form& parameters = {});
-  // What the last answer of get() or post() said besides; data that is not complete is named there.
-  [[nodiscard]] const std::vector<std::string>& warnings() const noexcept { return warnings_; }
+  // What the last answer of get() or post() said besides, "warning: …" or "info: …"; data that is not complete is named
+  // there.
+  [[nodiscard]] const std::vector<std::string>& remarks() const noexcept { return remarks_; }
   // Status and body as they are, for answers that are no JSON.
   [[nodiscard]] result<std::pair<long, std::string>> get_text(std::string_view path);
 
@@ -48,7 +49,7 @@ private:
   [[nodiscard]] result<std::pair<long, std::string>> exchange(std::string_view path, const form* body);
   [[nodiscard]] result<nlohmann::json> unwrap(result<std::pair<long, std::string>> answer);
   [[nodiscard]] std::string encode(const form& parameters) const;
-  std::vector<std::string> warnings_;
+  std::vector<std::string> remarks_;
   struct impl;
   std::unique_ptr<impl> impl_;
 };

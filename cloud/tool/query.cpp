@@ -154,8 +154,8 @@ int run_query(const global_options& global, const query_options& options) {
   const auto data = client.post(range ? "/api/v1/query_range" : "/api/v1/query", parameters);
   if (!data)
     return report(data.error());
-  for (const auto& warning : client.warnings()) // not on standard output, which may be read by a program
-    fmt::print(stderr, "warning: {}\n", warning);
+  for (const auto& remark : client.remarks()) // not on standard output, which may be read by a program
+    fmt::print(stderr, "{}\n", remark);
   if (options.output == "json") {
     fmt::print("{}\n", data.value().dump(2, ' ', false, json::error_handler_t::replace));
     return exit_ok;

@@ -68,7 +68,7 @@ TEST_CASE("the client asks over TCP and over the Unix socket", "[http client]") 
   CHECK(send_request(request).value().status == 403);
   request.bearer_token = config.bearer_token;
   CHECK(send_request(request).value().body
-        == "POST a=1 query=rate(x[5m]) + 1&2 query=rate%28x%5B5m%5D%29%20%2B%201%262 2");
+        == "POST query=rate(x[5m]) + 1&2 a=1 query=rate%28x%5B5m%5D%29%20%2B%201%262 2");
   request.bearer_token.clear();
   request.unix_socket = config.unix_socket;
   request.url = "http://localhost/echo";

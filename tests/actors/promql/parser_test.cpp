@@ -1,5 +1,6 @@
 #include "actors/promql/ast_print.hpp"
 #include "actors/promql/functions.hpp"
+#include "actors/promql/infos.hpp"
 #include "actors/promql/parser.hpp"
 
 #include <catch2/catch.hpp>
@@ -375,4 +376,16 @@ TEST_CASE("matchers are anchored and see an absent label as empty") {
   REQUIRE_FALSE(bad);
   CHECK(bad.error().message == "error parsing regexp: missing ): ^(?:()$");
   CHECK(error_of("up{a=~\"(\"}") == "1:4: parse error: " + bad.error().message);
+}
+
+TEST_CASE("a rate of what is no counter by its name is remarked on, each once, with its place") {
+  const auto infos = [](std::string_view text) { return infos_of(*parse(text).value(), text); };
+  CHECK(infos("rate(load[5m])")
+        == std::vector<std::string>{"PromQL info: metric might not be a counter, name does not end in "
+                                    "_total/_sum/_count/_bucket: \"load\" (1:6)"});
+  CHECK(infos("sum(\n increase(a[1m])) + max_over_time(rate(b[1m])[5m:])").size() == 2);
+  CHECK(infos("sum(\n increase(a[1m]))").at(0).ends_with("\"a\" (2:11)"));
+  for (const auto* fine : {"rate(a_total[5m])", "rate(a_sum[5m]) / rate(a_count[5m])", "rate(a_bucket[5m])",
+                           "delta(a[5m])", "rate({job=\"x\"}[5m])", "a + 1", "rate(a_total[5m:1m])"})
+    CHECK(infos(fine).empty());
 }

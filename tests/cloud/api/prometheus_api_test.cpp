@@ -235,6 +235,13 @@ TEST_CASE("answers are cut at limit, and say how they came about where that is a
   CHECK_FALSE(all.contains("warnings"));
   CHECK(all["data"]["stats"]["samples"]["totalQueryableSamples"] == 3);
   CHECK(all["data"]["stats"]["timings"].size() == 6);
+  CHECK_FALSE(all.contains("infos"));
+  const auto odd =
+      json::parse(cloud.ask("/api/v1/query?query=count(increase(up%5B1h%5D))%20or%20vector(0)").body);
+  REQUIRE(odd.contains("infos"));
+  CHECK(odd["infos"].size() == 1);
+  CHECK(odd["infos"][0].get<std::string>().ends_with("\"up\" (1:16)"));
+  CHECK_FALSE(json::parse(cloud.ask("/api/v1/query?query=rate(nothing%5B1h%5D)").body).contains("infos"));
 }
 
 TEST_CASE("a Prometheus can scrape /federate") {

@@ -1,7 +1,9 @@
 """Processes under test: logs in a workspace, killed by their own pid, never left behind."""
 
 import atexit
+import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -25,10 +27,14 @@ atexit.register(_kill_all)
 
 
 def free_port(host="127.0.0.1"):
-    """A TCP port that was free a moment ago. Prefer port 0 where the process can tell which one it got."""
-    with socket.socket() as s:
-        s.bind((host, 0))
-        return s.getsockname()[1]
+    """A TCP port that was free a moment ago, of those that the kernel gives to no connection of its own accord. Prefer
+    port 0 where the process can tell which one it got."""
+    for _ in range(100):
+        port = random.SystemRandom().randrange(15000, 32000)
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind((host, port))
+            return port
+    raise OSError("no free port between 15000 and 32000")
 
 
 class Workspace:
