@@ -118,14 +118,15 @@ public:
   // The oldest part whose space can be freed as a whole, of those that are newer than part `after`; nullopt: nothing is
   // held there. The writer's thread.
   struct oldest_part {
-    std::uint64_t number = 0;   // ascending with age, from 1
+    std::uint64_t number = 0;   // from 1; newer parts have larger ones
     std::uint64_t bytes = 0;    // on disk
     std::int64_t newest_ns = 0; // event time of its newest record
     std::vector<std::pair<stream_key, range_set>> held;
   };
   [[nodiscard]] virtual std::optional<oldest_part> oldest(std::uint64_t after = 0) = 0;
   // Stores these runs in place of what is held under the same sequences, and frees that: for tombstones over what
-  // limits force out, and what stays of what they thin. Goes beyond bytes_max by up to reserve_bytes. not_found: some of it is not held (any more).
+  // limits force out, and what stays of what they thin. Goes beyond bytes_max by up to reserve_bytes. not_found: some of
+  // it is not held (any more).
   [[nodiscard]] virtual result<void> replace(std::span<const run> with) = 0;
 
   // The receiver has these: they need not be kept. Segments that became empty are deleted. A crash may forget
