@@ -117,7 +117,8 @@ bool evaluation::pinned(const time_modifiers& when, std::int64_t& at_ms) const n
 }
 
 void evaluation::select(const vector_selector& v, std::int64_t from_ms, std::int64_t to_ms,
-                        std::int64_t step_ms, const std::function<void(const series_view&)>& each) {
+                        std::int64_t step_ms, bool newest_only,
+                        const std::function<void(const series_view&)>& each) {
   if (stopped())
     return;
   select_request request;
@@ -125,6 +126,7 @@ void evaluation::select(const vector_selector& v, std::int64_t from_ms, std::int
   request.from_ms = from_ms;
   request.to_ms = to_ms;
   request.step_ms = step_ms;
+  request.newest_only = newest_only;
   request.samples_max = options_.samples_max * scanned_per_sample_max;
   request.cancelled = options_.cancelled;
   const each_series unless_stopped = [&](const series_view& view) {
@@ -217,7 +219,7 @@ void evaluation::select_newest(const vector_selector& v, const step_range& steps
   const auto lookback = options_.lookback_ms;
   step_column column{*this, steps.count};
   const auto out = column.values();
-  select(v, minus(first, lookback), last, wanted.count == 1 ? 0 : wanted.step_ms,
+  select(v, minus(first, lookback), last, wanted.count == 1 ? 0 : wanted.step_ms, wanted.count == 1,
          [&](const series_view& view) {
            if (out.empty())
              return;

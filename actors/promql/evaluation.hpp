@@ -93,7 +93,7 @@ public:
 
   // The samples of a selector with from <= t <= to; `step_ms` is a hint, 0: all are wanted.
   void select(const vector_selector& v, std::int64_t from_ms, std::int64_t to_ms, std::int64_t step_ms,
-              const std::function<void(const series_view&)>& each);
+              bool newest_only, const std::function<void(const series_view&)>& each);
   // A selector's newest samples at each step, or when they were taken (in seconds).
   void select_newest(const vector_selector& v, const step_range& steps, bool times, const series_sink& sink);
 

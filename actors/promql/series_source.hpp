@@ -45,6 +45,7 @@ struct select_request {
   std::int64_t from_ms = 0;      // samples with from <= t <= to
   std::int64_t to_ms = 0;
   std::int64_t step_ms = 0; // a hint; 0: every sample is wanted
+  bool newest_only = false; // a hint: of each series only the newest sample is wanted
   std::uint64_t samples_max = 50'000'000;
   const std::atomic<bool>* cancelled = nullptr; // polled; may be null
 };

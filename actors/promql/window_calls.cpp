@@ -53,7 +53,7 @@ void each_selected(evaluation& ev, const expression& range, const step_range& st
     const auto offset = m->selector.when.offset_ms;
     const auto from = minus(minus(pinned ? at_ms : steps.start_ms, offset), m->range_ms);
     const auto to = minus(pinned ? at_ms : steps.at(steps.count - 1), offset);
-    return ev.select(m->selector, from, to, 0, [&](const series_view& view) {
+    return ev.select(m->selector, from, to, 0, false, [&](const series_view& view) {
       clean.set(view.times_ms, view.values);
       if (!clean.values().empty())
         each(view.all, false, clean.times(), clean.values());

@@ -29,6 +29,13 @@ void add(place_columns::column& to, std::int64_t time_ns, double value) {
   to.values.push_back(value);
 }
 
+// INT64_MIN: it has no samples.
+std::int64_t newest_ns(const place_columns::column& c) noexcept {
+  if (c.times.empty())
+    return INT64_MIN;
+  return c.ascending ? c.times.back() : *std::max_element(c.times.begin(), c.times.end());
+}
+
 void sort_by_time(place_columns::column& c) {
   std::vector<std::uint32_t> order(c.times.size());
   std::iota(order.begin(), order.end(), 0);
@@ -285,16 +292,28 @@ result<void> place_reader::read_partition(const partition_hit& hit, place_column
   BOOST_OUTCOME_TRYV(reader->each_block(hit.source.number, bounds_.from_ns, bounds_.to_ns,
                                         [&](const block_place& at) -> result<void> {
                                           blocks.push_back(at);
-                                          if (!parts_.cache.find<const block_head>(head_key(hit, at)))
-                                            if (const auto bytes = reader->block(at))
-                                              will_need(bytes.value());
                                           return ok();
                                         }));
   if (blocks.empty())
     return ok();
   std::vector<std::uint32_t> columns;
   BOOST_OUTCOME_TRYV(columns_of(hit, to, columns));
+  const auto nothing_newer = [&](const block_place& at) {
+    return bounds_.newest_only && std::all_of(columns.begin(), columns.end(), [&](auto c) {
+             return newest_ns(to.columns[c]) > at.last_ns;
+           });
+  };
+  if (bounds_.newest_only)
+    std::sort(blocks.begin(), blocks.end(),
+              [](const auto& a, const auto& b) { return a.last_ns > b.last_ns; });
+  else
+    for (const auto& at : blocks)
+      if (!parts_.cache.find<const block_head>(head_key(hit, at)))
+        if (const auto bytes = reader->block(at))
+          will_need(bytes.value());
   for (const auto& at : blocks) {
+    if (nothing_newer(at))
+      break; // nor is there in the rest
     BOOST_OUTCOME_TRYV(go_on());
     if (auto read = read_block(hit, at, columns, to); !read && !passable(read.error(), "block"))
       return read;
@@ -387,12 +406,24 @@ result<void> place_reader::read_block(const partition_hit& hit, const block_plac
 }
 
 result<void> place_reader::read(const place& what, place_columns& to) {
-  // Oldest first: what is sealed, then the logs in order; mostly nothing is left to sort.
-  for (auto hit = what.partitions.rbegin(); hit != what.partitions.rend(); ++hit)
-    if (auto read = read_partition(*hit, to); !read && !passable(read.error(), "partition"))
-      return read;
-  for (const auto& hit : what.heads) {
-    BOOST_OUTCOME_TRYV(read_head(hit, what, to));
+  const auto heads = [&]() -> result<void> {
+    for (const auto& hit : what.heads) {
+      BOOST_OUTCOME_TRYV(read_head(hit, what, to));
+    }
+    return ok();
+  };
+  const auto partitions = [&](auto from, auto end) -> result<void> {
+    for (; from != end; ++from)
+      if (auto read = read_partition(*from, to); !read && !passable(read.error(), "partition"))
+        return read;
+    return ok();
+  };
+  if (bounds_.newest_only) { // mostly nothing is left to read after the first
+    BOOST_OUTCOME_TRYV(heads());
+    BOOST_OUTCOME_TRYV(partitions(what.partitions.begin(), what.partitions.end()));
+  } else { // oldest first: what is sealed, then the logs in order; mostly nothing is left to sort
+    BOOST_OUTCOME_TRYV(partitions(what.partitions.rbegin(), what.partitions.rend()));
+    BOOST_OUTCOME_TRYV(heads());
   }
   for (auto& c : to.columns)
     settle(c);

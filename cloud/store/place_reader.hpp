@@ -8,6 +8,7 @@
 #include "cloud/store/read_cache.hpp"
 #include "schemas/codec/block_codec.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -53,6 +54,7 @@ struct read_bounds {
   std::int64_t from_ns = 0;
   std::int64_t to_ns = 0;
   std::uint64_t samples_max = 0;
+  bool newest_only = false; // of each series; others may come with them
   const std::atomic<bool>* cancelled = nullptr;
   std::atomic<std::uint64_t> samples{0};
 };
@@ -70,19 +72,20 @@ public:
   // The column of a set's member; made with make() when it is new. Series of several sets with the same labels are one.
   template <class Make>
   std::uint32_t column_of(const set_hash& set, std::uint16_t member, Make&& make) {
-    auto& slot = by_member_[set];
-    if (slot.size() <= member)
-      slot.resize(member + std::size_t{1}, none);
-    if (slot[member] == none)
-      slot[member] = find_or_add(make());
-    return slot[member];
+    auto& known = by_member_[set];
+    if (known.empty() || known.back().first < member) // as they come, mostly
+      return known.emplace_back(member, find_or_add(make())).second;
+    auto at = std::lower_bound(known.begin(), known.end(), member,
+                               [](const auto& k, std::uint16_t m) { return k.first < m; });
+    if (at == known.end() || at->first != member)
+      at = known.emplace(at, member, find_or_add(make()));
+    return at->second;
   }
 
 private:
-  static constexpr std::uint32_t none = UINT32_MAX;
   std::uint32_t find_or_add(labels all);
 
-  std::unordered_map<set_hash, std::vector<std::uint32_t>> by_member_;
+  std::unordered_map<set_hash, std::vector<std::pair<std::uint16_t, std::uint32_t>>> by_member_; // ascending
   std::unordered_multimap<std::uint64_t, std::uint32_t> by_labels_;
 };
 

@@ -42,6 +42,7 @@ selection::selection(store_snapshot from, const store_parts& parts, read_pool& h
   bounds_.from_ns = to_ns(request.from_ms, false);
   bounds_.to_ns = to_ns(request.to_ms, true);
   bounds_.samples_max = request.samples_max;
+  bounds_.newest_only = request.newest_only;
   bounds_.cancelled = request.cancelled;
   for (const auto& m : request.matchers)
     (m.name() == "site" || m.name() == "host" ? place_matchers_ : label_matchers_).push_back(m);

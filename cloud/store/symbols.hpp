@@ -7,6 +7,7 @@
 #include "actors/promql/series_source.hpp"
 #include "schemas/model/series.hpp"
 
+#include <compare>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -76,6 +77,13 @@ private:
   std::vector<family> families_;
   std::vector<pair> pairs_;         // of all members, one after the other
   std::vector<std::uint32_t> ends_; // of each member in pairs_
+  // Members by the symbol of their metric name, ascending: most queries give one.
+  struct named {
+    symbol name;
+    std::uint16_t member;
+    auto operator<=>(const named&) const = default;
+  };
+  std::vector<named> by_metric_;
 };
 using compact_set_ptr = std::shared_ptr<const compact_set>;
 
@@ -83,8 +91,7 @@ using compact_set_ptr = std::shared_ptr<const compact_set>;
 // thread.
 class set_matcher {
 public:
-  explicit set_matcher(std::vector<promql::matcher> matchers)
-      : matchers_(std::move(matchers)), memo_(matchers_.size()) {}
+  explicit set_matcher(std::vector<promql::matcher> matchers);
   // The members for which all matchers hold.
   [[nodiscard]] std::vector<std::uint16_t> match(const compact_set& set);
 
