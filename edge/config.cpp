@@ -107,6 +107,7 @@ void read_uplink(config_section& s, edge_config& to) {
     if (order != "newest_first" && order != "oldest_first")
       s.complain("backlog_order", "must be oldest_first or newest_first");
   }
+  s.read("backlog_apart_from", to.uplink_backlog_apart_from);
   s.read("failover_after", to.uplink_failover_after);
   if (to.uplink_failover_after < std::chrono::seconds{1})
     s.complain("failover_after", "must be at least 1s");

@@ -50,6 +50,7 @@ struct edge_config {
   double uplink_backlog_share = 0.8;
   bool uplink_newest_first = false; // of the backlog
   std::chrono::nanoseconds uplink_failover_after = std::chrono::seconds{20};
+  std::chrono::nanoseconds uplink_backlog_apart_from = std::chrono::milliseconds{200};
   delivery::quota_config uplink_quota;
   std::size_t link_message_bytes_max = 32 << 20;
 

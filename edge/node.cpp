@@ -145,6 +145,7 @@ public:
                                                     : delivery::backlog_order::oldest_first;
     up.addresses = identity_.addresses;
     up.failover_after = config_.uplink_failover_after;
+    up.backlog_apart_from = config_.uplink_backlog_apart_from;
     up.quota = config_.uplink_quota;
     up.usage_file = config_.data / "usage";
     up.connect = [this](const std::string& address, link::client_events events) {

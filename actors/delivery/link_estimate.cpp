@@ -8,6 +8,8 @@ namespace {
 
 constexpr double ns_per_second = 1e9;
 constexpr double batches_in_queue = 4; // so that the window fills whatever its size
+constexpr double trips = 2;            // that the window covers
+constexpr double trips_apart = 6;
 
 } // namespace
 
@@ -54,9 +56,10 @@ std::int64_t link_estimate::round_trip_ns() const noexcept {
   return round_trips_.empty() ? 0 : static_cast<std::int64_t>(round_trips_.front().value);
 }
 
-std::uint64_t link_estimate::window_bytes() const noexcept {
-  // Twice the round trip: while TCP repeats what was lost, nothing is acknowledged for one.
-  const auto trip = 2 * static_cast<double>(round_trip_ns());
+std::uint64_t link_estimate::window_bytes(bool apart) const noexcept {
+  // Twice the round trip: while TCP repeats what was lost, nothing is acknowledged for one. Losses in a row, and a lost
+  // repetition, take several.
+  const auto trip = (apart ? trips_apart : trips) * static_cast<double>(round_trip_ns());
   const auto bytes = bytes_per_second() * (trip + static_cast<double>(config_.queue_ns)) / ns_per_second;
   return std::max(config_.window_bytes_min, static_cast<std::uint64_t>(bytes));
 }

@@ -41,8 +41,8 @@ public:
 
   [[nodiscard]] double bytes_per_second() const noexcept;    // 0: not known yet
   [[nodiscard]] std::int64_t round_trip_ns() const noexcept; // 0: not known yet
-  // Backlog bytes that may be under way.
-  [[nodiscard]] std::uint64_t window_bytes() const noexcept;
+  // Backlog bytes that may be under way; `apart`: on a connection of their own, where they hold up nothing else.
+  [[nodiscard]] std::uint64_t window_bytes(bool apart = false) const noexcept;
   // Of one backlog batch: it must not hold the link for longer than fresh data may wait.
   [[nodiscard]] std::size_t batch_bytes(std::size_t most) const noexcept;
 

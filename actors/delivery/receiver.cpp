@@ -52,10 +52,13 @@ void receiver::on_message(const link::peer_id& from, edge_id user, result<link::
     on_hello(from, user, *hello);
     return;
   }
+  // Backlog may come over another connection of the same key.
+  const auto* batch = std::get_if<link::batch>(&message.value().body);
+  const bool backlog = batch != nullptr && batch->lane == link::lane::backlog;
   if (it == sessions_.end() || it->second.number == 0 || it->second.number != message.value().session
-      || it->second.peer != from) {
+      || (it->second.peer != from && !backlog)) {
     ++counters_.stale_messages;
-    if (it != sessions_.end() && it->second.number != 0 && it->second.peer != from) {
+    if (it != sessions_.end() && it->second.number != 0 && it->second.peer != from && !backlog) {
       // Someone with this key still speaks in a session that another took over.
       note_duplicate(it->second);
       spdlog::warn(
@@ -73,7 +76,7 @@ void receiver::on_message(const link::peer_id& from, edge_id user, result<link::
   session.probe_ns = 0;
   session.view.last_heard_wall_ns = clock_.wall_ns();
   const auto& body = message.value().body;
-  if (const auto* batch = std::get_if<link::batch>(&body)) {
+  if (batch != nullptr) {
     on_batch(session, user, *batch);
   } else if (const auto* sets = std::get_if<link::sets>(&body)) {
     on_sets(session, user, *sets);

@@ -361,7 +361,8 @@ bool sender::has_room(std::size_t bytes, link::lane lane) {
   if (lane != link::lane::backlog || planted(config_.planted, planted_fault::backlog_unbounded))
     return true;
   // A quarter of the credit stays free for what is fresh.
-  const auto window = std::min(estimate_.window_bytes(), credit_bytes_ - credit_bytes_ / 4);
+  const auto window =
+      std::min(estimate_.window_bytes(sink_.backlog_apart()), credit_bytes_ - credit_bytes_ / 4);
   return backlog_bytes_.open(now)
          && (backlog_in_flight_bytes_ == 0 || backlog_in_flight_bytes_ + bytes <= window);
 }
@@ -445,7 +446,7 @@ void sender::mark_slices() {
 }
 
 bool sender::pump_backlog() {
-  if (backlog_paused_ || level_ != quota_level::open)
+  if (!backlog_may_go())
     return true;
   if (config_.backlog == backlog_order::oldest_first) {
     for (auto& [key, state] : streams_)
@@ -506,6 +507,8 @@ bool sender::has_backlog() const noexcept {
   });
 }
 
+bool sender::backlog_flows() const noexcept { return backlog_may_go() && has_backlog(); }
+
 void sender::on_tick() {
   const auto now = clock_.monotonic_ns();
   if (phase_ == sender_phase::waiting && now >= retry_at_ns_) {
@@ -535,6 +538,7 @@ void sender::on_tick() {
         it->second.fresh.add(f.fresh.common_with(range));
     }
     landed(f);
+    ++counters_.unanswered_batches;
     return true;
   });
   mark_slices();

@@ -51,6 +51,8 @@ public:
   virtual ~sender_sink() = default;
   virtual bool send(link::message message) = 0;
   virtual void reconnect() = 0; // the link looks dead: tear it down and build it anew
+  // Batches of backlog go where they hold up nothing else.
+  [[nodiscard]] virtual bool backlog_apart() const noexcept { return false; }
 };
 
 enum class backlog_order : std::uint8_t { oldest_first, newest_first };
@@ -92,6 +94,7 @@ struct sender_counters {
   std::uint64_t refusals = 0;
   std::uint64_t stale_messages = 0; // of another session
   std::uint64_t dead_links = 0;
+  std::uint64_t unanswered_batches = 0;   // not acknowledged in time: they go again
   std::uint64_t sets_missing = 0;         // asked for, and gone
   std::uint64_t lost_custody_records = 0; // released here, and no longer at the receiver
 };
@@ -127,6 +130,7 @@ public:
   [[nodiscard]] const link_estimate& estimate() const noexcept { return estimate_; }
   [[nodiscard]] bool backlog_paused() const noexcept { return backlog_paused_; }
   [[nodiscard]] bool has_backlog() const noexcept;              // unsent records that are not fresh
+  [[nodiscard]] bool backlog_flows() const noexcept;            // there is some, and it may go
   [[nodiscard]] std::uint64_t pending_records() const noexcept; // committed, not acknowledged
   [[nodiscard]] const std::string& refusal() const noexcept {
     return refusal_;
@@ -165,6 +169,9 @@ private:
   bool pump_range(const stream_key& key, stream& of, sequence from, sequence to, link::lane lane);
   [[nodiscard]] bool has_room(std::size_t bytes, link::lane lane);
   [[nodiscard]] link::link_state link_now() const;
+  [[nodiscard]] bool backlog_may_go() const noexcept {
+    return !backlog_paused_ && level_ == quota_level::open;
+  }
   bool send_ping();
   void landed(const flight& what);
   void mark_slices();

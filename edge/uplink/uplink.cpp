@@ -18,19 +18,8 @@ namespace {
 constexpr std::chrono::milliseconds tick_interval{500};
 constexpr int ticks_per_start = 10; // between two tries to start the link
 constexpr int ticks_per_usage = 60; // between two writes of what the link has carried
-
-class link_sink final : public delivery::sender_sink {
-public:
-  bool send(link::message message) override {
-    return transport && transport->try_send(link::encode(message));
-  }
-  void reconnect() override {
-    if (transport)
-      transport->reconnect();
-  }
-
-  std::unique_ptr<link::client_transport> transport;
-};
+// What is gone within this time is not worth a handshake.
+constexpr std::int64_t backlog_lasts_ns = 10'000'000'000;
 
 class uplink_metrics {
 public:
@@ -44,6 +33,8 @@ public:
     totals_.add(&c::refusals, "refusals_total", "Sessions that the receiver refused or ended.");
     totals_.add(&c::stale_messages, "stale_messages_total", "Messages of another session, dropped.");
     totals_.add(&c::dead_links, "dead_links_total", "Links rebuilt because no answer came.");
+    totals_.add(&c::unanswered_batches, "unanswered_batches_total",
+                "Batches that go again because no answer came.");
     totals_.add(&c::sets_missing, "series_sets_missing_total",
                 "Series sets asked for that the spool no longer has.");
     totals_.add(&c::lost_custody_records, "lost_custody_records_total",
@@ -58,6 +49,7 @@ public:
     quota_ =
         &gauge(registry, "quota_level",
                "0: everything goes, 1: no backlog, 2: fresh data is thinned, 3: alerts only, 4: nothing.");
+    apart_ = &gauge(registry, "backlog_apart", "1 while the backlog has a connection of its own.");
     paused_ = &gauge(registry, "backlog_paused", "1 while the backlog is paused by an operator.");
     rate_ = &gauge(registry, "link_bytes_per_second", "What the link is believed to deliver; 0: not known.");
     round_trip_ =
@@ -71,6 +63,7 @@ public:
     month_->Set(static_cast<double>(status.bytes_this_month));
     forecast_->Set(static_cast<double>(status.bytes_month_forecast));
     quota_->Set(static_cast<double>(status.quota));
+    apart_->Set(status.backlog_apart ? 1 : 0);
     paused_->Set(status.backlog_paused ? 1 : 0);
     rate_->Set(from.estimate().bytes_per_second());
     round_trip_->Set(static_cast<double>(from.estimate().round_trip_ns()) / 1e9);
@@ -94,6 +87,7 @@ private:
   prometheus::Gauge* month_ = nullptr;
   prometheus::Gauge* forecast_ = nullptr;
   prometheus::Gauge* quota_ = nullptr;
+  prometheus::Gauge* apart_ = nullptr;
   prometheus::Gauge* paused_ = nullptr;
   prometheus::Gauge* rate_ = nullptr;
   prometheus::Gauge* round_trip_ = nullptr;
@@ -105,7 +99,7 @@ struct uplink_state {
   uplink_config config;
   gateway_actor gateway;
   std::unique_ptr<spool_source> source;
-  link_sink sink;
+  uplink_link upstream;
   std::optional<delivery::sender> sender;
   std::optional<uplink_metrics> metrics;
 
@@ -116,7 +110,7 @@ struct uplink_state {
           if (gateway)
             caf::anon_send(gateway, std::make_shared<const release_request>(release_request{key, ranges}));
         });
-    sender.emplace(config.sender, *config.clock, *config.random, *source, sink);
+    sender.emplace(config.sender, *config.clock, *config.random, *source, upstream);
     metrics.emplace(*config.metrics);
     kept_usage kept;
     if (!config.usage_file.empty()) {
@@ -131,11 +125,7 @@ struct uplink_state {
 
   // What crossed the link since the last time, and what may go now.
   void count_bytes() {
-    if (sink.transport) {
-      const auto now = sink.transport->bytes_on_link();
-      meter.add(now.sent + now.received - counted, config.clock->wall_ns());
-      counted = now.sent + now.received;
-    }
+    meter.add(upstream.take_ip_bytes(), config.clock->wall_ns());
     const auto wall = config.clock->wall_ns();
     sender->limit(meter.level(wall), config.quota.thin_interval, meter.usage(wall).day_bytes);
   }
@@ -163,10 +153,28 @@ struct uplink_state {
     spdlog::info("uplink: no session for {} s; trying {}", config.failover_after.count() / 1'000'000'000,
                  config.addresses[address]);
     sender->on_disconnected();
-    count_bytes();
-    sink.transport.reset();
-    counted = 0;
+    upstream.stop();
     start_link(self);
+  }
+
+  void care_for_backlog() {
+    const auto now = config.clock->monotonic_ns();
+    const auto unanswered = sender->counters().unanswered_batches;
+    const bool dead = unanswered != std::exchange(seen_unanswered, unanswered);
+    const bool live = sender->phase() == delivery::sender_phase::live;
+    const bool flows = live && sender->backlog_flows();
+    if (upstream.has_apart()) {
+      if (flows)
+        backlog_changed_ns = now;
+      if (!live || dead || now - backlog_changed_ns > backlog_lasts_ns)
+        upstream.close_apart();
+    } else {
+      if (!flows || dead || config.backlog_apart_from.count() == 0
+          || sender->estimate().round_trip_ns() < config.backlog_apart_from.count())
+        backlog_changed_ns = now;
+      if (now - backlog_changed_ns > backlog_lasts_ns)
+        upstream.open_apart(config.connect, config.addresses[address]);
+    }
   }
 
   void start_link(const uplink_actor& self) {
@@ -196,7 +204,7 @@ struct uplink_state {
       return;
     }
     refusal.clear();
-    sink.transport = std::move(transport).value();
+    upstream.start(std::move(transport).value());
   }
 
   void publish(bool key_refused) {
@@ -209,6 +217,7 @@ struct uplink_state {
     status.quota_bytes = config.quota.bytes;
     status.quota = meter.level(now);
     status.backlog_paused = sender->backlog_paused();
+    status.backlog_apart = upstream.backlog_apart();
     status.address = config.addresses[address];
     metrics->update(*sender, status);
     if (!config.publish)
@@ -221,10 +230,8 @@ struct uplink_state {
                           : refusal;
     status.pending_records = sender->pending_records();
     status.in_flight_bytes = sender->in_flight_bytes();
-    if (sink.transport) {
-      status.bytes_sent = sink.transport->bytes_sent();
-      status.bytes_received = sink.transport->bytes_received();
-    }
+    status.bytes_sent = upstream.bytes_sent();
+    status.bytes_received = upstream.bytes_received();
     config.publish(status);
   }
 
@@ -234,7 +241,9 @@ struct uplink_state {
   std::size_t address = 0; // of config.addresses
   std::int64_t last_live_ns = 0;
   delivery::quota_meter meter;
-  std::uint64_t counted = 0; // bytes of this transport that the meter has
+  std::int64_t backlog_changed_ns =
+      0; // when it last was not as it would have to be to open or close its connection
+  std::uint64_t seen_unanswered = 0;
   kept_usage stored;
   bool usage_refused = false;
 };
@@ -287,10 +296,11 @@ uplink_actor::behavior_type uplink(uplink_actor::stateful_pointer<uplink_state> 
       [self](tick_atom) {
         caf::delayed_anon_send(caf::actor_cast<uplink_actor>(self), tick_interval, tick_atom_v);
         auto& state = self->state;
-        if (++state.ticks % ticks_per_start == 0 && state.gateway && !state.sink.transport)
+        if (++state.ticks % ticks_per_start == 0 && state.gateway && !state.upstream.started())
           state.start_link(caf::actor_cast<uplink_actor>(self));
         state.fail_over(caf::actor_cast<uplink_actor>(self));
         state.count_bytes();
+        state.care_for_backlog();
         state.sender->on_tick();
         if (state.ticks % ticks_per_usage == 0)
           state.keep_usage();
@@ -299,9 +309,9 @@ uplink_actor::behavior_type uplink(uplink_actor::stateful_pointer<uplink_state> 
       [self](stop_atom) {
         auto& state = self->state;
         state.sender->say_bye();
+        state.upstream.stop();
         state.count_bytes();
         state.keep_usage();
-        state.sink.transport.reset();
         state.gateway = nullptr;
         state.sender.reset();
         state.source.reset();

@@ -5,6 +5,7 @@
 #include "actors/actors.hpp"
 #include "actors/delivery/sender.hpp"
 #include "edge/spool/spool.hpp"
+#include "edge/uplink/uplink_link.hpp"
 
 #include <filesystem>
 #include <functional>
@@ -15,11 +16,6 @@ class Registry;
 }
 
 namespace skerry::edge {
-
-// Starts the link to one of the receiver's addresses; its callbacks may come at once and from another thread. Tests
-// put another transport here.
-using transport_factory = std::function<result<std::unique_ptr<link::client_transport>>(
-    const std::string& address, link::client_events events)>;
 
 // What listings and /metrics show.
 struct uplink_status {
@@ -37,6 +33,7 @@ struct uplink_status {
   std::uint64_t quota_bytes = 0;          // of a period; 0: not metered
   delivery::quota_level quota = delivery::quota_level::open;
   bool backlog_paused = false;
+  bool backlog_apart = false; // it has a connection of its own
 };
 
 struct uplink_config {
@@ -45,6 +42,8 @@ struct uplink_config {
   std::vector<std::string> addresses; // of one receiver, tried in turn; at least one
   transport_factory connect;
   std::chrono::nanoseconds failover_after = std::chrono::seconds{20}; // without a session: the next address
+  // A backlog that lasts gets a connection of its own where the round trip is at least this long; 0: never.
+  std::chrono::nanoseconds backlog_apart_from{0};
   delivery::quota_config quota;
   std::filesystem::path usage_file; // empty: nothing is kept over a restart
   clock_source* clock = nullptr;

@@ -47,9 +47,11 @@ struct fixture {
       builder.append(record_kind::event, 1000, "host", as_bytes("x"));
     return std::move(builder).finish();
   }
-  void send(const link::peer_id& peer, std::uint64_t session, const run& r) {
+  void send(const link::peer_id& peer, std::uint64_t session, const run& r,
+            link::lane lane = link::lane::live) {
     link::batch batch;
     batch.run = r;
+    batch.lane = lane;
     under_test.on_message(peer, edge, link::message{session, batch});
   }
   void settle() {
@@ -114,6 +116,31 @@ TEST_CASE("messages of another session are dropped and counted") {
   f.settle();
   CHECK(f.backend.stored.empty());
   CHECK(f.under_test.counters().stale_messages == 1);
+}
+
+TEST_CASE("backlog may come over another connection of the key, and is acknowledged over the session's own") {
+  fixture f;
+  const auto session = f.open("p1", 1);
+  f.send("p2", session, f.events(1, 3, f.key), link::lane::backlog);
+  f.settle();
+  CHECK(f.backend.stored.size() == 3);
+  REQUIRE(f.last_sent<link::ack>("p1") != nullptr);
+  CHECK(f.last_sent<link::ack>("p2") == nullptr);
+  f.send("p2", session, f.events(4, 1, f.key)); // nothing else may
+  f.settle();
+  CHECK(f.backend.stored.size() == 3);
+  CHECK(f.under_test.counters().stale_messages == 1);
+
+  fixture g; // late backlog of an older session is no second node
+  const auto older = g.open("p1", 1);
+  (void)g.open("p3", 1);
+  g.send("p2", older, g.events(1, 3, g.key), link::lane::backlog);
+  g.settle();
+  CHECK(g.backend.stored.size() == 0);
+  CHECK(g.under_test.counters().stale_messages == 1);
+  CHECK_FALSE(g.under_test.edges().at(0).duplicate);
+  g.send("p2", older, g.events(1, 3, g.key));
+  CHECK(g.under_test.edges().at(0).duplicate);
 }
 
 TEST_CASE("a key may not speak for an origin that was not registered under it") {

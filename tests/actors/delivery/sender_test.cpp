@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <deque>
 
 using namespace skerry;
 using namespace skerry::delivery;
@@ -27,6 +28,7 @@ struct fixture final : sender_sink {
     return true;
   }
   void reconnect() override {}
+  bool backlog_apart() const noexcept override { return apart; }
 
   run commit(const stream_key& key, int records) {
     std::vector<pending_record> all(static_cast<std::size_t>(records));
@@ -58,6 +60,7 @@ struct fixture final : sender_sink {
   seeded_random random{1};
   memory_spool spool;
   std::vector<link::message> sent;
+  bool apart = false;
   std::size_t takes = SIZE_MAX; // messages, until the link is full
   std::optional<sender> under_test;
 };
@@ -119,6 +122,36 @@ TEST_CASE("what was backlog is so again when a batch that held it gets no answer
   }
   const auto sent = f.batches();
   CHECK(std::find(sent.begin(), sent.end(), std::tuple{f.outer, sequence{2}, lane::backlog}) != sent.end());
+  CHECK(f.under_test->counters().unanswered_batches >= 1);
+}
+
+TEST_CASE("apart from what is fresh, more backlog is under way") {
+  const auto under_way = [](bool apart) {
+    fixture f;
+    f.apart = apart;
+    for (int i = 0; i < 400; ++i)
+      f.commit(f.self, 100);
+    f.welcome();
+    CHECK(f.under_test->backlog_flows());
+    // A link that takes a batch a second.
+    std::deque<link::batch> on_link;
+    for (int i = 0; i < 30; ++i) {
+      for (auto& message : std::exchange(f.sent, {}))
+        if (auto* batch = std::get_if<link::batch>(&message.body))
+          on_link.push_back(std::move(*batch));
+      REQUIRE_FALSE(on_link.empty());
+      f.clock.now += 1'000'000'000;
+      const auto& landed = on_link.front().run.header;
+      link::ack ack;
+      range_set range;
+      range.add({landed.first, landed.last()});
+      ack.ranges.push_back({landed.key, range});
+      on_link.pop_front();
+      f.under_test->on_message({9, ack});
+    }
+    return f.under_test->in_flight_bytes();
+  };
+  CHECK(under_way(true) > 2 * under_way(false));
 }
 
 TEST_CASE("what comes from further out keeps its lane") {
