@@ -114,7 +114,8 @@ result<std::optional<lmdb_cursor::item>> lmdb_cursor::move(MDB_cursor_op op, byt
 }
 
 result<std::unique_ptr<lmdb_env>> lmdb_env::open(const std::filesystem::path& directory,
-                                                 std::uint64_t map_bytes, unsigned databases) {
+                                                 std::uint64_t map_bytes, unsigned databases,
+                                                 bool read_ahead) {
   BOOST_OUTCOME_TRYV(make_directory(directory));
   std::error_code ec;
   const bool is_new = !std::filesystem::exists(directory / "data.mdb", ec);
@@ -126,9 +127,9 @@ result<std::unique_ptr<lmdb_env>> lmdb_env::open(const std::filesystem::path& di
   mdb_env_set_maxreaders(raw, readers_max);
   if (databases > 0)
     mdb_env_set_maxdbs(raw, databases);
-  // Transactions are tied to objects, not threads; the access pattern defeats read-ahead.
-  if (const int rc = mdb_env_open(raw, directory.c_str(), MDB_NOTLS | MDB_NORDAHEAD | MDB_NOMEMINIT, 0600);
-      rc != 0)
+  // Transactions are tied to objects, not threads.
+  const auto flags = MDB_NOTLS | MDB_NOMEMINIT | (read_ahead ? 0U : MDB_NORDAHEAD);
+  if (const int rc = mdb_env_open(raw, directory.c_str(), flags, 0600); rc != 0)
     return lmdb_error(rc, fmt::format("cannot open {}", (directory / "data.mdb").string()));
   if (is_new) {
     // LMDB syncs neither the first two pages nor the file's name.

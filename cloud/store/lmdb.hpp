@@ -74,9 +74,10 @@ void remove_unfinished(const std::filesystem::path& directory);
 
 class lmdb_env {
 public:
-  // Opens or makes `directory`/data.mdb. Commits are synced.
+  // Opens or makes `directory`/data.mdb. Commits are synced. `read_ahead`: it is mostly read in order, not at random.
   [[nodiscard]] static result<std::unique_ptr<lmdb_env>> open(const std::filesystem::path& directory,
-                                                              std::uint64_t map_bytes, unsigned databases);
+                                                              std::uint64_t map_bytes, unsigned databases,
+                                                              bool read_ahead = false);
   ~lmdb_env();
   lmdb_env(const lmdb_env&) = delete;
   lmdb_env& operator=(const lmdb_env&) = delete;

@@ -71,7 +71,7 @@ result<std::shared_ptr<log_env>> log_env::create(const std::filesystem::path& di
   log->number_ = number;
   log->id_ = system_random().next();
   log->created_ns_ = system_clock().monotonic_ns();
-  BOOST_OUTCOME_TRY(env, lmdb_env::open(directory, map_bytes, 0));
+  BOOST_OUTCOME_TRY(env, lmdb_env::open(directory, map_bytes, 0, true));
   log->env_ = std::move(env);
   const lmdb_env::database_request main_database{nullptr, MDB_INTEGERKEY, &log->db_};
   BOOST_OUTCOME_TRYV(log->env_->databases({&main_database, 1}));
@@ -422,7 +422,7 @@ result<std::uint64_t> salvage_log(const std::filesystem::path& damaged_file,
   }
   for (const auto& [serial, c] : found)
     records += c.records;
-  BOOST_OUTCOME_TRY(env, lmdb_env::open(directory, map_bytes, 0));
+  BOOST_OUTCOME_TRY(env, lmdb_env::open(directory, map_bytes, 0, true));
   MDB_dbi db = 0;
   const lmdb_env::database_request main_database{nullptr, MDB_INTEGERKEY, &db};
   BOOST_OUTCOME_TRYV(env->databases({&main_database, 1}));

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 namespace skerry::cloud {
 
@@ -37,7 +38,6 @@ log_window::log_window(const head_source& source) {
     width += set->count();
   }
   present_.resize(width);
-  values_.resize(width * window_rows);
 }
 
 result<bool> log_window::extend(std::span<const frame_ref> frames, log_reader& log, frame_rows& scratch,
@@ -45,20 +45,27 @@ result<bool> log_window::extend(std::span<const frame_ref> frames, log_reader& l
   const std::lock_guard lock{mutex_};
   if (rows_ >= frames.size())
     return false;
+  if (rows_ == 0 && frames.size() >= window_rows) { // the memory comes back at once, when it is packed
+    values_ = std::move(scratch.rows_);
+    values_.clear();
+  }
+  values_.reserve(std::min(frames.size(), window_rows) * present_.size());
   for (; rows_ < std::min(frames.size(), window_rows); ++rows_) {
     times_ns_[rows_] = frames[rows_].time_ns;
+    values_.resize((rows_ + 1) * present_.size());
     BOOST_OUTCOME_TRY(sound, scratch.read(log, frames[rows_].record, metrics));
     if (sound)
       add(scratch.content());
   }
-  if (rows_ == window_rows && !packed_)
-    pack();
+  if (rows_ == window_rows)
+    pack(scratch);
   return true;
 }
 
 void log_window::add(const frame& from) {
   std::size_t column = 0;
   std::size_t next = 0;
+  auto* const to = values_.data() + rows_ * present_.size();
   const auto row = std::uint32_t{1} << rows_;
   for (std::size_t s = 0; s < widths_.size() && s < from.sections.size(); ++s) {
     const auto& present = from.sections[s].present;
@@ -66,34 +73,35 @@ void log_window::add(const frame& from) {
     for (std::size_t i = 0; i < known; ++i) {
       if (!present.empty() && (present[i / 64] >> (i % 64) & 1) == 0)
         continue;
-      values_[(column + i) * window_rows + rows_] = from.values[next++];
+      to[column + i] = from.values[next++];
       present_[column + i] |= row;
     }
     column += widths_[s];
   }
 }
 
-void log_window::pack() {
-  std::vector<double> packed;
-  offsets_.resize(present_.size());
-  for (std::size_t c = 0; c < present_.size(); ++c) {
-    const auto* values = values_.data() + c * window_rows;
-    const auto at = static_cast<std::uint32_t>(packed.size());
+void log_window::pack(frame_rows& scratch) {
+  auto& out = scratch.columns_;
+  out.clear();
+  const auto width = present_.size();
+  offsets_.resize(width);
+  for (std::size_t c = 0; c < width; ++c) {
+    const auto value = [&](std::size_t row) { return values_[row * width + c]; };
+    const auto at = static_cast<std::uint32_t>(out.size());
     const auto bits = present_[c];
-    const auto first = bits == 0 ? 0 : std::countr_zero(bits);
+    const auto first = value(bits == 0 ? 0 : static_cast<std::size_t>(std::countr_zero(bits)));
     bool constant = true;
     for (std::size_t r = 0; r < rows_ && constant; ++r)
       constant = (bits >> r & 1) == 0
-                 || std::bit_cast<std::uint64_t>(values[r]) == std::bit_cast<std::uint64_t>(values[first]);
+                 || std::bit_cast<std::uint64_t>(value(r)) == std::bit_cast<std::uint64_t>(first);
     offsets_[c] = constant ? at | constant_bit : at;
     if (constant)
-      packed.push_back(values[first]);
+      out.push_back(first);
     else
-      packed.insert(packed.end(), values, values + rows_);
+      for (std::size_t r = 0; r < rows_; ++r)
+        out.push_back(value(r));
   }
-  packed.shrink_to_fit();
-  values_ = std::move(packed);
-  packed_ = true;
+  scratch.rows_ = std::exchange(values_, std::vector<double>(out.begin(), out.end()));
 }
 
 std::size_t log_window::memory_bytes() const {

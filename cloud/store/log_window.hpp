@@ -20,7 +20,7 @@ inline constexpr std::size_t window_columns_max = 4096; // of one source; wider 
 // Of a source that has `sets`: how many series.
 [[nodiscard]] std::size_t width_of(const head_source& source) noexcept;
 
-// A frame's values by column. Keeps its scratch memory; one thread.
+// A frame's values by column. Keeps its scratch memory, and that of windows that are made with it; one thread.
 class frame_rows {
 public:
   // False: the frame is damaged, counted and logged. Others than damage are failures.
@@ -28,8 +28,11 @@ public:
   [[nodiscard]] const frame& content() const noexcept { return frame_; }
 
 private:
+  friend class log_window;
   value_decoder decoder_;
   frame frame_;
+  std::vector<double> rows_;
+  std::vector<double> columns_;
 };
 
 class log_window {
@@ -46,12 +49,12 @@ public:
             Each&& each) const {
     const std::lock_guard lock{mutex_};
     const auto bits = present_[column];
-    const auto at = packed_ ? offsets_[column] : static_cast<std::uint32_t>(column * window_rows);
-    const bool constant = (at & constant_bit) != 0;
+    const auto at = packed() ? offsets_[column] : static_cast<std::uint32_t>(column);
     const auto* values = values_.data() + (at & ~constant_bit);
+    const auto step = !packed() ? present_.size() : (at & constant_bit) != 0 ? 0 : 1;
     for (std::size_t r = 0; r < std::min(frames, rows_); ++r)
       if ((bits >> r & 1) != 0 && times_ns_[r] >= from_ns && times_ns_[r] <= to_ns)
-        each(times_ns_[r], values[constant ? 0 : r]);
+        each(times_ns_[r], values[r * step]);
   }
   [[nodiscard]] std::size_t memory_bytes() const;
 
@@ -60,16 +63,16 @@ private:
   static_assert(window_rows <= 32 && window_columns_max * window_rows < constant_bit);
 
   void add(const frame& from);
-  void pack();
+  void pack(frame_rows& scratch);
+  [[nodiscard]] bool packed() const noexcept { return !offsets_.empty(); }
 
   mutable std::mutex mutex_;        // guards what follows
   std::vector<std::size_t> widths_; // of each section
   std::size_t rows_ = 0;            // frames taken; damaged ones have no values
   std::array<std::int64_t, window_rows> times_ns_{};
   std::vector<std::uint32_t> present_; // bit r: row r has a value
-  std::vector<double> values_;         // window_rows a column; packed: from offsets_ on
-  std::vector<std::uint32_t> offsets_;
-  bool packed_ = false;
+  std::vector<double> values_;         // row by row; packed: of each column from its offset on
+  std::vector<std::uint32_t> offsets_; // empty: not packed
 };
 
 } // namespace skerry::cloud

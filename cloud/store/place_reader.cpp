@@ -182,15 +182,8 @@ result<void> place_reader::columns_of(const partition_hit& hit, place_columns& t
 result<void> place_reader::read_head(const head_hit& hit, const place& at, place_columns& to) {
   std::vector<std::vector<std::uint32_t>> columns;
   BOOST_OUTCOME_TRYV(columns_of(hit, at, columns, to));
-  return parts_.cache.bytes_max() != 0 && width_of(*hit.source) <= window_columns_max
-             ? read_windows(hit, columns, to)
-             : read_frames(hit, columns, to);
-}
-
-result<void> place_reader::read_windows(const head_hit& hit,
-                                        std::span<const std::vector<std::uint32_t>> columns,
-                                        place_columns& to) {
   const auto& env = *from_.logs[hit.log];
+  const bool windows = parts_.cache.bytes_max() != 0 && width_of(*hit.source) <= window_columns_max;
   std::size_t first = 0; // window
   // Copied under the lock: the writer may add to them meanwhile.
   const auto frames = env.with_index([&](const log_index&) {
@@ -221,36 +214,46 @@ result<void> place_reader::read_windows(const head_hit& hit,
                         env.cache_owner(),
                         {reinterpret_cast<std::uintptr_t>(hit.source), first + at / window_rows},
                         0};
-    auto window = parts_.cache.find<log_window>(key);
-    if (!window)
-      window = std::make_shared<log_window>(*hit.source);
+    auto window = windows ? parts_.cache.find<log_window>(key) : nullptr;
+    if (!window) {
+      // To fill a window costs as much again as to read its frames: it pays when they are read for the second time.
+      if (windows) {
+        window = std::make_shared<log_window>(*hit.source);
+        parts_.cache.put(key, window, window->memory_bytes());
+      }
+      BOOST_OUTCOME_TRYV(read_frames(hit, part, log, columns, to));
+      continue;
+    }
     BOOST_OUTCOME_TRY(changed, window->extend(part, log, frames_, parts_.metrics));
     if (changed)
       parts_.cache.put(key, window, window->memory_bytes());
-    std::size_t base = 0;
-    std::size_t samples = 0;
-    for (std::size_t s = 0; s < hit.of_sets.size(); ++s) {
-      for (std::size_t i = 0; i < hit.of_sets[s]->size(); ++i) {
-        auto& column = to.columns[columns[s][i]];
-        window->read(base + (*hit.of_sets[s])[i], part.size(), bounds_.from_ns, bounds_.to_ns,
-                     [&](std::int64_t time_ns, double value) {
-                       add(column, time_ns, value);
-                       ++samples;
-                     });
-      }
-      base += hit.source->sets[s]->count();
-    }
-    BOOST_OUTCOME_TRYV(count(samples));
+    BOOST_OUTCOME_TRYV(read_window(hit, *window, part.size(), columns, to));
   }
   return ok();
 }
 
-result<void> place_reader::read_frames(const head_hit& hit,
+result<void> place_reader::read_window(const head_hit& hit, const log_window& window, std::size_t frames,
                                        std::span<const std::vector<std::uint32_t>> columns,
                                        place_columns& to) {
-  const auto& env = *from_.logs[hit.log];
-  const auto frames = env.with_index([&](const log_index&) { return hit.source->frames; });
-  BOOST_OUTCOME_TRY(log, env.read()); // after the frames were looked up: it sees them all
+  std::size_t base = 0;
+  std::size_t samples = 0;
+  for (std::size_t s = 0; s < hit.of_sets.size(); ++s) {
+    for (std::size_t i = 0; i < hit.of_sets[s]->size(); ++i) {
+      auto& column = to.columns[columns[s][i]];
+      window.read(base + (*hit.of_sets[s])[i], frames, bounds_.from_ns, bounds_.to_ns,
+                  [&](std::int64_t time_ns, double value) {
+                    add(column, time_ns, value);
+                    ++samples;
+                  });
+    }
+    base += hit.source->sets[s]->count();
+  }
+  return count(samples);
+}
+
+result<void> place_reader::read_frames(const head_hit& hit, std::span<const frame_ref> frames,
+                                       log_reader& log, std::span<const std::vector<std::uint32_t>> columns,
+                                       place_columns& to) {
   for (const auto& ref : frames) {
     if (ref.time_ns < bounds_.from_ns || ref.time_ns > bounds_.to_ns)
       continue;

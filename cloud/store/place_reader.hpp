@@ -101,10 +101,12 @@ public:
 
 private:
   [[nodiscard]] result<void> read_head(const head_hit& hit, const place& at, place_columns& to);
-  [[nodiscard]] result<void>
-  read_windows(const head_hit& hit, std::span<const std::vector<std::uint32_t>> columns, place_columns& to);
-  [[nodiscard]] result<void>
-  read_frames(const head_hit& hit, std::span<const std::vector<std::uint32_t>> columns, place_columns& to);
+  [[nodiscard]] result<void> read_window(const head_hit& hit, const log_window& window, std::size_t frames,
+                                         std::span<const std::vector<std::uint32_t>> columns,
+                                         place_columns& to);
+  [[nodiscard]] result<void> read_frames(const head_hit& hit, std::span<const frame_ref> frames,
+                                         log_reader& log, std::span<const std::vector<std::uint32_t>> columns,
+                                         place_columns& to);
   [[nodiscard]] result<void> read_partition(const partition_hit& hit, place_columns& to);
   [[nodiscard]] result<void> read_block(const partition_hit& hit, const block_place& at,
                                         std::span<const std::uint32_t> columns, place_columns& to);

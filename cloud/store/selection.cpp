@@ -18,7 +18,7 @@ constexpr std::size_t samples_ahead_max = 4 << 20; // of them, or one host's
 // Handing hosts over between threads costs more than reading cheap ones (tests/bench/query on two cores: queries of 5 ms
 // take 15 % longer with help, those of 35 ms 10 % less). They are called once a query turns out to be long.
 constexpr std::chrono::microseconds alone_min{2'000};
-constexpr std::chrono::microseconds worth_help_min{15'000};
+constexpr std::chrono::microseconds worth_help_min{7'000};
 
 // Of shards that are read and aggregated side by side.
 constexpr std::size_t shards_max = 8;
