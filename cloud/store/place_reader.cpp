@@ -385,7 +385,7 @@ result<void> place_reader::read_block(const partition_hit& hit, const block_plac
         group = std::move(made);
       }
     }
-    BOOST_OUTCOME_TRYV(decoder_.read_column(index, hit.of_set[i], *group, values_, present_));
+    BOOST_OUTCOME_TRYV(decoder_.read_column(index, hit.of_set[i], *group, values_, present_, {begin, end}));
     auto& column = to.columns[columns[i]];
     const auto before = column.times.size();
     const bool full =

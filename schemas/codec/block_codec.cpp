@@ -445,8 +445,10 @@ std::optional<std::uint64_t> read_lengths(byte_reader& r, std::size_t columns,
   return r.failed() ? std::nullopt : std::optional{sum};
 }
 
-// Numbers from signed varints of their differences: the loop that a query spends most of its reading in.
-bool read_deltas(byte_reader& r, bool twice, std::uint64_t scale, std::span<double> out) {
+// Numbers from signed varints of their differences: the loop that a query spends most of its reading in, hence not
+// inlined, for the registers' sake. `all`: there must be no more than these.
+template <bool Twice>
+[[gnu::noinline]] bool read_deltas(byte_reader& r, std::uint64_t scale, std::span<double> out, bool all) {
   const auto bytes = r.rest();
   const auto* at = bytes.data();
   const auto* const end = at + bytes.size();
@@ -471,11 +473,11 @@ bool read_deltas(byte_reader& r, bool twice, std::uint64_t scale, std::span<doub
       }
     }
     const auto d = static_cast<std::uint64_t>(unzigzag(raw));
-    step = twice ? step + d : d;
+    step = Twice ? step + d : d;
     m += step;
     v = static_cast<double>(static_cast<std::int64_t>(m * scale));
   }
-  return at == end;
+  return at == end || !all;
 }
 
 } // namespace
@@ -579,11 +581,12 @@ result<void> block_decoder::column(std::size_t column, std::span<double> values,
     BOOST_OUTCOME_TRYV(read_group(block_, index_, group, group_));
     group_number_ = group;
   }
-  return read_column(index_, column, group_, values, present);
+  return read_column(index_, column, group_, values, present, {});
 }
 
 result<void> block_decoder::read_column(const block_index& index, std::size_t column, bytes_view group,
-                                        std::span<double> values, std::span<std::uint64_t> present) {
+                                        std::span<double> values, std::span<std::uint64_t> present,
+                                        row_range wanted) {
   const auto rows = index.rows();
   assert(column < index.columns() && values.size() == rows && present.size() == row_words(rows));
   const auto number = index.group_of(column);
@@ -668,10 +671,14 @@ result<void> block_decoder::read_column(const block_index& index, std::size_t co
       }
     }
     const auto power = static_cast<double>(ten_to[exponent]);
-    if (!read_deltas(r, kind == column_kind::delta2, divisor, out))
+    // Deltas add up from the first row on; divisions, the dearest part, are for those that are wanted.
+    const auto end = partial ? n : std::min(wanted.end, n);
+    const auto read = out.first(end);
+    if (!(kind == column_kind::delta2 ? read_deltas<true>(r, divisor, read, end == n)
+                                      : read_deltas<false>(r, divisor, read, end == n)))
       return damaged_block();
     if (exponent != 0)
-      for (auto& v : out)
+      for (auto& v : read.subspan(partial ? 0 : std::min(wanted.begin, end)))
         v /= power;
     std::uint64_t at = 0;
     for (std::uint64_t i = 0; i < exception_count; ++i) {

@@ -85,9 +85,14 @@ public:
   [[nodiscard]] result<void> read_group(bytes_view block, const block_index& index, std::size_t group,
                                         byte_buffer& to);
   // Decodes one column of a group that was unpacked: values[r] is set where bit r of `present` is. The spans hold
-  // rows() values and row_words(rows()) words.
+  // rows() values and row_words(rows()) words. Values of rows outside of `wanted` need not be right: less is decoded.
+  struct row_range {
+    std::size_t begin = 0;
+    std::size_t end = SIZE_MAX;
+  };
   [[nodiscard]] result<void> read_column(const block_index& index, std::size_t column, bytes_view group,
-                                         std::span<double> values, std::span<std::uint64_t> present);
+                                         std::span<double> values, std::span<std::uint64_t> present,
+                                         row_range wanted);
 
   // The same for one block at a time, which outlives what is read from it.
   [[nodiscard]] result<void> open(bytes_view block);

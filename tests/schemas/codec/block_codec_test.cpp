@@ -226,10 +226,15 @@ TEST_CASE("a wide block has several groups, each read alone") {
   std::vector<std::uint64_t> present(row_words(index.rows()));
   for (const std::size_t c : {39U, 0U, 17U}) {
     REQUIRE(decoder.read_group(bytes, index, index.group_of(c), group));
-    REQUIRE(decoder.read_column(index, c, group, values, present));
-    for (std::size_t r = 0; r < index.rows(); r += 2)
-      if (values[r] != b.values[c * index.rows() + r])
-        FAIL("column " << c << ", row " << r);
+    const auto rows = index.rows();
+    for (const auto& [begin, end] : std::vector<std::pair<std::size_t, std::size_t>>{
+             {0, SIZE_MAX}, {0, rows}, {rows - 1, rows}, {0, 1}, {rows / 3, rows / 2}}) {
+      std::fill(values.begin(), values.end(), -1);
+      REQUIRE(decoder.read_column(index, c, group, values, present, {begin, end}));
+      for (auto r = begin; r < std::min(end, rows); r += 1)
+        if ((present[r / 64] >> (r % 64) & 1) != 0 && values[r] != b.values[c * rows + r])
+          FAIL("column " << c << ", row " << r << " of " << begin << " to " << end);
+    }
   }
   // Groups can't be taken for each other.
   auto swapped = index;
