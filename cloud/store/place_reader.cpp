@@ -29,6 +29,14 @@ void add(place_columns::column& to, std::int64_t time_ns, double value) {
   to.values.push_back(value);
 }
 
+// For so many first samples at once: growing bit by bit is most of what a short query allocates.
+void make_room(place_columns::column& in, std::size_t samples) {
+  if (in.times.capacity() != 0)
+    return;
+  in.times.reserve(samples);
+  in.values.reserve(samples);
+}
+
 // INT64_MIN: it has no samples.
 std::int64_t newest_ns(const place_columns::column& c) noexcept {
   if (c.times.empty())
@@ -240,6 +248,7 @@ result<void> place_reader::read_window(const head_hit& hit, const log_window& wi
   for (std::size_t s = 0; s < hit.of_sets.size(); ++s) {
     for (std::size_t i = 0; i < hit.of_sets[s]->size(); ++i) {
       auto& column = to.columns[columns[s][i]];
+      make_room(column, frames);
       window.read(base + (*hit.of_sets[s])[i], frames, bounds_.from_ns, bounds_.to_ns,
                   [&](std::int64_t time_ns, double value) {
                     add(column, time_ns, value);
@@ -279,7 +288,9 @@ result<void> place_reader::read_frames(const head_hit& hit, std::span<const fram
           for (std::size_t w = 0; w < member / 64; ++w)
             at_value += static_cast<std::size_t>(std::popcount(section.present[w]));
         }
-        add(to.columns[columns[s][i]], ref.time_ns, f.values[at_value]);
+        auto& column = to.columns[columns[s][i]];
+        make_room(column, frames.size());
+        add(column, ref.time_ns, f.values[at_value]);
         ++samples;
       }
       base += section.value_count();

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <tuple>
 
 namespace skerry::cloud {
 
@@ -85,7 +86,7 @@ result<void> selection::open_partitions() {
 }
 
 place& selection::place_of(const std::string& site, const std::string& host) {
-  auto& found = places_[{site, host}];
+  auto& found = found_[{site, host}];
   if (found.site.empty() && found.host.empty()) {
     found.site = site;
     found.host = host;
@@ -160,6 +161,12 @@ result<void> selection::find() {
     if (auto found = find_in_partition(i); !found && !passable(found.error(), "index"))
       return found;
   }
+  places_.reserve(found_.size());
+  for (const auto& [name, at] : found_)
+    places_.push_back(&at);
+  std::sort(places_.begin(), places_.end(), [](const place* a, const place* b) {
+    return std::tie(a->site, a->host) < std::tie(b->site, b->host);
+  });
   return ok();
 }
 
@@ -248,11 +255,11 @@ result<void> selection::prepare() {
   BOOST_OUTCOME_TRYV(find());
   // About how many samples: from the data and the request alone, so that the same query has the same shards.
   std::uint64_t series = 0;
-  for (const auto& [key, at] : places_) {
+  for (const auto* at : places_) {
     std::size_t here = 0;
-    for (const auto& hit : at.partitions)
+    for (const auto& hit : at->partitions)
       here = std::max(here, hit.of_set.size());
-    for (const auto& hit : at.heads)
+    for (const auto& hit : at->heads)
       for (const auto& members : hit.of_sets)
         here = std::max(here, members->size());
     series += here;
@@ -299,10 +306,9 @@ result<void> selection::read(std::size_t shard, const promql::each_series& each)
   place_reader reader{from_, opened_, parts_, bounds_};
   const auto begin = places_.size() * shard / shards_;
   const auto end = places_.size() * (shard + 1) / shards_;
-  auto at = std::next(places_.begin(), static_cast<std::ptrdiff_t>(begin));
-  for (auto i = begin; i < end; ++i, ++at) {
+  for (auto i = begin; i < end; ++i) {
     place_columns columns;
-    BOOST_OUTCOME_TRYV(reader.read(at->second, columns));
+    BOOST_OUTCOME_TRYV(reader.read(*places_[i], columns));
     for (const auto& c : columns.columns)
       if (!c.times.empty())
         each({c.all, c.times, c.values});
@@ -312,8 +318,9 @@ result<void> selection::read(std::size_t shard, const promql::each_series& each)
 
 result<void> selection::read_ahead(const promql::each_series& each) {
   auto shared = std::make_shared<lookahead>();
-  for (const auto& [key, at] : places_)
-    shared->slots.push_back({&at, lookahead::stage::unclaimed, {}, 0, ok()});
+  shared->slots.reserve(places_.size());
+  for (const auto* at : places_)
+    shared->slots.push_back({at, lookahead::stage::unclaimed, {}, 0, ok()});
   const auto count = shared->slots.size();
   struct stop_at_end { // also where `each` throws
     lookahead& of;
@@ -384,9 +391,9 @@ result<void> selection::read_ahead(const promql::each_series& each) {
 result<void> selection::series(const std::function<void(const labels&)>& each) {
   BOOST_OUTCOME_TRYV(find());
   place_reader reader{from_, opened_, parts_, bounds_};
-  for (const auto& [key, at] : places_) {
+  for (const auto* at : places_) {
     place_columns t;
-    BOOST_OUTCOME_TRYV(reader.name(at, t));
+    BOOST_OUTCOME_TRYV(reader.name(*at, t));
     for (const auto& c : t.columns)
       each(c.all);
   }

@@ -9,9 +9,9 @@
 #include "cloud/store/read_pool.hpp"
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <set>
+#include <unordered_map>
 #include <vector>
 
 namespace skerry::cloud {
@@ -60,7 +60,13 @@ private:
   std::vector<promql::matcher> place_matchers_;
   std::vector<promql::matcher> label_matchers_;
   std::vector<std::shared_ptr<partition>> opened_;
-  std::map<std::pair<std::string, std::string>, place> places_; // by site and host
+  struct name_hash {
+    std::size_t operator()(const std::pair<std::string, std::string>& name) const noexcept {
+      return std::hash<std::string>{}(name.first) * 31 + std::hash<std::string>{}(name.second);
+    }
+  };
+  std::unordered_map<std::pair<std::string, std::string>, place, name_hash> found_; // by site and host
+  std::vector<const place*> places_;                                                // of those, in that order
   std::size_t shards_ = 1;
 };
 
