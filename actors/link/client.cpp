@@ -45,7 +45,8 @@ struct client_metrics {
         failed(attempt(registry, "failed")),
         connected(prometheus::BuildGauge()
                       .Name("skerry_link_client_connected")
-                      .Help("Encrypted connections upstream that stand: 1 or 0 at a node.")
+                      .Help("Encrypted connections upstream that stand: 1 at a node, 2 while a backlog has "
+                            "one of its own.")
                       .Register(registry)
                       .Add({})) {}
 

@@ -157,23 +157,35 @@ struct uplink_state {
     start_link(self);
   }
 
+  // Opens a connection for the backlog alone where that pays, and closes it when the backlog is gone or nothing comes
+  // through.
   void care_for_backlog() {
+    const auto least = config.backlog_apart_from.count();
+    if (least == 0)
+      return;
     const auto now = config.clock->monotonic_ns();
     const auto unanswered = sender->counters().unanswered_batches;
     const bool dead = unanswered != std::exchange(seen_unanswered, unanswered);
     const bool live = sender->phase() == delivery::sender_phase::live;
-    const bool flows = live && sender->backlog_flows();
     if (upstream.has_apart()) {
-      if (flows)
-        backlog_changed_ns = now;
-      if (!live || dead || now - backlog_changed_ns > backlog_lasts_ns)
+      if (live && sender->backlog_flows())
+        backlog_seen_ns = now;
+      if (!live || dead || now - backlog_seen_ns > backlog_lasts_ns) {
+        spdlog::info("uplink: the backlog's own connection is closed: {}", !live  ? "the session has ended"
+                                                                           : dead ? "nothing came through"
+                                                                                  : "no backlog is left");
         upstream.close_apart();
-    } else {
-      if (!flows || dead || config.backlog_apart_from.count() == 0
-          || sender->estimate().round_trip_ns() < config.backlog_apart_from.count())
-        backlog_changed_ns = now;
-      if (now - backlog_changed_ns > backlog_lasts_ns)
-        upstream.open_apart(config.connect, config.addresses[address]);
+      }
+      alone_since_ns = now;
+      return;
+    }
+    if (!live || dead || sender->estimate().round_trip_ns() < least || !sender->backlog_flows())
+      alone_since_ns = now;
+    if (now - alone_since_ns > backlog_lasts_ns) {
+      spdlog::info("uplink: the backlog gets a connection of its own, a round trip is {} ms",
+                   sender->estimate().round_trip_ns() / 1'000'000);
+      upstream.open_apart(config.connect, config.addresses[address]);
+      backlog_seen_ns = alone_since_ns = now;
     }
   }
 
@@ -241,8 +253,8 @@ struct uplink_state {
   std::size_t address = 0; // of config.addresses
   std::int64_t last_live_ns = 0;
   delivery::quota_meter meter;
-  std::int64_t backlog_changed_ns =
-      0; // when it last was not as it would have to be to open or close its connection
+  std::int64_t backlog_seen_ns = 0; // by the connection of its own
+  std::int64_t alone_since_ns = 0;  // since when there is a backlog, a long round trip, and one connection
   std::uint64_t seen_unanswered = 0;
   kept_usage stored;
   bool usage_refused = false;
