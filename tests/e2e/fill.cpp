@@ -2,9 +2,10 @@
 //
 //   fill spool --data DIR --bytes N [--past]   of an edge that has joined
 //   fill log --data DIR --bytes N     of a cloud; the newest samples are near Unix time 2,000,000,000
-//   fill backlog --data DIR --seconds N [--hosts 200] [--series 500] scrapes/*.txt
-//                                     the spool of an edge that has joined: N seconds up to now of so many hosts, one
-//                                     frame a host and one commit a second, with values of recorded scrapes
+//   fill backlog --data DIR --seconds N [--ago 0] [--hosts 200] [--series 500] scrapes/*.txt
+//                                     the spool of an edge that has joined: N seconds of so many hosts, up to so many
+//                                     seconds ago, one frame a host and one commit a second, with values of recorded
+//                                     scrapes
 
 #include "actors/node/data_directory.hpp"
 #include "cloud/store/engine.hpp"
@@ -103,7 +104,7 @@ void fill_spool(const std::filesystem::path& data, std::uint64_t bytes, bool pas
   ::_exit(0);
 }
 
-void fill_backlog(const std::filesystem::path& data, std::size_t seconds, std::size_t hosts,
+void fill_backlog(const std::filesystem::path& data, std::size_t seconds, std::size_t ago, std::size_t hosts,
                   std::size_t series, const std::vector<std::string>& scrapes) {
   auto loaded = bench::recording::load(scrapes);
   if (!loaded)
@@ -118,7 +119,7 @@ void fill_backlog(const std::filesystem::path& data, std::size_t seconds, std::s
   value_encoder encoder;
   std::vector<double> values;
   std::vector<pending_record> records(hosts);
-  const auto begin_ns = system_clock().wall_ns() - static_cast<std::int64_t>(seconds) * second_ns;
+  const auto begin_ns = system_clock().wall_ns() - static_cast<std::int64_t>(seconds + ago) * second_ns;
   for (std::size_t step = 0; step < seconds; ++step) {
     for (std::size_t h = 0; h < hosts; ++h) {
       auto& record = records[h];
@@ -200,7 +201,7 @@ void fill_log(const std::filesystem::path& data, std::uint64_t bytes) {
 int main(int argc, char** argv) {
   std::string what, data;
   std::uint64_t bytes = 0;
-  std::size_t seconds = 60, hosts_wanted = 200, series_wanted = 500;
+  std::size_t seconds = 60, ago = 0, hosts_wanted = 200, series_wanted = 500;
   std::vector<std::string> scrapes;
   bool past = false;
   CLI::App app{"Fills a stopped node's spool or write-ahead log"};
@@ -211,6 +212,7 @@ int main(int argc, char** argv) {
   app.add_option("--data", data, "Data directory")->required();
   app.add_option("--bytes", bytes, "How much of a spool or log");
   app.add_option("--seconds", seconds, "How much of a backlog (60)");
+  app.add_option("--ago", ago, "How many seconds ago a backlog ends (0)");
   app.add_option("--hosts", hosts_wanted, "In a backlog (200)")->check(CLI::PositiveNumber);
   app.add_option("--series", series_wanted, "Of each host in a backlog (500)")->check(CLI::PositiveNumber);
   app.add_flag("--past", past, "Of a spool: samples of the last day, not of the future");
@@ -218,7 +220,7 @@ int main(int argc, char** argv) {
   if (sodium_init() < 0)
     return 1;
   if (what == "backlog")
-    fill_backlog(data, seconds, hosts_wanted, series_wanted, scrapes);
+    fill_backlog(data, seconds, ago, hosts_wanted, series_wanted, scrapes);
   else if (what == "spool")
     fill_spool(data, bytes, past);
   else
