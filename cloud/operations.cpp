@@ -77,6 +77,7 @@ std::vector<site_status> operations::sites() {
     if (session != sessions.end()) {
       const auto& view = session->second;
       site.last_heard_ns = view.last_heard_wall_ns;
+      site.clock_offset_ns = view.clock_offset_ns;
       site.pending_records = view.pending_records;
       const bool silent = now - view.last_heard_wall_ns > silent_after_ns;
       site.state = view.duplicate              ? link_state::duplicate

@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 namespace skerry::delivery {
@@ -14,6 +15,7 @@ namespace {
 
 constexpr std::size_t fresh_sets_max = 65'536;
 constexpr std::size_t sets_asked_max = 1024; // in one Need
+constexpr std::int64_t clock_offset_told_ns = 60'000'000'000;
 constexpr std::uint64_t credit_slack =
     2; // batches that a sender believes lost may still be on their way to the disk
 
@@ -82,6 +84,7 @@ void receiver::on_message(const link::peer_id& from, edge_id user, result<link::
     on_sets(session, user, *sets);
   } else if (const auto* ping = std::get_if<link::ping>(&body)) {
     session.view.link = ping->link;
+    note_clock(session, user, ping->wall_ns);
     backend_.send(from, {session.number, link::pong{ping->wall_ns, ping->monotonic_ns}});
   } else if (const auto* origins = std::get_if<link::origins>(&body)) {
     for (const auto origin : origins->edges)
@@ -185,6 +188,17 @@ void receiver::note_duplicate(session& of) {
   of.duplicate_ns = clock_.monotonic_ns();
 }
 
+void receiver::note_clock(session& of, edge_id user, std::int64_t wall_ns) {
+  const auto before = of.view.clock_offset_ns;
+  const auto said = std::clamp<std::int64_t>(wall_ns, 0, INT64_MAX / 2); // it may say anything
+  const auto offset = of.view.clock_offset_ns = said - clock_.wall_ns();
+  if (std::llabs(offset) < clock_offset_told_ns || std::llabs(offset - before) < clock_offset_told_ns
+      || !may_log())
+    return;
+  spdlog::warn("{}: the clock of edge {} is {} s {} ours", config_.name, to_string(user),
+               std::llabs(offset) / 1'000'000'000, offset > 0 ? "ahead of" : "behind");
+}
+
 void receiver::note_restored(edge_id user, const link::hello& hello) {
   std::string why;
   for (const auto& stream : hello.streams) {
@@ -217,6 +231,7 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
   to.view.connected = true;
   to.view.last_heard_wall_ns = clock_.wall_ns();
   to.view.software = hello.software;
+  note_clock(to, user, hello.wall_ns);
   link::welcome welcome;
   welcome.protocol = std::min(hello.protocol, link::protocol_version);
   welcome.credit_bytes = config_.credit_bytes;

@@ -108,7 +108,10 @@ struct edge_view {
   std::uint64_t records = 0;
   std::string software;
   bool duplicate = false; // another live node uses the same key
-  link::link_state link;  // as its last batch or ping said
+  // By how much its wall clock is ahead of ours, as its Hello or last Ping said; what they took on the way counts as
+  // behind.
+  std::int64_t clock_offset_ns = 0;
+  link::link_state link; // as its last batch or ping said
 };
 
 // What is held in memory for one session, at most of all.
@@ -175,6 +178,7 @@ private:
   void on_hello(const link::peer_id& from, edge_id user, const link::hello& hello);
   bool elder_yields(const link::peer_id& from, edge_id user, session& elder, const link::hello& hello);
   void welcome(session& to, edge_id user, const std::string& site, const link::hello& hello);
+  void note_clock(session& of, edge_id user, std::int64_t wall_ns);
   void note_restored(edge_id user, const link::hello& hello);
   void on_batch(session& from, edge_id user, const link::batch& batch);
   void take_run(session& from, edge_id user, const run& run, link::lane lane,

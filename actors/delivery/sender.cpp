@@ -4,12 +4,14 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace skerry::delivery {
 
 namespace {
 
-constexpr std::size_t batches_per_pump_max = 64; // then the caller's thread gets a turn
+constexpr std::int64_t clock_jump_ns = 1'000'000'000; // the receiver is told of
+constexpr std::size_t batches_per_pump_max = 64;      // then the caller's thread gets a turn
 constexpr std::int64_t bandwidth_burst_ns = 1'000'000'000;
 constexpr std::int64_t thin_slice_ns =
     15'000'000'000; // what was committed in so long goes at each thin interval
@@ -67,6 +69,7 @@ void sender::say_hello() {
   hello.instance = config_.instance;
   hello.wall_ns = clock_.wall_ns();
   hello.monotonic_ns = clock_.monotonic_ns();
+  clock_said_ns_ = hello.wall_ns - hello.monotonic_ns;
   hello.software = config_.software;
   hello.receiver = receiver_;
   hello.current = config_.current;
@@ -491,8 +494,10 @@ link::link_state sender::link_now() const { return {static_cast<std::uint16_t>(l
 
 bool sender::send_ping() {
   const auto now = clock_.monotonic_ns();
-  if (!send(link::ping{clock_.wall_ns(), now, link_now()}))
+  const auto wall = clock_.wall_ns();
+  if (!send(link::ping{wall, now, link_now()}))
     return false;
+  clock_said_ns_ = wall - now;
   if (answer_due_since_ns_ == 0)
     answer_due_since_ns_ = now;
   return true;
@@ -542,8 +547,9 @@ void sender::on_tick() {
     return true;
   });
   mark_slices();
+  const bool clock_jumped = std::llabs(clock_.wall_ns() - now - clock_said_ns_) > clock_jump_ns;
   if (phase_ == sender_phase::live && level_ != quota_level::exhausted
-      && now - last_sent_ns_ > config_.ping_interval.count())
+      && (clock_jumped || now - last_sent_ns_ > config_.ping_interval.count()))
     send_ping();
   pump();
 }

@@ -208,6 +208,7 @@ private:
   // session begins with the oldest.
   bool oldest_first_ = false;
   std::int64_t last_sent_ns_ = 0;
+  std::int64_t clock_said_ns_ = 0;       // wall time minus monotonic time, as the receiver knows it
   std::int64_t answer_due_since_ns_ = 0; // 0: no answer is due
   std::int64_t retry_at_ns_ = 0;
   backoff retry_;

@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +37,8 @@ struct site_status {
   edge_id edge = edge_id::none;
   link_state state = link_state::never;
   std::int64_t last_heard_ns = 0;
+  std::optional<std::int64_t>
+      clock_offset_ns; // by how much its clock is ahead of ours; none: not heard of since start
   std::uint64_t hosts = 0;
   std::uint64_t series = 0;
   std::uint64_t samples_total = 0;   // since this node started

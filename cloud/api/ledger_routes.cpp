@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 namespace skerry::cloud {
 
 using json = nlohmann::ordered_json;
@@ -56,12 +58,16 @@ json to_json(const host_coverage& h) {
           {"ranges", std::move(ranges)}};
 }
 
-result<ledger_request> read_request(const http::request& request, const api_context& context) {
+// `ahead`: what is dated later than now belongs to it where no end is given, as samples of a clock that is ahead are.
+result<ledger_request> read_request(const http::request& request, const api_context& context, bool ahead) {
   ledger_request out;
   out.site = text_parameter(request, "site");
   out.host = text_parameter(request, "host");
-  BOOST_OUTCOME_TRY(end_ms, time_parameter(request, "end", context.clock->wall_ns() / ns_per_ms));
-  BOOST_OUTCOME_TRY(start_ms, time_parameter(request, "start", end_ms - default_span_ms));
+  const auto now_ms = context.clock->wall_ns() / ns_per_ms;
+  const auto* end = request.parameter("end");
+  const bool open_end = ahead && (end == nullptr || end->empty());
+  BOOST_OUTCOME_TRY(end_ms, time_parameter(request, "end", open_end ? INT64_MAX / ns_per_ms : now_ms));
+  BOOST_OUTCOME_TRY(start_ms, time_parameter(request, "start", std::min(end_ms, now_ms) - default_span_ms));
   if (end_ms < start_ms)
     return invalid_parameter("end", "end timestamp must not be before start time");
   out.from_ns = start_ms * ns_per_ms;
@@ -80,9 +86,9 @@ http::response answer(const result<std::vector<T>>& found) {
 }
 
 template <class Ask>
-http::handler on_pool(const context_ptr& context, Ask ask) {
-  return [context, ask](const http::request& request, http::responder_ptr to) {
-    auto asked = read_request(request, *context);
+http::handler on_pool(const context_ptr& context, bool ahead, Ask ask) {
+  return [context, ahead, ask](const http::request& request, http::responder_ptr to) {
+    auto asked = read_request(request, *context, ahead);
     if (!asked)
       return to->answer(failure(to_api_error(asked.error())));
     run_on_pool(context, std::move(to), {},
@@ -97,14 +103,15 @@ http::handler on_pool(const context_ptr& context, Ask ask) {
 void add_ledger_routes(const context_ptr& context, std::vector<http::route>& into) {
   if (context->ledger == nullptr)
     return;
-  into.push_back(
-      {"GET", "/api/v1/loss",
-       on_pool(context, [](ledger_reader& from, const ledger_request& what) { return from.losses(what); }),
-       false});
-  into.push_back({"GET", "/api/v1/completeness",
-                  on_pool(context, [](ledger_reader& from,
-                                      const ledger_request& what) { return from.completeness(what); }),
+  into.push_back({"GET", "/api/v1/loss",
+                  on_pool(context, true,
+                          [](ledger_reader& from, const ledger_request& what) { return from.losses(what); }),
                   false});
+  into.push_back(
+      {"GET", "/api/v1/completeness",
+       on_pool(context, false,
+               [](ledger_reader& from, const ledger_request& what) { return from.completeness(what); }),
+       false});
 }
 
 } // namespace skerry::cloud

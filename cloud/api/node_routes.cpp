@@ -31,6 +31,8 @@ json to_json(const site_status& s) {
           {"edge", s.edge == edge_id::none ? json{} : json(to_string(s.edge))},
           {"state", to_string(s.state)},
           {"last_heard", seconds(s.last_heard_ns)},
+          {"clock_offset",
+           s.clock_offset_ns ? json(static_cast<double>(*s.clock_offset_ns / 1'000'000) / 1'000) : json{}},
           {"hosts", s.hosts},
           {"series", s.series},
           {"samples_total", s.samples_total},

@@ -2,6 +2,7 @@
 
 #include "actors/delivery/reception_metrics.hpp"
 #include "actors/node/mirrored_counters.hpp"
+#include "cloud/ingest/held_clock.hpp"
 #include "cloud/ingest/ingest_core.hpp"
 #include "cloud/ingest/push_core.hpp"
 #include "cloud/ingest/shard.hpp"
@@ -49,6 +50,7 @@ struct ingest_state {
   ingest_actor::pointer self = nullptr;
   ingest_config config;
   std::optional<delivery::registry_authority> keys;
+  std::shared_ptr<held_clock> held;
   std::optional<ingest_core> core;
   std::optional<push_core> pushed;
   std::optional<delivery::reception> reception;
@@ -62,6 +64,7 @@ struct ingest_state {
     self = owner;
     config = std::move(c);
     keys.emplace(*config.registry);
+    held = std::make_shared<held_clock>(*config.clock, *config.store);
     ingest_core::outputs outputs;
     const auto to_shard = [this](shard_id id, std::shared_ptr<shard_part> part) {
       self->send(shard(id), std::move(part));
@@ -91,7 +94,8 @@ struct ingest_state {
       settings.store = config.store;
       settings.hosts = config.hosts;
       settings.counters = counters;
-      settings.clock = config.clock;
+      settings.clock_owner = held;
+      settings.clock = held.get();
       settings.future_max = config.future_max;
       shards[id] = spawn_shard(self->system(), std::move(settings));
     }
@@ -107,7 +111,7 @@ struct ingest_state {
     if (++ticks % ticks_per_cleaning == 0 && config.retention.count() > 0)
       config.hosts->forget_before(config.clock->wall_ns() - config.retention.count());
     if (ticks % ticks_per_host_state == 0)
-      core->keep_host_state();
+      core->keep_host_state({held->note()});
   }
 };
 
@@ -139,7 +143,7 @@ ingest_actor::behavior_type ingest(ingest_actor::stateful_pointer<ingest_state> 
         auto& state = self->state;
         state.pushed->refuse_all("the node is stopping");
         state.core->receiver().say_bye();
-        state.core->keep_host_state();
+        state.core->keep_host_state({state.held->note()});
         for (auto& shard : state.shards)
           if (shard)
             caf::anon_send(shard, stop_atom_v);

@@ -233,10 +233,12 @@ void ingest_core::advance_completeness() {
   put_quietly(std::move(updates));
 }
 
-void ingest_core::keep_host_state() {
+void ingest_core::keep_host_state(std::vector<state_update> also) {
   std::vector<state_update> updates;
   for (auto& [key, value] : hosts_->take_changes())
     updates.push_back({std::move(key), std::move(value)});
+  if (!updates.empty())
+    std::move(also.begin(), also.end(), std::back_inserter(updates));
   put_quietly(std::move(updates));
 }
 

@@ -39,7 +39,8 @@ public:
   void on_part_stored(std::uint64_t ticket, const std::string& failed);
   // Once a second: the complete watermark moves as holes are filled; for streams that can still change.
   void advance_completeness();
-  void keep_host_state();
+  // What is known of hosts, where that has changed; `also` goes with it.
+  void keep_host_state(std::vector<state_update> also = {});
 
   // delivery::receiver_backend
   std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) override {

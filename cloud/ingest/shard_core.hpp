@@ -50,6 +50,7 @@ struct shard_config {
   std::shared_ptr<engine> store;
   std::shared_ptr<fleet> hosts;
   std::shared_ptr<shard_counters> counters;
+  std::shared_ptr<const void> clock_owner; // keeps `clock`, where it must be kept
   clock_source* clock = nullptr;
   std::chrono::nanoseconds future_max = std::chrono::minutes{10};
   planted_faults planted = nullptr; // by the simulator alone

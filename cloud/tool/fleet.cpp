@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <optional>
 
@@ -34,6 +35,12 @@ std::string count(const json& from, const char* key) { return format_count(numbe
 std::string ago(const json& from, const char* key, double now) {
   const auto at = number(from, key);
   return at == 0 ? "never" : format_age(now - at) + " ago";
+}
+// What a link takes is no wrong clock.
+std::string clock_of(const json& site) {
+  constexpr double told_s = 2;
+  const auto offset = number(site, "clock_offset");
+  return std::abs(offset) < told_s ? "-" : format_age(std::abs(offset)) + (offset > 0 ? " ahead" : " behind");
 }
 std::string or_dash(std::string value) { return value.empty() ? "-" : value; }
 
@@ -139,6 +146,7 @@ table sites_table(const json& sites, double now) {
              {"EDGE"},
              {"LINK"},
              {"LAST HEARD"},
+             {"CLOCK"},
              {"HOSTS", align::right},
              {"SERIES", align::right},
              {"SAMPLES/S", align::right},
@@ -147,7 +155,7 @@ table sites_table(const json& sites, double now) {
              {"KEYS"}}};
   for (const auto& s : sites)
     out.add({text(s, "site"), or_dash(text(s, "edge")), text(s, "state"), ago(s, "last_heard", now),
-             count(s, "hosts"), count(s, "series"), count(s, "samples_per_second"), pending(s),
+             clock_of(s), count(s, "hosts"), count(s, "series"), count(s, "samples_per_second"), pending(s),
              or_dash(text(s, "completeness")), keys(s)});
   return out;
 }

@@ -263,7 +263,6 @@ result<shared_bytes> expand_set(const set_value& value) {
 void for_each_set(record_kind kind, bytes_view payload, const std::function<void(const set_hash&)>& visit) {
   if (kind != record_kind::frame)
     return;
-  thread_local value_decoder decoder;
   thread_local frame scratch;
   if (!decode_frame_sections(payload, scratch))
     return;

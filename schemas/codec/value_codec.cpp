@@ -220,21 +220,24 @@ void value_encoder::encode(std::span<const double> values, byte_buffer& out) {
   w.bytes(bytes_view{packed}.subspan(zstd_magic_bytes, n - zstd_magic_bytes));
 }
 
-struct value_decoder::impl {
-  ZSTD_DCtx* context = nullptr; // made when first needed: it is large
+namespace {
+
+// A context takes 96 KiB, and there may be a decoder for each of a thousand shards.
+struct decoder_scratch {
+  ZSTD_DCtx* context = nullptr; // made when first needed
   byte_buffer plain;
   byte_buffer packed;
 
-  impl() = default;
-  ~impl() { ZSTD_freeDCtx(context); }
-  impl(const impl&) = delete;
-  impl& operator=(const impl&) = delete;
+  decoder_scratch() = default;
+  ~decoder_scratch() { ZSTD_freeDCtx(context); }
+  decoder_scratch(const decoder_scratch&) = delete;
+  decoder_scratch& operator=(const decoder_scratch&) = delete;
 };
+thread_local decoder_scratch scratch;
 
-value_decoder::value_decoder() : impl_(std::make_unique<impl>()) {}
-value_decoder::~value_decoder() = default;
+} // namespace
 
-result<void> value_decoder::decode(bytes_view from, std::span<double> values) {
+result<void> value_decoder::decode(bytes_view from, std::span<double> values) const {
   const auto damaged = [] { return fail(errc::malformed, "the values of a frame do not decode"); };
   byte_reader head{from};
   const auto codec = head.fixed<std::uint8_t>();
@@ -246,20 +249,19 @@ result<void> value_decoder::decode(bytes_view from, std::span<double> values) {
   if (head.failed() || plain_bytes < values.size() || plain_bytes > values.size() * 9)
     return damaged();
   // Mantissas are read eight bytes at a time, the last ones past their end.
-  auto& plain = impl_->plain;
+  auto& [context, plain, packed] = scratch;
   if (plain.size() < plain_bytes + 8)
     plain.resize(plain_bytes + 8);
   const auto rest = head.rest();
   if (codec == codec_plain) {
     std::copy(rest.begin(), rest.end(), plain.begin());
   } else {
-    auto& packed = impl_->packed;
     if (packed.size() < zstd_magic_bytes + rest.size())
       packed.resize(zstd_magic_bytes + rest.size());
     std::copy(rest.begin(), rest.end(), std::copy(zstd_magic.begin(), zstd_magic.end(), packed.begin()));
-    if (impl_->context == nullptr)
-      impl_->context = ZSTD_createDCtx();
-    const auto n = ZSTD_decompressDCtx(impl_->context, plain.data(), plain_bytes, packed.data(),
+    if (context == nullptr)
+      context = ZSTD_createDCtx();
+    const auto n = ZSTD_decompressDCtx(context, plain.data(), plain_bytes, packed.data(),
                                        zstd_magic_bytes + rest.size());
     if (ZSTD_isError(n) || n != plain_bytes)
       return damaged();

@@ -13,7 +13,7 @@ namespace skerry {
 
 inline constexpr std::size_t frame_values_max = 1 << 20;
 
-// Both keep a zstd context and scratch memory: reuse one, on one thread at a time.
+// Keeps a zstd context and scratch memory: reuse one, on one thread at a time.
 class value_encoder {
 public:
   value_encoder();
@@ -29,20 +29,12 @@ private:
   std::unique_ptr<impl> impl_;
 };
 
+// All of a thread share its zstd context and scratch memory: one costs nothing.
 class value_decoder {
 public:
-  value_decoder();
-  ~value_decoder();
-  value_decoder(const value_decoder&) = delete;
-  value_decoder& operator=(const value_decoder&) = delete;
-
   // Decodes exactly values.size() values and reads `from` to its end. malformed: any other count, damaged
   // bytes. unsupported_version: an unknown codec id.
-  [[nodiscard]] result<void> decode(bytes_view from, std::span<double> values);
-
-private:
-  struct impl;
-  std::unique_ptr<impl> impl_;
+  [[nodiscard]] result<void> decode(bytes_view from, std::span<double> values) const;
 };
 
 // v == mantissa × 10^-exponent, exactly: dividing the two gives v's bits again.

@@ -76,6 +76,7 @@ struct world {
     view.duplicate = duplicate;
     view.last_heard_wall_ns = clock.now;
     view.pending_records = pending;
+    view.clock_offset_ns = -5;
     view.link.bytes_today = bytes;
     board->publish({view});
   }
@@ -97,6 +98,7 @@ TEST_CASE("a site that only joined was never heard; one that is connected tells 
   CHECK(site.edge == edge);
   CHECK(site.state == link_state::never);
   CHECK(site.completeness == "nothing yet");
+  CHECK_FALSE(site.clock_offset_ns);
   CHECK(site.key_fingerprints.size() == 1);
   w.heard("harbour", "a", edge, 100);
   w.heard("harbour", "b", edge, 20);
@@ -108,6 +110,7 @@ TEST_CASE("a site that only joined was never heard; one that is connected tells 
   CHECK(site.samples_total == 120);
   CHECK(site.pending_records == 7);
   CHECK(site.last_heard_ns == w.clock.now);
+  CHECK(site.clock_offset_ns == -5);
   CHECK(site.live_watermark_ns == w.clock.now);
   CHECK(site.completeness == "complete");
 }

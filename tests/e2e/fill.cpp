@@ -2,12 +2,17 @@
 //
 //   fill spool --data DIR --bytes N [--past]   of an edge that has joined
 //   fill log --data DIR --bytes N     of a cloud; the newest samples are near Unix time 2,000,000,000
+//   fill backlog --data DIR --seconds N [--ago 0] [--hosts 200] [--series 500] scrapes/*.txt
+//                                     the spool of an edge that has joined: N seconds of so many hosts, up to so many
+//                                     seconds ago, one frame a host and one commit a second, with values of recorded
+//                                     scrapes
 
 #include "actors/node/data_directory.hpp"
 #include "cloud/store/engine.hpp"
 #include "edge/identity.hpp"
 #include "edge/spool/spool.hpp"
 #include "schemas/model/frame.hpp"
+#include "tests/bench/replay_hosts.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -70,28 +75,68 @@ std::vector<pending_record> make_round(std::int64_t time_ns, const series_set& s
   return out;
 }
 
-void fill_spool(const std::filesystem::path& data, std::uint64_t bytes, bool past) {
+std::unique_ptr<edge::spool> open_spool(const std::filesystem::path& data, prometheus::Registry& metrics) {
   auto identity = edge::load_identity(data);
   if (!identity)
     give_up(identity.error());
   edge::spool_config config;
   config.directory = data / "spool";
   config.edge = identity.value().edge;
-  prometheus::Registry metrics;
   auto spool = edge::spool::open(config, system_clock(), system_random(), metrics);
   if (!spool)
     give_up(spool.error());
+  return std::move(spool).value();
+}
+
+void fill_spool(const std::filesystem::path& data, std::uint64_t bytes, bool past) {
+  prometheus::Registry metrics;
+  const auto spool = open_spool(data, metrics);
   const auto set = make_set();
   value_encoder encoder;
   std::mt19937_64 random{1};
   const auto newest = past ? system_clock().wall_ns() : newest_ns;
-  for (std::int64_t t = newest - 100'000 * second_ns; spool.value()->usage().disk_bytes < bytes;
-       t += second_ns) {
+  for (std::int64_t t = newest - 100'000 * second_ns; spool->usage().disk_bytes < bytes; t += second_ns) {
     const auto done =
-        spool.value()->commit(stream_id::telemetry, make_round(t, *set, encoder, random), std::vector{set});
+        spool->commit(stream_id::telemetry, make_round(t, *set, encoder, random), std::vector{set});
     if (!done)
       give_up(done.error());
   }
+  ::_exit(0);
+}
+
+void fill_backlog(const std::filesystem::path& data, std::size_t seconds, std::size_t ago, std::size_t hosts,
+                  std::size_t series, const std::vector<std::string>& scrapes) {
+  auto loaded = bench::recording::load(scrapes);
+  if (!loaded)
+    give_up(loaded.error());
+  auto all = bench::make_replay_hosts(std::make_shared<const bench::recording>(std::move(loaded).value()),
+                                      hosts, series);
+  std::vector<series_set_ptr> sets;
+  for (const auto& host : all)
+    sets.insert(sets.end(), host.sets.begin(), host.sets.end());
+  prometheus::Registry metrics;
+  const auto spool = open_spool(data, metrics);
+  value_encoder encoder;
+  std::vector<double> values;
+  std::vector<pending_record> records(hosts);
+  const auto begin_ns = system_clock().wall_ns() - static_cast<std::int64_t>(seconds + ago) * second_ns;
+  for (std::size_t step = 0; step < seconds; ++step) {
+    for (std::size_t h = 0; h < hosts; ++h) {
+      auto& record = records[h];
+      record.host = all[h].name;
+      // Scrapes are spread over the interval.
+      record.time_ns = begin_ns + static_cast<std::int64_t>(step) * second_ns
+                       + second_ns / static_cast<std::int64_t>(hosts) * static_cast<std::int64_t>(h);
+      record.flags = flag_watermark;
+      all[h].values(step, values);
+      record.payload.clear();
+      encode_replay_frame(all[h], record.time_ns, values, encoder, record.payload);
+    }
+    if (const auto done = spool->commit(stream_id::telemetry, records, sets); !done)
+      give_up(done.error());
+  }
+  fmt::print("{}\n", seconds * hosts * all.front().members.size());
+  std::fflush(stdout);
   ::_exit(0);
 }
 
@@ -156,16 +201,27 @@ void fill_log(const std::filesystem::path& data, std::uint64_t bytes) {
 int main(int argc, char** argv) {
   std::string what, data;
   std::uint64_t bytes = 0;
+  std::size_t seconds = 60, ago = 0, hosts_wanted = 200, series_wanted = 500;
+  std::vector<std::string> scrapes;
   bool past = false;
   CLI::App app{"Fills a stopped node's spool or write-ahead log"};
-  app.add_option("what", what, "spool or log")->required()->check(CLI::IsMember({"spool", "log"}));
+  app.add_option("what", what, "spool, log or backlog")
+      ->required()
+      ->check(CLI::IsMember({"spool", "log", "backlog"}));
+  app.add_option("scrapes", scrapes, "Of a backlog: recorded scrapes, in order");
   app.add_option("--data", data, "Data directory")->required();
-  app.add_option("--bytes", bytes, "How much")->required();
+  app.add_option("--bytes", bytes, "How much of a spool or log");
+  app.add_option("--seconds", seconds, "How much of a backlog (60)");
+  app.add_option("--ago", ago, "How many seconds ago a backlog ends (0)");
+  app.add_option("--hosts", hosts_wanted, "In a backlog (200)")->check(CLI::PositiveNumber);
+  app.add_option("--series", series_wanted, "Of each host in a backlog (500)")->check(CLI::PositiveNumber);
   app.add_flag("--past", past, "Of a spool: samples of the last day, not of the future");
   CLI11_PARSE(app, argc, argv);
   if (sodium_init() < 0)
     return 1;
-  if (what == "spool")
+  if (what == "backlog")
+    fill_backlog(data, seconds, ago, hosts_wanted, series_wanted, scrapes);
+  else if (what == "spool")
     fill_spool(data, bytes, past);
   else
     fill_log(data, bytes);

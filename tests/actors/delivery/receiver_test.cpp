@@ -402,3 +402,19 @@ TEST_CASE("a loss of custody happened after the newest record that is here") {
   CHECK(stone.from_ns == 77);
   CHECK(stone.to_ns == f.clock.wall_ns());
 }
+
+TEST_CASE("how far an edge's clock is off is known from its Hello, and from each Ping") {
+  fixture f;
+  const auto now = f.clock.wall_ns();
+  auto hello = f.hello_of(1);
+  hello.wall_ns = now - 7'200'000'000'000;
+  f.under_test.on_message("a", f.edge, link::message{0, hello});
+  REQUIRE(f.under_test.edges().size() == 1);
+  CHECK(f.under_test.edges()[0].clock_offset_ns == -7'200'000'000'000);
+  const auto session = f.backend.outbox.back().second.session;
+  f.under_test.on_message("a", f.edge, link::message{session, link::ping{now + 5, 0, {}}});
+  CHECK(f.under_test.edges()[0].clock_offset_ns == 5);
+  for (const auto mad : {INT64_MIN, INT64_MAX})
+    f.under_test.on_message("a", f.edge, link::message{session, link::ping{mad, 0, {}}});
+  CHECK(f.under_test.edges()[0].clock_offset_ns > 0);
+}

@@ -245,3 +245,20 @@ TEST_CASE("what was dropped before the sender heard of it is not sent") {
   const auto records = decode_records(sent).value();
   CHECK(records.at(0).kind == record_kind::tombstone);
 }
+
+TEST_CASE("a wall clock that jumps is told at the next tick, once") {
+  fixture f;
+  f.welcome();
+  const auto pings = [&] {
+    return std::count_if(f.sent.begin(), f.sent.end(), [](const link::message& message) {
+      return std::holds_alternative<link::ping>(message.body);
+    });
+  };
+  f.under_test->on_tick();
+  CHECK(pings() == 0);
+  f.clock.wall_offset -= 3'600'000'000'000;
+  f.under_test->on_tick();
+  f.under_test->on_tick();
+  REQUIRE(pings() == 1);
+  CHECK(std::get<link::ping>(f.sent.back().body).wall_ns == f.clock.wall_ns());
+}

@@ -16,9 +16,10 @@ namespace skerry::delivery::test {
 
 class manual_clock final : public clock_source {
 public:
-  std::int64_t wall_ns() const noexcept override { return 1'700'000'000'000'000'000 + now; }
+  std::int64_t wall_ns() const noexcept override { return wall_offset + now; }
   std::int64_t monotonic_ns() const noexcept override { return now; }
   std::int64_t now = 1'000'000'000;
+  std::int64_t wall_offset = 1'700'000'000'000'000'000;
 };
 
 class seeded_random final : public random_source {

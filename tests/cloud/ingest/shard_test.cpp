@@ -1,5 +1,6 @@
 // A shard between a listener that asks and an engine whose commits the test answers.
 
+#include "cloud/ingest/held_clock.hpp"
 #include "cloud/ingest/shard.hpp"
 #include "schemas/model/frame.hpp"
 #include "schemas/model/payload.hpp"
@@ -360,4 +361,35 @@ TEST_CASE("a frame that does not decode is written to the ledger as corrupt") {
   w.succeed();
   CHECK(w.counters->malformed_records == 1);
   CHECK(w.counters->samples == 2);
+}
+
+TEST_CASE("a node that starts again in the past goes by when it last ran") {
+  struct settable_clock final : clock_source {
+    std::int64_t wall = now;
+    std::int64_t monotonic = 5 * second;
+    [[nodiscard]] std::int64_t wall_ns() const noexcept override { return wall; }
+    [[nodiscard]] std::int64_t monotonic_ns() const noexcept override { return monotonic; }
+  };
+  settable_clock real;
+  fake_engine store;
+  held_clock first{real, store};
+  CHECK(first.wall_ns() == now);
+  real.wall -= 100 * second; // set back while it runs: as it says
+  CHECK(first.wall_ns() == now - 100 * second);
+  real.wall = now;
+  const auto note = first.note();
+  store.state[note.key] = note.value;
+
+  real.wall = now - 7200 * second;
+  real.monotonic = second; // the machine was started again
+  const held_clock second_start{real, store};
+  CHECK(second_start.wall_ns() == now);
+  real.monotonic += 3 * second;
+  CHECK(second_start.wall_ns() == now + 3 * second);
+  real.wall = now + 60 * second; // put right
+  CHECK(second_start.wall_ns() == now + 60 * second);
+
+  store.state[note.key] = "no number";
+  real.wall = now - 7200 * second;
+  CHECK(held_clock{real, store}.wall_ns() == real.wall);
 }

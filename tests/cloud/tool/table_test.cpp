@@ -61,7 +61,8 @@ TEST_CASE("numbers and times for people") {
 TEST_CASE("tables of sites take what the API gives, and less") {
   const auto sites = nlohmann::json::parse(R"([
     {"site":"a","hosts":2,"series":507,"samples_per_second":33.8,"pending_records":12,"pending_bytes":4096,
-     "state":"connected","completeness":"complete","bytes_on_link_today":3145728,"last_heard":100},
+     "state":"connected","completeness":"complete","bytes_on_link_today":3145728,"last_heard":100,
+     "clock_offset":-7200.4},
     {"site":7,"last_heard":null}, 3])");
   CHECK(status_table(sites).render()
         == "SITE  HOSTS  SERIES  SAMPLES/S     PENDING  LINK       COMPLETENESS  LINK TODAY\n"
@@ -73,6 +74,7 @@ TEST_CASE("tables of sites take what the API gives, and less") {
       "samples_per_second=33.8 pending_records=12 pending_bytes=4096 "
       "link=connected completeness=\"complete\" bytes_on_link_today=3145728\n"));
   CHECK(sites_table(sites, 130).render().find("30s ago") != std::string::npos);
+  CHECK(sites_table(sites, 130).render().find("2h 0m behind") != std::string::npos);
   CHECK(sites_table(sites, 130).render().find("never") != std::string::npos);
 }
 

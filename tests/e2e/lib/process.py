@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 from .wait import wait_until
@@ -189,6 +190,36 @@ class Process:
                 if key in ("VmRSS", "RssAnon", "RssFile"):
                     out[{"VmRSS": "rss", "RssAnon": "anon", "RssFile": "file"}[key]] = int(value.split()[0]) * 1024
         return out
+
+
+class MemorySampler(threading.Thread):
+    """Memory of processes {name: Process} every so often, until asked for what was seen."""
+
+    def __init__(self, processes, every=1.0):
+        super().__init__(daemon=True)
+        self.processes = processes
+        self.every = every
+        self.seen = {name: [] for name in processes}
+        self.ended = threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.ended.wait(self.every):
+            for name, process in self.processes.items():
+                try:
+                    self.seen[name].append(process.memory())
+                except OSError:
+                    pass
+
+    def stop(self):
+        """{name: [what Process.memory() said]}"""
+        self.ended.set()
+        self.join()
+        return self.seen
+
+    def means(self):
+        return {name: {key: sum(m[key] for m in all_) / len(all_) for key in all_[0]} if all_ else {}
+                for name, all_ in self.stop().items()}
 
 
 def run_command(argv, deadline=30.0, code=0, stdin=None):

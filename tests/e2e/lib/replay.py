@@ -1,11 +1,28 @@
 """The replay load (tests/bench/replay_server): many targets from one recording, and what they served."""
 
+import glob
 import os
 import subprocess
+import sys
 
 from .web import get, get_json
 from .process import Process
 from .wait import wait_until
+
+_root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+
+def recorded_scrapes(folder=None):
+    """The files of a recording, in order: of this folder, else of those that come with the project."""
+    if folder is None:
+        folder = os.path.join(_root, "build", "scrapes")
+        os.makedirs(folder, exist_ok=True)
+        subprocess.run(["tar", "--zstd", "-xf", os.path.join(_root, "tests", "bench", "scrapes.tar.zst"), "-C", folder],
+                       check=True)
+    files = sorted(glob.glob(os.path.join(folder, "*.txt")))
+    if not files:
+        sys.exit(f"no scrapes in {folder}: record some with tests/bench/record_scrapes, and name their folder with --scrapes")
+    return files
 
 
 class Replay:

@@ -1,5 +1,7 @@
 """Waiting for conditions instead of sleeping."""
 
+import argparse
+import re
 import time
 
 
@@ -26,3 +28,11 @@ def wait_until(condition, deadline=10.0, what="", every=0.02):
             name = what or getattr(condition, "__name__", "the condition")
             raise Timeout(f"after {deadline:g} s still waiting for {name}; last: {last!r}")
         time.sleep(min(every, left))
+
+
+def seconds(text):
+    """A duration such as 15s or 1h, for argparse."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"'{text}' is no duration such as 15s")
+    return float(match[1]) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600, None: 1}[match[2]]

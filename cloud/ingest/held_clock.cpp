@@ -1,0 +1,42 @@
+#include "cloud/ingest/held_clock.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <charconv>
+
+namespace skerry::cloud {
+
+namespace {
+
+constexpr std::string_view state_key = "ingest/clock";
+constexpr std::int64_t ns_per_s = 1'000'000'000;
+
+} // namespace
+
+held_clock::held_clock(clock_source& clock, engine& store) : clock_(clock) {
+  std::int64_t noted_ns = 0;
+  const auto scanned = store.scan_state(state_key, [&](std::string_view key, std::string_view value) {
+    if (key == state_key)
+      std::from_chars(value.data(), value.data() + value.size(), noted_ns);
+  });
+  if (!scanned)
+    spdlog::error("ingest: when this node last ran cannot be read: {}", scanned.error().message);
+  if (noted_ns <= 0)
+    return;
+  least_ns_ = noted_ns - clock_.monotonic_ns();
+  if (const auto behind = noted_ns - clock_.wall_ns(); behind > ns_per_s)
+    spdlog::warn(
+        "ingest: this machine's clock is {} s behind what it was when this node last ran: set it right; what "
+        "edges send is judged by the later time",
+        behind / ns_per_s);
+}
+
+std::int64_t held_clock::wall_ns() const noexcept {
+  const auto wall = clock_.wall_ns();
+  return least_ns_ == INT64_MIN ? wall : std::max(wall, least_ns_ + clock_.monotonic_ns());
+}
+
+state_update held_clock::note() const { return {std::string{state_key}, std::to_string(wall_ns())}; }
+
+} // namespace skerry::cloud
