@@ -110,6 +110,7 @@ public:
     if (config_.spool_limits.policy == full_policy::thin_oldest)
       settings.replace_bytes = std::min(settings.segment_bytes, settings.bytes_max / 4);
     settings.local_retention = config_.local_retention;
+    settings.examine_command = config_.examine_command;
     settings.local_bytes_max = config_.local_bytes_max;
     BOOST_OUTCOME_TRY(store, spool::open(settings, system_clock(), system_random(), metrics_.registry()));
     store_ = std::move(store);

@@ -328,9 +328,7 @@ void disk_spool::update_gauges() {
 }
 
 result<void> disk_spool::close() {
-  stopping_ = true;
-  if (verifier_.joinable())
-    verifier_.join();
+  stop_repairing();
   const std::lock_guard writing{writing_};
   if (closed_)
     return ok();

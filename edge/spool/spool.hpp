@@ -48,6 +48,10 @@ struct spool_config {
   // bytes_max, and wherever space is short, kept segments go first, the oldest of them at first.
   std::chrono::nanoseconds local_retention{0};
   std::uint64_t local_bytes_max = std::uint64_t{1} << 30;
+  // A suspect segment is examined by this program in a process of its own (`skerry-edge examine-segment`), which gets so
+  // long and a quarter of a second for each MiB. Empty: by this process.
+  std::vector<std::string> examine_command;
+  std::chrono::milliseconds examine_time{10'000};
 
   [[nodiscard]] result<void> validate() const;
 };
