@@ -98,6 +98,7 @@ public:
                      std::span<const series_set_ptr> sets) override;
   result<void> adopt(std::span<const run> runs, std::span<const adopted_set> sets) override;
   std::optional<oldest_part> oldest(std::uint64_t after) override;
+  range_set in_closed_parts(const stream_key& key) const override;
   result<void> replace(std::span<const run> with) override;
   result<void> release(const stream_key& key, const range_set& ranges) override;
   result<std::optional<run>> read(const stream_key& key, sequence from, std::size_t bytes_max) const override;

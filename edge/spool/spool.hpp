@@ -128,6 +128,8 @@ public:
     std::vector<std::pair<stream_key, range_set>> held;
   };
   [[nodiscard]] virtual std::optional<oldest_part> oldest(std::uint64_t after = 0) = 0;
+  // What of the stream is held in parts that are not written any more: replacing it ends none before it is full.
+  [[nodiscard]] virtual range_set in_closed_parts(const stream_key& key) const = 0;
   // Stores these runs in place of what is held under the same sequences, and frees that: for tombstones over what
   // limits force out, and what stays of what they thin. Goes beyond bytes_max by up to reserve_bytes. not_found: some of
   // it is not held (any more).

@@ -37,6 +37,7 @@ std::string_view to_string(limit_act act) noexcept {
   case limit_act::dropped_for_disk: return "dropped for disk";
   case limit_act::thinned: return "thinned out";
   case limit_act::took_nothing: return "newest not taken";
+  case limit_act::merged: return "tombstones merged";
   }
   return "unknown";
 }
@@ -84,8 +85,10 @@ struct edge_node::process final : delivery::sender_sink {
     config.limits.planted = of.env_.planted;
     config.under_way = under_way;
     config.free_disk = [this] { return store->free_disk(); };
-    store->on_forced_out = [this](const stream_key& key, sequence_range range, const tombstone& stone) {
-      on_forced_out(key, range, stone);
+    store->on_forced_out = [this](const stream_key& key, sequence_range range, const tombstone& stone,
+                                  std::uint64_t records, std::uint64_t stones) {
+      of.limits_acted[static_cast<std::size_t>(limit_act::merged)] += stones;
+      on_forced_out(key, range, stone, records);
     };
     gateway.emplace(config, store, of.clock, std::move(outputs));
     gateway->open();
@@ -248,10 +251,11 @@ struct edge_node::process final : delivery::sender_sink {
       of.env_.truth.violated("the spool of {} takes {} bytes, of at most {}", of.name, of.disk.now.bytes,
                              most);
   }
-  void on_forced_out(const stream_key& key, sequence_range range, const tombstone& stone) {
+  void on_forced_out(const stream_key& key, sequence_range range, const tombstone& stone,
+                     std::uint64_t records) {
     of.env_.trace("{} forces {}-{} of {} out of its spool ({})", of.name, range.first, range.last,
                   to_string(key), to_string(stone.cause));
-    of.limits_acted[static_cast<std::size_t>(act_of(stone.cause))] += range.last - range.first + 1;
+    of.limits_acted[static_cast<std::size_t>(act_of(stone.cause))] += records;
     for (const auto& flight : flights)
       if (flight.key == key && !flight.waiting.common_with(range).empty())
         of.env_.truth.violated("{} forced {} to {} of {} out of its spool while {} was in flight", of.name,

@@ -51,6 +51,7 @@ public:
     return ok();
   }
   std::optional<oldest_part> oldest(std::uint64_t) override { return std::nullopt; }
+  [[nodiscard]] range_set in_closed_parts(const stream_key&) const override { return {}; }
   result<void> replace(std::span<const run>) override { return fail(errc::not_found, "nothing is held"); }
   result<void> release(const stream_key&, const range_set&) override { return ok(); }
   [[nodiscard]] result<std::optional<run>> read(const stream_key&, sequence, std::size_t) const override {
