@@ -361,7 +361,7 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
     adopt_jobs(from, key);
   if (const auto* stored = holdings_.stored(key); stored != nullptr
                                                   && stored->ranges().size() >= config_.ranges_max
-                                                  && range.first > stored->highest() + 1) {
+                                                  && range.first > holdings_.reach(key) + 1) {
     ++counters_.ranges_full;
     return;
   }

@@ -122,6 +122,7 @@ struct edge_node::process final : delivery::sender_sink {
     config.incarnation = store->epoch().random;
     config.credit_bytes = settings.credit_bytes;
     config.ranges_max = settings.ranges_max;
+    config.epochs_max = settings.epochs_max;
     config.parked_batches_max = settings.parked_batches_max;
     config.name = of.name;
     config.planted = of.env_.planted;
@@ -135,7 +136,10 @@ struct edge_node::process final : delivery::sender_sink {
       });
     };
     outputs.held = [this](std::uint64_t ticket) {
-      downlink.post([this, ticket] { receiver->receiver().on_held_durable(ticket, {}); });
+      downlink.post([this, ticket] {
+        receiver->receiver().on_held_durable(ticket, {});
+        of.check_receiver(receiver->receiver());
+      });
     };
     outputs.epochs = epochs;
     outputs.send = [this](const link::peer_id& to, link::message message) { answer(to, std::move(message)); };

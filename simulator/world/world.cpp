@@ -49,7 +49,11 @@ public:
     result_.violation = env_.truth.violation();
     result_.rule = env_.truth.rule();
     result_.commits = env_.truth.commits();
+    for (std::size_t bound = 0; bound < receiver_bounds; ++bound)
+      result_.bounds[bound][1] = cloud_->bounds_hit[bound];
     const auto count = [this](const edge_node& of) {
+      for (std::size_t bound = 0; bound < receiver_bounds; ++bound)
+        result_.bounds[bound][0] += of.bounds_hit[bound];
       for (std::size_t act = 0; act < limit_acts; ++act)
         result_.limits[act][of.is_gateway ? 1 : 0] += of.limits_acted[act];
     };
@@ -74,6 +78,7 @@ private:
     s.credit_bytes = static_cast<std::uint64_t>(random.between(600, 16000));
     s.fresh_records = static_cast<std::uint64_t>(random.between(1, 24));
     s.ranges_max = random.chance(20) ? static_cast<std::size_t>(random.between(2, 8)) : 4096;
+    s.epochs_max = env_.random.fork(7).chance(20) ? 1 + env_.random.fork(8).below(3) : 1024;
     s.parked_batches_max = random.chance(20) ? static_cast<std::size_t>(random.between(2, 8)) : 256;
     s.queue_bytes_max = random.chance(30) ? 2 << 10 : 64 << 10;
     s.group_bytes_max = random.chance(50) ? 300 : 4 << 10;
@@ -392,6 +397,7 @@ private:
     auto& original = *edges_[f.target];
     copied_in_life_ = original.lives();
     auto& upstream = behind_gateway(f.target) ? static_cast<link_server&>(gateway()) : *cloud_;
+    env_.truth.on_copied();
     clones_.push_back(
         {f.target, original.clone(fmt::format("clone-{}-of-{}", clones_.size() + 1, original.name),
                                   static_cast<std::uint32_t>(edges_.size() + clones_.size() + 1), upstream)});
