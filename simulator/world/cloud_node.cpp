@@ -22,6 +22,8 @@ struct cloud_node::process {
     delivery::receiver_config config;
     config.incarnation = {1};
     config.credit_bytes = settings.credit_bytes;
+    config.memory_max = settings.memory_max;
+    config.credit_min = settings.credit_min;
     config.ranges_max = settings.ranges_max;
     config.epochs_max = settings.epochs_max;
     config.parked_batches_max = settings.parked_batches_max;

@@ -121,6 +121,8 @@ struct edge_node::process final : delivery::sender_sink {
     delivery::receiver_config config;
     config.incarnation = store->epoch().random;
     config.credit_bytes = settings.credit_bytes;
+    config.memory_max = settings.memory_max;
+    config.credit_min = settings.credit_min;
     config.ranges_max = settings.ranges_max;
     config.epochs_max = settings.epochs_max;
     config.parked_batches_max = settings.parked_batches_max;
@@ -330,7 +332,6 @@ struct edge_node::process final : delivery::sender_sink {
         all += one.bytes;
         backlog += one.lane == link::lane::backlog ? one.bytes : 0;
       }
-    const auto credit = of.env_.settings.credit_bytes;
     if (all != 0 && all + bytes > credit)
       truth.violated("{} has {} bytes in flight, the credit is {}", of.name, all + bytes, credit);
     const auto window = std::min(sender.estimate().window_bytes(), credit - credit / 4);
@@ -437,6 +438,7 @@ struct edge_node::process final : delivery::sender_sink {
   std::vector<std::pair<std::string, std::int64_t>>
       taken; // host and time of frames that the gateway was given
   std::vector<flight> flights;
+  std::uint64_t credit = 0;                   // as it was last told
   std::map<stream_key, range_set> fresh;      // committed in this session, and not sent yet
   std::map<stream_key, range_set> ever_fresh; // sent or not, and what was newest when the session began
 };
@@ -493,6 +495,10 @@ void edge_node::start() {
       const auto before = process_->sender.counters();
       if (const auto* ack = std::get_if<link::ack>(&message.body))
         process_->on_ack(*ack);
+      else if (const auto* welcome = std::get_if<link::welcome>(&message.body))
+        process_->credit = welcome->credit_bytes;
+      else if (const auto* credit = std::get_if<link::credit>(&message.body))
+        process_->credit = credit->bytes;
       process_->sender.on_message(message);
       custody_lost_told += process_->sender.counters().lost_custody_records - before.lost_custody_records;
       sessions += process_->sender.counters().sessions - before.sessions;

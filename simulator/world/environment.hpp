@@ -20,6 +20,8 @@ struct world_settings {
   sim_time collect_interval = 10 * second;
   std::size_t batch_bytes_max = 2000;
   std::uint64_t credit_bytes = 8000;
+  std::uint64_t memory_max = 1 << 20; // of a receiver
+  std::uint64_t credit_min = 300;
   std::uint64_t fresh_records = 16;
   std::size_t ranges_max = 4096;
   std::size_t epochs_max = 1024;

@@ -20,13 +20,14 @@ enum class crash_kind : std::uint8_t {
 };
 
 // Bounds of a receiver that runs count.
-enum class receiver_bound : std::uint8_t { ranges, parked_batches, epochs };
-inline constexpr std::size_t receiver_bounds = 3;
+enum class receiver_bound : std::uint8_t { ranges, parked_batches, epochs, memory };
+inline constexpr std::size_t receiver_bounds = 4;
 [[nodiscard]] inline std::string_view to_string(receiver_bound bound) noexcept {
   switch (bound) {
   case receiver_bound::ranges: return "ranges of a stream";
   case receiver_bound::parked_batches: return "batches parked";
   case receiver_bound::epochs: return "epochs of an edge";
+  case receiver_bound::memory: return "memory";
   }
   return "unknown";
 }
@@ -56,6 +57,16 @@ protected:
     if (usage.parked_batches > settings.parked_batches_max)
       env_.truth.violated("{} has parked {} batches of a session, of at most {}", name, usage.parked_batches,
                           settings.parked_batches_max);
+    // What is granted, and what is there. Whoever comes gets the least at once, and every session with nothing open may
+    // bring one batch.
+    const auto memory = of.memory();
+    const auto least = std::min(settings.credit_min, settings.credit_bytes);
+    const auto most = settings.memory_max + memory.sessions * least;
+    if (memory.credit > most)
+      env_.truth.violated("{} has granted {} bytes to {} sessions, of at most {}", name, memory.credit,
+                          memory.sessions, most);
+    if (memory.open_bytes > most + memory.sessions * (settings.batch_bytes_max + 1024))
+      env_.truth.violated("{} has {} bytes in memory, of at most {}", name, memory.open_bytes, most);
     // Twice the credit, and one batch that a session with nothing open may always bring.
     if (usage.open_bytes > 2 * settings.credit_bytes + settings.batch_bytes_max + 1024)
       env_.truth.violated("{} has {} bytes of a session open, its credit is {}", name, usage.open_bytes,
@@ -70,7 +81,7 @@ protected:
                           settings.epochs_max);
     const auto& now = of.counters();
     const std::array<std::uint64_t, receiver_bounds> seen{now.ranges_full, now.parked_full,
-                                                          now.epochs_forgotten};
+                                                          now.epochs_forgotten, now.credit_changes};
     for (std::size_t i = 0; i < receiver_bounds; ++i) {
       bounds_hit[i] += seen[i] - (seen[i] < seen_[i] ? 0 : seen_[i]); // less: another process counts
       seen_[i] = seen[i];

@@ -76,6 +76,10 @@ private:
     s.collect_interval = random.between(6, 11) * second;
     s.batch_bytes_max = static_cast<std::size_t>(random.between(300, 4000));
     s.credit_bytes = static_cast<std::uint64_t>(random.between(600, 16000));
+    if (auto memory = env_.random.fork(9); memory.chance(50)) {
+      s.credit_min = static_cast<std::uint64_t>(memory.between(300, 2000));
+      s.memory_max = s.credit_bytes + memory.below(2 * s.credit_bytes);
+    }
     s.fresh_records = static_cast<std::uint64_t>(random.between(1, 24));
     s.ranges_max = random.chance(20) ? static_cast<std::size_t>(random.between(2, 8)) : 4096;
     s.epochs_max = env_.random.fork(7).chance(20) ? 1 + env_.random.fork(8).below(3) : 1024;
