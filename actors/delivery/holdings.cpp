@@ -28,7 +28,14 @@ range_set holdings::lacking(const stream_key& key, sequence_range range) const {
   return missing;
 }
 
-void holdings::begin(const stream_key& key, const range_set& ranges) { streams_[key].under_way.add(ranges); }
+void holdings::begin(const stream_key& key, const range_set& ranges) {
+  auto it = streams_.find(key);
+  if (it == streams_.end()) {
+    it = streams_.try_emplace(key).first;
+    it->second.again = surplus(key);
+  }
+  it->second.under_way.add(ranges);
+}
 
 void holdings::end(const stream_key& key, const range_set& ranges,
                    std::optional<std::int64_t> stored_newest_ns) {
@@ -142,6 +149,15 @@ std::size_t holdings::epochs_most() const noexcept {
 }
 
 bool holdings::may_have_forgotten(const stream_key& key) const {
+  const auto it = streams_.find(key);
+  if (it == streams_.end())
+    return surplus(key);
+  // After a restart: what is held from its first record on was never forgotten.
+  return it->second.again
+         || (it->second.held.contiguous_through() == 0 && !it->second.held.empty() && surplus(key));
+}
+
+bool holdings::surplus(const stream_key& key) const {
   std::size_t newer = 0;
   for (auto it = streams_.upper_bound(key); it != streams_.end() && it->first.edge == key.edge; ++it)
     newer += it->first.stream == key.stream && it->first.epoch != key.epoch ? 1 : 0;

@@ -72,8 +72,10 @@ private:
     range_set stored;
     range_set under_way;
     std::int64_t newest_ns = 0;
+    bool again = false; // it came when so much newer was known that it may have been forgotten before
   };
   using streams = std::map<stream_key, entry>;
+  [[nodiscard]] bool surplus(const stream_key& key) const; // so many newer ones are remembered
 
   std::size_t epochs_max_;
   streams streams_;

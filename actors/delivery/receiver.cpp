@@ -691,7 +691,7 @@ bool receiver::takes(const session& from, std::uint64_t bytes) const {
     return true;
   const bool had = clock_.monotonic_ns() < from.had_until_ns;
   return from.open_bytes + bytes <= credit_slack * std::max(from.credit, had ? from.had_credit : 0)
-         && open_bytes_ + bytes <= config_.memory_max;
+         && open_bytes_ + bytes <= config_.memory_max / 2;
 }
 
 void receiver::note_waiting(session& of) {
@@ -722,9 +722,10 @@ std::uint64_t receiver::first_credit(const session& of) const {
       used += &session == &of ? 0 : session.credit;
     }
   const auto least = std::min(config_.credit_min, config_.credit_bytes);
-  if (live * config_.credit_bytes > config_.memory_max && of.waits_until_ns <= now)
+  const auto budget = config_.memory_max / 2;
+  if (live * config_.credit_bytes > budget && of.waits_until_ns <= now)
     return least;
-  const auto left = config_.memory_max - std::min(used, config_.memory_max);
+  const auto left = budget - std::min(used, budget);
   return left >= config_.credit_bytes ? config_.credit_bytes : std::max(round_credit(left, least), least);
 }
 
@@ -735,7 +736,7 @@ void receiver::share_credit() {
   credit_due_ = false;
   shared_ns_ = now;
   const auto least = std::min(config_.credit_min, config_.credit_bytes);
-  const auto budget = config_.memory_max - std::min(config_.memory_max, open_of_ended());
+  const auto budget = config_.memory_max / 2 - std::min(config_.memory_max / 2, open_of_ended());
   std::vector<session*> live;
   std::vector<credit_claim> claims;
   for (auto& [user, session] : sessions_)

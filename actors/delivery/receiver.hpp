@@ -62,7 +62,8 @@ public:
 struct receiver_config {
   link::nonce incarnation{};            // made once with the receiver's store
   std::uint64_t credit_bytes = 4 << 20; // of one session, at most
-  // Of batches that are parked or being stored, of all sessions: beyond, credit is shared out (`ingest.memory_max`).
+  // Of batches that are parked or being stored, of all sessions (`ingest.memory_max`). Half of it is granted as credit,
+  // shared out where that is less than credit_bytes for each; the rest is for what was sent under a larger credit.
   std::uint64_t memory_max = std::uint64_t{256} << 20;
   std::uint64_t credit_min =
       64 << 10; // that every session has, also where all of that is more than memory_max

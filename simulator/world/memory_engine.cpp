@@ -22,6 +22,10 @@ std::string held_state_key(const stream_key& key) {
 
 } // namespace
 
+bool engine_image::has_forgotten(const stream_key& key) const {
+  return forgotten.contains(held_state_key(key));
+}
+
 memory_engine::memory_engine(engine_disk& disk, scheduler& time, seeded_random& random, oracle& truth)
     : disk_(disk), time_(time), random_(random), truth_(truth) {}
 
@@ -118,8 +122,7 @@ void memory_engine::apply(const cloud::append_request& request) {
       to.data.resize(record.seq);
     // Of an epoch that was forgotten because so many came after it, an older copy of the edge's disk may bring records
     // again: they are taken as new.
-    if (++to.data[record.seq - 1] > 1
-        && !(truth_.copied() && image.forgotten.contains(held_state_key(request.origin))))
+    if (++to.data[record.seq - 1] > 1 && !(truth_.copied() && image.has_forgotten(request.origin)))
       truth_.violated("record {} of {} is stored twice", record.seq, to_string(request.origin));
     if (truth_.find(request.origin, record.seq) == nullptr)
       truth_.violated("record {} of {} is stored and was never numbered", record.seq,
@@ -191,7 +194,9 @@ void restore_image(engine_disk& disk, const engine_image& image, oracle& truth) 
     truth.on_damaged(key, gone);
   }
   truth.on_rollback();
+  auto forgotten = std::move(disk.now.forgotten);
   disk.now = engine_image{image};
+  disk.now.forgotten.merge(forgotten); // what was is not undone
   disk.unsafe.clear();
 }
 

@@ -62,7 +62,7 @@ protected:
     const auto memory = of.memory();
     const auto least = std::min(settings.credit_min, settings.credit_bytes);
     const auto most = settings.memory_max + memory.sessions * least;
-    if (memory.credit > most)
+    if (memory.credit > settings.memory_max / 2 + memory.sessions * least)
       env_.truth.violated("{} has granted {} bytes to {} sessions, of at most {}", name, memory.credit,
                           memory.sessions, most);
     if (memory.open_bytes > most + memory.sessions * (settings.batch_bytes_max + 1024))
