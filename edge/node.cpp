@@ -29,6 +29,8 @@ namespace skerry::edge {
 
 namespace {
 
+constexpr std::uint64_t downlink_memory_max =
+    32 << 20; // of what edges further out have sent, and waits for the spool
 constexpr std::uint64_t spool_bytes_default_max = std::uint64_t{10} << 30;
 
 // The edge's side of CAF. One worker that blocks when idle: its scratch memory is made once, and it is enough for
@@ -201,6 +203,7 @@ public:
     registry_ = std::move(registry);
     downlink_config down;
     down.receiver.name = fmt::format("gateway {}", to_string(identity_.edge));
+    down.receiver.memory_max = downlink_memory_max;
     const auto epoch = store_->epoch();
     down.receiver.incarnation = epoch.random; // a gateway restored from a copy starts a new epoch
     down.store = store_;
