@@ -380,9 +380,11 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
   }
   if (missing.count() != range.last - range.first + 1)
     adopt_jobs(from, key);
-  if (const auto* stored = holdings_.stored(key); stored != nullptr
-                                                  && stored->ranges().size() >= config_.ranges_max
-                                                  && range.first > holdings_.reach(key) + 1) {
+  // A gateway whose spool is full of what lies beyond a hole cannot take what fills it: one batch at a time goes on, up to
+  // twice as many ranges.
+  if (const auto* stored = holdings_.stored(key);
+      stored != nullptr && range.first > holdings_.reach(key) + 1
+      && stored->ranges().size() >= config_.ranges_max * (from.open_bytes == 0 ? 2 : 1)) {
     ++counters_.ranges_full;
     return;
   }
