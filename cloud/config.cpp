@@ -79,6 +79,9 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
     read_size(s, "credit_bytes", to.receiver.credit_bytes);
     if (to.receiver.credit_bytes < 4096 || to.receiver.credit_bytes > (1 << 30))
       s.complain("credit_bytes", "must lie between 4KiB and 1GiB");
+    read_size(s, "memory_max", to.receiver.memory_max);
+    if (to.receiver.memory_max < (8 << 20))
+      s.complain("memory_max", "must be at least 8MiB");
     read_size(s, "batch_bytes_max", to.receiver.batch_bytes_max);
     if (to.receiver.batch_bytes_max < 4096 || to.receiver.batch_bytes_max > (8 << 20))
       s.complain("batch_bytes_max", "must lie between 4KiB and 8MiB");

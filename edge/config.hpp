@@ -68,6 +68,8 @@ struct edge_config {
 
   std::function<result<std::string>()>
       reload; // set by main: reads the configuration again, says what changed
+  std::vector<std::string>
+      examine_command; // set by main: this program, to examine damaged segments; empty: in process
 };
 
 struct loaded_config {

@@ -13,6 +13,7 @@
 #include "edge/config.hpp"
 #include "edge/join.hpp"
 #include "edge/node.hpp"
+#include "edge/spool/examine.hpp"
 #include "edge/spool/verify.hpp"
 
 #include <CLI/CLI.hpp>
@@ -42,6 +43,7 @@ struct options {
   std::string timeout = "15s";
   std::string what = "backlog";
   bool check_only = false;
+  bool always = false;
 };
 
 int fail_with(std::string_view what) {
@@ -94,6 +96,7 @@ int run(const options& from) {
   mallopt(M_ARENA_MAX, 2);
   edge::node* running = nullptr;
   settings_watch watch{settings, {"scrape_configs", "global", "log.level"}};
+  config->examine_command = {"/proc/self/exe", edge::examine_subcommand};
   config->reload = [&from, &running, &watch]() -> result<std::string> {
     if (from.config.empty())
       return fail(errc::unsupported,
@@ -221,6 +224,12 @@ int main(int argc, char** argv) {
   auto* verify_command = app.add_subcommand("verify-segment", "Say whether a segment of the spool is sound");
   verify_command->add_option("path", given.segment, "The segment's directory")->required();
 
+  // What the node starts to look at a segment that may be damaged; not for people.
+  auto* examine_command =
+      app.add_subcommand(edge::examine_subcommand, "Examine a segment for the node")->group("");
+  examine_command->add_flag("--always", given.always);
+  examine_command->add_option("path", given.segment)->required();
+
   if (const auto wrong = unknown_command(app, argc, argv)) {
     fail_with(*wrong);
     return exit_usage;
@@ -230,6 +239,8 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : exit_usage;
   }
+  if (*examine_command)
+    return edge::examine_segment_main(given.segment, given.always);
   if (*verify_command)
     return edge::verify_segment_main(given.segment);
   if (*pause_command || *resume_command)

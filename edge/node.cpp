@@ -29,6 +29,8 @@ namespace skerry::edge {
 
 namespace {
 
+constexpr std::uint64_t downlink_memory_max =
+    32 << 20; // of what edges further out have sent, and waits for the spool
 constexpr std::uint64_t spool_bytes_default_max = std::uint64_t{10} << 30;
 
 // The edge's side of CAF. One worker that blocks when idle: its scratch memory is made once, and it is enough for
@@ -110,6 +112,7 @@ public:
     if (config_.spool_limits.policy == full_policy::thin_oldest)
       settings.replace_bytes = std::min(settings.segment_bytes, settings.bytes_max / 4);
     settings.local_retention = config_.local_retention;
+    settings.examine_command = config_.examine_command;
     settings.local_bytes_max = config_.local_bytes_max;
     BOOST_OUTCOME_TRY(store, spool::open(settings, system_clock(), system_random(), metrics_.registry()));
     store_ = std::move(store);
@@ -201,6 +204,7 @@ public:
     registry_ = std::move(registry);
     downlink_config down;
     down.receiver.name = fmt::format("gateway {}", to_string(identity_.edge));
+    down.receiver.memory_max = downlink_memory_max;
     const auto epoch = store_->epoch();
     down.receiver.incarnation = epoch.random; // a gateway restored from a copy starts a new epoch
     down.store = store_;

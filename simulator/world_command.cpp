@@ -85,6 +85,21 @@ bool print_limits(const limit_coverage& limited) {
   return full;
 }
 
+// False: a bound was never met.
+bool print_bounds(const bound_coverage& bounded) {
+  fmt::print("\n{:<18}{:>10}{:>10}   runs in which a receiver met its bound\n", "", "gateway", "cloud");
+  bool full = true;
+  for (std::size_t bound = 0; bound < receiver_bounds; ++bound) {
+    fmt::print("{:<18}{:>10}{:>10}\n", to_string(receiver_bound{static_cast<std::uint8_t>(bound)}),
+               bounded[bound][0], bounded[bound][1]);
+    // So few ranges that every thousand runs meet the bound would wedge a gateway and the cloud together.
+    full = full
+           && (receiver_bound{static_cast<std::uint8_t>(bound)} == receiver_bound::ranges
+               || bounded[bound][0] + bounded[bound][1] != 0);
+  }
+  return full;
+}
+
 int run_plants(const world_options& first, std::uint64_t runs, std::string_view name) {
   int exit_code = 0;
   fmt::print("{:<30}{:>12}  {}\n", "planted fault", "found after", "as");
@@ -179,6 +194,10 @@ int run(const given_options& given) {
   }
   if (!print_limits(done.limited) && done.runs >= runs_for_coverage && first.limits) {
     fmt::print("a limit of a spool never acted: the world no longer reaches it\n");
+    return exit_failed;
+  }
+  if (!print_bounds(done.bounded) && done.runs >= runs_for_coverage) {
+    fmt::print("a receiver never met one of its bounds: the world no longer reaches it\n");
     return exit_failed;
   }
   return 0;

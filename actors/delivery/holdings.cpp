@@ -28,7 +28,14 @@ range_set holdings::lacking(const stream_key& key, sequence_range range) const {
   return missing;
 }
 
-void holdings::begin(const stream_key& key, const range_set& ranges) { streams_[key].under_way.add(ranges); }
+void holdings::begin(const stream_key& key, const range_set& ranges) {
+  auto it = streams_.find(key);
+  if (it == streams_.end()) {
+    it = streams_.try_emplace(key).first;
+    it->second.again = surplus(key);
+  }
+  it->second.under_way.add(ranges);
+}
 
 void holdings::end(const stream_key& key, const range_set& ranges,
                    std::optional<std::int64_t> stored_newest_ns) {
@@ -52,6 +59,11 @@ const range_set* holdings::held(const stream_key& key) const {
 const range_set* holdings::stored(const stream_key& key) const {
   const auto it = streams_.find(key);
   return it == streams_.end() || it->second.stored.empty() ? nullptr : &it->second.stored;
+}
+
+sequence holdings::reach(const stream_key& key) const {
+  const auto it = streams_.find(key);
+  return it == streams_.end() ? 0 : std::max(it->second.stored.highest(), it->second.under_way.highest());
 }
 
 std::int64_t holdings::newest_ns(const stream_key& key) const {
@@ -107,11 +119,14 @@ std::vector<stream_key> holdings::forget_surplus(edge_id edge) {
   std::vector<stream_key> forgotten;
   for (auto it = from; it != streams_.end() && it->first.edge == edge;) {
     auto& of_stream = count[static_cast<std::size_t>(it->first.stream)];
-    if (of_stream > epochs_max_ && it->second.under_way.empty() && it->second.held == it->second.stored) {
+    const bool settled = it->second.under_way.empty() && it->second.held == it->second.stored;
+    // What is still to come of an epoch would be taken for all there is of it: it may be kept as long again.
+    if (of_stream > epochs_max_ && settled && (of_stream > 2 * epochs_max_ || complete(it->first))) {
       --of_stream;
       forgotten.push_back(it->first);
       it = streams_.erase(it);
     } else {
+      of_stream = 0; // in their order alone: may_have_forgotten() counts those that are newer
       ++it;
     }
   }
@@ -134,14 +149,18 @@ std::size_t holdings::epochs_most() const noexcept {
 }
 
 bool holdings::may_have_forgotten(const stream_key& key) const {
+  const auto it = streams_.find(key);
+  if (it == streams_.end())
+    return surplus(key);
+  // After a restart: what is held from its first record on was never forgotten.
+  return it->second.again
+         || (it->second.held.contiguous_through() == 0 && !it->second.held.empty() && surplus(key));
+}
+
+bool holdings::surplus(const stream_key& key) const {
   std::size_t newer = 0;
-  for (auto it = streams_.lower_bound(first_of(key.edge)); it != streams_.end() && it->first.edge == key.edge;
-       ++it)
-    if (it->first.stream == key.stream) {
-      if (it->first.epoch <= key.epoch)
-        return false; // an older one is still remembered
-      ++newer;
-    }
+  for (auto it = streams_.upper_bound(key); it != streams_.end() && it->first.edge == key.edge; ++it)
+    newer += it->first.stream == key.stream && it->first.epoch != key.epoch ? 1 : 0;
   return newer >= epochs_max_;
 }
 

@@ -38,6 +38,8 @@ public:
   [[nodiscard]] const range_set* held(const stream_key& key) const;   // durably known; null: nothing
   [[nodiscard]] const range_set* stored(const stream_key& key) const; // held, and what still settles
 
+  // The highest sequence of this stream that is stored or being stored: what follows it makes no further range.
+  [[nodiscard]] sequence reach(const stream_key& key) const;
   // Of what is stored of this stream, else of the edge's epochs before it; 0: not known.
   [[nodiscard]] std::int64_t newest_ns(const stream_key& key) const;
 
@@ -50,8 +52,8 @@ public:
   // Nothing more is expected of it: the edge's Hello closed it at an end that is held, or no longer has it at all.
   [[nodiscard]] bool complete(const stream_key& key) const;
 
-  // Drops the oldest epochs of this edge beyond `epochs_max` and returns them. One that has something under way
-  // stays. Should an edge bring a forgotten epoch again (its disk was restored from a copy that old), its records
+  // Drops the oldest epochs of this edge beyond `epochs_max` and returns them: up to the first that has something under
+  // way or is not complete (in the latter case not beyond twice as many). Should an edge bring a forgotten epoch again (its disk was restored from a copy that old), its records
   // are taken as new.
   [[nodiscard]] std::vector<stream_key> forget_surplus(edge_id edge);
   // Nothing is known of this one because so much newer is: it may have been held once.
@@ -70,8 +72,10 @@ private:
     range_set stored;
     range_set under_way;
     std::int64_t newest_ns = 0;
+    bool again = false; // it came when so much newer was known that it may have been forgotten before
   };
   using streams = std::map<stream_key, entry>;
+  [[nodiscard]] bool surplus(const stream_key& key) const; // so many newer ones are remembered
 
   std::size_t epochs_max_;
   streams streams_;

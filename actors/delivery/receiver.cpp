@@ -1,5 +1,6 @@
 #include "actors/delivery/receiver.hpp"
 
+#include "actors/delivery/credit_share.hpp"
 #include "schemas/model/frame.hpp"
 
 #include <fmt/format.h>
@@ -18,6 +19,12 @@ constexpr std::size_t sets_asked_max = 1024; // in one Need
 constexpr std::int64_t clock_offset_told_ns = 60'000'000'000;
 constexpr std::uint64_t credit_slack =
     2; // batches that a sender believes lost may still be on their way to the disk
+constexpr std::int64_t second_ns = 1'000'000'000;
+constexpr std::int64_t share_interval_ns = second_ns;
+constexpr std::int64_t credit_settles_ns = 30 * second_ns; // as a sender waits for an answer
+constexpr std::int64_t waits_for_ns = 10 * second_ns;      // after it last said that more waits
+constexpr std::int64_t share_again_ns = 10 * second_ns;    // also where nothing was noticed
+constexpr std::int64_t silent_after_ns = 600 * second_ns;  // longer than between two pings
 
 } // namespace
 
@@ -39,6 +46,11 @@ void receiver::refuse(const link::peer_id& to, std::uint64_t session, link::bye_
 }
 
 void receiver::on_message(const link::peer_id& from, edge_id user, result<link::message> message) {
+  handle(from, user, std::move(message));
+  share_credit();
+}
+
+void receiver::handle(const link::peer_id& from, edge_id user, result<link::message> message) {
   const auto it = sessions_.find(static_cast<std::uint64_t>(user));
   if (!message) {
     ++counters_.malformed;
@@ -74,6 +86,7 @@ void receiver::on_message(const link::peer_id& from, edge_id user, result<link::
     return;
   }
   auto& session = it->second;
+  credit_due_ = credit_due_ || silent(session, clock_.monotonic_ns());
   session.heard_ns = clock_.monotonic_ns();
   session.probe_ns = 0;
   session.view.last_heard_wall_ns = clock_.wall_ns();
@@ -129,6 +142,7 @@ void receiver::on_hello(const link::peer_id& from, edge_id user, const link::hel
     return;
   const auto totals = session.view;
   const auto duplicate_ns = session.duplicate_ns;
+  end_session(session);
   session = {};
   session.view = totals;
   session.duplicate_ns = duplicate_ns;
@@ -234,7 +248,6 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
   note_clock(to, user, hello.wall_ns);
   link::welcome welcome;
   welcome.protocol = std::min(hello.protocol, link::protocol_version);
-  welcome.credit_bytes = config_.credit_bytes;
   welcome.batch_bytes_max = static_cast<std::uint32_t>(config_.batch_bytes_max);
   welcome.server_time_ns = clock_.wall_ns();
   welcome.incarnation = config_.incarnation;
@@ -275,6 +288,12 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
     welcome.lost_custody = lost;
   spdlog::info("{}: edge {} of site '{}' opened a session, {} records pending", config_.name, to_string(user),
                site, to.view.pending_records);
+  to.site = site;
+  if (to.view.pending_records != 0)
+    note_waiting(to);
+  to.credit = first_credit(to);
+  credit_due_ = true;
+  welcome.credit_bytes = to.credit;
   backend_.send(to.peer, {to.number, std::move(welcome)});
   for (const auto& gone : lost) {
     counters_.custody_lost_records += told ? gone.ranges.count() : 0;
@@ -326,6 +345,8 @@ void receiver::on_batch(session& from, edge_id user, const link::batch& batch) {
   from.view.bytes += bytes;
   from.view.pending_records = batch.pending_records;
   from.view.link = batch.link;
+  if (batch.pending_records > batch.run.header.last() - batch.run.header.first + 1)
+    note_waiting(from);
   if (bytes > config_.batch_bytes_max + record_bytes_max) {
     ++counters_.malformed;
     refuse(from.peer, from.number, link::bye_reason::protocol_error,
@@ -377,13 +398,15 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
   }
   if (missing.count() != range.last - range.first + 1)
     adopt_jobs(from, key);
-  if (const auto* stored = holdings_.stored(key); stored != nullptr
-                                                  && stored->ranges().size() >= config_.ranges_max
-                                                  && range.first > stored->highest() + 1) {
+  // A gateway whose spool is full of what lies beyond a hole cannot take what fills it: one batch at a time goes on, up to
+  // twice as many ranges.
+  if (const auto* stored = holdings_.stored(key);
+      stored != nullptr && range.first > holdings_.reach(key) + 1
+      && stored->ranges().size() >= config_.ranges_max * (from.open_bytes == 0 ? 2 : 1)) {
     ++counters_.ranges_full;
     return;
   }
-  if (from.open_bytes != 0 && from.open_bytes + run.bytes.view.size() > credit_slack * config_.credit_bytes) {
+  if (!takes(from, run.bytes.view.size())) {
     ++counters_.over_credit;
     return;
   }
@@ -468,6 +491,7 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
       }
     }
     from.open_bytes += run.bytes.view.size();
+    open_bytes_ += run.bytes.view.size();
     from.parked.push_back({run, lane, gone});
     if (!need.sets.empty())
       backend_.send(from.peer, {from.number, std::move(need)});
@@ -521,7 +545,8 @@ void receiver::store(delivery_job job, edge_id user, std::uint64_t session, sequ
   const auto& key = job.from.header.key;
   holdings_.begin(key, job.ranges);
   auto& open = jobs_[job.ticket];
-  open = {user, session, 0, key, job.ranges, 0, answer, bytes, {}};
+  open = {user, session, 0, key, job.ranges, 0, answer, bytes, bytes, {}};
+  open_bytes_ += bytes;
   if (const auto it = sessions_.find(static_cast<std::uint64_t>(user));
       session != 0 && it != sessions_.end() && it->second.number == session) {
     open.charged = session;
@@ -582,9 +607,11 @@ void receiver::on_held_durable(std::uint64_t ticket, const std::string& failed) 
     ++counters_.epochs_forgotten;
     backend_.forget(key);
   }
+  share_credit();
 }
 
 void receiver::discharge(const job_state& done) {
+  open_bytes_ -= done.kept;
   const auto it = sessions_.find(static_cast<std::uint64_t>(done.user));
   if (done.charged != 0 && it != sessions_.end() && it->second.number == done.charged)
     it->second.open_bytes -= done.bytes;
@@ -635,6 +662,8 @@ void receiver::on_sets(session& from, edge_id user, const link::sets& sets) {
       gone.push_back(hash);
   auto parked = std::move(from.parked);
   from.parked.clear();
+  for (const auto& batch : parked)
+    open_bytes_ -= batch.from.bytes.view.size();
   for (auto& batch : parked) {
     if (from.number == 0)
       return;
@@ -663,8 +692,109 @@ void receiver::say_bye() {
 }
 
 void receiver::end_session(session& of) {
+  credit_due_ = credit_due_ || of.number != 0;
   of.number = 0;
   of.view.connected = false;
+  of.credit = of.had_credit = 0;
+  for (const auto& batch : of.parked) {
+    open_bytes_ -= batch.from.bytes.view.size();
+    of.open_bytes -= batch.from.bytes.view.size();
+  }
+  of.parked.clear();
+  of.asked.clear();
+}
+
+// Within its credit always, and a first one whatever its size; beyond, up to twice of what it had, as long as there is
+// room for all.
+bool receiver::takes(const session& from, std::uint64_t bytes) const {
+  if (from.open_bytes == 0 || from.open_bytes + bytes <= from.credit)
+    return true;
+  const bool had = clock_.monotonic_ns() < from.had_until_ns;
+  return from.open_bytes + bytes <= credit_slack * std::max(from.credit, had ? from.had_credit : 0)
+         && open_bytes_ + bytes <= config_.memory_max / 2;
+}
+
+void receiver::note_waiting(session& of) {
+  const auto now = clock_.monotonic_ns();
+  credit_due_ = credit_due_ || of.waits_until_ns <= now;
+  of.waits_until_ns = now + waits_for_ns;
+}
+
+bool receiver::silent(const session& one, std::int64_t now) const noexcept {
+  return one.number == 0 || now - one.heard_ns > silent_after_ns;
+}
+
+std::uint64_t receiver::open_of_ended() const noexcept {
+  auto out = open_bytes_;
+  for (const auto& [user, session] : sessions_)
+    if (session.number != 0)
+      out -= std::min(out, session.open_bytes);
+  return out;
+}
+
+std::uint64_t receiver::first_credit(const session& of) const {
+  const auto now = clock_.monotonic_ns();
+  auto used = open_of_ended();
+  std::uint64_t live = 0;
+  for (const auto& [user, session] : sessions_)
+    if (!silent(session, now)) {
+      ++live;
+      used += &session == &of ? 0 : session.credit;
+    }
+  const auto least = std::min(config_.credit_min, config_.credit_bytes);
+  const auto budget = config_.memory_max / 2;
+  if (live * config_.credit_bytes > budget && of.waits_until_ns <= now)
+    return least;
+  const auto left = budget - std::min(used, budget);
+  return left >= config_.credit_bytes ? config_.credit_bytes : std::max(round_credit(left, least), least);
+}
+
+void receiver::share_credit() {
+  const auto now = clock_.monotonic_ns();
+  if (now - shared_ns_ < (credit_due_ ? share_interval_ns : share_again_ns))
+    return;
+  credit_due_ = false;
+  shared_ns_ = now;
+  const auto least = std::min(config_.credit_min, config_.credit_bytes);
+  const auto budget = config_.memory_max / 2 - std::min(config_.memory_max / 2, open_of_ended());
+  std::vector<session*> live;
+  std::vector<credit_claim> claims;
+  for (auto& [user, session] : sessions_)
+    if (!silent(session, now)) {
+      live.push_back(&session);
+      const bool busy = now < session.waits_until_ns || session.open_bytes > least;
+      claims.push_back({session.site, busy ? config_.credit_bytes : least});
+    }
+  // While there is plenty nobody hears of it.
+  if (live.size() * config_.credit_bytes <= budget)
+    for (auto& claim : claims)
+      claim.wanted = config_.credit_bytes;
+  const auto shares = delivery::share_credit(budget, least, claims);
+  for (std::size_t i = 0; i < live.size(); ++i) {
+    auto& one = *live[i];
+    const auto credit = shares[i];
+    if (credit == one.credit)
+      continue;
+    if (credit < one.credit) {
+      one.had_credit = std::max(one.credit, now < one.had_until_ns ? one.had_credit : 0);
+      one.had_until_ns = now + credit_settles_ns;
+    }
+    one.credit = credit;
+    ++counters_.credit_changes;
+    backend_.send(one.peer, {one.number, link::credit{credit}});
+  }
+}
+
+memory_usage receiver::memory() const noexcept {
+  memory_usage out;
+  out.open_bytes = open_bytes_;
+  const auto now = clock_.monotonic_ns();
+  for (const auto& [user, session] : sessions_)
+    if (!silent(session, now)) {
+      ++out.sessions;
+      out.credit += session.credit;
+    }
+  return out;
 }
 
 session_usage receiver::usage() const noexcept {

@@ -60,8 +60,13 @@ public:
 };
 
 struct receiver_config {
-  link::nonce incarnation{}; // made once with the receiver's store
-  std::uint64_t credit_bytes = 4 << 20;
+  link::nonce incarnation{};            // made once with the receiver's store
+  std::uint64_t credit_bytes = 4 << 20; // of one session, at most
+  // Of batches that are parked or being stored, of all sessions (`ingest.memory_max`). Half of it is granted as credit,
+  // shared out where that is less than credit_bytes for each; the rest is for what was sent under a larger credit.
+  std::uint64_t memory_max = std::uint64_t{256} << 20;
+  std::uint64_t credit_min =
+      64 << 10; // that every session has, also where all of that is more than memory_max
   std::size_t batch_bytes_max = 1 << 20;
   std::size_t ranges_max =
       4096; // of one stream: beyond, only what fills holes is taken (`delivery.ranges_max`)
@@ -91,6 +96,7 @@ struct receiver_counters {
   std::uint64_t ranges_full = 0; // batches not taken because of ranges_max
   std::uint64_t parked_full = 0;
   std::uint64_t over_credit = 0;      // batches not taken: the sender went far beyond its credit
+  std::uint64_t credit_changes = 0;   // that sessions were told
   std::uint64_t epochs_forgotten = 0; // of streams, because of epochs_max
   std::uint64_t sets_unasked = 0;     // series sets that nobody had asked for, not taken
   std::uint64_t sets_received = 0;
@@ -121,6 +127,13 @@ struct session_usage {
   std::size_t sets_asked = 0;
 };
 
+// And of all sessions together.
+struct memory_usage {
+  std::size_t sessions = 0;     // live ones
+  std::uint64_t open_bytes = 0; // those of sessions that have ended, too
+  std::uint64_t credit = 0;     // granted to live sessions
+};
+
 class receiver {
 public:
   receiver(receiver_config config, clock_source& clock, random_source& random, receiver_backend& backend);
@@ -140,6 +153,7 @@ public:
   [[nodiscard]] const receiver_counters& counters() const noexcept { return counters_; }
   [[nodiscard]] std::vector<edge_view> edges() const;
   [[nodiscard]] session_usage usage() const noexcept;
+  [[nodiscard]] memory_usage memory() const noexcept;
   [[nodiscard]] const holdings& held() const noexcept { return holdings_; }
 
 private:
@@ -159,8 +173,13 @@ private:
     std::int64_t probe_ns = 0; // asked whether it is alive; 0: not
     std::deque<parked_batch> parked;
     std::vector<set_name> asked;
-    std::uint64_t open_bytes = 0;  // of batches that are parked or being stored
-    std::int64_t duplicate_ns = 0; // when another node with this key was last heard, monotonic; 0: never
+    std::uint64_t open_bytes = 0; // of batches that are parked or being stored
+    std::string site;
+    std::uint64_t credit = 0;     // as it was told
+    std::uint64_t had_credit = 0; // more, a moment ago: what was sent then may still come
+    std::int64_t had_until_ns = 0;
+    std::int64_t waits_until_ns = 0; // it has more to send than what came
+    std::int64_t duplicate_ns = 0;   // when another node with this key was last heard, monotonic; 0: never
     edge_view view;
   };
   struct job_state {
@@ -172,9 +191,11 @@ private:
     std::int64_t newest_ns = 0; // event time
     sequence_range answer;      // what the sender waits for
     std::uint64_t bytes = 0;
+    std::uint64_t kept = 0; // bytes that count as open, whatever became of the session
     std::vector<set_hash> sets;
   };
 
+  void handle(const link::peer_id& from, edge_id user, result<link::message> message);
   void on_hello(const link::peer_id& from, edge_id user, const link::hello& hello);
   bool elder_yields(const link::peer_id& from, edge_id user, session& elder, const link::hello& hello);
   void welcome(session& to, edge_id user, const std::string& site, const link::hello& hello);
@@ -183,7 +204,14 @@ private:
   void on_batch(session& from, edge_id user, const link::batch& batch);
   void take_run(session& from, edge_id user, const run& run, link::lane lane,
                 const std::vector<set_hash>& gone);
-  static void end_session(session& of);
+  void end_session(session& of);
+  [[nodiscard]] bool takes(const session& from, std::uint64_t bytes) const;
+  void note_waiting(session& of);
+  [[nodiscard]] std::uint64_t first_credit(const session& of) const;
+  // Once a second, where something has changed: everyone's part.
+  void share_credit();
+  [[nodiscard]] bool silent(const session& one, std::int64_t now) const noexcept;
+  [[nodiscard]] std::uint64_t open_of_ended() const noexcept;
   void on_sets(session& from, edge_id user, const link::sets& sets);
   // Jobs of this stream answer to this session from now on. False: there are none.
   bool adopt_jobs(const session& by, const stream_key& key);
@@ -214,6 +242,9 @@ private:
   std::unordered_map<std::uint64_t, job_state> jobs_;     // by ticket: being stored
   std::unordered_map<std::uint64_t, job_state> settling_; // by ticket: `held` is being made durable
   std::uint64_t next_ticket_ = 1;
+  std::uint64_t open_bytes_ = 0; // of all that is parked or being stored
+  bool credit_due_ = false;
+  std::int64_t shared_ns_ = 0;
   // Sets that arrived and may not be in the store yet; the oldest go first.
   std::map<set_name, series_set_ptr> fresh_sets_;
   std::deque<set_name> fresh_order_;

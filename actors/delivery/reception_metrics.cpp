@@ -13,7 +13,17 @@ reception_metrics::reception_metrics(prometheus::Registry& registry, const std::
                      .Name(prefix + "edges_connected")
                      .Help("Edges with an open session.")
                      .Register(registry)
-                     .Add({})) {
+                     .Add({})),
+      open_bytes_(prometheus::BuildGauge()
+                      .Name(prefix + "open_bytes")
+                      .Help("Bytes of batches in memory: being stored, or waiting for series sets.")
+                      .Register(registry)
+                      .Add({})),
+      credit_(prometheus::BuildGauge()
+                  .Name(prefix + "credit_bytes")
+                  .Help("Bytes that edges with an open session may have under way, together.")
+                  .Register(registry)
+                  .Add({})) {
   using c = receiver_counters;
   received_.add(&c::batches, "batches_total", "Batches received.");
   received_.add(&c::records, "records_total", "Records received that were new here.");
@@ -39,6 +49,8 @@ reception_metrics::reception_metrics(prometheus::Registry& registry, const std::
                 "Batches not taken because too many wait for series sets.");
   received_.add(&c::over_credit, "over_credit_total",
                 "Batches not taken because their sender had far more under way than its credit.");
+  received_.add(&c::credit_changes, "credit_changes_total",
+                "Sessions that were told another credit, because many share the memory.");
   received_.add(&c::epochs_forgotten, "epochs_forgotten_total",
                 "Streams of old epochs that are no longer remembered (delivery.epochs_max).");
   received_.add(&c::sets_unasked, "series_sets_unasked_total",
@@ -57,6 +69,9 @@ void reception_metrics::update(const receiver& from, const reception& joins,
                                const std::vector<edge_view>& edges) {
   received_.update(from.counters());
   joins_.update(joins.counters());
+  const auto memory = from.memory();
+  open_bytes_.Set(static_cast<double>(memory.open_bytes));
+  credit_.Set(static_cast<double>(memory.credit));
   connected_.Set(static_cast<double>(
       std::count_if(edges.begin(), edges.end(), [](const edge_view& edge) { return edge.connected; })));
 }

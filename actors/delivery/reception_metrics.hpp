@@ -25,6 +25,8 @@ private:
   mirrored_counters<receiver_counters> received_;
   mirrored_counters<reception_counters> joins_;
   prometheus::Gauge& connected_;
+  prometheus::Gauge& open_bytes_;
+  prometheus::Gauge& credit_;
 };
 
 } // namespace skerry::delivery

@@ -309,7 +309,7 @@ void sender::on_committed(const run& run, link::lane lane, bool replaced) {
   const auto own = key.stream == stream_id::alert ? link::lane::alert : link::lane::live;
   if (fresh && (own == link::lane::alert || level_ <= quota_level::no_backlog)
       && (own == link::lane::alert ? stream.unsent : stream.fresh).next(1) == range.first
-      && run.bytes.view.size() <= batch_bytes_max_)
+      && run.bytes.view.size() <= batch_limit())
     send_run(key, stream, run, own);
   pump();
 }
@@ -353,6 +353,10 @@ bool sender::send_run(const stream_key& key, stream& from, const run& run, link:
   return true;
 }
 
+std::size_t sender::batch_limit() const noexcept {
+  return credit_bytes_ == 0 ? batch_bytes_max_ : std::min<std::size_t>(batch_bytes_max_, credit_bytes_);
+}
+
 bool sender::has_room(std::size_t bytes, link::lane lane) {
   if (!in_flight_.empty() && in_flight_bytes_ + bytes > credit_bytes_)
     return false;
@@ -383,8 +387,7 @@ bool sender::pump_range(const stream_key& key, stream& of, sequence from, sequen
       return true;
     if (!has_room(0, lane))
       return false;
-    const auto bytes_max =
-        lane == link::lane::backlog ? estimate_.batch_bytes(batch_bytes_max_) : batch_bytes_max_;
+    const auto bytes_max = lane == link::lane::backlog ? estimate_.batch_bytes(batch_limit()) : batch_limit();
     const auto read = source_.read(key, from, bytes_max);
     if (!read)
       return false; // at the next tick
@@ -464,7 +467,7 @@ bool sender::pump_backlog() {
       const auto newest = state.unsent.ranges().back();
       const auto bytes_each =
           std::max<std::uint64_t>(1, counters_.records == 0 ? 256 : counters_.bytes / counters_.records);
-      const auto count = std::max<std::uint64_t>(1, estimate_.batch_bytes(batch_bytes_max_) / bytes_each);
+      const auto count = std::max<std::uint64_t>(1, estimate_.batch_bytes(batch_limit()) / bytes_each);
       const auto from = newest.last - newest.first + 1 > count ? newest.last - count + 1 : newest.first;
       if (!pump_range(key, state, from, newest.last, link::lane::backlog))
         return false;

@@ -186,6 +186,8 @@ private:
   sender_phase phase_ = sender_phase::down;
   std::uint64_t session_ = 0;
   std::uint64_t credit_bytes_ = 0;
+  [[nodiscard]] std::size_t
+  batch_limit() const noexcept; // no batch is larger than the credit, if it can be cut
   std::size_t batch_bytes_max_ = 0;
   std::uint64_t batch_number_ = 0;
   link::nonce receiver_{};

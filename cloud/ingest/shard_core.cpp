@@ -27,6 +27,18 @@ record_view replace(const record_view& record, const stream_key& key, loss_cause
   return decode_record(*bytes).value(); // it was just encoded
 }
 
+// What of a tombstone is not stored yet: limits may have made one of it and its neighbours since a part of it came.
+record_view clip(const record_view& record, const stream_key& key, const tombstone& whole,
+                 sequence_range part, std::vector<std::shared_ptr<byte_buffer>>& kept) {
+  byte_buffer payload;
+  encode_payload(part_of(whole, record.seq, part.first, part.last), payload);
+  auto bytes = std::make_shared<byte_buffer>();
+  encode_record(record_kind::tombstone, key, part.first, record.time_ns, record.host, payload, *bytes,
+                record.flags);
+  kept.push_back(bytes);
+  return decode_record(*bytes).value(); // it was just encoded
+}
+
 shard_ranges ranges_with(shard_ranges all, const shard_part& part) {
   all.stored.add(part.ranges);
   for (const auto& record : part.records)
@@ -150,6 +162,15 @@ append_request shard_core::make_request(const std::string& name, stream_state& s
         && known.contains(sequence_range{record.seq, record.seq + sequences.value() - 1})) {
       ++then.duplicates;
       continue;
+    }
+    if (is_stone && !whole && sequences && !alike) {
+      const sequence_range range{record.seq, record.seq + sequences.value() - 1};
+      if (const auto missing = known.missing_in(range); missing.ranges().front() != range) {
+        const auto stone = decode_tombstone(record.payload).value(); // sequences_of read it
+        for (const auto& one : missing.ranges())
+          request.records.push_back(clip(record, key, stone, one, replaced));
+        continue;
+      }
     }
     // A tombstone stays what it is: it brings no samples that could be ahead.
     const auto cause = is_stone ? std::nullopt : check(record, latest_ns, then);

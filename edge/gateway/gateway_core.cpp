@@ -83,8 +83,11 @@ void gateway_core::hand_over(std::vector<run> runs, link::lane lane) {
 }
 
 void gateway_core::note_dropped(std::uint64_t samples_lost, std::int64_t from_ns, std::int64_t to_ns) {
-  dropped_from_ns_ = dropped_from_ns_ == 0 ? from_ns : std::min(dropped_from_ns_, from_ns);
-  dropped_to_ns_ = std::max(dropped_to_ns_, to_ns);
+  // A disk that fails, or is too slow for what comes, is the disk's fault too.
+  const auto cause = exhausted_ ? limits_.full_cause() : loss_cause::spool_disk;
+  const auto [it, first] = dropped_.try_emplace(cause, time_range{from_ns, to_ns});
+  it->second.from_ns = std::min(it->second.from_ns, from_ns);
+  it->second.to_ns = std::max(it->second.to_ns, to_ns);
   counters_.dropped += samples_lost;
 }
 
@@ -145,9 +148,12 @@ bool gateway_core::commit_group() {
   const auto wall_offset_ns = wall_offset_ns_;
   if (auto note = clock_note_if_moved(clock_, wall_offset_ns_))
     records.push_back(std::move(*note));
-  if (dropped_to_ns_ != 0 && !planted(config_.planted, planted_fault::drop_unsaid))
-    records.push_back(not_collected_record(dropped_from_ns_, dropped_to_ns_, loss_cause::spool_disk,
-                                           "the spool had no room and took nothing"));
+  if (!planted(config_.planted, planted_fault::drop_unsaid))
+    for (const auto& [cause, when] : dropped_)
+      records.push_back(not_collected_record(when.from_ns, when.to_ns, cause,
+                                             cause == loss_cause::spool_bytes
+                                                 ? "the spool had reached its limit and took nothing"
+                                                 : "the spool's disk had no room and took nothing"));
   const auto extra = records.size();
   std::size_t taken = 0;
   // Where the spool refused, little goes at a time: the reserve lets small commits through.
@@ -181,7 +187,8 @@ bool gateway_core::commit_group() {
     }
     return false;
   }
-  dropped_from_ns_ = dropped_to_ns_ = 0;
+  dropped_.clear();
+  exhausted_ = false;
   refusal_.clear();
   if (std::exchange(refusal_logged_, false))
     spdlog::info("gateway: the spool takes records again");

@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -96,8 +97,11 @@ private:
   log_limiter refusal_log_{2};
   bool refusal_logged_ = false;
   // What was dropped because the spool took nothing: told with the first commit that works again.
-  std::int64_t dropped_from_ns_ = 0;
-  std::int64_t dropped_to_ns_ = 0;
+  struct time_range {
+    std::int64_t from_ns = 0;
+    std::int64_t to_ns = 0;
+  };
+  std::map<loss_cause, time_range> dropped_;
   std::int64_t wall_offset_ns_ = 0; // as the last clock note said
   gateway_counters counters_;
 };

@@ -20,6 +20,8 @@ constexpr std::uint64_t disk_full_bytes = 16
 constexpr int parts_looked_at = 8;               // by one call of make_room(), until one frees something
 constexpr int parts_at_once = 16;                // dropped by one call of enforce()
 constexpr int parts_seen_max = 4096;             // and looked at
+constexpr int neighbours_max = 16;               // tombstones beside what goes, on either side
+constexpr std::uint64_t stones_worth_min = 8;    // so many are written anew if they become half as many
 
 std::uint64_t samples_in(const frame& sections) noexcept {
   std::uint64_t n = 0;
@@ -28,40 +30,88 @@ std::uint64_t samples_in(const frame& sections) noexcept {
   return n;
 }
 
-// What replaces the records of one stream: those that stay, and tombstones over those that go.
+[[nodiscard]] bool by_limits(loss_cause cause) noexcept {
+  return cause == loss_cause::spool_bytes || cause == loss_cause::spool_age || cause == loss_cause::spool_disk
+         || cause == loss_cause::thinned;
+}
+
+// The tombstone that a record is, where limits made it.
+std::optional<tombstone> stone_in(const record_view& record) {
+  if (record.kind != record_kind::tombstone || !record.host.empty() || record.flags != 0)
+    return std::nullopt;
+  const auto stone = decode_tombstone(record.payload);
+  return stone && by_limits(stone.value().cause) ? std::optional{stone.value()} : std::nullopt;
+}
+
+// What replaces the records of one stream: those that stay, and tombstones over those that go. Tombstones that limits
+// made before become one with their neighbours: a spool that is full for months holds no more of them than it has
+// parts.
 class replacement {
 public:
   replacement(const stream_key& key, loss_cause cause) : key_(key), cause_(cause) {}
 
-  void keep(const record_view& record, std::uint64_t sequences) {
+  void keep(const record_view& record) {
+    if (const auto stone = stone_in(record)) {
+      ++stones_before_;
+      if (stone_ && joins(*stone, record.seq)) {
+        join(*stone);
+        return;
+      }
+      close_stone();
+      stone_ = stone;
+      stone_first_ = record.seq;
+      alone_.assign(record.bytes.begin(), record.bytes.end());
+      return;
+    }
     close_stone();
     start(record.seq);
-    builder_->append(record, sequences);
+    builder_->append(record, sequences_of(record).value()); // whoever read it has read that
     cut();
   }
   void drop(const record_view& record, std::uint64_t sequences, std::uint64_t samples) {
-    const auto last = record.seq + sequences - 1;
-    if (stone_ && stone_->last + 1 != record.seq)
-      close_stone();
-    if (!stone_) {
-      stone_.emplace();
-      stone_first_ = record.seq;
-      stone_->from_ns = stone_->to_ns = record.time_ns;
-      stone_->cause = cause_;
+    const tombstone one{record.seq + sequences - 1, record.time_ns, record.time_ns, samples,
+                        record.bytes.size(),        cause_};
+    if (stone_ && joins(one, record.seq)) {
+      join(one);
+      return;
     }
-    stone_->last = last;
-    stone_->from_ns = std::min(stone_->from_ns, record.time_ns);
-    stone_->to_ns = std::max(stone_->to_ns, record.time_ns);
-    stone_->samples += samples;
-    stone_->bytes += record.bytes.size();
+    close_stone();
+    stone_ = one;
+    stone_first_ = record.seq;
+    alone_.clear();
   }
   [[nodiscard]] std::vector<run> take() {
     close_stone();
     flush();
     return std::move(runs_);
   }
+  [[nodiscard]] loss_cause cause() const noexcept { return cause_; }
+  // The cause of the tombstone that the next record would join; nullopt: none.
+  [[nodiscard]] std::optional<loss_cause> open_cause() const noexcept {
+    return stone_ ? std::optional{stone_->cause} : std::nullopt;
+  }
+  [[nodiscard]] std::uint64_t stones_before() const noexcept { return stones_before_; }
+  [[nodiscard]] std::uint64_t stones_after() const noexcept { return stones_after_; }
 
 private:
+  [[nodiscard]] bool joins(const tombstone& next, sequence first) const noexcept {
+    if (stone_->last + 1 != first)
+      return false;
+    // Of what was thinned and goes altogether now, the new cause is the whole truth.
+    return stone_->cause == next.cause
+           || (cause_ != loss_cause::thinned
+               && (stone_->cause == loss_cause::thinned || next.cause == loss_cause::thinned));
+  }
+  void join(const tombstone& next) {
+    stone_->last = next.last;
+    stone_->from_ns = std::min(stone_->from_ns, next.from_ns);
+    stone_->to_ns = std::max(stone_->to_ns, next.to_ns);
+    stone_->samples += next.samples;
+    stone_->bytes += next.bytes;
+    if (stone_->cause == loss_cause::thinned)
+      stone_->cause = next.cause;
+    alone_.clear();
+  }
   void start(sequence first) {
     if (builder_ && builder_->header().last() + 1 != first)
       flush();
@@ -71,10 +121,16 @@ private:
   void close_stone() {
     if (!stone_)
       return;
-    byte_buffer payload;
-    encode_payload(*stone_, payload);
+    ++stones_after_;
+    const auto sequences = stone_->last - stone_first_ + 1;
     start(stone_first_);
-    builder_->append(record_kind::tombstone, stone_->to_ns, {}, payload, stone_->last - stone_first_ + 1);
+    if (!alone_.empty()) { // nothing joined it: it stays as it is
+      builder_->append(decode_record(alone_).value(), sequences);
+    } else {
+      byte_buffer payload;
+      encode_payload(*stone_, payload);
+      builder_->append(record_kind::tombstone, stone_->to_ns, {}, payload, sequences);
+    }
     stone_.reset();
     cut();
   }
@@ -91,8 +147,11 @@ private:
   stream_key key_;
   loss_cause cause_;
   std::optional<run_builder> builder_;
-  std::optional<tombstone> stone_;
+  std::optional<tombstone> stone_; // not written yet: what comes may join it
   sequence stone_first_ = 0;
+  byte_buffer alone_; // the record that it came from, while it is that alone
+  std::uint64_t stones_before_ = 0;
+  std::uint64_t stones_after_ = 0;
   std::vector<run> runs_;
 };
 
@@ -116,13 +175,17 @@ spool_limits::spool_limits(spool_limits_config config, std::shared_ptr<spool> st
       free_disk_(std::move(free_disk)),
       replaced_(std::move(replaced)) {}
 
+loss_cause spool_limits::full_cause() const {
+  const bool disk = free_disk_ && free_disk_() < std::max(disk_full_bytes, config_.free_disk_min);
+  return disk ? loss_cause::spool_disk : loss_cause::spool_bytes;
+}
+
 bool spool_limits::make_room() {
-  bool disk = free_disk_ && free_disk_() < std::max(disk_full_bytes, config_.free_disk_min);
-  if (disk) {
+  auto cause = full_cause();
+  if (cause == loss_cause::spool_disk) {
     store_->trim_kept(true);
-    disk = free_disk_() < std::max(disk_full_bytes, config_.free_disk_min);
+    cause = full_cause();
   }
-  const auto cause = disk ? loss_cause::spool_disk : loss_cause::spool_bytes;
   if (config_.policy == full_policy::drop_newest)
     return false;
   // A part that holds only what is under way, or tombstones, does not stand in the way of the next one.
@@ -168,10 +231,62 @@ void spool_limits::enforce() {
   }
 }
 
+std::optional<record_view> spool_limits::stone_at(const run& from, const stream_key& key, sequence at,
+                                                  loss_cause cause) {
+  const auto record = decode_record(from.records());
+  if (!record || record.value().seq > at)
+    return std::nullopt;
+  const auto stone = stone_in(record.value());
+  if (!stone || stone->cause != cause)
+    return std::nullopt;
+  range_set all;
+  all.add({record.value().seq, stone->last});
+  auto closed = store_->in_closed_parts(key);
+  if (!closed.contains(all.ranges().front()) || (claims_ && claims_->block(key, all) != all))
+    return std::nullopt;
+  return record.value();
+}
+
+std::vector<byte_buffer> spool_limits::stones_before(const stream_key& key, sequence first, sequence above,
+                                                     loss_cause cause) {
+  std::vector<byte_buffer> out;
+  for (int i = 0; i < neighbours_max && first - 1 > above; ++i) {
+    const auto read = store_->read(key, first - 1, 1);
+    if (!read || !read.value())
+      break;
+    const auto record = stone_at(*read.value(), key, first - 1, cause);
+    if (!record || record->seq <= above || record->seq + sequences_of(*record).value() != first)
+      break;
+    out.emplace_back(record->bytes.begin(), record->bytes.end());
+    first = record->seq;
+  }
+  std::reverse(out.begin(), out.end());
+  return out;
+}
+
+std::vector<byte_buffer> spool_limits::stones_after(const stream_key& key, sequence last,
+                                                    const range_set& not_in, loss_cause cause) {
+  std::vector<byte_buffer> out;
+  for (int i = 0; i < neighbours_max && !not_in.contains(last + 1); ++i) {
+    const auto read = store_->read(key, last + 1, 1);
+    if (!read || !read.value())
+      break;
+    const auto record = stone_at(*read.value(), key, last + 1, cause);
+    if (!record || record->seq != last + 1)
+      break;
+    const auto ends = last + sequences_of(*record).value();
+    if (!not_in.common_with({record->seq, ends}).empty())
+      break;
+    out.emplace_back(record->bytes.begin(), record->bytes.end());
+    last = ends;
+  }
+  return out;
+}
+
 // False: it freed nothing (what is there is under way, or has been shrunk before), or the spool refused.
 bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, bool thin) {
   std::vector<run> with;
-  std::uint64_t gone = 0, samples = 0, bytes_before = 0, bytes_after = 0;
+  std::uint64_t gone = 0, samples = 0, bytes_before = 0, bytes_after = 0, stones_were = 0, stones_are = 0;
   std::int64_t from_ns = INT64_MAX, to_ns = INT64_MIN;
   // Of each step and source (host and what names its series) the first frame stays.
   std::map<std::pair<std::string, set_hash>, std::int64_t> last_step;
@@ -183,7 +298,8 @@ bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, bool
     replacement makes{key, thin ? loss_cause::thinned : cause};
     const bool looks = claims_ && !planted(config_.planted, planted_fault::thinned_while_in_flight);
     const auto free = looks ? claims_->block(key, held) : held;
-    for (const auto& range : free.ranges())
+    sequence done = 0; // the last that was given to `makes`
+    for (const auto& range : free.ranges()) {
       for (auto at = range.first; at <= range.last;) {
         const auto read = store_->read(key, at, read_bytes);
         if (!read || !read.value() || read.value()->header.first > range.last)
@@ -214,8 +330,16 @@ bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, bool
           } else if (thin) {
             keep = true; // logs and events are no series of points
           }
+          if (record.seq == range.first) {
+            const auto stone = keep ? stone_in(record) : std::nullopt;
+            if (!keep || stone)
+              for (const auto& one :
+                   stones_before(key, range.first, done, stone ? stone->cause : makes.cause()))
+                makes.keep(decode_record(one).value());
+          }
+          done = record.seq + sequences - 1;
           if (keep) {
-            makes.keep(record, sequences);
+            makes.keep(record);
             bytes_after += record.bytes.size();
           } else {
             makes.drop(record, sequences, count);
@@ -227,11 +351,21 @@ bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, bool
         }
         at = read.value()->header.last() + 1;
       }
+      if (const auto open = makes.open_cause(); open && done == range.last)
+        for (const auto& one : stones_after(key, done, held, *open)) {
+          const auto record = decode_record(one).value();
+          makes.keep(record);
+          done = record.seq + sequences_of(record).value() - 1;
+        }
+    }
+    stones_were += makes.stones_before();
     auto made = makes.take();
     std::move(made.begin(), made.end(), std::back_inserter(with));
+    stones_are += makes.stones_after();
   }
   // To write nine tenths again in order to free one is not worth it.
-  const bool worth = gone != 0 && (!thin || bytes_after < bytes_before - bytes_before / 10);
+  const bool worth = (gone != 0 && (!thin || bytes_after < bytes_before - bytes_before / 10))
+                     || (stones_were >= stones_worth_min && stones_are <= stones_were / 2);
   result<void> done = worth ? store_->replace(with) : ok();
   if (claims_) {
     if (worth && done)
@@ -248,7 +382,7 @@ bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, bool
   }
   (thin ? counters_.thinned_records : counters_.dropped_records) += gone;
   counters_.dropped_samples += samples;
-  if (drop_log_.allow())
+  if (gone != 0 && drop_log_.allow())
     spdlog::warn(
         "spool: {} {} records ({} samples, {} s of event time) for want of room or age ({}); they are in the "
         "loss ledger",

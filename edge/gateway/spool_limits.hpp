@@ -14,6 +14,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <vector>
 
 namespace skerry::edge {
 
@@ -50,6 +52,8 @@ public:
 
   // The spool took nothing: frees its oldest part that can be. False: none can (now), or the policy is drop_newest.
   bool make_room();
+  // Why a spool that takes nothing is full: its disk, or what it may take of it.
+  [[nodiscard]] loss_cause full_cause() const;
   // From time to time: age and free disk.
   void enforce();
 
@@ -57,6 +61,12 @@ public:
 
 private:
   bool shrink(const spool::oldest_part& part, loss_cause cause, bool thin);
+  // Tombstones of that cause beside a sequence, in their order, in closed parts and not under way: they join what goes.
+  std::vector<byte_buffer> stones_before(const stream_key& key, sequence first, sequence above,
+                                         loss_cause cause);
+  std::vector<byte_buffer> stones_after(const stream_key& key, sequence last, const range_set& not_in,
+                                        loss_cause cause);
+  std::optional<record_view> stone_at(const run& from, const stream_key& key, sequence at, loss_cause cause);
 
   spool_limits_config config_;
   std::shared_ptr<spool> store_;

@@ -8,10 +8,16 @@
 // sealed file never changes, a deleted one lives on until its descriptor is closed, and for the active one
 // `commits` tells whether a commit came in between (even: none is under way).
 //
+// A third one, `repair_`, guards the list of segments that are to be examined, and is held with no other. A thread of
+// its own takes them from there: it verifies and scans without a lock (nobody writes such a file any more), and takes
+// `writing_` only to put what was saved in its place. Commits go on meanwhile; who asked for a record of it waits a
+// moment, and is then told to ask again.
+//
 // Deleting a segment: STATE is synced with the released ranges first, so a crash in between leaves a segment
 // that is known to be released, never a range of which nothing is known. A release that deletes nothing goes
 // into the transaction of the next commit; a crash before that forgets it, and the records are offered again.
 
+#include "edge/spool/examiner.hpp"
 #include "edge/spool/metrics.hpp"
 #include "edge/spool/pieces.hpp"
 #include "edge/spool/salvage.hpp"
@@ -20,6 +26,7 @@
 #include "edge/spool/state_file.hpp"
 
 #include <atomic>
+#include <condition_variable>
 #include <map>
 #include <mutex>
 #include <set>
@@ -36,6 +43,9 @@ inline constexpr std::uint64_t segment_bytes_min = 1 << 20;
 inline constexpr std::uint64_t drained_active_divisor =
     8; // a drained active segment is deleted from this part on
 inline constexpr std::size_t salvage_commit_bytes = 4 << 20;
+inline constexpr int examine_attempts_max = 2; // a machine short of memory is no reason to give a segment up
+inline constexpr std::chrono::seconds examine_pause{2};
+inline constexpr std::chrono::seconds repair_wait{1}; // by who finds damage; then it asks again
 // Runs that fill their pages badly are put together once they are backlog: when so many bytes of them have
 // come in a row and are still held, the next commit's transaction replaces them by one run.
 inline constexpr std::size_t packed_run_bytes = 64 << 10;
@@ -88,6 +98,7 @@ public:
                      std::span<const series_set_ptr> sets) override;
   result<void> adopt(std::span<const run> runs, std::span<const adopted_set> sets) override;
   std::optional<oldest_part> oldest(std::uint64_t after) override;
+  range_set in_closed_parts(const stream_key& key) const override;
   result<void> replace(std::span<const run> with) override;
   result<void> release(const stream_key& key, const range_set& ranges) override;
   result<std::optional<run>> read(const stream_key& key, sequence from, std::size_t bytes_max) const override;
@@ -104,17 +115,37 @@ private:
   struct prepared; // a transaction and the memory that it points to
 
   // disk_spool_open.cpp
-  result<void> load_segments(std::vector<std::pair<segment_ptr, std::string>>& damaged);
+  struct examined {
+    bool stopped = false;             // the node ends: nothing is known
+    std::optional<std::string> wrong; // nullopt: sound
+    shared_bytes answer;
+  };
+  struct suspected {
+    segment_ptr which;
+    std::string what;
+    std::optional<shared_bytes> answer; // of its examination
+  };
+  result<void> load_segments(std::vector<suspected>& damaged);
   void build_streams();
-  void verify_in_background();
+
+  // disk_spool_examine.cpp: any thread, without a lock
+  examined examine(const std::filesystem::path& directory, bool always);
+  bool pause(std::chrono::nanoseconds time); // false: the node ends
+  // Has it examined and, if it is damaged, what is readable saved. corrupt: that goes on, ask again; else why there was
+  // no room to salvage.
+  result<void> suspect(const segment_ptr& found, const std::string& what) const;
+  void suspect_later(const std::vector<segment_ptr>& all);
+  void start_repairing(); // under repair_
+  void repair_all();      // the thread
+  result<void> repair(const segment_ptr& found, const std::string& what);
+  void stop_repairing();
 
   // disk_spool_repair.cpp: under writing_, or while opening
-  result<void> set_aside(const segment_ptr& found, const std::string& what, open_report* report);
+  result<void> set_aside(const segment_ptr& found, const std::string& what, const shared_bytes& answer,
+                         open_report* report);
   result<segment_ptr> rebuild(const salvaged& from, const std::map<stream_key, range_set>& keep,
                               std::uint64_t& records);
   void move_damaged(const segment_ptr& found);
-  // Takes writing_, verifies again; fails where there was no room to salvage.
-  result<void> suspect(const segment_ptr& found, const std::string& what) const;
   void recount(const stream_key& key); // under table_
 
   // disk_spool_write.cpp: under writing_
@@ -183,7 +214,16 @@ private:
   std::uint64_t damaged_bytes_ = 0;
 
   std::atomic<bool> stopping_{false};
-  std::thread verifier_;
+  std::optional<segment_examiner> examiner_; // while opening, then the thread's
+  mutable std::mutex repair_;
+  mutable std::condition_variable repair_changed_;
+  struct to_repair {
+    segment_ptr which;
+    std::string what; // empty: only to be sure
+  };
+  mutable std::map<std::uint64_t, to_repair> suspects_; // by number; there until it is done
+  mutable std::map<std::uint64_t, error> unrepaired_;   // the last try failed: for whoever waits
+  std::thread repairer_;
 };
 
 } // namespace skerry::edge

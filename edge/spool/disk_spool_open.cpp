@@ -51,13 +51,12 @@ disk_spool::disk_spool(spool_config config, clock_source& clock, random_source& 
       clock_(clock),
       random_(random),
       metrics_(metrics),
-      state_file_(config_.directory / "STATE") {}
-
-disk_spool::~disk_spool() {
-  stopping_ = true;
-  if (verifier_.joinable())
-    verifier_.join();
+      state_file_(config_.directory / "STATE") {
+  if (!config_.examine_command.empty())
+    examiner_.emplace(examiner_config{config_.examine_command, config_.examine_time}, stopping_);
 }
+
+disk_spool::~disk_spool() { stop_repairing(); }
 
 result<void> disk_spool::start() {
   BOOST_OUTCOME_TRYV(make_private_directory(config_.directory));
@@ -76,7 +75,7 @@ result<void> disk_spool::start() {
         {config_.directory / "FORMAT", "the format file was damaged; it is written anew", 0, 0});
   BOOST_OUTCOME_TRY(loaded, state_file_.load());
 
-  std::vector<std::pair<segment_ptr, std::string>> damaged;
+  std::vector<suspected> damaged;
   next_segment_ = loaded.state.next_segment;
   BOOST_OUTCOME_TRYV(load_segments(damaged));
   const bool fresh = !loaded.found && !loaded.damaged && segments_.empty() && damaged.empty();
@@ -97,9 +96,8 @@ result<void> disk_spool::start() {
   previous_epoch_ = loaded.state.epoch;
   if (!report_.clean && !segments_.empty()) {
     const auto newest = segments_.rbegin()->second;
-    const auto reader = segment_reader::open(newest->directory);
-    if (const auto wrong = reader ? reader.value().verify() : std::optional{reader.error().message}; wrong)
-      damaged.emplace_back(newest, *wrong);
+    if (auto seen = examine(newest->directory, false); seen.wrong)
+      damaged.push_back({newest, *seen.wrong, std::move(seen.answer)});
   }
   for (const auto& [number, one] : segments_)
     for (const auto& [key, stream] : one->streams) {
@@ -113,12 +111,16 @@ result<void> disk_spool::start() {
   epoch_.random = random_.next_128();
   last_commit_ns_ = report_.last_commit_ns;
   std::sort(damaged.begin(), damaged.end(),
-            [](const auto& a, const auto& b) { return a.first->number < b.first->number; });
-  for (const auto& [one, what] : damaged)
-    if (const auto done = set_aside(one, what, &report_); !done) {
+            [](const auto& a, const auto& b) { return a.which->number < b.which->number; });
+  for (auto& [one, what, answer] : damaged) {
+    if (!answer)
+      answer = examine(one->directory, true).answer;
+    if (const auto done = set_aside(one, what, *answer, &report_); !done) {
       spdlog::error("spool: {}", done.error().message);
       report_.damaged.push_back({one->directory, done.error().message, 0, 0});
     }
+    answer.reset();
+  }
   // Salvage may have found older epochs of which nothing else was left.
   for (const auto& [key, info] : streams_)
     if (key.edge == config_.edge)
@@ -159,12 +161,20 @@ result<void> disk_spool::start() {
             stream.remaining == stream.stored.stored ? stream.stored.records : stream.remaining.count();
     update_gauges();
   }
-  if (!report_.clean && report_.segments > 1)
-    verifier_ = std::thread{[this] { verify_in_background(); }};
+  if (!report_.clean && report_.segments > 1) {
+    // Newest first: what is read next is most likely there. The newest itself was examined before.
+    std::vector<segment_ptr> all;
+    {
+      const std::lock_guard table{table_};
+      all = newest_first();
+    }
+    all.erase(all.begin());
+    suspect_later(all);
+  }
   return ok();
 }
 
-result<void> disk_spool::load_segments(std::vector<std::pair<segment_ptr, std::string>>& damaged) {
+result<void> disk_spool::load_segments(std::vector<suspected>& damaged) {
   std::error_code code;
   std::vector<fs::path> found;
   for (fs::directory_iterator it{config_.directory / "segments", code}, end; !code && it != end;
@@ -198,7 +208,7 @@ result<void> disk_spool::load_segments(std::vector<std::pair<segment_ptr, std::s
     }
     auto index = reader ? reader.value().load_index() : result<segment_index>{reader.error()};
     if (!index) {
-      damaged.emplace_back(one, index.error().message);
+      damaged.push_back({one, index.error().message, std::nullopt});
       continue;
     }
     for (auto& [key, stream] : index.value().streams)
@@ -229,25 +239,6 @@ void disk_spool::build_streams() {
     auto& info = streams_[key];
     for (const auto& range : info.released.ranges())
       info.lost.remove(range);
-  }
-}
-
-// Newest first: what is read next is most likely there.
-void disk_spool::verify_in_background() {
-  std::vector<segment_ptr> all;
-  {
-    const std::lock_guard table{table_};
-    all = newest_first();
-  }
-  for (const auto& one : all) {
-    if (stopping_)
-      return;
-    if (one->number == all.front()->number)
-      continue; // checked before open() returned
-    const auto reader = segment_reader::open(one->directory);
-    const auto wrong = reader ? reader.value().verify() : std::optional{reader.error().message};
-    if (wrong)
-      (void)suspect(one, *wrong); // logged; reading it tries again
   }
 }
 

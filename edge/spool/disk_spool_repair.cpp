@@ -2,6 +2,7 @@
 // is gone is named as lost.
 
 #include "edge/spool/disk_spool.hpp"
+#include "edge/spool/examine.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -31,27 +32,8 @@ void disk_spool::recount(const stream_key& key) {
     info.lost.remove(range);
 }
 
-result<void> disk_spool::suspect(const segment_ptr& found, const std::string& what) const {
-  const std::lock_guard writing{writing_};
-  {
-    const std::lock_guard table{table_};
-    if (found->gone)
-      return ok();
-  }
-  const auto reader = segment_reader::open(found->directory);
-  const auto wrong = reader ? reader.value().verify() : std::optional{reader.error().message};
-  if (!wrong) {
-    spdlog::warn("spool: segment {} looked damaged ({}) and is sound", found->directory.string(), what);
-    return ok();
-  }
-  // Reading finds the damage, repairing it is the writer's business: hence the one cast.
-  auto done = const_cast<disk_spool*>(this)->set_aside(found, *wrong, nullptr);
-  if (!done)
-    spdlog::error("spool: {}", done.error().message);
-  return done;
-}
-
-result<void> disk_spool::set_aside(const segment_ptr& found, const std::string& what, open_report* report) {
+result<void> disk_spool::set_aside(const segment_ptr& found, const std::string& what,
+                                   const shared_bytes& answer, open_report* report) {
   if (found == active_)
     seal_active();
   metrics_.segments_damaged.Increment();
@@ -68,12 +50,7 @@ result<void> disk_spool::set_aside(const segment_ptr& found, const std::string& 
       for (const auto& epoch : {epoch_, previous_epoch_})
         known.insert({config_.edge, epoch, stream});
   }
-  auto read =
-      salvage_file(data_file(found->directory), std::max(config_.segment_bytes * 2, found->bytes * 2), known);
-  if (!read)
-    spdlog::error("spool: nothing of segment {} can be read: {}", found->directory.string(),
-                  read.error().message);
-  const salvaged from = read ? std::move(read).value() : salvaged{};
+  const auto from = read_answer(answer, known);
 
   // What is not released and not held elsewhere is kept; what was promised and is not found is lost.
   std::map<stream_key, range_set> keep;

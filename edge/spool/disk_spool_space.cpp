@@ -67,6 +67,15 @@ std::optional<spool::oldest_part> disk_spool::oldest(std::uint64_t after) {
   return out;
 }
 
+range_set disk_spool::in_closed_parts(const stream_key& key) const {
+  range_set out;
+  const std::lock_guard table{table_};
+  for (const auto& [number, one] : segments_)
+    if (const auto here = one->streams.find(key); !one->active && here != one->streams.end())
+      out.add(here->second.remaining);
+  return out;
+}
+
 result<void> disk_spool::replace(std::span<const run> with) {
   const std::lock_guard writing{writing_};
   if (closed_)
@@ -328,9 +337,7 @@ void disk_spool::update_gauges() {
 }
 
 result<void> disk_spool::close() {
-  stopping_ = true;
-  if (verifier_.joinable())
-    verifier_.join();
+  stop_repairing();
   const std::lock_guard writing{writing_};
   if (closed_)
     return ok();

@@ -19,6 +19,8 @@ prometheus::Gauge& gauge(prometheus::Registry& registry, const char* name, const
 
 constexpr auto exhausted_name = "skerry_spool_exhausted_total";
 constexpr auto exhausted_help = "Commits refused because a limit or the disk was full.";
+constexpr auto examined_name = "skerry_spool_examinations_total";
+constexpr auto examined_help = "Suspect segments examined by a child process, by how that ended.";
 
 } // namespace
 
@@ -45,6 +47,11 @@ spool_metrics::spool_metrics(prometheus::Registry& r)
           counter(r, "skerry_spool_segments_damaged_total", "Segments found damaged and set aside.")),
       segments_deleted(
           counter(r, "skerry_spool_segments_deleted_total", "Segments deleted after they were drained.")),
+      examined_sound(counters(r, examined_name, examined_help).Add({{"result", "sound"}})),
+      examined_damaged(counters(r, examined_name, examined_help).Add({{"result", "damaged"}})),
+      examined_crashed(counters(r, examined_name, examined_help).Add({{"result", "crashed"}})),
+      examined_timed_out(counters(r, examined_name, examined_help).Add({{"result", "timed_out"}})),
+      examined_here(counters(r, examined_name, examined_help).Add({{"result", "not_started"}})),
       commit_seconds(
           prometheus::BuildHistogram()
               .Name("skerry_spool_commit_duration_seconds")

@@ -27,6 +27,11 @@ struct spool_metrics {
   prometheus::Counter& sets_missing; // named by a record, and neither given nor stored
   prometheus::Counter& segments_damaged;
   prometheus::Counter& segments_deleted;
+  prometheus::Counter& examined_sound;
+  prometheus::Counter& examined_damaged;
+  prometheus::Counter& examined_crashed;
+  prometheus::Counter& examined_timed_out;
+  prometheus::Counter& examined_here; // no process could be started for it
   prometheus::Histogram& commit_seconds;
   prometheus::Gauge& segments;
   prometheus::Gauge& disk_bytes;

@@ -27,9 +27,36 @@ struct salvaged {
   std::uint64_t records_unnamed = 0; // sound, but the run header that says whose they are is gone
 };
 
-// A record names its stream by a 32-bit tag; the full key stands in run headers, in the index, and in
-// `known`.
-[[nodiscard]] result<salvaged> salvage_file(const std::filesystem::path& file, std::uint64_t bytes_max,
-                                            const std::set<stream_key>& known);
+// Where a scan puts what it finds: names first (streams of run headers, index entries), then content. Every view
+// carries a checksum that was right; a record may come several times, from older copies of a page.
+class findings {
+public:
+  virtual ~findings() = default;
+  virtual void stream(const stream_key& key) = 0;
+  virtual void index_part(bytes_view entry) = 0;
+  virtual void record(bytes_view record) = 0;
+  virtual void set(bytes_view value) = 0; // it expands to what its hash names
+};
+
+// What the disk does not give back reads as zeros. not_found, malformed (over `bytes_max`), io: nothing was scanned.
+[[nodiscard]] result<shared_bytes> scan_file(const std::filesystem::path& file, std::uint64_t bytes_max,
+                                             findings& to);
+
+// Puts findings together. A record names its stream by a 32-bit tag; the full key stands in run headers, in the
+// index, and in `known`.
+class salvage_collector final : public findings {
+public:
+  explicit salvage_collector(const std::set<stream_key>& known);
+  void stream(const stream_key& key) override;
+  void index_part(bytes_view entry) override;
+  void record(bytes_view record) override;
+  void set(bytes_view value) override;
+  // `file`: what the views that were given point into.
+  [[nodiscard]] salvaged take(shared_bytes file) &&;
+
+private:
+  salvaged out_;
+  std::map<std::pair<std::uint32_t, stream_id>, std::set<stream_key>> names_;
+};
 
 } // namespace skerry::edge

@@ -48,6 +48,10 @@ struct spool_config {
   // bytes_max, and wherever space is short, kept segments go first, the oldest of them at first.
   std::chrono::nanoseconds local_retention{0};
   std::uint64_t local_bytes_max = std::uint64_t{1} << 30;
+  // A suspect segment is examined by this program in a process of its own (`skerry-edge examine-segment`), which gets so
+  // long and a quarter of a second for each MiB. Empty: by this process.
+  std::vector<std::string> examine_command;
+  std::chrono::milliseconds examine_time{10'000};
 
   [[nodiscard]] result<void> validate() const;
 };
@@ -124,6 +128,8 @@ public:
     std::vector<std::pair<stream_key, range_set>> held;
   };
   [[nodiscard]] virtual std::optional<oldest_part> oldest(std::uint64_t after = 0) = 0;
+  // What of the stream is held in parts that are not written any more: replacing it ends none before it is full.
+  [[nodiscard]] virtual range_set in_closed_parts(const stream_key& key) const = 0;
   // Stores these runs in place of what is held under the same sequences, and frees that: for tombstones over what
   // limits force out, and what stays of what they thin. Goes beyond bytes_max by up to reserve_bytes. not_found: some of
   // it is not held (any more).

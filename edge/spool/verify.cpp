@@ -1,14 +1,10 @@
 #include "edge/spool/verify.hpp"
 
-#include "edge/spool/salvage.hpp"
+#include "edge/spool/examine.hpp"
 
 #include <fmt/format.h>
 
 namespace skerry::edge {
-
-namespace {
-constexpr std::uint64_t file_bytes_max = std::uint64_t{4} << 30;
-}
 
 int verify_segment_main(const std::filesystem::path& path) {
   const auto directory = path.filename() == "data.mdb" ? path.parent_path() : path;
@@ -27,15 +23,17 @@ int verify_segment_main(const std::filesystem::path& path) {
     return 0;
   }
   fmt::print("{}: damaged: {}\n", directory.string(), *wrong);
-  const auto found = salvage_file(data_file(directory), file_bytes_max, {});
-  if (!found) {
-    fmt::print(stderr, "{}\n", found.error().message);
-    return 2;
-  }
+  byte_buffer answer;
+  const auto keep = [&](bytes_view part) {
+    answer.insert(answer.end(), part.begin(), part.end());
+    return true;
+  };
+  static_cast<void>(examine_segment(directory, true, keep));
+  const auto found = read_answer(shared_bytes::take(std::move(answer)), {});
   std::uint64_t records = 0;
-  for (const auto& [key, stream] : found.value().records)
+  for (const auto& [key, stream] : found.records)
     records += stream.size();
-  fmt::print("can be salvaged: {} records, {} series sets\n", records, found.value().sets.size());
+  fmt::print("can be salvaged: {} records, {} series sets\n", records, found.sets.size());
   return 1;
 }
 

@@ -36,6 +36,7 @@ public:
     return behind_->adopt(runs, sets);
   }
   std::optional<oldest_part> oldest(std::uint64_t after) override { return behind_->oldest(after); }
+  range_set in_closed_parts(const stream_key& key) const override { return behind_->in_closed_parts(key); }
   result<void> replace(std::span<const run> with) override {
     auto done = behind_->replace(with);
     if (done)

@@ -26,6 +26,9 @@ campaign_result run_campaign(const campaign_options& options) {
     for (std::size_t kind = 0; kind < fault_kinds; ++kind)
       for (std::size_t state = 0; state < protocol_states; ++state)
         out.struck[kind][state] += done.struck[kind][state];
+    for (std::size_t bound = 0; bound < receiver_bounds; ++bound)
+      for (std::size_t where = 0; where < 2; ++where)
+        out.bounded[bound][where] += done.bounds[bound][where] != 0 ? 1 : 0;
     for (std::size_t act = 0; act < limit_acts; ++act)
       for (std::size_t where = 0; where < 2; ++where)
         out.limited[act][where] += done.limits[act][where] != 0 ? 1 : 0;

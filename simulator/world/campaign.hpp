@@ -33,6 +33,7 @@ struct campaign_result {
   std::uint64_t events = 0;
   coverage struck{};
   limit_coverage limited{}; // runs in which a limit acted
+  bound_coverage bounded{}; // runs in which a receiver met a bound
   std::optional<campaign_failure> failure;
 };
 

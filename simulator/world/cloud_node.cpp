@@ -22,7 +22,10 @@ struct cloud_node::process {
     delivery::receiver_config config;
     config.incarnation = {1};
     config.credit_bytes = settings.credit_bytes;
+    config.memory_max = settings.memory_max;
+    config.credit_min = settings.credit_min;
     config.ranges_max = settings.ranges_max;
+    config.epochs_max = settings.epochs_max;
     config.parked_batches_max = settings.parked_batches_max;
     config.planted = of.env_.planted;
     cloud::ingest_core::outputs outputs;
@@ -39,8 +42,10 @@ struct cloud_node::process {
         it->second->box.post([to = it->second.get(), key] { to->core->forget(*key); });
     };
     outputs.held = [this](std::uint64_t ticket, std::string failed) {
-      ingest.post(
-          [this, ticket, failed = std::move(failed)] { core->receiver().on_held_durable(ticket, failed); });
+      ingest.post([this, ticket, failed = std::move(failed)] {
+        core->receiver().on_held_durable(ticket, failed);
+        of.check_receiver(core->receiver());
+      });
     };
     outputs.send = [this](const link::peer_id& to, const link::message& message) { answer(to, message); };
     core.emplace(config, store, hosts, of.authority, of.clock, random, std::move(outputs));

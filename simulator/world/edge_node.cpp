@@ -37,6 +37,7 @@ std::string_view to_string(limit_act act) noexcept {
   case limit_act::dropped_for_disk: return "dropped for disk";
   case limit_act::thinned: return "thinned out";
   case limit_act::took_nothing: return "newest not taken";
+  case limit_act::merged: return "tombstones merged";
   }
   return "unknown";
 }
@@ -84,8 +85,10 @@ struct edge_node::process final : delivery::sender_sink {
     config.limits.planted = of.env_.planted;
     config.under_way = under_way;
     config.free_disk = [this] { return store->free_disk(); };
-    store->on_forced_out = [this](const stream_key& key, sequence_range range, const tombstone& stone) {
-      on_forced_out(key, range, stone);
+    store->on_forced_out = [this](const stream_key& key, sequence_range range, const tombstone& stone,
+                                  std::uint64_t records, std::uint64_t stones) {
+      of.limits_acted[static_cast<std::size_t>(limit_act::merged)] += stones;
+      on_forced_out(key, range, stone, records);
     };
     gateway.emplace(config, store, of.clock, std::move(outputs));
     gateway->open();
@@ -118,7 +121,10 @@ struct edge_node::process final : delivery::sender_sink {
     delivery::receiver_config config;
     config.incarnation = store->epoch().random;
     config.credit_bytes = settings.credit_bytes;
+    config.memory_max = settings.memory_max;
+    config.credit_min = settings.credit_min;
     config.ranges_max = settings.ranges_max;
+    config.epochs_max = settings.epochs_max;
     config.parked_batches_max = settings.parked_batches_max;
     config.name = of.name;
     config.planted = of.env_.planted;
@@ -132,7 +138,10 @@ struct edge_node::process final : delivery::sender_sink {
       });
     };
     outputs.held = [this](std::uint64_t ticket) {
-      downlink.post([this, ticket] { receiver->receiver().on_held_durable(ticket, {}); });
+      downlink.post([this, ticket] {
+        receiver->receiver().on_held_durable(ticket, {});
+        of.check_receiver(receiver->receiver());
+      });
     };
     outputs.epochs = epochs;
     outputs.send = [this](const link::peer_id& to, link::message message) { answer(to, std::move(message)); };
@@ -248,10 +257,11 @@ struct edge_node::process final : delivery::sender_sink {
       of.env_.truth.violated("the spool of {} takes {} bytes, of at most {}", of.name, of.disk.now.bytes,
                              most);
   }
-  void on_forced_out(const stream_key& key, sequence_range range, const tombstone& stone) {
+  void on_forced_out(const stream_key& key, sequence_range range, const tombstone& stone,
+                     std::uint64_t records) {
     of.env_.trace("{} forces {}-{} of {} out of its spool ({})", of.name, range.first, range.last,
                   to_string(key), to_string(stone.cause));
-    of.limits_acted[static_cast<std::size_t>(act_of(stone.cause))] += range.last - range.first + 1;
+    of.limits_acted[static_cast<std::size_t>(act_of(stone.cause))] += records;
     for (const auto& flight : flights)
       if (flight.key == key && !flight.waiting.common_with(range).empty())
         of.env_.truth.violated("{} forced {} to {} of {} out of its spool while {} was in flight", of.name,
@@ -322,7 +332,6 @@ struct edge_node::process final : delivery::sender_sink {
         all += one.bytes;
         backlog += one.lane == link::lane::backlog ? one.bytes : 0;
       }
-    const auto credit = of.env_.settings.credit_bytes;
     if (all != 0 && all + bytes > credit)
       truth.violated("{} has {} bytes in flight, the credit is {}", of.name, all + bytes, credit);
     const auto window = std::min(sender.estimate().window_bytes(), credit - credit / 4);
@@ -429,6 +438,7 @@ struct edge_node::process final : delivery::sender_sink {
   std::vector<std::pair<std::string, std::int64_t>>
       taken; // host and time of frames that the gateway was given
   std::vector<flight> flights;
+  std::uint64_t credit = 0;                   // as it was last told
   std::map<stream_key, range_set> fresh;      // committed in this session, and not sent yet
   std::map<stream_key, range_set> ever_fresh; // sent or not, and what was newest when the session began
 };
@@ -485,6 +495,10 @@ void edge_node::start() {
       const auto before = process_->sender.counters();
       if (const auto* ack = std::get_if<link::ack>(&message.body))
         process_->on_ack(*ack);
+      else if (const auto* welcome = std::get_if<link::welcome>(&message.body))
+        process_->credit = welcome->credit_bytes;
+      else if (const auto* credit = std::get_if<link::credit>(&message.body))
+        process_->credit = credit->bytes;
       process_->sender.on_message(message);
       custody_lost_told += process_->sender.counters().lost_custody_records - before.lost_custody_records;
       sessions += process_->sender.counters().sessions - before.sessions;

@@ -27,9 +27,10 @@ enum class limit_act : std::uint8_t {
   dropped_for_age,
   dropped_for_disk,
   thinned,
-  took_nothing
+  took_nothing,
+  merged
 };
-inline constexpr std::size_t limit_acts = 5;
+inline constexpr std::size_t limit_acts = 6;
 [[nodiscard]] std::string_view to_string(limit_act act) noexcept;
 
 class edge_node final : public node, public link_server {
@@ -76,7 +77,8 @@ public:
   spool_disk disk;
   spool_sizes sizes; // of its spool, and what that does when it is full; before start()
   edge::spool_limits_config limits;
-  std::array<std::uint64_t, limit_acts> limits_acted{}; // records; of took_nothing: commits that were refused
+  std::array<std::uint64_t, limit_acts> limits_acted{}; // records; of took_nothing: commits that were
+                                                        // refused; of merged: tombstones
   sim_link up_link;
   sim_authority authority; // of edges further out
   bool is_gateway = false;

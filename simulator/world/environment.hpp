@@ -20,8 +20,11 @@ struct world_settings {
   sim_time collect_interval = 10 * second;
   std::size_t batch_bytes_max = 2000;
   std::uint64_t credit_bytes = 8000;
+  std::uint64_t memory_max = 1 << 20; // of a receiver
+  std::uint64_t credit_min = 300;
   std::uint64_t fresh_records = 16;
   std::size_t ranges_max = 4096;
+  std::size_t epochs_max = 1024;
   std::size_t parked_batches_max = 256;
   std::uint64_t queue_bytes_max = 64 << 10; // of a gateway
   std::uint64_t group_bytes_max = 4 << 10;

@@ -3,6 +3,9 @@
 #include "schemas/model/frame.hpp"
 #include "schemas/model/payload.hpp"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 namespace skerry::sim {
 
 namespace {
@@ -11,7 +14,17 @@ constexpr sim_time commit_gather = 4 * millisecond;
 constexpr std::size_t group_requests_max = 64;
 constexpr std::size_t images_unsafe_max = 8;
 
+// Where cloud/ingest keeps what is held of a stream.
+std::string held_state_key(const stream_key& key) {
+  return fmt::format("held/0/{}/{}/{:02x}/{}", to_string(key.edge), key.epoch.boot_counter,
+                     fmt::join(key.epoch.random, ""), static_cast<unsigned>(key.stream));
+}
+
 } // namespace
+
+bool engine_image::has_forgotten(const stream_key& key) const {
+  return forgotten.contains(held_state_key(key));
+}
 
 memory_engine::memory_engine(engine_disk& disk, scheduler& time, seeded_random& random, oracle& truth)
     : disk_(disk), time_(time), random_(random), truth_(truth) {}
@@ -39,6 +52,9 @@ void memory_engine::append(cloud::append_request request, std::function<void(res
 
 void memory_engine::put_state(std::vector<cloud::state_update> updates,
                               std::function<void(result<void>)> done) {
+  for (const auto& [key, value] : updates)
+    if (value.empty() && key.starts_with("held/"))
+      disk_.now.forgotten.insert(key); // by the receiver, whether this reaches the disk or not
   cloud::append_request request;
   request.state = std::move(updates);
   append(std::move(request), std::move(done));
@@ -104,7 +120,9 @@ void memory_engine::apply(const cloud::append_request& request) {
     }
     if (to.data.size() < record.seq)
       to.data.resize(record.seq);
-    if (++to.data[record.seq - 1] > 1)
+    // Of an epoch that was forgotten because so many came after it, an older copy of the edge's disk may bring records
+    // again: they are taken as new.
+    if (++to.data[record.seq - 1] > 1 && !(truth_.copied() && image.has_forgotten(request.origin)))
       truth_.violated("record {} of {} is stored twice", record.seq, to_string(request.origin));
     if (truth_.find(request.origin, record.seq) == nullptr)
       truth_.violated("record {} of {} is stored and was never numbered", record.seq,
@@ -176,7 +194,9 @@ void restore_image(engine_disk& disk, const engine_image& image, oracle& truth) 
     truth.on_damaged(key, gone);
   }
   truth.on_rollback();
+  auto forgotten = std::move(disk.now.forgotten);
   disk.now = engine_image{image};
+  disk.now.forgotten.merge(forgotten); // what was is not undone
   disk.unsafe.clear();
 }
 

@@ -11,6 +11,8 @@
 
 #include <deque>
 #include <map>
+#include <set>
+#include <string>
 
 namespace skerry::sim {
 
@@ -25,7 +27,9 @@ struct engine_image {
   };
   std::map<stream_key, stream> streams;
   std::map<std::string, std::string, std::less<>> state;
+  std::set<std::string, std::less<>> forgotten; // keys of streams of which nothing is known any more
   std::map<std::pair<edge_id, set_hash>, series_set_ptr> sets;
+  [[nodiscard]] bool has_forgotten(const stream_key& key) const;
   std::map<edge_id, edge_id> origins; // of the registry beside it
 };
 

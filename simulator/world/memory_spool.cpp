@@ -268,6 +268,16 @@ std::optional<edge::spool::oldest_part> memory_spool::oldest(std::uint64_t after
   return out;
 }
 
+range_set memory_spool::in_closed_parts(const stream_key& key) const {
+  range_set out;
+  const auto it = disk_.now.streams.find(key);
+  if (it != disk_.now.streams.end())
+    for (const auto& [seq, record] : it->second.records)
+      if (record.segment != disk_.now.active_segment)
+        out.add(it->second.held.common_with({seq, seq + record.sequences - 1}));
+  return out;
+}
+
 result<void> memory_spool::replace(std::span<const run> with) {
   std::size_t bytes = 0;
   for (const auto& one : with) {
@@ -315,10 +325,26 @@ void memory_spool::check_replaced(
   }
   const auto stone = decode_tombstone(by.payload).value();
   frame sections;
-  std::uint64_t samples = 0, sequences = 0;
+  std::uint64_t samples = 0, sequences = 0, stones = 0;
+  range_set gone;
   for (const auto& [seq, stored] : before) {
     const auto record = decode_record(stored.bytes.view).value();
     sequences += stored.sequences;
+    // Tombstones of one cause, side by side, become one. What was thinned and is dropped altogether has a new cause.
+    if (record.kind == record_kind::tombstone) {
+      const auto other = decode_tombstone(record.payload).value();
+      samples += other.samples;
+      ++stones;
+      if (other.from_ns < stone.from_ns || other.to_ns > stone.to_ns)
+        truth_.violated(
+            "the tombstone over {} to {} of {} took another's place, and does not say when {} was",
+            range.first, range.last, to_string(key), seq);
+      if (other.cause != stone.cause && other.cause != loss_cause::thinned)
+        truth_.violated("the tombstone over {} to {} of {} took the place of {}, which has another cause",
+                        range.first, range.last, to_string(key), seq);
+      continue;
+    }
+    gone.add({seq, seq});
     if (record.time_ns < stone.from_ns || record.time_ns > stone.to_ns)
       truth_.violated("the tombstone over {} to {} of {} does not say when {} was", range.first, range.last,
                       to_string(key), seq);
@@ -332,8 +358,9 @@ void memory_spool::check_replaced(
     truth_.violated("the tombstone over {} to {} of {} says {} samples to {}; {} records with {} went",
                     range.first, range.last, to_string(key), stone.samples, stone.last, sequences, samples);
   if (on_forced_out)
-    on_forced_out(key, range, stone);
-  truth_.on_forced_out(key, range, node_);
+    on_forced_out(key, range, stone, gone.count(), stones);
+  for (const auto& one : gone.ranges())
+    truth_.on_forced_out(key, one, node_);
 }
 
 void memory_spool::salvage() const {

@@ -103,6 +103,7 @@ public:
                      std::span<const series_set_ptr> sets) override;
   result<void> adopt(std::span<const run> runs, std::span<const adopted_set> sets) override;
   std::optional<oldest_part> oldest(std::uint64_t after = 0) override;
+  range_set in_closed_parts(const stream_key& key) const override;
   result<void> replace(std::span<const run> with) override;
   result<void> release(const stream_key& key, const range_set& ranges) override;
   result<std::optional<run>> read(const stream_key& key, sequence from, std::size_t bytes_max) const override;
@@ -114,8 +115,9 @@ public:
   [[nodiscard]] std::uint64_t free_disk() const noexcept {
     return disk_.health.room - std::min(disk_.health.room, disk_.now.bytes);
   }
-  // Called before records of a stream are replaced by a tombstone.
-  std::function<void(const stream_key&, sequence_range, const tombstone&)> on_forced_out;
+  // Called before records of a stream are replaced by a tombstone: so many records, and so many tombstones.
+  std::function<void(const stream_key&, sequence_range, const tombstone&, std::uint64_t, std::uint64_t)>
+      on_forced_out;
 
 private:
   [[nodiscard]] result<void> writable(std::size_t bytes, std::uint64_t beyond_limit = 0);

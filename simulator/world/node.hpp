@@ -8,6 +8,9 @@
 #include "simulator/world/network.hpp"
 #include "simulator/world/node_clock.hpp"
 
+#include <array>
+#include <string_view>
+
 namespace skerry::sim {
 
 enum class crash_kind : std::uint8_t {
@@ -15,6 +18,19 @@ enum class crash_kind : std::uint8_t {
   power,  // besides: what was not synced may be gone
   torn,   // and a transaction that was being written is torn
 };
+
+// Bounds of a receiver that runs count.
+enum class receiver_bound : std::uint8_t { ranges, parked_batches, epochs, memory };
+inline constexpr std::size_t receiver_bounds = 4;
+[[nodiscard]] inline std::string_view to_string(receiver_bound bound) noexcept {
+  switch (bound) {
+  case receiver_bound::ranges: return "ranges of a stream";
+  case receiver_bound::parked_batches: return "batches parked";
+  case receiver_bound::epochs: return "epochs of an edge";
+  case receiver_bound::memory: return "memory";
+  }
+  return "unknown";
+}
 
 class node {
 public:
@@ -31,15 +47,26 @@ public:
 
   const std::string name;
   node_clock clock;
+  std::array<std::uint64_t, receiver_bounds> bounds_hit{}; // by its receiver
 
 protected:
   // What a receiver keeps has its bounds.
-  void check_receiver(const delivery::receiver& of) const {
+  void check_receiver(const delivery::receiver& of) {
     const auto& settings = env_.settings;
     const auto usage = of.usage();
     if (usage.parked_batches > settings.parked_batches_max)
       env_.truth.violated("{} has parked {} batches of a session, of at most {}", name, usage.parked_batches,
                           settings.parked_batches_max);
+    // What is granted, and what is there. Whoever comes gets the least at once, and every session with nothing open may
+    // bring one batch.
+    const auto memory = of.memory();
+    const auto least = std::min(settings.credit_min, settings.credit_bytes);
+    const auto most = settings.memory_max + memory.sessions * least;
+    if (memory.credit > settings.memory_max / 2 + memory.sessions * least)
+      env_.truth.violated("{} has granted {} bytes to {} sessions, of at most {}", name, memory.credit,
+                          memory.sessions, most);
+    if (memory.open_bytes > most + memory.sessions * (settings.batch_bytes_max + 1024))
+      env_.truth.violated("{} has {} bytes in memory, of at most {}", name, memory.open_bytes, most);
     // Twice the credit, and one batch that a session with nothing open may always bring.
     if (usage.open_bytes > 2 * settings.credit_bytes + settings.batch_bytes_max + 1024)
       env_.truth.violated("{} has {} bytes of a session open, its credit is {}", name, usage.open_bytes,
@@ -48,12 +75,25 @@ protected:
     if (of.held().ranges_most() > 2 * settings.ranges_max + ranges_under_way_max)
       env_.truth.violated("{} holds a stream in {} ranges, of at most {}", name, of.held().ranges_most(),
                           settings.ranges_max);
-    if (of.held().epochs_most() > delivery::receiver_config{}.epochs_max)
-      env_.truth.violated("{} holds {} epochs of an edge", name, of.held().epochs_most());
+    // Beyond epochs_max those stay of which more is to come, up to twice as many.
+    if (of.held().epochs_most() > 2 * settings.epochs_max + epochs_under_way_max)
+      env_.truth.violated("{} holds {} epochs of an edge, of at most {}", name, of.held().epochs_most(),
+                          settings.epochs_max);
+    const auto& now = of.counters();
+    const std::array<std::uint64_t, receiver_bounds> seen{now.ranges_full, now.parked_full,
+                                                          now.epochs_forgotten, now.credit_changes};
+    for (std::size_t i = 0; i < receiver_bounds; ++i) {
+      bounds_hit[i] += seen[i] - (seen[i] < seen_[i] ? 0 : seen_[i]); // less: another process counts
+      seen_[i] = seen[i];
+    }
   }
 
   static constexpr std::size_t ranges_under_way_max = 16;
+  static constexpr std::size_t epochs_under_way_max = 2; // what is being stored is not forgotten
   environment& env_;
+
+private:
+  std::array<std::uint64_t, receiver_bounds> seen_{};
 };
 
 } // namespace skerry::sim

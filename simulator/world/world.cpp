@@ -49,7 +49,11 @@ public:
     result_.violation = env_.truth.violation();
     result_.rule = env_.truth.rule();
     result_.commits = env_.truth.commits();
+    for (std::size_t bound = 0; bound < receiver_bounds; ++bound)
+      result_.bounds[bound][1] = cloud_->bounds_hit[bound];
     const auto count = [this](const edge_node& of) {
+      for (std::size_t bound = 0; bound < receiver_bounds; ++bound)
+        result_.bounds[bound][0] += of.bounds_hit[bound];
       for (std::size_t act = 0; act < limit_acts; ++act)
         result_.limits[act][of.is_gateway ? 1 : 0] += of.limits_acted[act];
     };
@@ -72,8 +76,13 @@ private:
     s.collect_interval = random.between(6, 11) * second;
     s.batch_bytes_max = static_cast<std::size_t>(random.between(300, 4000));
     s.credit_bytes = static_cast<std::uint64_t>(random.between(600, 16000));
+    if (auto memory = env_.random.fork(9); memory.chance(50)) {
+      s.credit_min = static_cast<std::uint64_t>(memory.between(300, 2000));
+      s.memory_max = 2 * s.credit_bytes + memory.below(4 * s.credit_bytes);
+    }
     s.fresh_records = static_cast<std::uint64_t>(random.between(1, 24));
     s.ranges_max = random.chance(20) ? static_cast<std::size_t>(random.between(2, 8)) : 4096;
+    s.epochs_max = env_.random.fork(7).chance(20) ? 1 + env_.random.fork(8).below(3) : 1024;
     s.parked_batches_max = random.chance(20) ? static_cast<std::size_t>(random.between(2, 8)) : 256;
     s.queue_bytes_max = random.chance(30) ? 2 << 10 : 64 << 10;
     s.group_bytes_max = random.chance(50) ? 300 : 4 << 10;
@@ -392,6 +401,7 @@ private:
     auto& original = *edges_[f.target];
     copied_in_life_ = original.lives();
     auto& upstream = behind_gateway(f.target) ? static_cast<link_server&>(gateway()) : *cloud_;
+    env_.truth.on_copied();
     clones_.push_back(
         {f.target, original.clone(fmt::format("clone-{}-of-{}", clones_.size() + 1, original.name),
                                   static_cast<std::uint32_t>(edges_.size() + clones_.size() + 1), upstream)});
@@ -580,7 +590,9 @@ private:
                          seq, to_string(key));
         if (stone && !data && record.forced_out && !record.damaged && !record.beyond_knowing)
           check_told(key, it->second, seq, record);
-        if (!data && !stone && !record.beyond_knowing)
+        // Of an epoch that was forgotten since, a receiver that gets an older copy of its disk does not know what it had.
+        if (!data && !stone && !record.beyond_knowing
+            && !(truth.rolled_back() && cloud_->disk.now.has_forgotten(key)))
           truth.violated("{} of {} was committed and is neither stored, nor pending, nor named as lost", seq,
                          to_string(key));
       }

@@ -23,6 +23,8 @@ struct world_options {
   bool trace = false;
 };
 
+// How often each bound of a receiver was met, at the gateway and at the cloud.
+using bound_coverage = std::array<std::array<std::uint64_t, 2>, receiver_bounds>;
 // How many records each limit took, at edges and at the gateway.
 using limit_coverage = std::array<std::array<std::uint64_t, 2>, limit_acts>;
 
@@ -33,6 +35,7 @@ struct world_result {
   std::vector<std::string> schedule_lines; // in words, those that are left
   coverage struck{};
   limit_coverage limits{};
+  bound_coverage bounds{};
   std::uint64_t commits = 0;
   std::uint64_t events = 0;
   std::vector<std::string> trace; // where asked for

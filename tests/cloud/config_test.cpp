@@ -31,6 +31,7 @@ TEST_CASE("the example of a cloud's configuration has the defaults") {
   CHECK(is.link_handshakes_per_second_max == like.link_handshakes_per_second_max);
   CHECK(is.link_handshakes_waiting_max == like.link_handshakes_waiting_max);
   CHECK(is.receiver.credit_bytes == like.receiver.credit_bytes);
+  CHECK(is.receiver.memory_max == like.receiver.memory_max);
   CHECK(is.receiver.batch_bytes_max == like.receiver.batch_bytes_max);
   CHECK(is.receiver.ranges_max == like.receiver.ranges_max);
   CHECK(is.future_max == like.future_max);
@@ -54,7 +55,7 @@ TEST_CASE("the example of a cloud's configuration has the defaults") {
 }
 
 TEST_CASE("the example of a cloud's configuration shows every key") {
-  check_shows_every_key(example, {tree + "/cloud/config.cpp", tree + "/actors/http/settings.cpp"}, 37);
+  check_shows_every_key(example, {tree + "/cloud/config.cpp", tree + "/actors/http/settings.cpp"}, 38);
 }
 
 TEST_CASE("what the example of a cloud's configuration has in comments can be turned on") {

@@ -273,6 +273,42 @@ def flipped_bits(w, rng):
         cloud.process.stop()
 
 
+def suspect_segments(w, rng):
+    """A segment is cut off and noise is written into another while nobody runs: a child process examines them, commits
+    and the link go on, and what is gone is named."""
+    cloud = Cloud(w, "suspect-cloud").start()
+    edge = joined(w, cloud, "suspect", spool={"segment_bytes": "1MiB"}).start()
+    wait_until(lambda: cloud.query("node_load1"), 20, "a sample")
+    cloud.process.kill()
+    for _ in range(3):  # each start begins a segment
+        wait_until(lambda: edge.pending() > 5, 20, "a backlog")
+        edge.process.kill()
+        edge.start()
+    wait_until(lambda: edge.pending() > 5, 20, "a backlog")
+    edge.process.kill()
+    folder = os.path.join(edge.data, "spool", "segments")
+    files = sorted(os.path.join(folder, name, "data.mdb") for name in os.listdir(folder))
+    assert len(files) >= 3, files
+    with open(files[0], "r+b") as f:
+        f.truncate(os.path.getsize(files[0]) * 2 // 3 + 17)
+    with open(files[1], "r+b") as f:
+        for page in range(2 * 4096, os.path.getsize(files[1]), 4096):
+            f.seek(page + rng.randrange(2048, 3900))  # entries fill a page from its end
+            f.write(rng.randbytes(64))
+    cloud.start()
+    edge.start()
+    wait_until(lambda: edge.status()["link"]["state"] == "live", 40, "the edge to be live again")
+    wait_until(lambda: edge.metric("skerry_spool_segments_damaged_total") >= 2, 40, "both segments to be set aside")
+    wait_until(lambda: edge.pending() == 0, 40, "the backlog to drain")
+    def examined(how):
+        return edge.metric("skerry_spool_examinations_total", f'result="{how}"')
+
+    assert examined("damaged") >= 2, "no child process examined them"
+    assert examined("crashed") + examined("timed_out") + examined("not_started") == 0
+    edge.process.stop()
+    cloud.process.stop()
+
+
 def main():
     rng = random.Random(seeded().seed_used)
     with Workspace("bad-input") as w:
@@ -290,6 +326,8 @@ def main():
         print("configuration and directories: refused with what to do")
         flipped_bits(w, rng)
         print("flipped bits: both nodes came back alone")
+        suspect_segments(w, rng)
+        print("suspect segments: a child process examined them")
     print("passed")
 
 

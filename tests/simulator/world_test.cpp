@@ -45,6 +45,8 @@ TEST_CASE("nothing is lost, doubled or hidden in a hundred worlds of faults") {
       INFO("limits of spools: " << to_string(limit_act{static_cast<std::uint8_t>(act)}));
       CHECK(done.limited[act][0] + done.limited[act][1] > 0);
     }
+  if (options.runs >= 100)
+    CHECK(done.bounded[static_cast<std::size_t>(receiver_bound::epochs)][1] > 0);
 }
 
 TEST_CASE("the same seed gives the same run") {

@@ -43,16 +43,40 @@ TEST_CASE("what is being stored is not lacking, and is again after a failure") {
   CHECK(*h.held(epoch(1)) == ranges(1, 5));
 }
 
-TEST_CASE("the oldest epochs go first, and only what has settled") {
-  holdings h{3};
-  for (std::uint64_t boots = 1; boots <= 5; ++boots)
-    take(h, epoch(boots), 1, 2);
+TEST_CASE("the oldest epochs go first, in their order, and only what has settled and is complete") {
+  holdings h{2};
+  for (std::uint64_t i = 1; i <= 4; ++i)
+    take(h, epoch(i), 1, 2);
+  CHECK(h.forget_surplus(edge).empty()); // the edge was not heard of: more may come of each
+  h.announce({edge, epoch(4).epoch, {{epoch(1), 2}, {epoch(2), 2}, {epoch(3), 2}}});
   h.begin(epoch(1), ranges(3, 3));
-  CHECK(h.forget_surplus(edge) == std::vector{epoch(2), epoch(3)});
-  CHECK(h.held(epoch(2)) == nullptr);
-  CHECK(h.held(epoch(1)) != nullptr);
-  CHECK(h.held(epoch(5)) != nullptr);
+  CHECK(h.forget_surplus(edge).empty()); // the oldest is busy, and none goes before it
+  h.end(epoch(1), ranges(3, 3), std::nullopt);
+  h.announce({edge, epoch(4).epoch, {{epoch(1), 2}, {epoch(2), 3}, {epoch(3), 2}}});
+  CHECK(h.forget_surplus(edge) == std::vector{epoch(1)});
+  CHECK(h.held(epoch(1)) == nullptr);
+  CHECK(h.held(epoch(2)) != nullptr); // a record of it is still to come
+  take(h, epoch(2), 3, 3);
+  CHECK(h.forget_surplus(edge) == std::vector{epoch(2)});
   CHECK(h.forget_surplus(edge).empty());
+}
+
+TEST_CASE("epochs that never become complete are kept up to twice as many") {
+  holdings h{2};
+  h.announce(
+      {edge, epoch(9).epoch, {{epoch(1), 5}, {epoch(2), 5}, {epoch(3), 5}, {epoch(4), 5}, {epoch(5), 5}}});
+  for (std::uint64_t i = 1; i <= 5; ++i)
+    take(h, epoch(i), 1, 2);
+  CHECK(h.forget_surplus(edge) == std::vector{epoch(1)});
+}
+
+TEST_CASE("a forgotten epoch that came again may have been held before") {
+  holdings h{2};
+  for (std::uint64_t i = 2; i <= 3; ++i)
+    take(h, epoch(i), 1, 2);
+  take(h, epoch(1), 8, 9); // forgotten once, brought again by an older copy of the disk
+  CHECK(h.may_have_forgotten(epoch(1)));
+  CHECK_FALSE(h.may_have_forgotten(epoch(2)));
 }
 
 TEST_CASE("an epoch older than all that are remembered may have been forgotten") {

@@ -346,6 +346,29 @@ TEST_CASE("what a failed store gives back is credit again") {
   CHECK(f.under_test.counters().over_credit == 0);
 }
 
+TEST_CASE("with many holes only what fills them is taken, and one batch at a time beyond") {
+  receiver_config config;
+  config.ranges_max = 2;
+  fixture f{config};
+  const auto session = f.open("a", 1);
+  for (const sequence first : {1, 11, 21, 31})
+    f.send("a", session, f.events(first, 2, f.key));
+  CHECK(f.under_test.counters().ranges_full == 0); // nothing is stored yet
+  f.settle();
+  REQUIRE(f.under_test.held().held(f.key)->ranges().size() == 4);
+  f.send("a", session, f.events(41, 2, f.key));
+  CHECK(f.under_test.counters().ranges_full == 1); // twice as many are there
+  f.send("a", session, f.events(33, 2, f.key));    // makes no further range, nor does what follows it
+  f.send("a", session, f.events(35, 2, f.key));
+  f.send("a", session, f.events(3, 8, f.key)); // fills a hole
+  f.settle();
+  CHECK(f.under_test.counters().ranges_full == 1);
+  CHECK(f.under_test.held().held(f.key)->ranges().size() == 3);
+  f.send("a", session, f.events(41, 2, f.key)); // alone
+  f.send("a", session, f.events(51, 2, f.key));
+  CHECK(f.under_test.counters().ranges_full == 2);
+}
+
 TEST_CASE("series sets that nobody asked for are not taken") {
   fixture f;
   const auto session = f.open("a", 1);

@@ -294,6 +294,23 @@ TEST_CASE("a tombstone over records that other shards failed to store is stored,
   CHECK(w.answers[4] == std::vector<std::string>{""});
 }
 
+TEST_CASE("of a tombstone that has its neighbours in it, only what is not stored yet is stored") {
+  world w;
+  w.send(1, run_maker{4}.tombstone_to(6, now).make()); // of a job that failed elsewhere
+  w.succeed();
+  w.send(2, run_maker{1}.tombstone_to(9, now).make()); // made one with its neighbours since
+  REQUIRE(w.store->open.size() == 1);
+  const auto& records = w.store->open.front().request.records;
+  REQUIRE(records.size() == 2);
+  CHECK(records[0].seq == 1);
+  CHECK(decode_tombstone(records[0].payload).value().last == 3);
+  CHECK(records[1].seq == 7);
+  CHECK(decode_tombstone(records[1].payload).value().last == 9);
+  w.succeed();
+  w.send(3, run_maker{1}.tombstone_to(9, now).make());
+  CHECK(w.store->open.empty());
+}
+
 TEST_CASE("a tombstone from a clock that runs ahead stands for all that it stood for") {
   world w;
   w.send(1, run_maker{4}.tombstone_to(9, now + 3600 * second).make());

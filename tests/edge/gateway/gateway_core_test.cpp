@@ -51,6 +51,7 @@ public:
     return ok();
   }
   std::optional<oldest_part> oldest(std::uint64_t) override { return std::nullopt; }
+  [[nodiscard]] range_set in_closed_parts(const stream_key&) const override { return {}; }
   result<void> replace(std::span<const run>) override { return fail(errc::not_found, "nothing is held"); }
   result<void> release(const stream_key&, const range_set&) override { return ok(); }
   [[nodiscard]] result<std::optional<run>> read(const stream_key&, sequence, std::size_t) const override {
@@ -185,6 +186,9 @@ TEST_CASE(
     "beyond the queue's bound the oldest samples go and their time is named; what the opening found stays") {
   world w;
   w.config.queue_bytes_max = 10'000;
+  std::uint64_t free_disk = 0;
+  w.config.free_disk = [&] { return free_disk; };
+  w.config.limits.policy = full_policy::drop_newest;
   w.store->found.last_commit_ns = start - 100 * second;
   w.store->takes = false;
   w.open();
@@ -208,6 +212,27 @@ TEST_CASE(
   w.collect();
   REQUIRE(w.core->commit());
   CHECK(w.gaps().size() == 2); // told once
+
+  // With room on the disk it is the spool's own limit; where both struck, each has its time.
+  free_disk = std::uint64_t{1} << 40;
+  w.store->takes = false;
+  for (int i = 0; i < 10; ++i) {
+    w.collect(3'000);
+    CHECK_FALSE(w.core->commit());
+    if (i == 5)
+      free_disk = 0;
+  }
+  w.store->takes = true;
+  REQUIRE(w.core->commit());
+  gaps = w.gaps();
+  REQUIRE(gaps.size() == 4);
+  std::sort(gaps.begin(), gaps.end(), [](const auto& a, const auto& b) { return a.from_ns < b.from_ns; });
+  CHECK(gaps[2].cause == loss_cause::spool_bytes);
+  CHECK(gaps[2].from_ns == start + 12 * second);
+  CHECK(gaps[2].to_ns == start + 14 * second);
+  CHECK(gaps[3].cause == loss_cause::spool_disk);
+  CHECK(gaps[3].from_ns == start + 15 * second);
+  CHECK(gaps[3].to_ns == start + 18 * second);
 }
 
 TEST_CASE("a stepped clock is noted, also where the commit that was to carry the note failed") {

@@ -342,6 +342,109 @@ TEST_CASE("what waits for too long, or leaves the disk too little, is dropped") 
   }
 }
 
+namespace {
+
+// Tombstones that the stream holds, and the longest time that one of them says.
+std::vector<tombstone> stones_of(const fixture& f) {
+  std::vector<tombstone> out;
+  for (const auto& [seq, bytes] : read_all(*f.store, f.key)) {
+    const auto record = decode_record(as_bytes(bytes)).value();
+    if (record.kind == record_kind::tombstone)
+      out.push_back(decode_tombstone(record.payload).value());
+  }
+  return out;
+}
+
+} // namespace
+
+TEST_CASE("a spool that is full for long holds few tombstones: neighbours become one") {
+  fixture f{full_policy::drop_oldest};
+  const auto begin_ns = f.time_ns;
+  std::size_t most = 0;
+  f.fill();
+  for (int i = 0; i < 150; ++i) {
+    REQUIRE(f.under_test->make_room());
+    f.fill();
+    most = std::max(most, stones_of(f).size());
+  }
+  CHECK(most <= 4); // the one, and those in the part that is being written
+  const auto now = f.look();
+  CHECK(now.gone.size() + now.frames.size() + now.events.size() == f.last);
+  CHECK(now.samples_gone == f.under_test->counters().dropped_samples);
+  CHECK(now.gone.size() == f.under_test->counters().dropped_records);
+  CHECK(now.from_ns == begin_ns);
+  CHECK(now.causes == std::set{loss_cause::spool_bytes});
+  // Whoever sends was told of every tombstone that took another's place.
+  range_set told;
+  for (const auto& run : f.handed_over)
+    told.add({run.header.first, run.header.last()});
+  for (const auto seq : now.gone)
+    REQUIRE(told.contains(seq));
+}
+
+TEST_CASE("a spool that thins for long holds few tombstones too") {
+  fixture f{full_policy::thin_oldest, std::chrono::seconds{4}};
+  const auto a = some_set(1);
+  const std::vector<series_set_ptr> sets{a};
+  int looked = 0;
+  while (f.under_test->counters().dropped_records < 50'000) {
+    REQUIRE(++looked < 400);
+    for (;;) {
+      std::vector<pending_record> records;
+      for (int j = 0; j < 300; ++j, f.time_ns += second)
+        records.push_back(frame_record(a, f.time_ns));
+      const auto made = f.store->commit(stream_id::telemetry, records, sets);
+      if (!made)
+        break;
+      f.last = made.value().header.last();
+    }
+    REQUIRE(f.under_test->make_room());
+  }
+  const auto now = f.look();
+  CHECK(now.gone.size() + now.frames.size() == f.last);
+  CHECK(now.samples_gone == 3 * now.gone.size()); // nothing is counted twice
+  CHECK(now.causes == std::set{loss_cause::thinned, loss_cause::spool_bytes});
+  CHECK(stones_of(f).size()
+        <= now.frames.size() + 4); // one between what stays of each step, and what went before
+}
+
+TEST_CASE("tombstones that are under way, or of another cause, are left alone") {
+  fixture f{full_policy::drop_oldest};
+  f.fill();
+  REQUIRE(f.under_test->make_room());
+  const auto first = stones_of(f);
+  REQUIRE(first.size() == 1);
+  for (const auto& run : f.handed_over)
+    f.claims->told(run.header.key, {run.header.first, run.header.last()});
+  SECTION("under way") {
+    REQUIRE(f.claims->claim(f.key, {1, first[0].last}).has_value());
+    for (int i = 0; i < 5; ++i) {
+      f.fill();
+      REQUIRE(f.under_test->make_room());
+    }
+    CHECK(stones_of(f).front().last == first[0].last);
+    range_set all;
+    all.add({1, first[0].last});
+    f.claims->release(f.key, all);
+    f.fill();
+    for (int i = 0; i < 3; ++i)
+      REQUIRE(f.under_test->make_room());
+  }
+  SECTION("another cause") {
+    f.free_disk = 1 << 20;
+    for (int i = 0; i < 5; ++i) {
+      f.fill();
+      REQUIRE(f.under_test->make_room());
+    }
+    const auto now = stones_of(f);
+    CHECK(now.front().last == first[0].last);
+    CHECK(now.front().cause == loss_cause::spool_bytes);
+    CHECK(now.back().cause == loss_cause::spool_disk);
+  }
+  const auto now = f.look();
+  CHECK(now.gone.size() + now.frames.size() + now.events.size() == f.last);
+}
+
 TEST_CASE("an alert is never dropped") {
   fixture f{full_policy::drop_oldest};
   std::vector<pending_record> alerts{event_record(f.w.random, 100)};
