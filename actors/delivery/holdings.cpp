@@ -121,8 +121,10 @@ std::vector<stream_key> holdings::forget_surplus(edge_id edge) {
     auto& of_stream = count[static_cast<std::size_t>(it->first.stream)];
     const bool settled = it->second.under_way.empty() && it->second.held == it->second.stored;
     // What is still to come of an epoch would be taken for all there is of it: it may be kept as long again.
-    if (of_stream > epochs_max_ && settled && (of_stream > 2 * epochs_max_ || complete(it->first))) {
+    const bool over = complete(it->first) && !offered_.contains(it->first);
+    if (of_stream > epochs_max_ && settled && (of_stream > 2 * epochs_max_ || over)) {
       --of_stream;
+      offered_.erase(it->first);
       forgotten.push_back(it->first);
       it = streams_.erase(it);
     } else {
@@ -131,6 +133,10 @@ std::vector<stream_key> holdings::forget_surplus(edge_id edge) {
     }
   }
   return forgotten;
+}
+
+void holdings::forget_offers(edge_id sender) {
+  std::erase_if(offered_, [&](const auto& offer) { return offer.second == sender; });
 }
 
 std::size_t holdings::ranges_most() const noexcept {

@@ -45,6 +45,10 @@ public:
 
   // As an edge's Hello said, or its gateway: from now on its closed epochs are expected to these ends.
   void announce(const link::origin_state& epochs);
+  // A sender has records of this stream, or had since its last Hello: should an acknowledgement not reach it, they come
+  // again.
+  void offered(edge_id sender, const stream_key& key) { offered_[key] = sender; }
+  void forget_offers(edge_id sender); // it says Hello
   // The boot counter of the oldest epoch that is not complete: one of which announced records are missing, else the
   // one that is being written (a restored or cloned edge may write an older one than another did). 0: the edge has not
   // been heard of since this process started, nothing can be said.
@@ -53,7 +57,7 @@ public:
   [[nodiscard]] bool complete(const stream_key& key) const;
 
   // Drops the oldest epochs of this edge beyond `epochs_max` and returns them: up to the first that has something under
-  // way or is not complete (in the latter case not beyond twice as many). Should an edge bring a forgotten epoch again (its disk was restored from a copy that old), its records
+  // way, is not complete or may come again (of these not beyond twice as many). Should an edge bring a forgotten epoch again (its disk was restored from a copy that old), its records
   // are taken as new.
   [[nodiscard]] std::vector<stream_key> forget_surplus(edge_id edge);
   // Nothing is known of this one because so much newer is: it may have been held once.
@@ -82,6 +86,7 @@ private:
   std::map<stream_key, sequence> announced_; // closed streams of each edge's last Hello, and their ends
   std::map<edge_id, epoch_id> greeted_;      // was heard of since this process started: what it writes now
   std::map<edge_id, epoch_id> newest_;
+  std::map<stream_key, edge_id> offered_; // and by whom
 };
 
 } // namespace skerry::delivery

@@ -259,11 +259,14 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
       epochs.closed.push_back({stream.key, stream.last});
   holdings_.announce(epochs);
   backend_.on_epochs(epochs);
+  holdings_.forget_offers(user);
   for (const auto& stream : hello.streams) {
     if (stream.key.edge != user && !backend_.register_origin(user, stream.key.edge)) {
       ++counters_.forbidden;
       continue;
     }
+    if (!stream.held.empty())
+      holdings_.offered(user, stream.key);
     link::stream_held durable{stream.key, {}};
     if (const auto* held = holdings_.held(stream.key))
       for (const auto& range : stream.held.ranges())
@@ -380,6 +383,7 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
     end_session(from);
     return;
   }
+  holdings_.offered(user, key);
   const auto missing = holdings_.lacking(key, range);
   if (missing.empty()) {
     // Held already, or being stored (then that job's ack may go to an older session): answer for what is durable.

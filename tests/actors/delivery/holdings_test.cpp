@@ -61,6 +61,19 @@ TEST_CASE("the oldest epochs go first, in their order, and only what has settled
   CHECK(h.forget_surplus(edge).empty());
 }
 
+TEST_CASE("an epoch that may come again is not forgotten") {
+  holdings h{2};
+  h.announce({edge, epoch(3).epoch, {{epoch(1), 2}, {epoch(2), 2}}});
+  for (std::uint64_t i = 1; i <= 3; ++i)
+    take(h, epoch(i), 1, 2);
+  h.offered(edge_id{8}, epoch(1)); // by a gateway, which has no acknowledgement yet
+  CHECK(h.forget_surplus(edge).empty());
+  h.forget_offers(edge);
+  CHECK(h.forget_surplus(edge).empty());
+  h.forget_offers(edge_id{8}); // its Hello does not have it any more
+  CHECK(h.forget_surplus(edge) == std::vector{epoch(1)});
+}
+
 TEST_CASE("epochs that never become complete are kept up to twice as many") {
   holdings h{2};
   h.announce(
