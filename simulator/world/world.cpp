@@ -588,7 +588,9 @@ private:
         if (stone && data && record.never_sent && !truth.rolled_back() && clones_.empty())
           truth.violated("{} of {} is stored, and a tombstone as well that took its place before it was sent",
                          seq, to_string(key));
-        if (stone && !data && record.forced_out && !record.damaged && !record.beyond_knowing)
+        // Of an epoch that was forgotten a copy may tell again what it dropped, in other parts.
+        if (stone && !data && record.forced_out && !record.damaged && !record.beyond_knowing
+            && !(truth.copied() && cloud_->disk.now.has_forgotten(key)))
           check_told(key, it->second, seq, record);
         // Of an epoch that was forgotten since, a receiver that gets an older copy of its disk does not know what it had.
         if (!data && !stone && !record.beyond_knowing
