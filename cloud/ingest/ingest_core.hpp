@@ -41,6 +41,7 @@ public:
   void advance_completeness();
   // What is known of hosts, where that has changed; `also` goes with it.
   void keep_host_state(std::vector<state_update> also = {});
+  void put_quietly(std::vector<state_update> updates); // a failure is logged: it comes again
 
   // delivery::receiver_backend
   std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) override {
@@ -63,7 +64,6 @@ private:
                                                          const std::set<shard_id>& holders);
   [[nodiscard]] bool shards_keep_more(const stream_key& key, const std::set<shard_id>& holders,
                                       const range_set* held) const;
-  void put_quietly(std::vector<state_update> updates);
 
   planted_faults planted_;
   std::shared_ptr<engine> store_;

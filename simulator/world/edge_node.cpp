@@ -351,6 +351,10 @@ struct edge_node::process final : delivery::sender_sink {
     return next;
   }
   void on_ack(const link::ack& ack) {
+    // A batch that went ahead may have had what was told to be committed only afterwards.
+    for (const auto& [key, ranges] : ack.ranges)
+      if (const auto it = fresh.find(key); it != fresh.end())
+        it->second.remove(ranges);
     for (auto& one : flights)
       for (const auto& [key, ranges] : ack.ranges)
         if (key == one.key)
