@@ -3,7 +3,7 @@
 
     tests/e2e/test_rounds.py [--rounds N] [--targets N] [--seed S]
 
-A round is one fault: the cloud, the edge or the gateway killed (-9), the cloud or the edge stopped (SIGSTOP), or a TCP
+Without --rounds as many as fit in four minutes, and at least 20. A round is one fault: the cloud, the edge or the gateway killed (-9), the cloud or the edge stopped (SIGSTOP), or a TCP
 connection dropped; then some time to go on. At the end everything is healed and drained, and then:
 
   - every record that a spool committed stands in the cloud's log exactly once, by identity;
@@ -22,6 +22,7 @@ from lib import Cloud, Edge, Relay, Replay, Workspace, binaries, free_port, seed
 from lib.pages import write_pages  # noqa: E402
 
 COMMIT_WINDOW = 1.0
+FOUR_MINUTES = 240
 DEAD_AFTER = 3.0  # how long nodes wait for an answer on a silent link
 
 
@@ -197,15 +198,18 @@ def check_all(world, least=0.95):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int)
     parser.add_argument("--targets", type=int, default=10)
     parser.add_argument("--seed", type=int)
     options = parser.parse_args()
     with Workspace("rounds") as workspace:
         world = World(workspace, options.targets, seeded(options.seed))
         wait_until(lambda: world.cloud.query('up{job="replay"}'), 20, "the first samples to arrive")
-        for number in range(options.rounds):
-            print(f"round {number + 1}", end="", flush=True)
+        until = time.monotonic() + FOUR_MINUTES
+        number = 0
+        while number < (options.rounds or 20) or (options.rounds is None and time.monotonic() < until):
+            number += 1
+            print(f"round {number}", end="", flush=True)
             world.round()
         world.drain()
         check_all(world)
