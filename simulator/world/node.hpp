@@ -88,7 +88,8 @@ protected:
     }
   }
 
-  static constexpr std::size_t ranges_under_way_max = 64; // batches under way, of which any may fail to be stored
+  static constexpr std::size_t ranges_under_way_max =
+      64; // batches under way, of which any may fail to be stored
   static constexpr std::size_t epochs_under_way_max = 2; // what is being stored is not forgotten
   environment& env_;
 

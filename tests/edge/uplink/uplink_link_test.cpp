@@ -1,4 +1,5 @@
 #include "edge/uplink/uplink_link.hpp"
+
 #include <catch2/catch.hpp>
 
 #include <map>
