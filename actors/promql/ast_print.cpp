@@ -86,7 +86,12 @@ struct printer {
     return (u.negative ? '-' : '+') + to_string(*u.inner);
   }
   std::string operator()(const binary_expression& b) const {
-    return fmt::format("{} {} {}", to_string(*b.left), operator_of(b), to_string(*b.right));
+    auto left = to_string(*b.left);
+    // A power binds more tightly than a sign: "+Inf ^ x" would be read as +(Inf ^ x).
+    if (b.op == binary_op::power && std::holds_alternative<number_literal>(b.left->node)
+        && left.front() == '+')
+      left.erase(0, 1);
+    return fmt::format("{} {} {}", left, operator_of(b), to_string(*b.right));
   }
   std::string operator()(const aggregation& a) const {
     const auto parameter = a.parameter ? to_string(*a.parameter) + ", " : std::string{};

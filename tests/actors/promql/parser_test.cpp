@@ -244,6 +244,7 @@ TEST_CASE("a tree prints as Prometheus prints it") {
       {"rate(up[5m])[1d:]offset -90d", "rate(up[5m])[1d:] offset -90d"},
       {"-(1e6+0.00001)*999999.5", "-(1e+06 + 1e-05) * 999999.5"},
       {"+Inf", "+Inf"},
+      {"inf ^ up", "Inf ^ up"}, // Prometheus: "+Inf ^ up", which reads back as another tree
   };
   for (const auto& [query, expected] : table) {
     INFO(query);
