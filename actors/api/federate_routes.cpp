@@ -97,6 +97,7 @@ void federate(const query_context_ptr& context, const http::request& request, ht
   for (auto& one : asked.value()) {
     one.from_ms = now_ms - context->limits.lookback.count();
     one.to_ms = now_ms;
+    one.newest_only = true;
   }
   run_on_pool(*context->queries, std::move(to), {},
               [context, asked = std::move(asked).value()](const query_ticket& ticket) -> http::response {

@@ -19,7 +19,7 @@ private:
 };
 
 result<std::unique_ptr<selected>> passing_source::prepare(const select_request& request) {
-  BOOST_OUTCOME_TRY(found, inner_.prepare(request));
+  BOOST_OUTCOME_TRY(found, inner_.prepare(asked(request)));
   return std::unique_ptr<selected>{std::make_unique<passed>(*this, request, std::move(found))};
 }
 

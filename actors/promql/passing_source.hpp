@@ -12,7 +12,7 @@ public:
   explicit passing_source(series_source& inner) : inner_(inner) {}
 
   result<void> select(const select_request& request, const each_series& each) final {
-    return inner_.select(request, pass(request, each));
+    return inner_.select(asked(request), pass(request, each));
   }
   result<std::unique_ptr<selected>> prepare(const select_request& request) final;
   result<void> series(const select_request& request,
@@ -29,6 +29,8 @@ public:
   result<std::vector<family_metadata>> metadata() override { return inner_.metadata(); }
 
 protected:
+  // What is asked of the inner source for it.
+  [[nodiscard]] virtual select_request asked(const select_request& request) { return request; }
   // What takes the place of `each`, which outlives it, for one select() or one shard. What it returns is called by one
   // thread; several may be at work.
   [[nodiscard]] virtual each_series pass(const select_request& request, const each_series& each) = 0;

@@ -98,6 +98,12 @@ std::shared_ptr<const deletions::list> deletions::within(const promql::select_re
   return out.empty() ? nullptr : std::make_shared<const list>(std::move(out));
 }
 
+promql::select_request deletions::asked(const promql::select_request& request) {
+  auto out = request;
+  out.newest_only = request.newest_only && !within(request); // it may be hidden, and the one before it not
+  return out;
+}
+
 promql::each_series deletions::pass(const promql::select_request& request, const promql::each_series& each) {
   const auto hidden = within(request);
   if (!hidden)

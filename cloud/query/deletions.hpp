@@ -40,6 +40,7 @@ private:
   using list = std::vector<deletion>;
 
   explicit deletions(std::shared_ptr<engine> store) : passing_source(*store), store_(std::move(store)) {}
+  [[nodiscard]] promql::select_request asked(const promql::select_request& request) override;
   [[nodiscard]] promql::each_series pass(const promql::select_request& request,
                                          const promql::each_series& each) override;
   [[nodiscard]] std::shared_ptr<const list> within(const promql::select_request& request) const;

@@ -9,8 +9,9 @@ using namespace skerry::cloud::test;
 namespace {
 
 // Times of what is left of `m`.
-std::vector<std::int64_t> times(deletions& from, const char* selector) {
+std::vector<std::int64_t> times(deletions& from, const char* selector, bool newest_only = false) {
   promql::select_request request;
+  request.newest_only = newest_only;
   request.matchers = promql::parse_selector(selector).value();
   request.to_ms = 1'000'000;
   std::vector<std::int64_t> out;
@@ -80,8 +81,10 @@ TEST_CASE("what was deleted is hidden, and still is after a restart") {
   const std::shared_ptr<engine> db{std::move(opened.db)};
   const auto deleted = deletions::open(db).value();
   CHECK(times(*deleted, "m") == std::vector<std::int64_t>{1'000, 4'000});
+  CHECK(times(*deleted, "m", true).back() == 4'000);
   REQUIRE(deleted->remove(selectors("m"), 4'000, 4'000));
   CHECK(times(*deleted, "m") == std::vector<std::int64_t>{1'000});
+  CHECK(times(*deleted, "m", true) == std::vector<std::int64_t>{1'000}); // the newest that is left
 }
 
 TEST_CASE("deletions are bounded") {
