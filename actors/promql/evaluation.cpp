@@ -116,17 +116,22 @@ bool evaluation::pinned(const time_modifiers& when, std::int64_t& at_ms) const n
   return true;
 }
 
-void evaluation::select(const vector_selector& v, std::int64_t from_ms, std::int64_t to_ms,
-                        std::int64_t step_ms, bool newest_only,
-                        const std::function<void(const series_view&)>& each) {
+void evaluation::select(const vector_selector& v, const step_range& steps, std::int64_t span_ms,
+                        bool newest_only, const std::function<void(const series_view&)>& each) {
   if (stopped())
     return;
   select_request request;
   request.matchers = v.matchers;
-  request.from_ms = from_ms;
-  request.to_ms = to_ms;
-  request.step_ms = step_ms;
-  request.newest_only = newest_only;
+  std::int64_t at_ms = 0;
+  const auto wanted = pinned(v.when, at_ms) ? step_range{at_ms, 1, 1} : steps;
+  const auto first = minus(wanted.start_ms, v.when.offset_ms);
+  request.from_ms = minus(first, span_ms);
+  request.to_ms = minus(wanted.at(wanted.count - 1), v.when.offset_ms);
+  if (wanted.count > 1 && wanted.step_ms > span_ms && plus(request.from_ms, span_ms) == first) {
+    request.step_ms = wanted.step_ms;
+    request.span_ms = span_ms;
+  }
+  request.newest_only = newest_only && wanted.count == 1;
   request.samples_max = options_.samples_max * scanned_per_sample_max;
   request.cancelled = options_.cancelled;
   const each_series unless_stopped = [&](const series_view& view) {
@@ -214,36 +219,33 @@ void evaluation::select_newest(const vector_selector& v, const step_range& steps
   std::int64_t at_ms = 0;
   const bool one_time = pinned(v.when, at_ms);
   const auto wanted = one_time ? step_range{at_ms, 1, 1} : steps;
-  const auto first = minus(wanted.start_ms, v.when.offset_ms);
-  const auto last = minus(wanted.at(wanted.count - 1), v.when.offset_ms);
   const auto lookback = options_.lookback_ms;
   step_column column{*this, steps.count};
   const auto out = column.values();
-  select(v, minus(first, lookback), last, wanted.count == 1 ? 0 : wanted.step_ms, wanted.count == 1,
-         [&](const series_view& view) {
-           if (out.empty())
-             return;
-           const auto count = view.times_ms.size();
-           std::size_t after = 0; // the first sample beyond the step
-           bool any = false;
-           for (std::size_t k = 0; k < wanted.count; ++k) {
-             const auto to = minus(wanted.at(k), v.when.offset_ms);
-             while (after < count && view.times_ms[after] <= to)
-               ++after;
-             auto found = absent_value;
-             if (after > 0 && view.times_ms[after - 1] >= minus(to, lookback)
-                 && !is_absent(view.values[after - 1])) {
-               found = times ? static_cast<double>(view.times_ms[after - 1]) / 1000 : view.values[after - 1];
-               any = true;
-             }
-             out[k] = found;
-           }
-           if (!any)
-             return;
-           if (one_time)
-             std::fill(out.begin() + 1, out.end(), out[0]);
-           sink({&view.all, false, out});
-         });
+  select(v, steps, lookback, true, [&](const series_view& view) {
+    if (out.empty())
+      return;
+    const auto count = view.times_ms.size();
+    std::size_t after = 0; // the first sample beyond the step
+    bool any = false;
+    for (std::size_t k = 0; k < wanted.count; ++k) {
+      const auto to = minus(wanted.at(k), v.when.offset_ms);
+      while (after < count && view.times_ms[after] <= to)
+        ++after;
+      auto found = absent_value;
+      if (after > 0 && view.times_ms[after - 1] >= minus(to, lookback)
+          && !is_absent(view.values[after - 1])) {
+        found = times ? static_cast<double>(view.times_ms[after - 1]) / 1000 : view.values[after - 1];
+        any = true;
+      }
+      out[k] = found;
+    }
+    if (!any)
+      return;
+    if (one_time)
+      std::fill(out.begin() + 1, out.end(), out[0]);
+    sink({&view.all, false, out});
+  });
 }
 
 step_range evaluation::steps_of(const subquery& s, const step_range& outer) {

@@ -91,9 +91,10 @@ public:
   // another answer (several selectors, or series that depend on each other), or where it failed.
   [[nodiscard]] std::unique_ptr<selected> prepare(const expression& e, const step_range& steps);
 
-  // The samples of a selector with from <= t <= to; `step_ms` is a hint, 0: all are wanted.
-  void select(const vector_selector& v, std::int64_t from_ms, std::int64_t to_ms, std::int64_t step_ms,
-              bool newest_only, const std::function<void(const series_view&)>& each);
+  // The samples of a selector in [t - span_ms, t], where t are its steps with offset and @ taken into account; more may
+  // come. newest_only: where there is one step, only the newest of each series need come.
+  void select(const vector_selector& v, const step_range& steps, std::int64_t span_ms, bool newest_only,
+              const std::function<void(const series_view&)>& each);
   // A selector's newest samples at each step, or when they were taken (in seconds).
   void select_newest(const vector_selector& v, const step_range& steps, bool times, const series_sink& sink);
 

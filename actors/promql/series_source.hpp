@@ -44,8 +44,10 @@ struct select_request {
   std::vector<matcher> matchers; // all must match
   std::int64_t from_ms = 0;      // samples with from <= t <= to
   std::int64_t to_ms = 0;
-  std::int64_t step_ms = 0; // a hint; 0: every sample is wanted
-  bool newest_only = false; // a hint: of each series only the newest sample is wanted
+  // Hints: what is not wanted may be left out.
+  std::int64_t step_ms = 0; // 0: all samples are wanted; else those in [t - span_ms, t],
+  std::int64_t span_ms = 0; // where t is from_ms + span_ms and every step_ms after it
+  bool newest_only = false; // of each series only the newest sample is wanted
   std::uint64_t samples_max = 50'000'000;
   const std::atomic<bool>* cancelled = nullptr; // polled; may be null
 };

@@ -48,12 +48,7 @@ void each_selected(evaluation& ev, const expression& range, const step_range& st
                    const series_samples& each) {
   clean_samples clean;
   if (const auto* m = std::get_if<matrix_selector>(&range.node)) {
-    std::int64_t at_ms = 0;
-    const bool pinned = ev.pinned(m->selector.when, at_ms);
-    const auto offset = m->selector.when.offset_ms;
-    const auto from = minus(minus(pinned ? at_ms : steps.start_ms, offset), m->range_ms);
-    const auto to = minus(pinned ? at_ms : steps.at(steps.count - 1), offset);
-    return ev.select(m->selector, from, to, 0, false, [&](const series_view& view) {
+    return ev.select(m->selector, steps, m->range_ms, false, [&](const series_view& view) {
       clean.set(view.times_ms, view.values);
       if (!clean.values().empty())
         each(view.all, false, clean.times(), clean.values());

@@ -40,6 +40,16 @@ log_window::log_window(const head_source& source) {
   present_.resize(width);
 }
 
+void log_window::note_read_without(std::size_t frames) {
+  const std::lock_guard lock{mutex_};
+  read_without_ += frames;
+}
+
+bool log_window::worth_extending(std::size_t frames) const {
+  const std::lock_guard lock{mutex_};
+  return rows_ + read_without_ >= frames;
+}
+
 result<bool> log_window::extend(std::span<const frame_ref> frames, log_reader& log, frame_rows& scratch,
                                 store_metrics& metrics) {
   const std::lock_guard lock{mutex_};

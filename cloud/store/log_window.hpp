@@ -42,6 +42,12 @@ public:
   // Takes in those of `frames`, the window's, that are new to it. Whether there were any.
   [[nodiscard]] result<bool> extend(std::span<const frame_ref> frames, log_reader& log, frame_rows& scratch,
                                     store_metrics& metrics);
+  // So many frames were read from the log instead of from here.
+  void note_read_without(std::size_t frames);
+  // Whether to take frames in for who wants up to the first so many: it costs somewhat more than to read them, and pays
+  // once as many were read as are missing.
+  [[nodiscard]] bool worth_extending(std::size_t frames) const;
+
   // The samples that a column has in the first `frames`, within [from, to], in order of arrival, to
   // each(time_ns, value).
   template <class Each>
@@ -67,6 +73,7 @@ private:
   [[nodiscard]] bool packed() const noexcept { return !offsets_.empty(); }
 
   mutable std::mutex mutex_;        // guards what follows
+  std::size_t read_without_ = 0;    // frames
   std::vector<std::size_t> widths_; // of each section
   std::size_t rows_ = 0;            // frames taken; damaged ones have no values
   std::array<std::int64_t, window_rows> times_ns_{};

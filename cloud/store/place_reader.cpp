@@ -98,7 +98,33 @@ struct block_head {
   bool ascending = true;
 };
 
+// Whether each of these columns has a sample that is newer.
+bool all_newer(const place_columns& in, std::span<const std::uint32_t> columns, std::int64_t time_ns) {
+  return std::all_of(columns.begin(), columns.end(),
+                     [&](auto c) { return newest_ns(in.columns[c]) > time_ns; });
+}
+
+bool all_newer(const place_columns& in, std::span<const std::vector<std::uint32_t>> sets,
+               std::int64_t time_ns) {
+  return std::all_of(sets.begin(), sets.end(),
+                     [&](const auto& set) { return all_newer(in, std::span{set}, time_ns); });
+}
+
 } // namespace
+
+bool read_bounds::wants(std::int64_t first_ns, std::int64_t last_ns) const noexcept {
+  first_ns = std::max(first_ns, from_ns);
+  last_ns = std::min(last_ns, to_ns);
+  if (first_ns > last_ns)
+    return false;
+  if (step_ns == 0)
+    return true;
+  const auto before = [](std::int64_t a, std::int64_t b) { // however far apart
+    return static_cast<std::uint64_t>(b) - static_cast<std::uint64_t>(a);
+  };
+  const auto since_step = before(from_ns, first_ns) % step_ns;
+  return since_step <= span_ns || before(first_ns, last_ns) >= step_ns - since_step;
+}
 
 std::uint32_t place_columns::find_or_add(labels all) {
   const auto hash = hash_of(all);
@@ -191,7 +217,7 @@ result<void> place_reader::read_head(const head_hit& hit, const place& at, place
   std::vector<std::vector<std::uint32_t>> columns;
   BOOST_OUTCOME_TRYV(columns_of(hit, at, columns, to));
   const auto& env = *from_.logs[hit.log];
-  const bool windows = parts_.cache.bytes_max() != 0 && width_of(*hit.source) <= window_columns_max;
+  const bool use_windows = parts_.cache.bytes_max() != 0 && width_of(*hit.source) <= window_columns_max;
   std::size_t first = 0; // window
   // Copied under the lock: the writer may add to them meanwhile.
   const auto frames = env.with_index([&](const log_index&) {
@@ -211,28 +237,36 @@ result<void> place_reader::read_head(const head_hit& hit, const place& at, place
         all.begin() + static_cast<std::ptrdiff_t>(std::min(last * window_rows, all.size()))};
   });
   BOOST_OUTCOME_TRY(log, env.read()); // after the frames were looked up: it sees them all
-  for (std::size_t at = 0; at < frames.size(); at += window_rows) {
-    const auto part = std::span{frames}.subspan(at, std::min(window_rows, frames.size() - at));
-    if (std::none_of(part.begin(), part.end(), [&](const frame_ref& f) {
-          return f.time_ns >= bounds_.from_ns && f.time_ns <= bounds_.to_ns;
-        }))
+  const auto wanted = [&](const frame_ref& f) {
+    return bounds_.wants(f.time_ns, f.time_ns) && !(bounds_.newest_only && all_newer(to, columns, f.time_ns));
+  };
+  const auto windows = (frames.size() + window_rows - 1) / window_rows;
+  for (std::size_t i = 0; i < windows; ++i) {
+    const auto number = bounds_.newest_only ? windows - 1 - i : i;
+    const auto all = std::span{frames}.subspan(number * window_rows,
+                                               std::min(window_rows, frames.size() - number * window_rows));
+    auto part = all;
+    while (!part.empty() && !wanted(part.back()))
+      part = part.first(part.size() - 1);
+    if (part.empty())
       continue;
     BOOST_OUTCOME_TRYV(go_on());
     const cache_key key{cached_kind::log_window,
                         env.cache_owner(),
-                        {reinterpret_cast<std::uintptr_t>(hit.source), first + at / window_rows},
+                        {reinterpret_cast<std::uintptr_t>(hit.source), first + number},
                         0};
-    auto window = windows ? parts_.cache.find<log_window>(key) : nullptr;
-    if (!window) {
-      // To fill a window costs as much again as to read its frames: it pays when they are read for the second time.
-      if (windows) {
-        window = std::make_shared<log_window>(*hit.source);
-        parts_.cache.put(key, window, window->memory_bytes());
-      }
-      BOOST_OUTCOME_TRYV(read_frames(hit, part, log, columns, to));
+    auto window = use_windows ? parts_.cache.find<log_window>(key) : nullptr;
+    if (!window && use_windows) {
+      window = std::make_shared<log_window>(*hit.source);
+      parts_.cache.put(key, window, window->memory_bytes());
+    }
+    if (!window || !window->worth_extending(part.size())) {
+      BOOST_OUTCOME_TRY(read, read_frames(hit, part, log, columns, to));
+      if (window)
+        window->note_read_without(read);
       continue;
     }
-    BOOST_OUTCOME_TRY(changed, window->extend(part, log, frames_, parts_.metrics));
+    BOOST_OUTCOME_TRY(changed, window->extend(all, log, frames_, parts_.metrics));
     if (changed)
       parts_.cache.put(key, window, window->memory_bytes());
     BOOST_OUTCOME_TRYV(read_window(hit, *window, part.size(), columns, to));
@@ -260,13 +294,18 @@ result<void> place_reader::read_window(const head_hit& hit, const log_window& wi
   return count(samples);
 }
 
-result<void> place_reader::read_frames(const head_hit& hit, std::span<const frame_ref> frames,
-                                       log_reader& log, std::span<const std::vector<std::uint32_t>> columns,
-                                       place_columns& to) {
-  for (const auto& ref : frames) {
-    if (ref.time_ns < bounds_.from_ns || ref.time_ns > bounds_.to_ns)
+result<std::size_t> place_reader::read_frames(const head_hit& hit, std::span<const frame_ref> frames,
+                                              log_reader& log,
+                                              std::span<const std::vector<std::uint32_t>> columns,
+                                              place_columns& to) {
+  std::size_t read = 0;
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    const auto& ref = frames[bounds_.newest_only ? frames.size() - 1 - i : i];
+    if (!bounds_.wants(ref.time_ns, ref.time_ns)
+        || (bounds_.newest_only && all_newer(to, columns, ref.time_ns)))
       continue;
     BOOST_OUTCOME_TRYV(go_on());
+    ++read;
     BOOST_OUTCOME_TRY(sound, frames_.read(log, ref.record, parts_.metrics));
     if (!sound)
       continue;
@@ -289,7 +328,7 @@ result<void> place_reader::read_frames(const head_hit& hit, std::span<const fram
             at_value += static_cast<std::size_t>(std::popcount(section.present[w]));
         }
         auto& column = to.columns[columns[s][i]];
-        make_room(column, frames.size());
+        make_room(column, bounds_.newest_only ? 1 : frames.size());
         add(column, ref.time_ns, f.values[at_value]);
         ++samples;
       }
@@ -297,7 +336,7 @@ result<void> place_reader::read_frames(const head_hit& hit, std::span<const fram
     }
     BOOST_OUTCOME_TRYV(count(samples));
   }
-  return ok();
+  return read;
 }
 
 result<void> place_reader::read_partition(const partition_hit& hit, place_columns& to) {
@@ -305,18 +344,14 @@ result<void> place_reader::read_partition(const partition_hit& hit, place_column
   std::vector<block_place> blocks;
   BOOST_OUTCOME_TRYV(reader->each_block(hit.source.number, bounds_.from_ns, bounds_.to_ns,
                                         [&](const block_place& at) -> result<void> {
-                                          blocks.push_back(at);
+                                          if (bounds_.wants(at.first_ns, at.last_ns))
+                                            blocks.push_back(at);
                                           return ok();
                                         }));
   if (blocks.empty())
     return ok();
   std::vector<std::uint32_t> columns;
   BOOST_OUTCOME_TRYV(columns_of(hit, to, columns));
-  const auto nothing_newer = [&](const block_place& at) {
-    return bounds_.newest_only && std::all_of(columns.begin(), columns.end(), [&](auto c) {
-             return newest_ns(to.columns[c]) > at.last_ns;
-           });
-  };
   if (bounds_.newest_only)
     std::sort(blocks.begin(), blocks.end(),
               [](const auto& a, const auto& b) { return a.last_ns > b.last_ns; });
@@ -326,7 +361,7 @@ result<void> place_reader::read_partition(const partition_hit& hit, place_column
         if (const auto bytes = reader->block(at))
           will_need(bytes.value());
   for (const auto& at : blocks) {
-    if (nothing_newer(at))
+    if (bounds_.newest_only && all_newer(to, std::span<const std::uint32_t>{columns}, at.last_ns))
       break; // nor is there in the rest
     BOOST_OUTCOME_TRYV(go_on());
     if (auto read = read_block(hit, at, columns, to); !read && !passable(read.error(), "block"))

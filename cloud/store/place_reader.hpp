@@ -53,10 +53,15 @@ struct place {
 struct read_bounds {
   std::int64_t from_ns = 0;
   std::int64_t to_ns = 0;
+  std::uint64_t step_ns = 0; // 0: all between; else what is in [from, from + span], and again every step
+  std::uint64_t span_ns = 0;
   std::uint64_t samples_max = 0;
   bool newest_only = false; // of each series; others may come with them
   const std::atomic<bool>* cancelled = nullptr;
   std::atomic<std::uint64_t> samples{0};
+
+  // Whether any time in [first, last] is.
+  [[nodiscard]] bool wants(std::int64_t first_ns, std::int64_t last_ns) const noexcept;
 };
 
 class place_columns {
@@ -104,9 +109,11 @@ private:
   [[nodiscard]] result<void> read_window(const head_hit& hit, const log_window& window, std::size_t frames,
                                          std::span<const std::vector<std::uint32_t>> columns,
                                          place_columns& to);
-  [[nodiscard]] result<void> read_frames(const head_hit& hit, std::span<const frame_ref> frames,
-                                         log_reader& log, std::span<const std::vector<std::uint32_t>> columns,
-                                         place_columns& to);
+  // How many of `frames` it read.
+  [[nodiscard]] result<std::size_t> read_frames(const head_hit& hit, std::span<const frame_ref> frames,
+                                                log_reader& log,
+                                                std::span<const std::vector<std::uint32_t>> columns,
+                                                place_columns& to);
   [[nodiscard]] result<void> read_partition(const partition_hit& hit, place_columns& to);
   [[nodiscard]] result<void> read_block(const partition_hit& hit, const block_place& at,
                                         std::span<const std::uint32_t> columns, place_columns& to);

@@ -43,6 +43,11 @@ selection::selection(store_snapshot from, const store_parts& parts, read_pool& h
   bounds_.from_ns = to_ns(request.from_ms, false);
   bounds_.to_ns = to_ns(request.to_ms, true);
   bounds_.samples_max = request.samples_max;
+  if (request.step_ms > request.span_ms && request.step_ms <= INT64_MAX / ns_per_ms
+      && bounds_.from_ns != INT64_MIN) {
+    bounds_.step_ns = static_cast<std::uint64_t>(request.step_ms * ns_per_ms);
+    bounds_.span_ns = static_cast<std::uint64_t>(request.span_ms * ns_per_ms + ns_per_ms - 1);
+  }
   bounds_.newest_only = request.newest_only;
   bounds_.cancelled = request.cancelled;
   for (const auto& m : request.matchers)

@@ -351,8 +351,13 @@ TEST_CASE("a selector asks its source once, for what it needs") {
   };
   using span = std::pair<std::int64_t, std::int64_t>;
   CHECK(asked("sum(m)") == span{700'000, 1'600'000});
-  CHECK(source.last.step_ms == 60'000);
+  CHECK(source.last.step_ms == 0); // its windows overlap
   CHECK(asked("rate(m[2m])") == span{880'000, 1'600'000});
+  CHECK(source.last.step_ms == 0);
+  CHECK(asked("rate(m[30s] offset 1m)") == span{910'000, 1'540'000});
+  CHECK(source.last.step_ms == 60'000);
+  CHECK(source.last.span_ms == 30'000);
+  CHECK(asked("rate(m[30s] @ 500)") == span{470'000, 500'000});
   CHECK(source.last.step_ms == 0);
   CHECK(asked("rate(m[2m] offset 1m)") == span{820'000, 1'540'000});
   CHECK(asked("rate(m[2m] @ 500)") == span{380'000, 500'000});

@@ -152,6 +152,18 @@ private:
         samples.erase(samples.begin(), std::prev(samples.end()));
       return all;
     };
+    auto stepped = part;
+    stepped.step_ms = 2 + static_cast<std::int64_t>(rng_() % 1'000'000);
+    stepped.span_ms = static_cast<std::int64_t>(rng_() % static_cast<std::uint64_t>(stepped.step_ms));
+    const auto keep_spans = [&](answer all) { // more may come with them, too
+      for (auto& [name, samples] : all)
+        std::erase_if(samples, [&](const auto& sample) {
+          return (sample.first - stepped.from_ms) % stepped.step_ms > stepped.span_ms;
+        });
+      std::erase_if(all, [](const auto& series) { return series.second.empty(); });
+      return all;
+    };
+    compare(keep_spans(select(*store_.db, stepped)), keep_spans(wanted));
     part.newest_only = true;
     compare(keep_newest(select(*store_.db, part)), keep_newest(std::move(wanted)));
     REQUIRE(all_state(*store_.db, "held/") == state_);

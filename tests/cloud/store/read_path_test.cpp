@@ -1,6 +1,7 @@
 // What queries keep and who helps them must not change an answer.
 
 #include "cloud/store/log_window.hpp"
+#include "cloud/store/place_reader.hpp"
 #include "tests/cloud/store/store_fixture.hpp"
 
 #include <thread>
@@ -107,6 +108,28 @@ TEST_CASE("with and without a cache the log answers alike while it grows and whe
     v.opened.db->flush();
   compare();
   compare(); // from what was kept
+}
+
+TEST_CASE("of a query's steps, a time is wanted where one of their spans holds it") {
+  std::string wrong;
+  for (const std::int64_t origin : {std::int64_t{0}, std::int64_t{-7}, INT64_MIN + 1, INT64_MAX - 40})
+    for (std::uint64_t step = 1; step < 9; ++step)
+      for (std::uint64_t span = 0; span < step; ++span) {
+        read_bounds bounds;
+        bounds.from_ns = origin;
+        bounds.to_ns = origin + 30;
+        bounds.step_ns = step;
+        bounds.span_ns = span;
+        for (std::int64_t first = -1; first < 33; ++first)
+          for (std::int64_t last = first; last < 33; ++last) {
+            bool wanted = false;
+            for (auto t = std::max<std::int64_t>(first, 0); t <= std::min<std::int64_t>(last, 30); ++t)
+              wanted = wanted || static_cast<std::uint64_t>(t) % step <= span;
+            if (bounds.wants(origin + first, origin + last) != wanted)
+              wrong = fmt::format("from {} step {} span {}: {} to {}", origin, step, span, first, last);
+          }
+      }
+  CHECK(wrong == "");
 }
 
 TEST_CASE("hosts come in order, each once, however many threads read") {
