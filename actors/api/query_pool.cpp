@@ -20,6 +20,12 @@ namespace skerry::api {
 
 using steady = std::chrono::steady_clock;
 
+namespace {
+// At every client_check_interval. While queries come one after the other none pays for waking the watchdog, which takes
+// about as long as a short one.
+constexpr std::size_t looks_before_sleep = 10;
+} // namespace
+
 void query_ticket::stop(stop_reason why) noexcept {
   auto none = stop_reason::none;
   if (reason_.compare_exchange_strong(none, why))
@@ -109,8 +115,12 @@ struct query_pool::impl {
 
   void watch() {
     std::unique_lock lock{mutex};
+    std::size_t empty_looks = 0;
     while (!ending) {
-      if (active.empty()) {
+      if (!active.empty()) {
+        empty_looks = 0;
+      } else if (++empty_looks > looks_before_sleep) {
+        next_look = steady::time_point::max();
         wake_watchdog.wait(lock);
         continue;
       }
@@ -129,6 +139,7 @@ struct query_pool::impl {
           wake = std::min(wake, e->deadline);
         }
       }
+      next_look = wake;
       wake_watchdog.wait_until(lock, wake);
     }
   }
@@ -147,6 +158,7 @@ struct query_pool::impl {
   std::deque<entry_ptr> waiting;
   std::list<entry_ptr> active; // waiting or running; at most queue_max + threads
   bool ending = false;
+  steady::time_point next_look = steady::time_point::max(); // of the watchdog; max: it waits to be woken
 
   std::vector<std::thread> threads;
 };
@@ -180,7 +192,8 @@ result<void> query_pool::submit(job work, std::chrono::nanoseconds timeout,
   made->work = std::move(work);
   made->client_gone = std::move(client_gone);
   made->accepted = steady::now();
-  made->deadline = made->accepted + timeout;
+  const auto deadline = made->deadline = made->accepted + timeout;
+  bool wake_watchdog = false;
   {
     const std::lock_guard lock{impl_->mutex};
     const auto bound = impl_->config.queue_max + impl_->config.threads;
@@ -191,9 +204,11 @@ result<void> query_pool::submit(job work, std::chrono::nanoseconds timeout,
     impl_->active.push_back(made);
     impl_->waiting.push_back(std::move(made));
     impl_->queued.Increment();
+    wake_watchdog = deadline < impl_->next_look;
   }
   impl_->wake_worker.notify_one();
-  impl_->wake_watchdog.notify_one();
+  if (wake_watchdog)
+    impl_->wake_watchdog.notify_one();
   return ok();
 }
 
