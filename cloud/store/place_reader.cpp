@@ -341,6 +341,12 @@ result<std::size_t> place_reader::read_frames(const head_hit& hit, std::span<con
 
 result<void> place_reader::read_partition(const partition_hit& hit, place_columns& to) {
   BOOST_OUTCOME_TRY(reader, partition_at(hit.partition));
+  std::vector<std::uint32_t> columns;
+  if (bounds_.newest_only) {
+    BOOST_OUTCOME_TRYV(columns_of(hit, to, columns));
+    if (all_newer(to, std::span<const std::uint32_t>{columns}, hit.newest_ns))
+      return ok();
+  }
   std::vector<block_place> blocks;
   BOOST_OUTCOME_TRYV(reader->each_block(hit.source.number, bounds_.from_ns, bounds_.to_ns,
                                         [&](const block_place& at) -> result<void> {
@@ -350,8 +356,9 @@ result<void> place_reader::read_partition(const partition_hit& hit, place_column
                                         }));
   if (blocks.empty())
     return ok();
-  std::vector<std::uint32_t> columns;
-  BOOST_OUTCOME_TRYV(columns_of(hit, to, columns));
+  if (columns.empty()) {
+    BOOST_OUTCOME_TRYV(columns_of(hit, to, columns));
+  }
   if (bounds_.newest_only)
     std::sort(blocks.begin(), blocks.end(),
               [](const auto& a, const auto& b) { return a.last_ns > b.last_ns; });

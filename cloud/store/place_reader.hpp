@@ -39,6 +39,7 @@ struct head_hit {
 };
 struct partition_hit {
   std::size_t partition = 0;
+  std::int64_t newest_ns = 0; // of all its sources
   partition_source source;
   set_members of_set;
 };

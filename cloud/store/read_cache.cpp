@@ -34,7 +34,7 @@ std::shared_ptr<const void> read_cache::find_any(const cache_key& key) {
   {
     const std::lock_guard lock{mutex_};
     if (const auto it = index_.find(key); it != index_.end()) {
-      order_.splice(order_.begin(), order_, it->second);
+      it->second->used = true;
       metrics_.hits.Increment();
       return it->second->what;
     }
@@ -53,11 +53,16 @@ void read_cache::put(const cache_key& key, std::shared_ptr<const void> what, std
     bytes_ += bytes - it->second->bytes;
     it->second->bytes = bytes;
   } else {
-    order_.push_front({key, std::move(what), bytes});
+    order_.push_front({key, std::move(what), bytes, false});
     index_.emplace(key, order_.begin());
     bytes_ += bytes;
   }
   while (bytes_ > bytes_max_) {
+    if (order_.back().used) {
+      order_.back().used = false;
+      order_.splice(order_.begin(), order_, std::prev(order_.end()));
+      continue;
+    }
     bytes_ -= order_.back().bytes;
     index_.erase(order_.back().key);
     gone.splice(gone.begin(), order_, std::prev(order_.end()));

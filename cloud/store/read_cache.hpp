@@ -1,7 +1,8 @@
 #pragma once
 
 // What queries unpacked lately: heads and column groups of blocks, windows of the write-ahead log, series sets.
-// Bounded by bytes, the least used go first. Whoever uses something holds it by pointer, so it may go at any time.
+// Bounded by bytes; what was not used since it was last looked at goes first (CLOCK: a use only marks an entry, where
+// keeping the order of uses would touch its neighbours' memory, too). Whoever uses something holds it by pointer, so it may go at any time.
 // Nothing that is kept here ever becomes wrong: keys name immutable bytes, or (windows) something that only grows.
 // Thread-safe.
 
@@ -62,13 +63,14 @@ private:
     cache_key key;
     std::shared_ptr<const void> what;
     std::size_t bytes;
+    bool used; // since it was put or passed over
   };
   [[nodiscard]] std::shared_ptr<const void> find_any(const cache_key& key);
 
   const std::size_t bytes_max_;
   read_cache_metrics metrics_;
   std::mutex mutex_;
-  std::list<entry> order_; // the last used first
+  std::list<entry> order_; // the last is the next to go, or to be passed over
   std::unordered_map<cache_key, std::list<entry>::iterator, key_hash> index_;
   std::size_t bytes_ = 0;
 };
