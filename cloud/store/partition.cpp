@@ -380,6 +380,8 @@ result<std::uint64_t> partition_reader::samples() const {
   return n;
 }
 
+std::uint64_t partition_reader::version() const noexcept { return mdb_txn_id(txn_.get()); }
+
 result<std::int64_t> partition_reader::newest_ns() const {
   BOOST_OUTCOME_TRY(value, get(owner_->meta_, as_bytes(meta_newest)));
   auto newest = INT64_MAX; // nobody wrote down how far it goes

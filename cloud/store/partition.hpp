@@ -101,6 +101,7 @@ public:
   [[nodiscard]] result<std::int64_t> newest_ns() const;
   [[nodiscard]] result<std::uint32_t> source_count() const;
   [[nodiscard]] result<bool> has_log(std::uint64_t log_id) const;
+  [[nodiscard]] std::uint64_t version() const noexcept; // another one with each commit
 
 private:
   friend class partition;

@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::int64_t ns_per_ms = 1'000'000;
 constexpr std::uint32_t head_part = UINT32_MAX; // of a block, in the cache
+constexpr std::size_t kept_blocks_max = 32;     // of a source in a partition
 
 std::int64_t to_ms(std::int64_t ns) noexcept {
   return ns >= 0 ? ns / ns_per_ms : -((-(ns + 1)) / ns_per_ms) - 1;
@@ -126,6 +127,33 @@ bool read_bounds::wants(std::int64_t first_ns, std::int64_t last_ns) const noexc
   return since_step <= span_ns || before(first_ns, last_ns) >= step_ns - since_step;
 }
 
+result<kept_source_ptr> find_source(const partition& in, const partition_reader& reader, std::uint32_t number,
+                                    read_cache& cache) {
+  const cache_key key{cached_kind::partition_source, in.cache_owner(), {number, reader.version()}, 0};
+  if (auto known = cache.find<const kept_source>(key))
+    return known;
+  auto made = std::make_shared<kept_source>();
+  BOOST_OUTCOME_TRY(source, reader.source(number));
+  made->source = std::move(source);
+  if (cache.bytes_max() != 0) {
+    const auto all =
+        reader.each_block(number, INT64_MIN, INT64_MAX, [&](const block_place& at) -> result<void> {
+          if (made->blocks.size() == kept_blocks_max)
+            return fail(errc::exhausted, "more blocks than are kept");
+          made->blocks.push_back(at);
+          return ok();
+        });
+    made->all_blocks = all.has_value();
+    if (!made->all_blocks)
+      made->blocks = {};
+    made->blocks.shrink_to_fit();
+    cache.put(key, made,
+              sizeof *made + made->source.site.size() + made->source.host.size()
+                  + made->blocks.size() * sizeof(block_place));
+  }
+  return kept_source_ptr{std::move(made)};
+}
+
 std::uint32_t place_columns::find_or_add(labels all) {
   const auto hash = hash_of(all);
   const auto [from, to] = by_labels_.equal_range(hash);
@@ -202,13 +230,14 @@ result<void> place_reader::columns_of(const head_hit& hit, const place& at,
 
 result<void> place_reader::columns_of(const partition_hit& hit, place_columns& to,
                                       std::vector<std::uint32_t>& columns) {
+  const auto& source = hit.source->source;
   BOOST_OUTCOME_TRY(reader, partition_at(hit.partition));
-  BOOST_OUTCOME_TRY(set, set_of(*reader, hit.source.set));
+  BOOST_OUTCOME_TRY(set, set_of(*reader, source.set));
   for (const auto member : hit.of_set) {
     if (member >= set->count())
       return fail(errc::corrupt, "the label index names a series that its set lacks");
-    columns.push_back(to.column_of(hit.source.set, member,
-                                   [&] { return set->labels_of(member, hit.source.site, hit.source.host); }));
+    columns.push_back(
+        to.column_of(source.set, member, [&] { return set->labels_of(member, source.site, source.host); }));
   }
   return ok();
 }
@@ -339,6 +368,24 @@ result<std::size_t> place_reader::read_frames(const head_hit& hit, std::span<con
   return read;
 }
 
+result<std::vector<block_place>> place_reader::blocks_of(const partition_hit& hit) {
+  std::vector<block_place> blocks;
+  const auto take = [&](const block_place& at) -> result<void> {
+    if (bounds_.wants(at.first_ns, at.last_ns))
+      blocks.push_back(at);
+    return ok();
+  };
+  if (hit.source->all_blocks) {
+    for (const auto& at : hit.source->blocks) {
+      BOOST_OUTCOME_TRYV(take(at));
+    }
+    return blocks;
+  }
+  BOOST_OUTCOME_TRY(reader, partition_at(hit.partition));
+  BOOST_OUTCOME_TRYV(reader->each_block(hit.source->source.number, bounds_.from_ns, bounds_.to_ns, take));
+  return blocks;
+}
+
 result<void> place_reader::read_partition(const partition_hit& hit, place_columns& to) {
   BOOST_OUTCOME_TRY(reader, partition_at(hit.partition));
   std::vector<std::uint32_t> columns;
@@ -347,13 +394,7 @@ result<void> place_reader::read_partition(const partition_hit& hit, place_column
     if (all_newer(to, std::span<const std::uint32_t>{columns}, hit.newest_ns))
       return ok();
   }
-  std::vector<block_place> blocks;
-  BOOST_OUTCOME_TRYV(reader->each_block(hit.source.number, bounds_.from_ns, bounds_.to_ns,
-                                        [&](const block_place& at) -> result<void> {
-                                          if (bounds_.wants(at.first_ns, at.last_ns))
-                                            blocks.push_back(at);
-                                          return ok();
-                                        }));
+  BOOST_OUTCOME_TRY(blocks, blocks_of(hit));
   if (blocks.empty())
     return ok();
   if (columns.empty()) {

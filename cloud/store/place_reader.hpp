@@ -37,10 +37,21 @@ struct head_hit {
   const head_source* source = nullptr;
   std::vector<std::shared_ptr<const set_members>> of_sets; // null: none
 };
+// What a partition says of a source. Kept, because looking it up costs more than reading a few samples does.
+struct kept_source {
+  partition_source source;
+  bool all_blocks = false; // else they are to be looked up
+  std::vector<block_place> blocks;
+};
+using kept_source_ptr = std::shared_ptr<const kept_source>;
+// corrupt: the source's entry; damage of blocks' entries shows when they are looked up.
+[[nodiscard]] result<kept_source_ptr> find_source(const partition& in, const partition_reader& reader,
+                                                  std::uint32_t number, read_cache& cache);
+
 struct partition_hit {
   std::size_t partition = 0;
   std::int64_t newest_ns = 0; // of all its sources
-  partition_source source;
+  kept_source_ptr source;
   set_members of_set;
 };
 struct place {
@@ -116,6 +127,7 @@ private:
                                                 std::span<const std::vector<std::uint32_t>> columns,
                                                 place_columns& to);
   [[nodiscard]] result<void> read_partition(const partition_hit& hit, place_columns& to);
+  [[nodiscard]] result<std::vector<block_place>> blocks_of(const partition_hit& hit);
   [[nodiscard]] result<void> read_block(const partition_hit& hit, const block_place& at,
                                         std::span<const std::uint32_t> columns, place_columns& to);
   [[nodiscard]] result<void> columns_of(const head_hit& hit, const place& at,

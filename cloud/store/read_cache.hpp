@@ -1,6 +1,7 @@
 #pragma once
 
-// What queries unpacked lately: heads and column groups of blocks, windows of the write-ahead log, series sets.
+// What queries unpacked lately: heads and column groups of blocks, windows of the write-ahead log, series sets, where
+// sources have their blocks.
 // Bounded by bytes; what was not used since it was last looked at goes first (CLOCK: a use only marks an entry, where
 // keeping the order of uses would touch its neighbours' memory, too). Whoever uses something holds it by pointer, so it may go at any time.
 // Nothing that is kept here ever becomes wrong: keys name immutable bytes, or (windows) something that only grows.
@@ -21,7 +22,7 @@ class Gauge;
 
 namespace skerry::cloud {
 
-enum class cached_kind : std::uint8_t { block_head, block_group, log_window, series_set };
+enum class cached_kind : std::uint8_t { block_head, block_group, log_window, series_set, partition_source };
 
 struct cache_key {
   cached_kind kind = cached_kind::block_head;

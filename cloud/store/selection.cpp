@@ -130,23 +130,22 @@ result<void> selection::find_in_partition(std::size_t partition) {
     return ok();
   BOOST_OUTCOME_TRY(found, reader.match(request_.matchers));
   std::optional<partition_hit> hit;
-  bool usable = false;
+  std::uint32_t current = 0;
   result<void> failed = ok();
   const auto close = [&] {
-    if (hit && usable)
-      place_of(hit->source.site, hit->source.host).partitions.push_back(std::move(*hit));
+    if (hit && hit->source)
+      place_of(hit->source->source.site, hit->source->source.host).partitions.push_back(std::move(*hit));
     hit.reset();
   };
   for (const auto id : found) {
     const auto number = id / static_cast<std::uint32_t>(set_series_max);
-    if (!hit || hit->source.number != number) {
+    if (!hit || current != number) {
       close();
-      auto source = reader.source(number);
-      usable = source.has_value();
+      auto source = find_source(*opened_[partition], reader, number, parts_.cache);
       if (!source && !passable(source.error(), "source"))
         return source.error();
-      hit = partition_hit{partition, newest_ns, source ? std::move(source.value()) : partition_source{}, {}};
-      hit->source.number = number;
+      hit = partition_hit{partition, newest_ns, source ? std::move(source.value()) : nullptr, {}};
+      current = number;
     }
     hit->of_set.push_back(static_cast<std::uint16_t>(id % set_series_max));
   }
