@@ -1,0 +1,389 @@
+// Runs: what is new of them is stored, and acknowledged once it is durable.
+
+#include "actors/delivery/receiver.hpp"
+#include "schemas/model/frame.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace skerry::delivery {
+
+namespace {
+
+constexpr std::size_t fresh_sets_max = 65'536;
+constexpr std::size_t sets_asked_max = 1024; // in one Need
+
+} // namespace
+
+void receiver::store_loss(edge_id user, const std::string& site, const stream_key& key,
+                          const range_set& ranges, loss_cause cause, std::int64_t from_ns, std::int64_t to_ns,
+                          std::uint64_t session, sequence_range answer, std::uint64_t bytes) {
+  for (const auto& range : ranges.ranges()) {
+    tombstone stone;
+    stone.last = range.last;
+    stone.from_ns = from_ns;
+    stone.to_ns = to_ns;
+    stone.cause = cause;
+    store_tombstone(user, site, key, range.first, stone, to_ns, link::lane::backlog, session,
+                    session == 0 ? range : answer, std::exchange(bytes, 0));
+  }
+}
+
+void receiver::store_tombstone(edge_id user, const std::string& site, const stream_key& key, sequence first,
+                               const tombstone& stone, std::int64_t time_ns, link::lane lane,
+                               std::uint64_t session, sequence_range answer, std::uint64_t bytes) {
+  byte_buffer payload;
+  encode_payload(stone, payload);
+  run_builder builder{key, first};
+  builder.append(record_kind::tombstone, time_ns, {}, payload, stone.last - first + 1);
+  delivery_job job;
+  job.site = site;
+  job.lane = lane;
+  job.from = std::move(builder).finish();
+  job.ranges.add({first, stone.last});
+  if (auto records = decode_records(job.from))
+    job.records = std::move(records).value();
+  store(std::move(job), user, session, answer, bytes);
+}
+
+void receiver::on_batch(session& from, edge_id user, const link::batch& batch) {
+  ++counters_.batches;
+  const auto bytes = batch.run.bytes.view.size();
+  counters_.bytes += bytes;
+  from.view.bytes += bytes;
+  from.view.pending_records = batch.pending_records;
+  from.view.link = batch.link;
+  if (batch.pending_records > batch.run.header.last() - batch.run.header.first + 1)
+    note_waiting(from);
+  if (bytes > config_.batch_bytes_max + record_bytes_max) {
+    ++counters_.malformed;
+    refuse(from.peer, from.number, link::bye_reason::protocol_error,
+           fmt::format("a batch of {} bytes is over the limit", bytes));
+    end_session(from);
+    return;
+  }
+  take_run(from, user, batch.run, batch.lane, {});
+}
+
+void receiver::take_run(session& from, edge_id user, const run& run, link::lane lane,
+                        const std::vector<set_hash>& gone) {
+  const auto& key = run.header.key;
+  const sequence_range range{run.header.first, run.header.last()};
+  const auto protocol_error = [&](std::string what) {
+    ++counters_.malformed;
+    if (may_log())
+      spdlog::warn("{}: a batch of edge {} is refused: {}", config_.name, to_string(user), what);
+    refuse(from.peer, from.number, link::bye_reason::protocol_error, std::move(what));
+    end_session(from);
+  };
+  const auto site = backend_.site_of(user);
+  if (!site || run.header.tenant != tenant_default
+      || (key.edge != user && !backend_.may_speak(user, key.edge))) {
+    ++counters_.forbidden;
+    if (may_log())
+      spdlog::warn("{}: edge {} may not speak for edge {}", config_.name, to_string(user),
+                   to_string(key.edge));
+    refuse(from.peer, from.number, site ? link::bye_reason::protocol_error : link::bye_reason::revoked,
+           "this key may not speak for the origin that a batch names");
+    end_session(from);
+    return;
+  }
+  holdings_.offered(user, key);
+  const auto missing = holdings_.lacking(key, range);
+  if (missing.empty()) {
+    // Held already, or being stored (then that job's ack may go to an older session): answer for what is durable.
+    counters_.duplicate_records += run.header.record_count;
+    job_state done;
+    done.user = user;
+    done.session = from.number;
+    done.key = key;
+    done.answer = range;
+    done.bytes = run.bytes.view.size();
+    if (const auto* held = holdings_.held(key); held != nullptr && held->contains(range))
+      acknowledge(done);
+    else if (!adopt_jobs(from, key))
+      settle(std::move(done)); // stored, but an earlier attempt to note it failed
+    return;
+  }
+  if (missing.count() != range.last - range.first + 1)
+    adopt_jobs(from, key);
+  // A gateway whose spool is full of what lies beyond a hole cannot take what fills it: one batch at a time goes on, up to
+  // twice as many ranges.
+  if (const auto* stored = holdings_.stored(key);
+      stored != nullptr && range.first > holdings_.reach(key) + 1
+      && stored->ranges().size() >= config_.ranges_max * (from.open_bytes == 0 ? 2 : 1)) {
+    ++counters_.ranges_full;
+    return;
+  }
+  if (!takes(from, run.bytes.view.size())) {
+    ++counters_.over_credit;
+    return;
+  }
+  auto records = decode_records(run);
+  if (!records) {
+    protocol_error(records.error().message);
+    return;
+  }
+  delivery_job job;
+  job.site = *site;
+  job.lane = lane;
+  std::vector<set_hash> lacking;
+  range_set undecodable;
+  std::int64_t undecodable_from_ns = INT64_MAX, undecodable_to_ns = INT64_MIN;
+  const auto not_decoded = [&](const record_view& record, sequence_range its) {
+    undecodable.add(its);
+    undecodable_from_ns = std::min(undecodable_from_ns, record.time_ns);
+    undecodable_to_ns = std::max(undecodable_to_ns, record.time_ns);
+  };
+  frame sections;
+  std::vector<record_view> partly_new; // tombstones
+  for (const auto& record : records.value()) {
+    const auto sequences = sequences_of(record).value(); // decode_records read it
+    const sequence_range its{record.seq, record.seq + sequences - 1};
+    if (missing.common_with(its).empty() && !planted(config_.planted, planted_fault::merged_range_doubled)) {
+      ++counters_.duplicate_records;
+      continue;
+    }
+    if (record.kind == record_kind::frame) {
+      // One bad frame must not wedge its edge: it becomes a tombstone, and the rest goes on.
+      if (!decode_frame_sections(record.payload, sections)) {
+        ++counters_.malformed;
+        not_decoded(record, its);
+        continue;
+      }
+      bool lost = false;
+      for (const auto& section : sections.sections) {
+        std::optional<std::size_t> series;
+        if (const auto fresh = fresh_sets_.find({key.edge, section.set}); fresh == fresh_sets_.end()) {
+          series = backend_.series_in_set(key.edge, section.set);
+        } else {
+          series = fresh->second->members.size();
+          if (std::find(job.sets.begin(), job.sets.end(), fresh->second) == job.sets.end())
+            job.sets.push_back(fresh->second);
+        }
+        if (!series && std::find(gone.begin(), gone.end(), section.set) != gone.end()) {
+          lost = true;
+        } else if (!series) {
+          if (std::find(lacking.begin(), lacking.end(), section.set) == lacking.end())
+            lacking.push_back(section.set);
+        } else if (*series != section.series_count) {
+          ++counters_.malformed;
+          lost = true;
+        }
+      }
+      if (lost) {
+        not_decoded(record, its);
+        continue;
+      }
+    }
+    // Of a tombstone over what is held in part, only the rest is new: stored whole, its number would be one that is
+    // stored already.
+    if (record.kind == record_kind::tombstone && missing.common_with(its).count() != sequences) {
+      partly_new.push_back(record);
+      continue;
+    }
+    job.ranges.add(its);
+    job.records.push_back(record);
+  }
+  if (!lacking.empty()) {
+    if (from.parked.size() >= config_.parked_batches_max) {
+      ++counters_.parked_full;
+      return;
+    }
+    link::need need{key.edge, {}};
+    for (const auto& hash : lacking) {
+      const set_name name{key.edge, hash};
+      if (need.sets.size() < sets_asked_max
+          && std::find(from.asked.begin(), from.asked.end(), name) == from.asked.end()) {
+        from.asked.push_back(name);
+        need.sets.push_back(hash);
+      }
+    }
+    from.open_bytes += run.bytes.view.size();
+    open_bytes_ += run.bytes.view.size();
+    from.parked.push_back({run, lane, gone});
+    if (!need.sets.empty())
+      backend_.send(from.peer, {from.number, std::move(need)});
+    return;
+  }
+  auto charge = run.bytes.view.size();
+  if (!undecodable.empty()) {
+    counters_.sets_lost_records += undecodable.count();
+    store_loss(user, *site, key, undecodable, loss_cause::corrupt, undecodable_from_ns, undecodable_to_ns,
+               from.number, range, job.records.empty() ? std::exchange(charge, 0) : 0);
+  }
+  for (const auto& record : partly_new) {
+    const auto stone = decode_tombstone(record.payload).value(); // sequences_of read it
+    const auto parts = missing.common_with({record.seq, stone.last});
+    for (const auto& part : parts.ranges())
+      store_tombstone(user, *site, key, part.first, part_of(stone, record.seq, part.first, part.last),
+                      record.time_ns, lane, from.number, range,
+                      job.records.empty() ? std::exchange(charge, 0) : 0);
+  }
+  if (job.records.empty())
+    return;
+  counters_.records += job.records.size();
+  from.view.records += job.records.size();
+  job.from = run;
+  store(std::move(job), user, from.number, range, charge);
+}
+
+bool receiver::adopt_jobs(const session& by, const stream_key& key) {
+  bool any = false;
+  for (auto* all : {&jobs_, &settling_})
+    for (auto& [ticket, job] : *all)
+      if (job.key == key) {
+        job.session = by.number;
+        any = true;
+      }
+  return any;
+}
+
+void receiver::settle(job_state job) {
+  const auto ticket = next_ticket_++;
+  const auto key = job.key;
+  job.ranges = *holdings_.stored(key);
+  const held_stream all{job.ranges, holdings_.newest_ns(key)};
+  settling_[ticket] = std::move(job); // first: the backend may answer at once
+  backend_.keep_held(ticket, key, all);
+}
+
+void receiver::store(delivery_job job, edge_id user, std::uint64_t session, sequence_range answer,
+                     std::uint64_t bytes) {
+  job.ticket = next_ticket_++;
+  const auto& key = job.from.header.key;
+  holdings_.begin(key, job.ranges);
+  auto& open = jobs_[job.ticket];
+  open = {user, session, 0, key, job.ranges, 0, answer, bytes, bytes, {}};
+  open_bytes_ += bytes;
+  if (const auto it = sessions_.find(static_cast<std::uint64_t>(user));
+      session != 0 && it != sessions_.end() && it->second.number == session) {
+    open.charged = session;
+    it->second.open_bytes += bytes;
+  }
+  for (const auto& record : job.records)
+    if (record.kind != record_kind::tombstone)
+      open.newest_ns = std::max(open.newest_ns, record.time_ns);
+  for (const auto& set : job.sets)
+    open.sets.push_back(set->hash);
+  if (planted(config_.planted, planted_fault::set_dropped_while_referenced) && !job.sets.empty())
+    job.sets.pop_back();
+  if (planted(config_.planted, planted_fault::ack_before_sync)) {
+    holdings_.settle(key, job.ranges);
+    acknowledge(open);
+  }
+  backend_.store(std::move(job));
+}
+
+void receiver::on_stored(std::uint64_t ticket, const std::string& failed) {
+  const auto it = jobs_.find(ticket);
+  if (it == jobs_.end())
+    return;
+  auto job = std::move(it->second);
+  jobs_.erase(it);
+  holdings_.end(job.key, job.ranges, failed.empty() ? std::optional{job.newest_ns} : std::nullopt);
+  if (!failed.empty()) {
+    ++counters_.store_failures;
+    discharge(job);
+    const auto session = sessions_.find(static_cast<std::uint64_t>(job.user));
+    if (session != sessions_.end() && session->second.number != 0) {
+      // The edge keeps it and comes back after a while; one refusal ends the session, so the rest is not tried.
+      refuse(session->second.peer, session->second.number, link::bye_reason::stopping,
+             fmt::format("{} cannot store now: {}", config_.name, failed));
+      end_session(session->second);
+    }
+    return;
+  }
+  for (const auto& hash : job.sets)
+    fresh_sets_.erase({job.key.edge, hash}); // the store has them now
+  settle(std::move(job));
+}
+
+void receiver::on_held_durable(std::uint64_t ticket, const std::string& failed) {
+  const auto it = settling_.find(ticket);
+  if (it == settling_.end())
+    return;
+  const auto job = std::move(it->second);
+  settling_.erase(it);
+  discharge(job);
+  if (!failed.empty()) {
+    ++counters_.store_failures; // the records are stored; the next note that succeeds makes them held
+    return;
+  }
+  holdings_.settle(job.key, job.ranges);
+  acknowledge(job);
+  for (const auto& key : holdings_.forget_surplus(job.key.edge)) {
+    ++counters_.epochs_forgotten;
+    backend_.forget(key);
+  }
+  share_credit();
+}
+
+void receiver::discharge(const job_state& done) {
+  open_bytes_ -= done.kept;
+  const auto it = sessions_.find(static_cast<std::uint64_t>(done.user));
+  if (done.charged != 0 && it != sessions_.end() && it->second.number == done.charged)
+    it->second.open_bytes -= done.bytes;
+}
+
+void receiver::acknowledge(const job_state& done) {
+  const auto it = sessions_.find(static_cast<std::uint64_t>(done.user));
+  if (it == sessions_.end() || it->second.number == 0 || done.session != it->second.number)
+    return;
+  const auto* held = holdings_.held(done.key);
+  if (held == nullptr)
+    return;
+  auto ranges = held->common_with(done.answer);
+  if (ranges.empty())
+    return;
+  auto& pending = it->second.view.pending_records;
+  pending -= std::min(pending, ranges.count());
+  link::ack ack;
+  ack.freed_bytes = done.bytes;
+  ack.ranges.push_back({done.key, std::move(ranges)});
+  backend_.send(it->second.peer, {it->second.number, std::move(ack)});
+}
+
+void receiver::on_sets(session& from, edge_id user, const link::sets& sets) {
+  if (sets.edge != user && !backend_.may_speak(user, sets.edge)) {
+    ++counters_.forbidden;
+    return;
+  }
+  const auto remember = [&](const set_hash& hash, series_set_ptr set) {
+    if (fresh_sets_.insert_or_assign({sets.edge, hash}, std::move(set)).second)
+      fresh_order_.emplace_back(sets.edge, hash);
+    if (fresh_order_.size() > fresh_sets_max) {
+      fresh_sets_.erase(fresh_order_.front());
+      fresh_order_.pop_front();
+    }
+  };
+  for (const auto& set : sets.found) {
+    if (std::erase(from.asked, set_name{sets.edge, set->hash}) == 0) {
+      ++counters_.sets_unasked;
+      continue;
+    }
+    ++counters_.sets_received;
+    remember(set->hash, set);
+  }
+  std::vector<set_hash> gone;
+  for (const auto& hash : sets.missing)
+    if (std::erase(from.asked, set_name{sets.edge, hash}) != 0)
+      gone.push_back(hash);
+  auto parked = std::move(from.parked);
+  from.parked.clear();
+  for (const auto& batch : parked)
+    open_bytes_ -= batch.from.bytes.view.size();
+  for (auto& batch : parked) {
+    if (from.number == 0)
+      return;
+    from.open_bytes -= batch.from.bytes.view.size();
+    if (batch.from.header.key.edge == sets.edge)
+      batch.gone.insert(batch.gone.end(), gone.begin(), gone.end());
+    take_run(from, user, batch.from, batch.lane, batch.gone);
+  }
+}
+
+} // namespace skerry::delivery
