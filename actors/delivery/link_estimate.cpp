@@ -59,9 +59,11 @@ std::int64_t link_estimate::round_trip_ns() const noexcept {
 std::uint64_t link_estimate::window_bytes(bool apart) const noexcept {
   // Twice the round trip: while TCP repeats what was lost, nothing is acknowledged for one. Losses in a row, and a lost
   // repetition, take several.
-  const auto trip = (apart ? trips_apart : trips) * static_cast<double>(round_trip_ns());
-  const auto bytes = bytes_per_second() * (trip + static_cast<double>(config_.queue_ns)) / ns_per_second;
-  return std::max(config_.window_bytes_min, static_cast<std::uint64_t>(bytes));
+  const auto per_ns = bytes_per_second() / ns_per_second;
+  const auto trip = per_ns * (apart ? trips_apart : trips) * static_cast<double>(round_trip_ns());
+  const auto queue =
+      std::min(per_ns * static_cast<double>(config_.queue_ns), static_cast<double>(config_.queue_bytes_max));
+  return std::max(config_.window_bytes_min, static_cast<std::uint64_t>(trip + queue));
 }
 
 std::size_t link_estimate::batch_bytes(std::size_t most) const noexcept {

@@ -18,6 +18,7 @@ constexpr std::int64_t ms = 1'000'000;
 struct outcome {
   double used = 0;              // of the link's rate, in the second half
   std::int64_t wait_ns_max = 0; // in the link's queue, in the second half
+  std::uint64_t in_flight_max = 0;
 };
 
 // Keeps the window full for a while.
@@ -51,6 +52,7 @@ outcome fill(double bytes_per_second, std::int64_t round_trip_ns, std::int64_t f
                      + static_cast<std::int64_t>(static_cast<double>(bytes) / bytes_per_second * 1e9);
       in_flight.push_back({under_test.on_sent(in_flight_bytes, now), bytes, link_free_ns + round_trip_ns});
       in_flight_bytes += bytes;
+      out.in_flight_max = std::max(out.in_flight_max, in_flight_bytes);
     }
   }
   out.used = static_cast<double>(delivered) / bytes_per_second / (static_cast<double>(for_ns) / 2e9);
@@ -69,6 +71,17 @@ TEST_CASE("backlog fills the link and leaves a short queue, whatever its rate an
   // The least window and the least batch are what a very thin link has to bear.
   const auto floor_ns = static_cast<std::int64_t>((16 << 10) / rate * 1e9);
   CHECK(got.wait_ns_max < std::max<std::int64_t>(round_trip + 700 * ms, 200 * ms) + floor_ns);
+}
+
+TEST_CASE("on a fast link what waits is bounded by bytes, as it takes memory") {
+  const double rate = GENERATE(1e7, 4e7, 1e8);
+  const std::int64_t round_trip = GENERATE(1, 5, 50) * ms;
+  CAPTURE(rate, round_trip);
+  const auto got = fill(rate, round_trip, 5'000 * ms);
+  CHECK(got.used > 0.85);
+  constexpr double batch = 256 << 10;
+  const auto trips = 2 * rate * (static_cast<double>(round_trip + ms) / 1e9 + batch / rate);
+  CHECK(static_cast<double>(got.in_flight_max) < trips + (512 << 10) + batch);
 }
 
 TEST_CASE("a link with little to do does not look slow") {
