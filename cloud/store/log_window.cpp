@@ -45,9 +45,9 @@ void log_window::note_read_without(std::size_t frames) {
   read_without_ += frames;
 }
 
-bool log_window::worth_extending(std::size_t frames) const {
+bool log_window::worth_extending(std::size_t frames, std::size_t wanted) const {
   const std::lock_guard lock{mutex_};
-  return rows_ + read_without_ >= frames;
+  return rows_ + read_without_ + wanted >= frames;
 }
 
 result<bool> log_window::extend(std::span<const frame_ref> frames, log_reader& log, frame_rows& scratch,

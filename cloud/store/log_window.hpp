@@ -44,9 +44,9 @@ public:
                                     store_metrics& metrics);
   // So many frames were read from the log instead of from here.
   void note_read_without(std::size_t frames);
-  // Whether to take frames in for who wants up to the first so many: it costs somewhat more than to read them, and pays
-  // once as many were read as are missing.
-  [[nodiscard]] bool worth_extending(std::size_t frames) const;
+  // Whether to take frames in for who wants `wanted` of the first so many: it costs somewhat more than to read them, and
+  // pays once as many were read, these included, as are missing.
+  [[nodiscard]] bool worth_extending(std::size_t frames, std::size_t wanted) const;
 
   // The samples that a column has in the first `frames`, within [from, to], in order of arrival, to
   // each(time_ns, value).

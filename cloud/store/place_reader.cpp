@@ -289,7 +289,9 @@ result<void> place_reader::read_head(const head_hit& hit, const place& at, place
       window = std::make_shared<log_window>(*hit.source);
       parts_.cache.put(key, window, window->memory_bytes());
     }
-    if (!window || !window->worth_extending(part.size())) {
+    const auto here =
+        bounds_.newest_only ? 1 : static_cast<std::size_t>(std::count_if(part.begin(), part.end(), wanted));
+    if (!window || !window->worth_extending(part.size(), here)) {
       BOOST_OUTCOME_TRY(read, read_frames(hit, part, log, columns, to));
       if (window)
         window->note_read_without(read);
