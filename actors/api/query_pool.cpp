@@ -122,6 +122,7 @@ struct query_pool::impl {
       } else if (++empty_looks > looks_before_sleep) {
         next_look = steady::time_point::max();
         wake_watchdog.wait(lock);
+        empty_looks = 0;
         continue;
       }
       const auto now = steady::now();
@@ -193,7 +194,7 @@ result<void> query_pool::submit(job work, std::chrono::nanoseconds timeout,
   made->client_gone = std::move(client_gone);
   made->accepted = steady::now();
   const auto deadline = made->deadline = made->accepted + timeout;
-  bool wake_watchdog = false;
+  bool look_now = false;
   {
     const std::lock_guard lock{impl_->mutex};
     const auto bound = impl_->config.queue_max + impl_->config.threads;
@@ -204,10 +205,10 @@ result<void> query_pool::submit(job work, std::chrono::nanoseconds timeout,
     impl_->active.push_back(made);
     impl_->waiting.push_back(std::move(made));
     impl_->queued.Increment();
-    wake_watchdog = deadline < impl_->next_look;
+    look_now = deadline < impl_->next_look;
   }
   impl_->wake_worker.notify_one();
-  if (wake_watchdog)
+  if (look_now)
     impl_->wake_watchdog.notify_one();
   return ok();
 }

@@ -7,7 +7,7 @@ namespace skerry::delivery {
 namespace {
 
 constexpr double ns_per_second = 1e9;
-constexpr double batches_in_queue = 4; // so that the window fills whatever its size
+constexpr double batches_in_queue = 4; // so that the window fills whatever its size; on a fast link two
 constexpr double trips = 2;            // that the window covers
 constexpr double trips_apart = 6;
 
@@ -69,8 +69,9 @@ std::uint64_t link_estimate::window_bytes(bool apart) const noexcept {
 std::size_t link_estimate::batch_bytes(std::size_t most) const noexcept {
   if (rates_.empty())
     return std::min<std::size_t>(most, config_.window_bytes_min);
-  const auto bytes = static_cast<std::size_t>(std::min(
-      1e12, bytes_per_second() * static_cast<double>(config_.queue_ns) / ns_per_second / batches_in_queue));
+  const auto queued = bytes_per_second() * static_cast<double>(config_.queue_ns) / ns_per_second;
+  const auto bytes = std::min(static_cast<std::size_t>(std::min(1e12, queued / batches_in_queue)),
+                              static_cast<std::size_t>(config_.queue_bytes_max / 2));
   return std::min(most, std::max(config_.batch_bytes_min, bytes));
 }
 

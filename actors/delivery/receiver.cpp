@@ -2,8 +2,6 @@
 
 #include "actors/delivery/receiver.hpp"
 
-#include "schemas/model/frame.hpp"
-
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 

@@ -127,6 +127,7 @@ void evaluation::select(const vector_selector& v, const step_range& steps, std::
   const auto first = minus(wanted.start_ms, v.when.offset_ms);
   request.from_ms = minus(first, span_ms);
   request.to_ms = minus(wanted.at(wanted.count - 1), v.when.offset_ms);
+  // Where from_ms is as early as times go, the spans would not begin there.
   if (wanted.count > 1 && wanted.step_ms > span_ms && plus(request.from_ms, span_ms) == first) {
     request.step_ms = wanted.step_ms;
     request.span_ms = span_ms;

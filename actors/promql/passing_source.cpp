@@ -19,8 +19,9 @@ private:
 };
 
 result<std::unique_ptr<selected>> passing_source::prepare(const select_request& request) {
-  BOOST_OUTCOME_TRY(found, inner_.prepare(asked(request)));
-  return std::unique_ptr<selected>{std::make_unique<passed>(*this, request, std::move(found))};
+  auto what = asked(request);
+  BOOST_OUTCOME_TRY(found, inner_.prepare(what));
+  return std::unique_ptr<selected>{std::make_unique<passed>(*this, std::move(what), std::move(found))};
 }
 
 } // namespace skerry::promql

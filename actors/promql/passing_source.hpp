@@ -12,7 +12,8 @@ public:
   explicit passing_source(series_source& inner) : inner_(inner) {}
 
   result<void> select(const select_request& request, const each_series& each) final {
-    return inner_.select(asked(request), pass(request, each));
+    const auto what = asked(request);
+    return inner_.select(what, pass(what, each));
   }
   result<std::unique_ptr<selected>> prepare(const select_request& request) final;
   result<void> series(const select_request& request,
@@ -29,7 +30,7 @@ public:
   result<std::vector<family_metadata>> metadata() override { return inner_.metadata(); }
 
 protected:
-  // What is asked of the inner source for it.
+  // What is asked of the inner source for it, and then given to pass().
   [[nodiscard]] virtual select_request asked(const select_request& request) { return request; }
   // What takes the place of `each`, which outlives it, for one select() or one shard. What it returns is called by one
   // thread; several may be at work.

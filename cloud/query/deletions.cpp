@@ -105,6 +105,8 @@ promql::select_request deletions::asked(const promql::select_request& request) {
 }
 
 promql::each_series deletions::pass(const promql::select_request& request, const promql::each_series& each) {
+  if (request.newest_only) // none concerned it when it was asked: one that came since is not this query's
+    return each;
   const auto hidden = within(request);
   if (!hidden)
     return each;

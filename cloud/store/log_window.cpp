@@ -55,6 +55,7 @@ result<bool> log_window::extend(std::span<const frame_ref> frames, log_reader& l
   const std::lock_guard lock{mutex_};
   if (rows_ >= frames.size())
     return false;
+  read_without_ = 0;
   if (rows_ == 0 && frames.size() >= window_rows) { // the memory comes back at once, when it is packed
     values_ = std::move(scratch.rows_);
     values_.clear();

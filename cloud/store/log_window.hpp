@@ -44,8 +44,8 @@ public:
                                     store_metrics& metrics);
   // So many frames were read from the log instead of from here.
   void note_read_without(std::size_t frames);
-  // Whether to take frames in for who wants `wanted` of the first so many: it costs somewhat more than to read them, and
-  // pays once as many were read, these included, as are missing.
+  // Whether to take frames in for who wants `wanted` of them: that costs somewhat more than to read them, and pays once it
+  // would have so many, counting as its own those that were read since it was extended, these included.
   [[nodiscard]] bool worth_extending(std::size_t frames, std::size_t wanted) const;
 
   // The samples that a column has in the first `frames`, within [from, to], in order of arrival, to
@@ -73,7 +73,7 @@ private:
   [[nodiscard]] bool packed() const noexcept { return !offsets_.empty(); }
 
   mutable std::mutex mutex_;        // guards what follows
-  std::size_t read_without_ = 0;    // frames
+  std::size_t read_without_ = 0;    // frames, since it was extended
   std::vector<std::size_t> widths_; // of each section
   std::size_t rows_ = 0;            // frames taken; damaged ones have no values
   std::array<std::int64_t, window_rows> times_ns_{};

@@ -26,6 +26,7 @@ std::int64_t to_ms(std::int64_t ns) noexcept {
 void add(place_columns::column& to, std::int64_t time_ns, double value) {
   if (!to.times.empty() && to.times.back() >= time_ns)
     to.ascending = false;
+  to.newest_ns = std::max(to.newest_ns, time_ns);
   to.times.push_back(time_ns);
   to.values.push_back(value);
 }
@@ -36,13 +37,6 @@ void make_room(place_columns::column& in, std::size_t samples) {
     return;
   in.times.reserve(samples);
   in.values.reserve(samples);
-}
-
-// INT64_MIN: it has no samples.
-std::int64_t newest_ns(const place_columns::column& c) noexcept {
-  if (c.times.empty())
-    return INT64_MIN;
-  return c.ascending ? c.times.back() : *std::max_element(c.times.begin(), c.times.end());
 }
 
 void sort_by_time(place_columns::column& c) {
@@ -102,7 +96,7 @@ struct block_head {
 // Whether each of these columns has a sample that is newer.
 bool all_newer(const place_columns& in, std::span<const std::uint32_t> columns, std::int64_t time_ns) {
   return std::all_of(columns.begin(), columns.end(),
-                     [&](auto c) { return newest_ns(in.columns[c]) > time_ns; });
+                     [&](auto c) { return in.columns[c].newest_ns > time_ns; });
 }
 
 bool all_newer(const place_columns& in, std::span<const std::vector<std::uint32_t>> sets,
@@ -162,7 +156,7 @@ std::uint32_t place_columns::find_or_add(labels all) {
       return same->second;
   const auto made = static_cast<std::uint32_t>(columns.size());
   by_labels_.emplace(hash, made);
-  columns.push_back({std::move(all), {}, {}, true});
+  columns.emplace_back().all = std::move(all);
   return made;
 }
 
@@ -291,7 +285,8 @@ result<void> place_reader::read_head(const head_hit& hit, const place& at, place
     }
     const auto here =
         bounds_.newest_only ? 1 : static_cast<std::size_t>(std::count_if(part.begin(), part.end(), wanted));
-    if (!window || !window->worth_extending(part.size(), here)) {
+    // Filled with all that is there, for who comes next: so half of what that costs must be spent, too.
+    if (!window || !window->worth_extending(std::max(part.size(), all.size() / 2), here)) {
       BOOST_OUTCOME_TRY(read, read_frames(hit, part, log, columns, to));
       if (window)
         window->note_read_without(read);
@@ -359,6 +354,8 @@ result<std::size_t> place_reader::read_frames(const head_hit& hit, std::span<con
             at_value += static_cast<std::size_t>(std::popcount(section.present[w]));
         }
         auto& column = to.columns[columns[s][i]];
+        if (bounds_.newest_only && column.newest_ns > ref.time_ns)
+          continue;
         make_room(column, bounds_.newest_only ? 1 : frames.size());
         add(column, ref.time_ns, f.values[at_value]);
         ++samples;
@@ -489,6 +486,7 @@ result<void> place_reader::read_block(const partition_hit& hit, const block_plac
         && present_.back() == (rows % 64 == 0 ? ~std::uint64_t{0} : (std::uint64_t{1} << (rows % 64)) - 1);
     if (full && head->ascending) {
       column.ascending = column.ascending && (before == 0 || column.times.back() < index.times_ns[begin]);
+      column.newest_ns = std::max(column.newest_ns, index.times_ns[end - 1]);
       column.times.insert(column.times.end(), index.times_ns.begin() + static_cast<std::ptrdiff_t>(begin),
                           index.times_ns.begin() + static_cast<std::ptrdiff_t>(end));
       column.values.insert(column.values.end(), values_.begin() + static_cast<std::ptrdiff_t>(begin),
@@ -506,8 +504,9 @@ result<void> place_reader::read_block(const partition_hit& hit, const block_plac
 
 result<void> place_reader::read(const place& what, place_columns& to) {
   const auto heads = [&]() -> result<void> {
-    for (const auto& hit : what.heads) {
-      BOOST_OUTCOME_TRYV(read_head(hit, what, to));
+    const auto count = what.heads.size();
+    for (std::size_t i = 0; i < count; ++i) {
+      BOOST_OUTCOME_TRYV(read_head(what.heads[bounds_.newest_only ? count - 1 - i : i], what, to));
     }
     return ok();
   };

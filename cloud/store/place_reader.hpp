@@ -82,6 +82,7 @@ public:
     labels all;
     std::vector<std::int64_t> times; // nanoseconds while it is read, then milliseconds
     std::vector<double> values;
+    std::int64_t newest_ns = INT64_MIN;
     bool ascending = true;
   };
   std::vector<column> columns;

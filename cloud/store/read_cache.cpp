@@ -4,6 +4,7 @@
 #include <prometheus/gauge.h>
 
 #include <atomic>
+#include <utility>
 
 namespace skerry::cloud {
 
@@ -49,15 +50,12 @@ void read_cache::put(const cache_key& key, std::shared_ptr<const void> what, std
     return;
   std::list<entry> gone; // freed without the lock
   const std::lock_guard lock{mutex_};
-  if (const auto it = index_.find(key); it != index_.end()) {
-    bytes_ += bytes - it->second->bytes;
-    it->second->bytes = bytes;
-  } else {
-    order_.push_front({key, std::move(what), bytes, false});
-    index_.emplace(key, order_.begin());
-    bytes_ += bytes;
-  }
-  while (bytes_ > bytes_max_) {
+  const auto known = index_.find(key);
+  const bool is_new = known == index_.end();
+  bytes_ += bytes;
+  if (!is_new)
+    bytes_ -= std::exchange(known->second->bytes, bytes);
+  while (bytes_ > bytes_max_) { // a new one is not yet among those that may go
     if (order_.back().used) {
       order_.back().used = false;
       order_.splice(order_.begin(), order_, std::prev(order_.end()));
@@ -66,6 +64,10 @@ void read_cache::put(const cache_key& key, std::shared_ptr<const void> what, std
     bytes_ -= order_.back().bytes;
     index_.erase(order_.back().key);
     gone.splice(gone.begin(), order_, std::prev(order_.end()));
+  }
+  if (is_new) {
+    order_.push_front({key, std::move(what), bytes, false});
+    index_.emplace(key, order_.begin());
   }
   metrics_.bytes.Set(static_cast<double>(bytes_));
 }

@@ -3,7 +3,8 @@
 // What queries unpacked lately: heads and column groups of blocks, windows of the write-ahead log, series sets, where
 // sources have their blocks.
 // Bounded by bytes; what was not used since it was last looked at goes first (CLOCK: a use only marks an entry, where
-// keeping the order of uses would touch its neighbours' memory, too). Whoever uses something holds it by pointer, so it may go at any time.
+// keeping the order of uses would touch its neighbours' memory, too). Whoever uses something holds it by pointer, so it
+// may go at any time.
 // Nothing that is kept here ever becomes wrong: keys name immutable bytes, or (windows) something that only grows.
 // Thread-safe.
 
