@@ -3,6 +3,7 @@
 #include "schemas/model/frame.hpp"
 
 #include <algorithm>
+#include <map>
 
 namespace skerry::sim {
 
@@ -290,6 +291,7 @@ struct edge_node::process final : delivery::sender_sink {
   bool send(link::message message) override {
     if (const auto* hello = std::get_if<link::hello>(&message.body)) {
       flights.clear();
+      acked.clear();
       newest_are_fresh(*hello);
       auto& own = std::get<link::hello>(message.body);
       own.protocol = own.protocol_min = of.protocol;
@@ -348,6 +350,10 @@ struct edge_node::process final : delivery::sender_sink {
                          to_string(header.key));
     flight next{header.key, {}, bytes, batch.lane, now};
     next.waiting.add(range);
+    // What goes again may take along a neighbour that was acknowledged meanwhile and is not yet released.
+    if (const auto it = acked.find(header.key); it != acked.end())
+      for (const auto& done : it->second.ranges())
+        next.waiting.remove(done);
     return next;
   }
   void on_ack(const link::ack& ack) {
@@ -355,6 +361,9 @@ struct edge_node::process final : delivery::sender_sink {
     for (const auto& [key, ranges] : ack.ranges)
       if (const auto it = fresh.find(key); it != fresh.end())
         it->second.remove(ranges);
+    for (const auto& [key, ranges] : ack.ranges)
+      for (const auto& range : ranges.ranges())
+        acked[key].add(range);
     for (auto& one : flights)
       for (const auto& [key, ranges] : ack.ranges)
         if (key == one.key)
@@ -442,6 +451,7 @@ struct edge_node::process final : delivery::sender_sink {
   std::vector<std::pair<std::string, std::int64_t>>
       taken; // host and time of frames that the gateway was given
   std::vector<flight> flights;
+  std::map<stream_key, range_set> acked;      // in this session
   std::uint64_t credit = 0;                   // as it was last told
   std::map<stream_key, range_set> fresh;      // committed in this session, and not sent yet
   std::map<stream_key, range_set> ever_fresh; // sent or not, and what was newest when the session began
