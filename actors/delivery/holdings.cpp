@@ -28,14 +28,7 @@ range_set holdings::lacking(const stream_key& key, sequence_range range) const {
   return missing;
 }
 
-void holdings::begin(const stream_key& key, const range_set& ranges) {
-  auto it = streams_.find(key);
-  if (it == streams_.end()) {
-    it = streams_.try_emplace(key).first;
-    it->second.again = surplus(key);
-  }
-  it->second.under_way.add(ranges);
-}
+void holdings::begin(const stream_key& key, const range_set& ranges) { streams_[key].under_way.add(ranges); }
 
 void holdings::end(const stream_key& key, const range_set& ranges,
                    std::optional<std::int64_t> stored_newest_ns) {
@@ -111,32 +104,53 @@ bool holdings::complete(const stream_key& key) const {
   return end == announced_.end() || it->second.held.contiguous_through() >= end->second;
 }
 
+bool holdings::may_go(const stream_key& key) const {
+  const auto name = names_.lower_bound({key, edge_id{}});
+  return complete(key) && (name == names_.end() || name->first.first != key);
+}
+
 std::vector<stream_key> holdings::forget_surplus(edge_id edge) {
   std::array<std::size_t, 256> count{}; // by stream
   const auto from = streams_.lower_bound(first_of(edge));
   for (auto it = from; it != streams_.end() && it->first.edge == edge; ++it)
     ++count[static_cast<std::size_t>(it->first.stream)];
   std::vector<stream_key> forgotten;
+  if (*std::max_element(count.begin(), count.end()) <= epochs_max_)
+    return forgotten;
   for (auto it = from; it != streams_.end() && it->first.edge == edge;) {
     auto& of_stream = count[static_cast<std::size_t>(it->first.stream)];
-    const bool settled = it->second.under_way.empty() && it->second.held == it->second.stored;
-    // What is still to come of an epoch would be taken for all there is of it: it may be kept as long again.
-    const bool over = complete(it->first) && !offered_.contains(it->first);
-    if (of_stream > epochs_max_ && settled && (of_stream > 2 * epochs_max_ || over)) {
+    if (of_stream > epochs_max_ && may_go(it->first)) {
       --of_stream;
-      offered_.erase(it->first);
       forgotten.push_back(it->first);
       it = streams_.erase(it);
     } else {
-      of_stream = 0; // in their order alone: may_have_forgotten() counts those that are newer
       ++it;
     }
   }
   return forgotten;
 }
 
-void holdings::forget_offers(edge_id sender) {
-  std::erase_if(offered_, [&](const auto& offer) { return offer.second == sender; });
+void holdings::named(edge_id sender, const stream_key& key, sequence last) {
+  auto& through = names_[{key, sender}];
+  through = std::max(through, last);
+}
+
+void holdings::forget_names(edge_id sender) {
+  std::erase_if(names_, [&](const auto& name) { return name.first.second == sender; });
+}
+
+std::size_t holdings::kept_for(edge_id sender, edge_id edge) const {
+  std::array<std::size_t, 256> count{}; // by stream
+  for (auto it = names_.lower_bound({first_of(edge), edge_id{}});
+       it != names_.end() && it->first.first.edge == edge; ++it) {
+    const auto& [key, by] = it->first;
+    if (by != sender || !complete(key))
+      continue;
+    const auto* all = held(key);
+    count[static_cast<std::size_t>(key.stream)] +=
+        all != nullptr && all->contiguous_through() >= it->second ? 1 : 0;
+  }
+  return *std::max_element(count.begin(), count.end());
 }
 
 std::size_t holdings::ranges_most() const noexcept {
@@ -146,28 +160,13 @@ std::size_t holdings::ranges_most() const noexcept {
   return most;
 }
 
-std::size_t holdings::epochs_most() const noexcept {
+std::size_t holdings::surplus_most() const {
   std::map<std::pair<edge_id, stream_id>, std::size_t> count;
   std::size_t most = 0;
   for (const auto& [key, entry] : streams_)
-    most = std::max(most, ++count[{key.edge, key.stream}]);
+    if (may_go(key))
+      most = std::max(most, ++count[{key.edge, key.stream}]);
   return most;
-}
-
-bool holdings::may_have_forgotten(const stream_key& key) const {
-  const auto it = streams_.find(key);
-  if (it == streams_.end())
-    return surplus(key);
-  // After a restart: what is held from its first record on was never forgotten.
-  return it->second.again
-         || (it->second.held.contiguous_through() == 0 && !it->second.held.empty() && surplus(key));
-}
-
-bool holdings::surplus(const stream_key& key) const {
-  std::size_t newer = 0;
-  for (auto it = streams_.upper_bound(key); it != streams_.end() && it->first.edge == key.edge; ++it)
-    newer += it->first.stream == key.stream && it->first.epoch != key.epoch ? 1 : 0;
-  return newer >= epochs_max_;
 }
 
 } // namespace skerry::delivery

@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <set>
+#include <utility>
 #include <vector>
 
 namespace skerry::delivery {
@@ -45,10 +45,10 @@ public:
 
   // As an edge's Hello said, or its gateway: from now on its closed epochs are expected to these ends.
   void announce(const link::origin_state& epochs);
-  // A sender has records of this stream, or had since its last Hello: should an acknowledgement not reach it, they come
-  // again.
-  void offered(edge_id sender, const stream_key& key) { offered_[key] = sender; }
-  void forget_offers(edge_id sender); // it says Hello
+  // A sender named this stream, up to `last`, in its last Hello or since then: should an acknowledgement not have reached
+  // it, its records come again; and what it has released it may name once more.
+  void named(edge_id sender, const stream_key& key, sequence last);
+  void forget_names(edge_id sender); // it says Hello
   // The boot counter of the oldest epoch that is not complete: one of which announced records are missing, else the
   // one that is being written (a restored or cloned edge may write an older one than another did). 0: the edge has not
   // been heard of since this process started, nothing can be said.
@@ -56,16 +56,17 @@ public:
   // Nothing more is expected of it: the edge's Hello closed it at an end that is held, or no longer has it at all.
   [[nodiscard]] bool complete(const stream_key& key) const;
 
-  // Drops the oldest epochs of this edge beyond `epochs_max` and returns them: up to the first that has something under
-  // way, is not complete or may come again (of these not beyond twice as many). Should an edge bring a forgotten epoch again (its disk was restored from a copy that old), its records
-  // are taken as new.
+  // Drops the oldest epochs of this edge beyond `epochs_max` and returns them: those that are complete and that no sender
+  // names. Hence an unknown epoch is one that never was here, unless an edge's disk was restored from a copy that is
+  // older than what is remembered: then its records are taken as new, and what it released is named as lost.
   [[nodiscard]] std::vector<stream_key> forget_surplus(edge_id edge);
-  // Nothing is known of this one because so much newer is: it may have been held once.
-  [[nodiscard]] bool may_have_forgotten(const stream_key& key) const;
+  // How many epochs of this edge stay, of one stream at most, only because this sender named them a while ago: all that
+  // it had of them is held. Its next Hello lets go of them.
+  [[nodiscard]] std::size_t kept_for(edge_id sender, edge_id edge) const;
 
-  // Of all streams, the most ranges of one; and of one edge and stream, the most epochs.
+  // Of all streams, the most ranges of one; and of one edge and stream, the most epochs that nothing keeps here.
   [[nodiscard]] std::size_t ranges_most() const noexcept;
-  [[nodiscard]] std::size_t epochs_most() const noexcept;
+  [[nodiscard]] std::size_t surplus_most() const;
 
   // The newest epoch that an edge has shown.
   [[nodiscard]] epoch_id& newest(edge_id edge) { return newest_[edge]; }
@@ -76,17 +77,16 @@ private:
     range_set stored;
     range_set under_way;
     std::int64_t newest_ns = 0;
-    bool again = false; // it came when so much newer was known that it may have been forgotten before
   };
   using streams = std::map<stream_key, entry>;
-  [[nodiscard]] bool surplus(const stream_key& key) const; // so many newer ones are remembered
+  [[nodiscard]] bool may_go(const stream_key& key) const; // it is complete, and no sender names it
 
   std::size_t epochs_max_;
   streams streams_;
   std::map<stream_key, sequence> announced_; // closed streams of each edge's last Hello, and their ends
   std::map<edge_id, epoch_id> greeted_;      // was heard of since this process started: what it writes now
   std::map<edge_id, epoch_id> newest_;
-  std::map<stream_key, edge_id> offered_; // and by whom
+  std::map<std::pair<stream_key, edge_id>, sequence> names_; // of streams by senders, and up to where
 };
 
 } // namespace skerry::delivery

@@ -15,7 +15,7 @@ namespace skerry::delivery {
 
 struct link_estimate_config {
   std::uint64_t window_bytes_min = 16 << 10;
-  std::int64_t queue_ns = 250'000'000;     // of backlog that may wait on the link beyond its round trips,
+  std::int64_t queue_ns = 250'000'000;       // of backlog that may wait on the link beyond its round trips,
   std::uint64_t queue_bytes_max = 512 << 10; // and what of it waits on a fast one: that is memory
   std::int64_t rate_window_ns = 10'000'000'000;
   std::int64_t round_trip_window_ns = 60'000'000'000;

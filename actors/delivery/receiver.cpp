@@ -99,6 +99,7 @@ void receiver::handle(const link::peer_id& from, edge_id user, result<link::mess
     }
     holdings_.announce(*epochs);
     backend_.on_epochs(*epochs);
+    forget_epochs(epochs->edge);
   } else if (std::holds_alternative<link::bye>(body)) {
     end_session(session);
   }
@@ -248,14 +249,13 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
       epochs.closed.push_back({stream.key, stream.last});
   holdings_.announce(epochs);
   backend_.on_epochs(epochs);
-  holdings_.forget_offers(user);
+  holdings_.forget_names(user);
   for (const auto& stream : hello.streams) {
     if (stream.key.edge != user && !backend_.register_origin(user, stream.key.edge)) {
       ++counters_.forbidden;
       continue;
     }
-    if (!stream.held.empty())
-      holdings_.offered(user, stream.key);
+    holdings_.named(user, stream.key, stream.last);
     link::stream_held durable{stream.key, {}};
     if (const auto* held = holdings_.held(stream.key))
       for (const auto& range : stream.held.ranges())
@@ -264,17 +264,17 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
     if (!durable.ranges.empty())
       welcome.durable.push_back(std::move(durable));
     link::stream_held gone{stream.key, {}};
-    if (!holdings_.may_have_forgotten(stream.key))
-      for (auto range : stream.released.ranges()) {
-        if (planted(config_.planted, planted_fault::tombstone_over_arriving_data))
-          range.first = 1;
-        gone.ranges.add(holdings_.lacking(stream.key, range));
-      }
+    for (auto range : stream.released.ranges()) {
+      if (planted(config_.planted, planted_fault::tombstone_over_arriving_data))
+        range.first = 1;
+      gone.ranges.add(holdings_.lacking(stream.key, range));
+    }
     if (!gone.ranges.empty())
       lost.push_back(std::move(gone));
   }
   if (planted(config_.planted, planted_fault::custody_loss_unnoticed))
     lost.clear();
+  forget_epochs(user);
   const bool told = !planted(config_.planted, planted_fault::restored_receiver_unnoticed);
   if (told)
     welcome.lost_custody = lost;

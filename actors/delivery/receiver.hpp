@@ -70,7 +70,9 @@ struct receiver_config {
   std::size_t batch_bytes_max = 1 << 20;
   std::size_t ranges_max =
       4096; // of one stream: beyond, only what fills holes is taken (`delivery.ranges_max`)
-  std::size_t epochs_max = 1024; // of one edge and stream: the oldest are forgotten (`delivery.epochs_max`)
+  // Of one edge and stream, besides those that are not complete or that senders still name: the oldest are forgotten
+  // (`delivery.epochs_max`). More than the drained ones that a spool names.
+  std::size_t epochs_max = 1024;
   std::size_t parked_batches_max = 256; // of one session, waiting for series sets
   std::chrono::nanoseconds probe_window =
       std::chrono::seconds{3}; // for the elder of two sessions of one key to answer
@@ -228,6 +230,8 @@ private:
                        const tombstone& stone, std::int64_t time_ns, link::lane lane, std::uint64_t session,
                        sequence_range answer, std::uint64_t bytes);
   void discharge(const job_state& done);
+  void forget_epochs(edge_id edge);
+  void ask_anew(edge_id user);
   void note_duplicate(session& of);
   [[nodiscard]] bool may_log(); // one more line about a peer
   void refuse(const link::peer_id& to, std::uint64_t session, link::bye_reason reason, std::string message);

@@ -91,7 +91,7 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
     end_session(from);
     return;
   }
-  holdings_.offered(user, key);
+  holdings_.named(user, key, range.last);
   const auto missing = holdings_.lacking(key, range);
   if (missing.empty()) {
     // Held already, or being stored (then that job's ack may go to an older session): answer for what is durable.
@@ -315,11 +315,29 @@ void receiver::on_held_durable(std::uint64_t ticket, const std::string& failed) 
   }
   holdings_.settle(job.key, job.ranges);
   acknowledge(job);
-  for (const auto& key : holdings_.forget_surplus(job.key.edge)) {
+  forget_epochs(job.key.edge);
+  if (holdings_.kept_for(job.user, job.key.edge) > config_.epochs_max)
+    ask_anew(job.user);
+  share_credit();
+}
+
+void receiver::forget_epochs(edge_id edge) {
+  for (const auto& key : holdings_.forget_surplus(edge)) {
     ++counters_.epochs_forgotten;
     backend_.forget(key);
   }
-  share_credit();
+}
+
+// In a session that lasts, epochs pile up that its sender may well have let go of: its next Hello says.
+void receiver::ask_anew(edge_id user) {
+  const auto it = sessions_.find(static_cast<std::uint64_t>(user));
+  if (it == sessions_.end() || it->second.number == 0)
+    return;
+  spdlog::info("{}: the session of edge {} has brought many epochs to their end: it is asked for a new Hello",
+               config_.name, to_string(user));
+  refuse(it->second.peer, it->second.number, link::bye_reason::superseded,
+         "many epochs were brought to their end in this session: say Hello again");
+  end_session(it->second);
 }
 
 void receiver::discharge(const job_state& done) {

@@ -287,7 +287,8 @@ void disk_spool::prune_streams() {
     });
     if (stored)
       continue;
-    if (++drained[{key.edge, key.stream}] > drained_epochs_kept)
+    // As many as an edge further out names, and the one that it writes: else this hop would seem to have lost them.
+    if (++drained[{key.edge, key.stream}] > drained_epochs_kept + (key.edge == config_.edge ? 0 : 1))
       it = streams_.erase(it);
   }
 }

@@ -11,7 +11,6 @@ namespace skerry::sim {
 namespace {
 
 constexpr std::size_t small_commit_bytes = 600; // what a reserve lets through on a full disk
-constexpr std::size_t drained_epochs_kept = 4;
 constexpr std::size_t images_unsafe_max = 12;
 
 std::vector<set_hash> sets_of(const record_view& record) {
@@ -233,7 +232,8 @@ result<void> memory_spool::release(const stream_key& key, const range_set& range
       const auto& [name, one] = *at;
       if (!one.held.empty() || !one.lost.empty() || (name.edge == edge_ && name.epoch == disk_.now.epoch))
         continue;
-      if (++drained[{name.edge, name.stream}] > drained_epochs_kept) {
+      // As many as an edge further out names, and the one that it writes.
+      if (++drained[{name.edge, name.stream}] > sizes_.drained_epochs_kept + (name.edge == edge_ ? 0 : 1)) {
         truth_.on_forgotten(name, one.released);
         disk_.passed_on[name].add(one.released);
         at = disk_.now.streams.erase(at);

@@ -30,6 +30,7 @@ struct disk_health {
 
 // As of edge::spool_config.
 struct spool_sizes {
+  std::size_t drained_epochs_kept = 4; // of each edge and stream, in streams()
   std::uint64_t bytes_max = disk_health::unlimited;
   std::uint64_t segment_bytes = 2000;
   std::uint64_t reserve_bytes = 2000;

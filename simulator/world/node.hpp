@@ -75,10 +75,10 @@ protected:
     if (of.held().ranges_most() > 2 * settings.ranges_max + ranges_under_way_max)
       env_.truth.violated("{} holds a stream in {} ranges, of at most {}", name, of.held().ranges_most(),
                           settings.ranges_max);
-    // Beyond epochs_max those stay of which more is to come, up to twice as many.
-    if (of.held().epochs_most() > 2 * settings.epochs_max + epochs_under_way_max)
-      env_.truth.violated("{} holds {} epochs of an edge, of at most {}", name, of.held().epochs_most(),
-                          settings.epochs_max);
+    // Beyond epochs_max those stay of which more is to come, or that senders may name again.
+    if (of.held().surplus_most() > settings.epochs_max + epochs_under_way_max)
+      env_.truth.violated("{} remembers {} epochs of an edge that nobody names, of at most {}", name,
+                          of.held().surplus_most(), settings.epochs_max);
     const auto& now = of.counters();
     const std::array<std::uint64_t, receiver_bounds> seen{now.ranges_full, now.parked_full,
                                                           now.epochs_forgotten, now.credit_changes};

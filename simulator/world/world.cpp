@@ -82,7 +82,10 @@ private:
     }
     s.fresh_records = static_cast<std::uint64_t>(random.between(1, 24));
     s.ranges_max = random.chance(20) ? static_cast<std::size_t>(random.between(2, 8)) : 4096;
-    s.epochs_max = env_.random.fork(7).chance(20) ? 1 + env_.random.fork(8).below(3) : 1024;
+    if (env_.random.fork(7).chance(20)) {
+      s.drained_epochs_kept = 1;
+      s.epochs_max = 2 + env_.random.fork(8).below(2);
+    }
     s.parked_batches_max = random.chance(20) ? static_cast<std::size_t>(random.between(2, 8)) : 256;
     s.queue_bytes_max = random.chance(30) ? 2 << 10 : 64 << 10;
     s.group_bytes_max = random.chance(50) ? 300 : 4 << 10;
@@ -102,6 +105,7 @@ private:
   void limit(edge_node& of, seeded_random random) {
     of.sizes.segment_bytes = static_cast<std::uint64_t>(random.between(300, 3000));
     of.sizes.reserve_bytes = static_cast<std::uint64_t>(random.between(1000, 4000));
+    of.sizes.drained_epochs_kept = env_.settings.drained_epochs_kept;
     of.limits.policy = random.one_of(edge::full_policy::drop_oldest, edge::full_policy::drop_newest,
                                      edge::full_policy::thin_oldest);
     of.limits.thin_step = std::chrono::seconds{random.between(20, 120)};
@@ -572,6 +576,7 @@ private:
     auto& truth = env_.truth;
     for (const auto& [key, stream] : truth.streams()) {
       const auto it = cloud_->disk.now.streams.find(key);
+      const bool has_forgotten = cloud_->disk.now.has_forgotten(key);
       for (sequence seq = 1; seq <= stream.records.size(); ++seq) {
         const auto& record = stream.records[seq - 1];
         if (!record.returned)
@@ -579,9 +584,10 @@ private:
         const bool data = it != cloud_->disk.now.streams.end() && it->second.has_data(seq);
         const bool stone = it != cloud_->disk.now.streams.end() && it->second.stones.contains(seq);
         // Beside the record itself it does no harm: data beats a tombstone. A receiver that was restored writes one where
-        // its copy has the record and not yet the note that it is held.
-        if (stone && !record.damaged && !record.beyond_knowing && !record.forced_out
-            && !(data && truth.rolled_back()))
+        // its copy has the record and not yet the note that it is held; and any receiver where a copy of an edge's disk
+        // tells of an epoch that was forgotten.
+        const bool harmless = data && (truth.rolled_back() || (truth.copied() && has_forgotten));
+        if (stone && !record.damaged && !record.beyond_knowing && !record.forced_out && !harmless)
           truth.violated("a tombstone stands for {} of {}, of which no copy was ever lost", seq,
                          to_string(key));
         // Of a job that failed in part a shard may have it; then the session ended, and the limits were free to act.
@@ -590,11 +596,9 @@ private:
                          seq, to_string(key));
         // Of an epoch that was forgotten a copy may tell again what it dropped, in other parts.
         if (stone && !data && record.forced_out && !record.damaged && !record.beyond_knowing
-            && !(truth.copied() && cloud_->disk.now.has_forgotten(key)))
+            && !(truth.copied() && has_forgotten))
           check_told(key, it->second, seq, record);
-        // Of an epoch that was forgotten since, a receiver that gets an older copy of its disk does not know what it had.
-        if (!data && !stone && !record.beyond_knowing
-            && !(truth.rolled_back() && cloud_->disk.now.has_forgotten(key)))
+        if (!data && !stone && !record.beyond_knowing)
           truth.violated("{} of {} was committed and is neither stored, nor pending, nor named as lost", seq,
                          to_string(key));
       }

@@ -43,63 +43,76 @@ TEST_CASE("what is being stored is not lacking, and is again after a failure") {
   CHECK(*h.held(epoch(1)) == ranges(1, 5));
 }
 
-TEST_CASE("the oldest epochs go first, in their order, and only what has settled and is complete") {
+TEST_CASE("the oldest epochs go first, and only what has settled and is complete") {
   holdings h{2};
   for (std::uint64_t i = 1; i <= 4; ++i)
     take(h, epoch(i), 1, 2);
   CHECK(h.forget_surplus(edge).empty()); // the edge was not heard of: more may come of each
-  h.announce({edge, epoch(4).epoch, {{epoch(1), 2}, {epoch(2), 2}, {epoch(3), 2}}});
+  h.announce({edge, epoch(4).epoch, {{epoch(1), 2}, {epoch(2), 2}, {epoch(3), 3}}});
+  CHECK(h.surplus_most() == 2);
   h.begin(epoch(1), ranges(3, 3));
-  CHECK(h.forget_surplus(edge).empty()); // the oldest is busy, and none goes before it
+  CHECK(h.forget_surplus(edge) == std::vector{epoch(2)}); // the oldest is busy
   h.end(epoch(1), ranges(3, 3), std::nullopt);
-  h.announce({edge, epoch(4).epoch, {{epoch(1), 2}, {epoch(2), 3}, {epoch(3), 2}}});
   CHECK(h.forget_surplus(edge) == std::vector{epoch(1)});
   CHECK(h.held(epoch(1)) == nullptr);
-  CHECK(h.held(epoch(2)) != nullptr); // a record of it is still to come
-  take(h, epoch(2), 3, 3);
-  CHECK(h.forget_surplus(edge) == std::vector{epoch(2)});
-  CHECK(h.forget_surplus(edge).empty());
+  CHECK(h.held(epoch(3)) != nullptr);
+  take(h, epoch(3), 3, 3);
+  CHECK(h.forget_surplus(edge).empty()); // there is room for two
 }
 
-TEST_CASE("an epoch that may come again is not forgotten") {
+TEST_CASE(
+    "an edge that counts its starts again keeps the epoch that it writes, whatever its place in order") {
+  holdings h{2};
+  for (std::uint64_t i = 5; i <= 8; ++i)
+    take(h, epoch(i), 1, 2);
+  take(h, epoch(3), 1, 2);
+  h.announce({edge, epoch(3).epoch, {}});
+  CHECK(h.forget_surplus(edge) == std::vector{epoch(5), epoch(6), epoch(7)});
+  CHECK(h.lacking(epoch(3), {1, 3}) == ranges(3, 3));
+}
+
+TEST_CASE("an epoch that may be named again is not forgotten") {
   holdings h{2};
   h.announce({edge, epoch(3).epoch, {{epoch(1), 2}, {epoch(2), 2}}});
   for (std::uint64_t i = 1; i <= 3; ++i)
     take(h, epoch(i), 1, 2);
-  h.offered(edge_id{8}, epoch(1)); // by a gateway, which has no acknowledgement yet
+  h.named(edge, epoch(1), 2);
+  h.named(edge_id{8}, epoch(1), 2); // a gateway, which has no acknowledgement yet
+  h.named(edge, epoch(2), 2);
   CHECK(h.forget_surplus(edge).empty());
-  h.forget_offers(edge);
+  h.forget_names(edge);
+  h.named(edge, epoch(2), 2);
   CHECK(h.forget_surplus(edge).empty());
-  h.forget_offers(edge_id{8}); // its Hello does not have it any more
+  h.forget_names(edge_id{8}); // its Hello does not have it any more
+  CHECK(h.surplus_most() == 1);
   CHECK(h.forget_surplus(edge) == std::vector{epoch(1)});
 }
 
-TEST_CASE("epochs that never become complete are kept up to twice as many") {
+TEST_CASE("epochs that are not complete are kept, however many") {
   holdings h{2};
-  h.announce(
-      {edge, epoch(9).epoch, {{epoch(1), 5}, {epoch(2), 5}, {epoch(3), 5}, {epoch(4), 5}, {epoch(5), 5}}});
-  for (std::uint64_t i = 1; i <= 5; ++i)
+  link::origin_state state{edge, epoch(9).epoch, {}};
+  for (std::uint64_t i = 1; i <= 8; ++i)
+    state.closed.emplace_back(epoch(i), 5);
+  h.announce(state);
+  for (std::uint64_t i = 1; i <= 8; ++i)
     take(h, epoch(i), 1, 2);
-  CHECK(h.forget_surplus(edge) == std::vector{epoch(1)});
+  CHECK(h.forget_surplus(edge).empty());
+  CHECK(h.surplus_most() == 0);
 }
 
-TEST_CASE("a forgotten epoch that came again may have been held before") {
+TEST_CASE("what a sender named and is held to where it named it stays for its sake alone") {
   holdings h{2};
-  for (std::uint64_t i = 2; i <= 3; ++i)
-    take(h, epoch(i), 1, 2);
-  take(h, epoch(1), 8, 9); // forgotten once, brought again by an older copy of the disk
-  CHECK(h.may_have_forgotten(epoch(1)));
-  CHECK_FALSE(h.may_have_forgotten(epoch(2)));
-}
-
-TEST_CASE("an epoch older than all that are remembered may have been forgotten") {
-  holdings h{2};
-  take(h, epoch(5), 1, 2);
-  CHECK_FALSE(h.may_have_forgotten(epoch(1))); // there was room: it was never here
-  take(h, epoch(6), 1, 2);
-  CHECK(h.may_have_forgotten(epoch(1)));
-  CHECK_FALSE(h.may_have_forgotten(epoch(5)));
-  CHECK_FALSE(h.may_have_forgotten(epoch(7)));
+  h.announce({edge, epoch(9).epoch, {{epoch(1), 3}, {epoch(2), 3}, {epoch(3), 5}}});
+  for (std::uint64_t i = 1; i <= 3; ++i) {
+    take(h, epoch(i), 1, 3);
+    h.named(edge_id{8}, epoch(i), 3);
+  }
+  CHECK(h.kept_for(edge_id{8}, edge) == 2); // the third has not come to its end
+  CHECK(h.kept_for(edge, edge) == 0);
+  h.named(edge_id{8}, epoch(2), 4); // more of it is to come, whatever the edge says
+  CHECK(h.kept_for(edge_id{8}, edge) == 1);
+  h.forget_names(edge_id{8});
+  CHECK(h.kept_for(edge_id{8}, edge) == 0);
 }
 
 TEST_CASE("an epoch is complete when it is held to the end that Hello named, or Hello no longer names it") {

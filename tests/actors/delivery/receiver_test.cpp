@@ -377,31 +377,71 @@ TEST_CASE("series sets that nobody asked for are not taken") {
   CHECK(f.under_test.counters().sets_received == 0);
 }
 
-TEST_CASE("of an edge that starts again and again only the newest epochs are remembered") {
-  receiver_config config;
-  config.epochs_max = 16;
-  fixture f{config};
+namespace {
+
+// One that restarts again and again, with three records each time; the epoch before is named once more.
+link::hello restart_often(fixture& f, std::uint64_t times) {
   link::hello hello;
-  for (std::uint64_t boots = 1; boots <= 40; ++boots) {
+  for (std::uint64_t boots = 1; boots <= times; ++boots) {
     hello = f.hello_of(static_cast<std::uint8_t>(boots));
     hello.current = {boots, {1}};
+    range_set released;
+    released.add({1, 3});
     if (boots > 1)
-      hello.streams.push_back({{f.edge, {boots - 1, {1}}, stream_id::telemetry}, {}, {}, 3, true, 0});
+      hello.streams.push_back({{f.edge, {boots - 1, {1}}, stream_id::telemetry}, {}, released, 3, true, 0});
     f.under_test.on_message("a", f.edge, link::message{0, hello});
     const auto session = f.backend.outbox.back().second.session;
     f.send("a", session, f.events(1, 3, {f.edge, hello.current, stream_id::telemetry}));
     f.settle();
   }
+  return hello;
+}
+
+} // namespace
+
+TEST_CASE("of an edge that starts again and again only the newest epochs are remembered") {
+  receiver_config config;
+  config.epochs_max = 16;
+  fixture f{config};
+  restart_often(f, 40);
   CHECK(f.backend.stored.size() == 120);
   CHECK(f.backend.durable_held.size() == 16);
   CHECK(f.backend.forgotten.size() == 24);
   CHECK(f.under_test.counters().epochs_forgotten == 24);
-  // What was released of a forgotten one is no loss.
+  CHECK(f.under_test.counters().custody_lost_records == 0);
+}
+
+TEST_CASE("a copy of a disk that is older than what is remembered brings losses to light, never hides them") {
+  receiver_config config;
+  config.epochs_max = 16;
+  fixture f{config};
+  auto hello = restart_often(f, 40);
   range_set released;
   released.add({1, 3});
   hello.streams.push_back({{f.edge, {2, {1}}, stream_id::telemetry}, {}, released, 3, true, 0});
   f.under_test.on_message("a", f.edge, link::message{0, hello});
-  CHECK(f.under_test.counters().custody_lost_records == 0);
+  CHECK(f.under_test.counters().custody_lost_records == 3);
+}
+
+TEST_CASE("a session that brings many epochs to their end is asked for a new Hello") {
+  receiver_config config;
+  config.epochs_max = 16;
+  fixture f{config};
+  auto session = f.open("a", 1);
+  std::size_t asked = 0;
+  for (std::uint64_t boots = 1; boots <= 100; ++boots) {
+    f.send("a", session, f.events(1, 3, {f.edge, {boots, {9}}, stream_id::telemetry}));
+    f.settle();
+    CHECK(f.backend.durable_held.size() <= 2 * 16 + 1);
+    const auto* bye = std::get_if<link::bye>(&f.backend.outbox.back().second.body);
+    if (bye == nullptr)
+      continue;
+    CHECK(bye->reason == link::bye_reason::superseded);
+    ++asked;
+    session = f.open("a", 1);
+  }
+  CHECK(f.backend.stored.size() == 300);
+  CHECK(asked == 5);
 }
 
 TEST_CASE("a loss of custody happened after the newest record that is here") {
