@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 
 namespace skerry::cloud {
 
@@ -50,11 +51,29 @@ promql::each_series noting_source::pass(const promql::select_request& request,
 void noting_source::note(const std::string& site, const std::string& host, std::int64_t from_ms,
                          std::int64_t to_ms) {
   const std::lock_guard lock{mutex_};
-  if (hosts_.size() >= hosts_max && !hosts_.contains({site, host}))
-    return;
-  auto& have = hosts_[{site, host}];
-  have.from_ms = std::min(have.from_ms, from_ms);
-  have.to_ms = std::max(have.to_ms, to_ms);
+  if (hosts_.size() >= merge_at_) {
+    merge();
+    if (hosts_.size() > hosts_max)
+      hosts_.resize(hosts_max);
+    merge_at_ = std::max(merge_at_min, 2 * hosts_.size());
+  }
+  hosts_.push_back({site, host, from_ms, to_ms});
+}
+
+void noting_source::merge() {
+  std::sort(hosts_.begin(), hosts_.end(), [](const host_read& a, const host_read& b) {
+    return std::tie(a.site, a.host) < std::tie(b.site, b.host);
+  });
+  std::size_t kept = 0;
+  for (auto& one : hosts_) {
+    if (kept != 0 && hosts_[kept - 1].site == one.site && hosts_[kept - 1].host == one.host) {
+      hosts_[kept - 1].from_ms = std::min(hosts_[kept - 1].from_ms, one.from_ms);
+      hosts_[kept - 1].to_ms = std::max(hosts_[kept - 1].to_ms, one.to_ms);
+    } else if (auto& to = hosts_[kept++]; &to != &one) {
+      to = std::move(one);
+    }
+  }
+  hosts_.resize(kept);
 }
 
 result<promql::matrix_value> completeness_watch::range(const promql::expression& e,
@@ -70,21 +89,21 @@ result<promql::matrix_value> completeness_watch::range(const promql::expression&
 
 std::vector<std::string> noting_source::warnings(ledger_reader& ledger, std::int64_t now_ns) {
   std::vector<std::string> out;
-  if (hosts_.empty())
-    return out;
   ledger_request request;
   request.from_ns = INT64_MAX;
   request.to_ns = INT64_MIN;
-  for (const auto& [name, time] : hosts_) {
-    request.from_ns = std::min(request.from_ns, time.from_ms * ns_per_ms);
-    request.to_ns = std::max(request.to_ns, time.to_ms * ns_per_ms);
+  const std::lock_guard lock{mutex_};
+  merge();
+  for (const auto& one : hosts_) {
+    request.from_ns = std::min(request.from_ns, one.from_ms * ns_per_ms);
+    request.to_ns = std::max(request.to_ns, one.to_ms * ns_per_ms);
   }
   request.to_ns = std::min(request.to_ns, now_ns);
   if (request.to_ns < request.from_ns)
     return out;
   if (hosts_.size() == 1) {
-    request.site = hosts_.begin()->first.first;
-    request.host = hosts_.begin()->first.second;
+    request.site = hosts_.front().site;
+    request.host = hosts_.front().host;
   }
   const auto found = ledger.completeness(request);
   if (!found) {
@@ -94,10 +113,12 @@ std::vector<std::string> noting_source::warnings(ledger_reader& ledger, std::int
   }
   std::size_t more = 0;
   for (const auto& host : found.value()) {
-    const auto read = hosts_.find({host.site, host.host});
-    if (read == hosts_.end())
+    const auto read = std::lower_bound(hosts_.begin(), hosts_.end(), host, [](const auto& a, const auto& b) {
+      return std::tie(a.site, a.host) < std::tie(b.site, b.host);
+    });
+    if (read == hosts_.end() || read->site != host.site || read->host != host.host)
       continue;
-    const auto from = read->second.from_ms * ns_per_ms, to = read->second.to_ms * ns_per_ms;
+    const auto from = read->from_ms * ns_per_ms, to = read->to_ms * ns_per_ms;
     std::string text;
     for (const auto& range : host.ranges) {
       const bool before_it_began =

@@ -8,8 +8,9 @@
 #include "cloud/ledger/ledger.hpp"
 #include "cloud/query/result_cache.hpp"
 
-#include <map>
 #include <mutex>
+#include <string>
+#include <vector>
 
 namespace skerry::cloud {
 
@@ -24,15 +25,20 @@ public:
   [[nodiscard]] std::vector<std::string> warnings(ledger_reader& ledger, std::int64_t now_ns);
 
 private:
-  struct span {
-    std::int64_t from_ms = INT64_MAX;
-    std::int64_t to_ms = INT64_MIN;
+  struct host_read {
+    std::string site;
+    std::string host;
+    std::int64_t from_ms = 0;
+    std::int64_t to_ms = 0;
   };
+  void merge(); // each host once, in order; the lock is held
   [[nodiscard]] promql::each_series pass(const promql::select_request& request,
                                          const promql::each_series& each) override;
 
   std::mutex mutex_;
-  std::map<std::pair<std::string, std::string>, span> hosts_; // by site and host
+  std::vector<host_read> hosts_; // in the order of reading, some more than once
+  static constexpr std::size_t merge_at_min = 1024;
+  std::size_t merge_at_ = merge_at_min;
 };
 
 class completeness_watch final : public api::query_watch {

@@ -40,6 +40,11 @@ log_window::log_window(const head_source& source) {
   present_.resize(width);
 }
 
+bool log_window::has(std::size_t frames) const {
+  const std::lock_guard lock{mutex_};
+  return rows_ >= std::min(frames, window_rows);
+}
+
 void log_window::note_read_without(std::size_t frames) {
   const std::lock_guard lock{mutex_};
   read_without_ += frames;
@@ -63,6 +68,7 @@ result<bool> log_window::extend(std::span<const frame_ref> frames, log_reader& l
   values_.reserve(std::min(frames.size(), window_rows) * present_.size());
   for (; rows_ < std::min(frames.size(), window_rows); ++rows_) {
     times_ns_[rows_] = frames[rows_].time_ns;
+    ascending_ = ascending_ && (rows_ == 0 || times_ns_[rows_ - 1] <= times_ns_[rows_]);
     values_.resize((rows_ + 1) * present_.size());
     BOOST_OUTCOME_TRY(sound, scratch.read(log, frames[rows_].record, metrics));
     if (sound)

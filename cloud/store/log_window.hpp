@@ -48,25 +48,63 @@ public:
   // would have so many, counting as its own those that were read since it was extended, these included.
   [[nodiscard]] bool worth_extending(std::size_t frames, std::size_t wanted) const;
 
-  // The samples that a column has in the first `frames`, within [from, to], in order of arrival, to
-  // each(time_ns, value).
+  [[nodiscard]] bool has(std::size_t frames) const; // so many are taken in
+
+  struct part {
+    std::size_t column = 0;
+    std::size_t frames = 0; // the first so many
+    std::int64_t from_ns = 0;
+    std::int64_t to_ns = 0;
+  };
+  // The samples of this part in order of arrival, to each(time_ns, value).
   template <class Each>
-  void read(std::size_t column, std::size_t frames, std::int64_t from_ns, std::int64_t to_ns,
-            Each&& each) const {
+  void read(const part& what, Each&& each) const {
     const std::lock_guard lock{mutex_};
-    const auto bits = present_[column];
-    const auto at = packed() ? offsets_[column] : static_cast<std::uint32_t>(column);
-    const auto* values = values_.data() + (at & ~constant_bit);
-    const auto step = !packed() ? present_.size() : (at & constant_bit) != 0 ? 0 : 1;
-    for (std::size_t r = 0; r < std::min(frames, rows_); ++r)
-      if ((bits >> r & 1) != 0 && times_ns_[r] >= from_ns && times_ns_[r] <= to_ns)
-        each(times_ns_[r], values[r * step]);
+    const auto values = values_of(what.column);
+    for (std::size_t r = 0; r < std::min(what.frames, rows_); ++r)
+      if (values.in(what, r, times_ns_[r]))
+        each(times_ns_[r], values.at(r));
+  }
+  // Of them the newest.
+  template <class Each>
+  void read_newest(const part& what, Each&& each) const {
+    const std::lock_guard lock{mutex_};
+    const auto values = values_of(what.column);
+    auto newest = rows_;
+    for (auto r = std::min(what.frames, rows_); r-- > 0;)
+      if (values.in(what, r, times_ns_[r]) && (newest == rows_ || times_ns_[r] > times_ns_[newest])) {
+        newest = r;
+        if (ascending_)
+          break;
+      }
+    // Of one time several may have come: they are resolved by whoever takes them.
+    if (newest != rows_)
+      for (std::size_t r = 0; r <= newest; ++r)
+        if (times_ns_[r] == times_ns_[newest] && values.in(what, r, times_ns_[r]))
+          each(times_ns_[r], values.at(r));
   }
   [[nodiscard]] std::size_t memory_bytes() const;
 
 private:
   static constexpr std::uint32_t constant_bit = std::uint32_t{1} << 31;
   static_assert(window_rows <= 32 && window_columns_max * window_rows < constant_bit);
+
+  struct column_values {
+    std::uint32_t present;
+    const double* first;
+    std::size_t step;
+    [[nodiscard]] bool in(const part& what, std::size_t row, std::int64_t time_ns) const noexcept {
+      return (present >> row & 1) != 0 && time_ns >= what.from_ns && time_ns <= what.to_ns;
+    }
+    [[nodiscard]] double at(std::size_t row) const noexcept { return first[row * step]; }
+  };
+  [[nodiscard]] column_values values_of(std::size_t column) const noexcept { // the lock is held
+    const auto at = packed() ? offsets_[column] : static_cast<std::uint32_t>(column);
+    return {present_[column], values_.data() + (at & ~constant_bit),
+            !packed()                   ? present_.size()
+            : (at & constant_bit) != 0 ? 0u
+                                       : 1u};
+  }
 
   void add(const frame& from);
   void pack(frame_rows& scratch);
@@ -76,6 +114,7 @@ private:
   std::size_t read_without_ = 0;    // frames, since it was extended
   std::vector<std::size_t> widths_; // of each section
   std::size_t rows_ = 0;            // frames taken; damaged ones have no values
+  bool ascending_ = true;           // their times
   std::array<std::int64_t, window_rows> times_ns_{};
   std::vector<std::uint32_t> present_; // bit r: row r has a value
   std::vector<double> values_;         // row by row; packed: of each column from its offset on

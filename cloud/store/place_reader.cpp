@@ -148,16 +148,51 @@ result<kept_source_ptr> find_source(const partition& in, const partition_reader&
   return kept_source_ptr{std::move(made)};
 }
 
-std::uint32_t place_columns::find_or_add(labels all) {
-  const auto hash = hash_of(all);
-  const auto [from, to] = by_labels_.equal_range(hash);
-  for (auto same = from; same != to; ++same)
-    if (columns[same->second].all == all)
-      return same->second;
-  const auto made = static_cast<std::uint32_t>(columns.size());
-  by_labels_.emplace(hash, made);
-  columns.emplace_back().all = std::move(all);
-  return made;
+std::vector<std::uint32_t> place_columns::columns_of(const compact_set_ptr& set,
+                                                     std::span<const std::uint16_t> members,
+                                                     std::string_view site, std::string_view host) {
+  auto of_set = std::find_if(by_set_.begin(), by_set_.end(),
+                             [&](const set_columns& known) { return known.set->hash() == set->hash(); });
+  if (of_set == by_set_.end()) {
+    by_set_.push_back({set, {}});
+    of_set = std::prev(by_set_.end());
+    of_set->of_members.reserve(members.size());
+  }
+  const bool alone = by_set_.size() == 1 && set->distinct();
+  const auto find_or_add = [&](std::uint16_t member) {
+    if (const auto known = alone ? std::nullopt : find(*set, member))
+      return *known;
+    columns.emplace_back().all = set->labels_of(member, site, host);
+    makers_.push_back({of_set->set.get(), member});
+    return static_cast<std::uint32_t>(columns.size() - 1);
+  };
+  auto& known = of_set->of_members;
+  std::vector<std::uint32_t> out;
+  out.reserve(members.size());
+  for (const auto member : members) {
+    auto at = known.end();
+    if (!known.empty() && known.back().first >= member)
+      at = std::lower_bound(known.begin(), known.end(), member,
+                            [](const auto& k, std::uint16_t m) { return k.first < m; });
+    if (at == known.end() || at->first != member)
+      at = known.emplace(at, member, find_or_add(member));
+    out.push_back(at->second);
+  }
+  return out;
+}
+
+std::optional<std::uint32_t> place_columns::find(const compact_set& set, std::uint16_t member) {
+  for (; indexed_ < columns.size(); ++indexed_) {
+    const auto& by = makers_[indexed_];
+    by_labels_.emplace(by.set->hash_of(by.member), static_cast<std::uint32_t>(indexed_));
+  }
+  const auto [from, to] = by_labels_.equal_range(set.hash_of(member));
+  for (auto at = from; at != to; ++at) {
+    const auto& by = makers_[at->second];
+    if (by.set->same(by.member, set, member))
+      return at->second;
+  }
+  return std::nullopt;
 }
 
 place_reader::place_reader(const store_snapshot& from, std::span<const std::shared_ptr<partition>> partitions,
@@ -210,16 +245,13 @@ result<compact_set_ptr> place_reader::set_of(const partition_reader& reader, con
   return made;
 }
 
-result<void> place_reader::columns_of(const head_hit& hit, const place& at,
-                                      std::vector<std::vector<std::uint32_t>>& columns, place_columns& to) {
-  for (std::size_t s = 0; s < hit.of_sets.size(); ++s) {
-    const auto& set = *hit.source->sets[s];
-    columns.emplace_back();
-    for (const auto member : *hit.of_sets[s])
-      columns.back().push_back(
-          to.column_of(set.hash(), member, [&] { return set.labels_of(member, at.site, at.host); }));
-  }
-  return ok();
+std::vector<std::vector<std::uint32_t>> place_reader::columns_of(const head_hit& hit, const place& at,
+                                                                 place_columns& to) {
+  std::vector<std::vector<std::uint32_t>> columns(hit.of_sets.size());
+  for (std::size_t s = 0; s < hit.of_sets.size(); ++s)
+    if (!hit.of_sets[s]->empty())
+      columns[s] = to.columns_of(hit.source->sets[s], *hit.of_sets[s], at.site, at.host);
+  return columns;
 }
 
 result<void> place_reader::columns_of(const partition_hit& hit, place_columns& to,
@@ -227,18 +259,14 @@ result<void> place_reader::columns_of(const partition_hit& hit, place_columns& t
   const auto& source = hit.source->source;
   BOOST_OUTCOME_TRY(reader, partition_at(hit.partition));
   BOOST_OUTCOME_TRY(set, set_of(*reader, source.set));
-  for (const auto member : hit.of_set) {
-    if (member >= set->count())
-      return fail(errc::corrupt, "the label index names a series that its set lacks");
-    columns.push_back(
-        to.column_of(source.set, member, [&] { return set->labels_of(member, source.site, source.host); }));
-  }
+  if (!hit.of_set.empty() && hit.of_set.back() >= set->count())
+    return fail(errc::corrupt, "the label index names a series that its set lacks");
+  columns = to.columns_of(set, hit.of_set, source.site, source.host);
   return ok();
 }
 
 result<void> place_reader::read_head(const head_hit& hit, const place& at, place_columns& to) {
-  std::vector<std::vector<std::uint32_t>> columns;
-  BOOST_OUTCOME_TRYV(columns_of(hit, at, columns, to));
+  const auto columns = columns_of(hit, at, to);
   const auto& env = *from_.logs[hit.log];
   const bool use_windows = parts_.cache.bytes_max() != 0 && width_of(*hit.source) <= window_columns_max;
   std::size_t first = 0; // window
@@ -259,7 +287,14 @@ result<void> place_reader::read_head(const head_hit& hit, const place& at, place
         all.begin() + static_cast<std::ptrdiff_t>(first * window_rows),
         all.begin() + static_cast<std::ptrdiff_t>(std::min(last * window_rows, all.size()))};
   });
-  BOOST_OUTCOME_TRY(log, env.read()); // after the frames were looked up: it sees them all
+  std::optional<log_reader> log;
+  const auto open_log = [&]() -> result<void> { // after the frames were looked up: it sees them all
+    if (!log) {
+      BOOST_OUTCOME_TRY(opened, env.read());
+      log.emplace(std::move(opened));
+    }
+    return ok();
+  };
   const auto wanted = [&](const frame_ref& f) {
     return bounds_.wants(f.time_ns, f.time_ns) && !(bounds_.newest_only && all_newer(to, columns, f.time_ns));
   };
@@ -283,16 +318,21 @@ result<void> place_reader::read_head(const head_hit& hit, const place& at, place
       window = std::make_shared<log_window>(*hit.source);
       parts_.cache.put(key, window, window->memory_bytes());
     }
+    if (window && window->has(all.size())) {
+      BOOST_OUTCOME_TRYV(read_window(hit, *window, part.size(), columns, to));
+      continue;
+    }
+    BOOST_OUTCOME_TRYV(open_log());
     const auto here =
         bounds_.newest_only ? 1 : static_cast<std::size_t>(std::count_if(part.begin(), part.end(), wanted));
     // Filled with all that is there, for who comes next: so half of what that costs must be spent, too.
     if (!window || !window->worth_extending(std::max(part.size(), all.size() / 2), here)) {
-      BOOST_OUTCOME_TRY(read, read_frames(hit, part, log, columns, to));
+      BOOST_OUTCOME_TRY(read, read_frames(hit, part, *log, columns, to));
       if (window)
         window->note_read_without(read);
       continue;
     }
-    BOOST_OUTCOME_TRY(changed, window->extend(all, log, frames_, parts_.metrics));
+    BOOST_OUTCOME_TRY(changed, window->extend(all, *log, frames_, parts_.metrics));
     if (changed)
       parts_.cache.put(key, window, window->memory_bytes());
     BOOST_OUTCOME_TRYV(read_window(hit, *window, part.size(), columns, to));
@@ -308,12 +348,16 @@ result<void> place_reader::read_window(const head_hit& hit, const log_window& wi
   for (std::size_t s = 0; s < hit.of_sets.size(); ++s) {
     for (std::size_t i = 0; i < hit.of_sets[s]->size(); ++i) {
       auto& column = to.columns[columns[s][i]];
-      make_room(column, frames);
-      window.read(base + (*hit.of_sets[s])[i], frames, bounds_.from_ns, bounds_.to_ns,
-                  [&](std::int64_t time_ns, double value) {
-                    add(column, time_ns, value);
-                    ++samples;
-                  });
+      make_room(column, bounds_.newest_only ? 1 : frames);
+      const log_window::part what{base + (*hit.of_sets[s])[i], frames, bounds_.from_ns, bounds_.to_ns};
+      const auto take = [&](std::int64_t time_ns, double value) {
+        add(column, time_ns, value);
+        ++samples;
+      };
+      if (bounds_.newest_only)
+        window.read_newest(what, take);
+      else
+        window.read(what, take);
     }
     base += hit.source->sets[s]->count();
   }
@@ -386,19 +430,12 @@ result<std::vector<block_place>> place_reader::blocks_of(const partition_hit& hi
 }
 
 result<void> place_reader::read_partition(const partition_hit& hit, place_columns& to) {
-  BOOST_OUTCOME_TRY(reader, partition_at(hit.partition));
-  std::vector<std::uint32_t> columns;
-  if (bounds_.newest_only) {
-    BOOST_OUTCOME_TRYV(columns_of(hit, to, columns));
-    if (all_newer(to, std::span<const std::uint32_t>{columns}, hit.newest_ns))
-      return ok();
-  }
   BOOST_OUTCOME_TRY(blocks, blocks_of(hit));
   if (blocks.empty())
     return ok();
-  if (columns.empty()) {
-    BOOST_OUTCOME_TRYV(columns_of(hit, to, columns));
-  }
+  BOOST_OUTCOME_TRY(reader, partition_at(hit.partition));
+  std::vector<std::uint32_t> columns;
+  BOOST_OUTCOME_TRYV(columns_of(hit, to, columns));
   if (bounds_.newest_only)
     std::sort(blocks.begin(), blocks.end(),
               [](const auto& a, const auto& b) { return a.last_ns > b.last_ns; });
@@ -530,8 +567,7 @@ result<void> place_reader::read(const place& what, place_columns& to) {
 
 result<void> place_reader::name(const place& what, place_columns& to) {
   for (const auto& hit : what.heads) {
-    std::vector<std::vector<std::uint32_t>> columns;
-    BOOST_OUTCOME_TRYV(columns_of(hit, what, columns, to));
+    (void)columns_of(hit, what, to);
   }
   for (const auto& hit : what.partitions) {
     BOOST_OUTCOME_TRYV(go_on());

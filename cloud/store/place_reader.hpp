@@ -55,8 +55,8 @@ struct partition_hit {
   set_members of_set;
 };
 struct place {
-  std::string site;
-  std::string host;
+  std::string_view site; // of its first hit
+  std::string_view host;
   std::vector<head_hit> heads;
   std::vector<partition_hit> partitions; // the newest first
 };
@@ -87,24 +87,28 @@ public:
   };
   std::vector<column> columns;
 
-  // The column of a set's member; made with make() when it is new. Series of several sets with the same labels are one.
-  template <class Make>
-  std::uint32_t column_of(const set_hash& set, std::uint16_t member, Make&& make) {
-    auto& known = by_member_[set];
-    if (known.empty() || known.back().first < member) // as they come, mostly
-      return known.emplace_back(member, find_or_add(make())).second;
-    auto at = std::lower_bound(known.begin(), known.end(), member,
-                               [](const auto& k, std::uint16_t m) { return k.first < m; });
-    if (at == known.end() || at->first != member)
-      at = known.emplace(at, member, find_or_add(make()));
-    return at->second;
-  }
+  // The columns of these members of a set, ascending, in their order. Series with the same labels are one.
+  [[nodiscard]] std::vector<std::uint32_t> columns_of(const compact_set_ptr& set,
+                                                      std::span<const std::uint16_t> members,
+                                                      std::string_view site, std::string_view host);
 
 private:
-  std::uint32_t find_or_add(labels all);
+  struct set_columns {
+    compact_set_ptr set;
+    std::vector<std::pair<std::uint16_t, std::uint32_t>> of_members; // ascending
+  };
+  // Who made a column: its labels are that member's.
+  struct maker {
+    const compact_set* set;
+    std::uint16_t member;
+  };
+  // The column that another set's member made, or an equal one of the same set.
+  [[nodiscard]] std::optional<std::uint32_t> find(const compact_set& set, std::uint16_t member);
 
-  std::unordered_map<set_hash, std::vector<std::pair<std::uint16_t, std::uint32_t>>> by_member_; // ascending
-  std::unordered_multimap<std::uint64_t, std::uint32_t> by_labels_;
+  std::vector<set_columns> by_set_; // few
+  std::vector<maker> makers_;       // of the columns
+  std::unordered_multimap<std::uint64_t, std::uint32_t> by_labels_; // of the first `indexed_` columns
+  std::size_t indexed_ = 0;
 };
 
 class place_reader {
@@ -131,8 +135,9 @@ private:
   [[nodiscard]] result<std::vector<block_place>> blocks_of(const partition_hit& hit);
   [[nodiscard]] result<void> read_block(const partition_hit& hit, const block_place& at,
                                         std::span<const std::uint32_t> columns, place_columns& to);
-  [[nodiscard]] result<void> columns_of(const head_hit& hit, const place& at,
-                                        std::vector<std::vector<std::uint32_t>>& columns, place_columns& to);
+  // Of each set of the source, those of the members that hit.
+  [[nodiscard]] std::vector<std::vector<std::uint32_t>> columns_of(const head_hit& hit, const place& at,
+                                                                   place_columns& to);
   [[nodiscard]] cache_key head_key(const partition_hit& hit,
                                    const block_place& at) const; // of the block's head
   // The columns of the members that hit, in their order.

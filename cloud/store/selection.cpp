@@ -90,17 +90,15 @@ result<void> selection::open_partitions() {
   return ok();
 }
 
-place& selection::place_of(const std::string& site, const std::string& host) {
+place& selection::place_of(std::string_view site, std::string_view host) {
   auto& found = found_[{site, host}];
-  if (found.site.empty() && found.host.empty()) {
-    found.site = site;
-    found.host = host;
-  }
+  found.site = site;
+  found.host = host;
   return found;
 }
 
-void selection::find_in_log(std::size_t log, set_matcher& matcher) {
-  std::unordered_map<const compact_set*, std::shared_ptr<const set_members>> matched;
+void selection::find_in_log(std::size_t log, set_matcher& matcher, matched_sets& matched) {
+  static const auto none = std::make_shared<const set_members>();
   from_.logs[log]->with_index([&](const log_index& index) {
     if (index.time_max < bounds_.from_ns || index.time_min > bounds_.to_ns)
       return;
@@ -109,11 +107,14 @@ void selection::find_in_log(std::size_t log, set_matcher& matcher) {
           || !place_matches(source->site, source->host))
         continue;
       head_hit hit{log, source.get(), {}};
+      hit.of_sets.reserve(source->sets.size());
       bool any = false;
       for (const auto& set : source->sets) {
         auto& found = matched[set.get()];
-        if (!found)
-          found = std::make_shared<const set_members>(matcher.match(*set));
+        if (!found) {
+          auto members = matcher.match(*set);
+          found = members.empty() ? none : std::make_shared<const set_members>(std::move(members));
+        }
         any = any || !found->empty();
         hit.of_sets.push_back(found);
       }
@@ -156,9 +157,10 @@ result<void> selection::find_in_partition(std::size_t partition) {
 result<void> selection::find() {
   BOOST_OUTCOME_TRYV(open_partitions());
   set_matcher matcher{label_matchers_};
+  matched_sets matched; // the logs hold the sets
   for (std::size_t i = 0; i < from_.logs.size(); ++i) {
     BOOST_OUTCOME_TRYV(go_on());
-    find_in_log(i, matcher);
+    find_in_log(i, matcher, matched);
   }
   for (std::size_t i = 0; i < opened_.size(); ++i) {
     BOOST_OUTCOME_TRYV(go_on());

@@ -43,9 +43,10 @@ private:
   result<void> open_partitions();
   result<void> find();
   [[nodiscard]] bool place_matches(std::string_view site, std::string_view host) const;
-  void find_in_log(std::size_t log, set_matcher& matcher);
+  using matched_sets = std::unordered_map<const compact_set*, std::shared_ptr<const set_members>>;
+  void find_in_log(std::size_t log, set_matcher& matcher, matched_sets& matched);
   result<void> find_in_partition(std::size_t partition);
-  [[nodiscard]] place& place_of(const std::string& site, const std::string& host);
+  [[nodiscard]] place& place_of(std::string_view site, std::string_view host);
   template <class Each>
   result<void> each_reader(const char* what, Each&& each);
   // Damage in one place must not hide the rest: counted, logged, and left out.
@@ -60,12 +61,13 @@ private:
   std::vector<promql::matcher> place_matchers_;
   std::vector<promql::matcher> label_matchers_;
   std::vector<std::shared_ptr<partition>> opened_;
+  using place_name = std::pair<std::string_view, std::string_view>; // in the place's first hit
   struct name_hash {
-    std::size_t operator()(const std::pair<std::string, std::string>& name) const noexcept {
-      return std::hash<std::string>{}(name.first) * 31 + std::hash<std::string>{}(name.second);
+    std::size_t operator()(const place_name& name) const noexcept {
+      return std::hash<std::string_view>{}(name.first) * 31 + std::hash<std::string_view>{}(name.second);
     }
   };
-  std::unordered_map<std::pair<std::string, std::string>, place, name_hash> found_; // by site and host
+  std::unordered_map<place_name, place, name_hash> found_; // by site and host
   std::vector<const place*> places_;                                                // of those, in that order
   std::size_t shards_ = 1;
 };

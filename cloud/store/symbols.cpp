@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 #include <numeric>
+#include <unordered_set>
+#include <xxhash.h>
 
 namespace skerry::cloud {
 
@@ -67,6 +69,13 @@ compact_set::compact_set(std::shared_ptr<symbol_table> table, const series_set& 
     }
     ends_.push_back(static_cast<std::uint32_t>(pairs_.size()));
   }
+  for (const auto* name : {"site", "host"})
+    if (const auto known = own.find(name); known != own.end())
+      place_names_.push_back(known->second);
+  std::unordered_set<std::uint64_t> hashes;
+  hashes.reserve(ends_.size());
+  for (std::size_t member = 0; member < ends_.size() && distinct_; ++member)
+    distinct_ = hashes.insert(hash_of(member)).second;
   std::sort(by_metric_.begin(), by_metric_.end());
   std::sort(used_.begin(), used_.end());
   used_.shrink_to_fit();
@@ -78,14 +87,45 @@ compact_set::~compact_set() {
     table_->release(s);
 }
 
+std::span<const compact_set::pair> compact_set::pairs_of(std::size_t member) const noexcept {
+  const auto begin = member == 0 ? 0 : ends_[member - 1];
+  return std::span{pairs_}.subspan(begin, ends_[member] - begin);
+}
+
+std::span<const compact_set::pair> compact_set::identity_of(std::size_t member,
+                                                            std::vector<pair>& scratch) const {
+  const auto all = pairs_of(member);
+  const auto is_place = [&](const pair& p) {
+    return std::find(place_names_.begin(), place_names_.end(), p.name) != place_names_.end();
+  };
+  if (place_names_.empty() || std::none_of(all.begin(), all.end(), is_place))
+    return all;
+  scratch.clear();
+  std::remove_copy_if(all.begin(), all.end(), std::back_inserter(scratch), is_place);
+  return scratch;
+}
+
+std::uint64_t compact_set::hash_of(std::size_t member) const {
+  std::vector<pair> scratch;
+  const auto pairs = identity_of(member, scratch);
+  return XXH3_64bits(pairs.data(), pairs.size_bytes());
+}
+
+bool compact_set::same(std::size_t member, const compact_set& other, std::size_t others) const {
+  std::vector<pair> mine, its;
+  const auto a = identity_of(member, mine);
+  const auto b = other.identity_of(others, its);
+  return std::equal(a.begin(), a.end(), b.begin(), b.end());
+}
+
 labels compact_set::labels_of(std::size_t member, std::string_view site, std::string_view host) const {
   labels all;
   {
     const std::shared_lock lock{table_->mutex_};
-    const auto begin = member == 0 ? 0 : ends_[member - 1];
-    all.reserve(ends_[member] - begin + 2);
-    for (auto i = begin; i < ends_[member]; ++i)
-      all.push_back({table_->text(pairs_[i].name), table_->text(pairs_[i].value)});
+    const auto pairs = pairs_of(member);
+    all.reserve(pairs.size() + 2);
+    for (const auto& [name, value] : pairs)
+      all.push_back({table_->text(name), table_->text(value)});
   }
   add_place(all, site, host);
   return all;

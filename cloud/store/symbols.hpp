@@ -52,6 +52,11 @@ public:
 
   [[nodiscard]] const set_hash& hash() const noexcept { return hash_; }
   [[nodiscard]] std::size_t count() const noexcept { return ends_.size(); }
+  // Two members, of one set or of two of the same table, have the same labels once both are given the same `site` and
+  // `host`: found out without the strings. Equal ones have the same hash.
+  [[nodiscard]] std::uint64_t hash_of(std::size_t member) const;
+  [[nodiscard]] bool same(std::size_t member, const compact_set& other, std::size_t others) const;
+  [[nodiscard]] bool distinct() const noexcept { return distinct_; } // no two members are the same
   // Labels of one member with `site` and `host` put in.
   [[nodiscard]] labels labels_of(std::size_t member, std::string_view site, std::string_view host) const;
   [[nodiscard]] std::size_t memory_bytes() const noexcept; // strings aside
@@ -70,7 +75,11 @@ private:
   struct pair {
     symbol name;
     symbol value;
+    bool operator==(const pair&) const = default;
   };
+  [[nodiscard]] std::span<const pair> pairs_of(std::size_t member) const noexcept;
+  // Without `site` and `host`; `scratch` is used where they must be left out.
+  [[nodiscard]] std::span<const pair> identity_of(std::size_t member, std::vector<pair>& scratch) const;
   std::shared_ptr<symbol_table> table_;
   set_hash hash_;
   std::vector<symbol> used_; // ascending, unique
@@ -84,6 +93,8 @@ private:
     auto operator<=>(const named&) const = default;
   };
   std::vector<named> by_metric_;
+  std::vector<symbol> place_names_; // of `site` and `host`, where members have them
+  bool distinct_ = true;
 };
 using compact_set_ptr = std::shared_ptr<const compact_set>;
 
