@@ -101,7 +101,7 @@ private:
   [[nodiscard]] column_values values_of(std::size_t column) const noexcept { // the lock is held
     const auto at = packed() ? offsets_[column] : static_cast<std::uint32_t>(column);
     return {present_[column], values_.data() + (at & ~constant_bit),
-            !packed()                   ? present_.size()
+            !packed()                  ? present_.size()
             : (at & constant_bit) != 0 ? 0u
                                        : 1u};
   }

@@ -105,8 +105,8 @@ private:
   // The column that another set's member made, or an equal one of the same set.
   [[nodiscard]] std::optional<std::uint32_t> find(const compact_set& set, std::uint16_t member);
 
-  std::vector<set_columns> by_set_; // few
-  std::vector<maker> makers_;       // of the columns
+  std::vector<set_columns> by_set_;                                 // few
+  std::vector<maker> makers_;                                       // of the columns
   std::unordered_multimap<std::uint64_t, std::uint32_t> by_labels_; // of the first `indexed_` columns
   std::size_t indexed_ = 0;
 };

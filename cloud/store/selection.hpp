@@ -68,7 +68,7 @@ private:
     }
   };
   std::unordered_map<place_name, place, name_hash> found_; // by site and host
-  std::vector<const place*> places_;                                                // of those, in that order
+  std::vector<const place*> places_;                       // of those, in that order
   std::size_t shards_ = 1;
 };
 

@@ -31,6 +31,15 @@ symbol symbol_table::intern(std::string_view text) {
   return s;
 }
 
+std::optional<symbol> symbol_table::find(std::string_view text, symbol& last) const {
+  if (last < slots_.size() && slots_[last].uses != 0 && slots_[last].text == text)
+    return last;
+  const auto it = index_.find(text);
+  if (it == index_.end())
+    return std::nullopt;
+  return last = it->second;
+}
+
 void symbol_table::release(symbol s) {
   if (--slots_[s].uses != 0)
     return;
@@ -175,77 +184,77 @@ std::vector<std::uint16_t> every(std::size_t count) {
 
 } // namespace
 
-set_matcher::set_matcher(std::vector<promql::matcher> matchers)
-    : matchers_(std::move(matchers)), memo_(matchers_.size()) {
+set_matcher::set_matcher(std::vector<promql::matcher> matchers) {
   // Nothing narrows a set as cheaply as the metric's name.
-  std::stable_partition(matchers_.begin(), matchers_.end(), [](const auto& m) {
+  std::stable_partition(matchers.begin(), matchers.end(), [](const auto& m) {
     return m.name() == label_name && m.op() == promql::match_op::equal;
   });
+  for (auto& m : matchers) {
+    const bool absent_matches = m.matches("");
+    tests_.push_back({std::move(m), absent_matches, {}, {}, {}});
+  }
 }
 
 std::vector<std::uint16_t> set_matcher::match(const compact_set& set) {
   const std::shared_lock lock{set.table_->mutex_};
-  const auto all = set.count();
   std::vector<std::uint16_t> members;
   bool narrowed = false; // members has those that are left; before: all are
-  for (std::size_t m = 0; m < matchers_.size() && !(narrowed && members.empty()); ++m) {
-    const auto& matcher = matchers_[m];
-    const auto& index = set.table_->index_;
-    const bool absent_matches = matcher.matches("");
-    const auto name = index.find(matcher.name());
-    const bool has_name =
-        name != index.end() && std::binary_search(set.used_.begin(), set.used_.end(), name->second);
-    if (!has_name) {
-      if (!absent_matches)
+  for (std::size_t t = 0; t < tests_.size() && !(narrowed && members.empty()); ++t) {
+    auto& test = tests_[t];
+    const auto& matcher = test.matcher;
+    const auto uses = [&](symbol s) { return std::binary_search(set.used_.begin(), set.used_.end(), s); };
+    const auto name = set.table_->find(matcher.name(), test.name);
+    if (matcher.op() == promql::match_op::equal && !test.absent_matches) {
+      const auto value = set.table_->find(matcher.value(), test.value);
+      if (!name || !value)
         return {};
-      continue;
-    }
-    if (matcher.op() == promql::match_op::equal && !absent_matches) {
-      const auto value = index.find(matcher.value());
-      if (value == index.end() || !std::binary_search(set.used_.begin(), set.used_.end(), value->second))
-        return {};
-      const auto wanted = std::bit_cast<std::uint64_t>(compact_set::pair{name->second, value->second});
-      const auto is_wanted = [&](const auto& p) { return std::bit_cast<std::uint64_t>(p) == wanted; };
-      const auto first = set.pairs_.begin();
+      const compact_set::pair wanted{*name, *value};
       if (narrowed) {
         std::erase_if(members, [&](std::uint16_t i) {
-          return std::none_of(first + (i == 0 ? 0 : set.ends_[i - 1]), first + set.ends_[i], is_wanted);
+          const auto pairs = set.pairs_of(i);
+          return std::find(pairs.begin(), pairs.end(), wanted) == pairs.end();
         });
       } else if (matcher.name() == label_name) {
         const auto by_name = [](const auto& a, const auto& b) { return a.name < b.name; };
         const auto [from, to] = std::equal_range(set.by_metric_.begin(), set.by_metric_.end(),
-                                                 compact_set::named{value->second, 0}, by_name);
+                                                 compact_set::named{*value, 0}, by_name);
         for (auto at = from; at != to; ++at)
           members.push_back(at->member);
-        narrowed = true;
-      } else { // one pass over all pairs is several times as fast as member by member
+      } else if (uses(*name)
+                 && uses(*value)) { // one pass over all is several times as fast as member by member
+        const auto first = set.pairs_.begin();
+        const auto bits = std::bit_cast<std::uint64_t>(wanted);
+        const auto is_wanted = [bits](const auto& p) { return std::bit_cast<std::uint64_t>(p) == bits; };
         for (auto at = first; (at = std::find_if(at, set.pairs_.end(), is_wanted)) != set.pairs_.end(); ++at)
           members.push_back(static_cast<std::uint16_t>(
               std::upper_bound(set.ends_.begin(), set.ends_.end(), at - first) - set.ends_.begin()));
-        narrowed = true;
       }
+      narrowed = true;
       continue;
     }
-    if (!narrowed) {
-      members = every(all);
-      narrowed = true;
+    if (!name || (!narrowed && !uses(*name))) {
+      if (!test.absent_matches)
+        return {};
+      continue;
     }
+    if (!narrowed)
+      members = every(set.count());
+    narrowed = true;
     std::erase_if(members, [&](std::uint16_t i) {
-      for (auto p = i == 0 ? 0 : set.ends_[i - 1]; p < set.ends_[i]; ++p) {
-        if (set.pairs_[p].name != name->second)
-          continue;
-        const auto value = set.pairs_[p].value;
-        if (matcher.op() == promql::match_op::equal)
-          return set.table_->text(value) != matcher.value();
-        const auto [it, fresh] = memo_[m].try_emplace(value, false);
-        if (fresh)
-          it->second = matcher.matches(set.table_->text(value));
-        return !it->second;
-      }
-      return !absent_matches;
+      const auto pairs = set.pairs_of(i);
+      const auto its =
+          std::find_if(pairs.begin(), pairs.end(), [&](const auto& p) { return p.name == *name; });
+      if (its == pairs.end())
+        return !test.absent_matches;
+      if (matcher.op() == promql::match_op::equal)
+        return set.table_->text(its->value) != matcher.value();
+      const auto [known, fresh] = test.values.try_emplace(its->value, false);
+      if (fresh)
+        known->second = matcher.matches(set.table_->text(its->value));
+      return !known->second;
     });
   }
-  return narrowed ? members : every(all);
+  return narrowed ? members : every(set.count());
 }
 
 void add_place(labels& all, std::string_view site, std::string_view host) {

@@ -34,6 +34,8 @@ private:
   };
   symbol intern(std::string_view text); // adds a use; the lock is held
   void release(symbol s);               // the lock is held
+  // `last` is what the same text had before, if anything; the lock is held.
+  std::optional<symbol> find(std::string_view text, symbol& last) const;
   [[nodiscard]] const std::string& text(symbol s) const { return slots_[s].text; }
 
   mutable std::shared_mutex mutex_;
@@ -107,9 +109,14 @@ public:
   [[nodiscard]] std::vector<std::uint16_t> match(const compact_set& set);
 
 private:
-  std::vector<promql::matcher> matchers_;
-  std::vector<std::unordered_map<symbol, bool>>
-      memo_; // value -> matches; a symbol that a set uses is not reused
+  struct test {
+    promql::matcher matcher;
+    bool absent_matches;
+    symbol name; // where they were found last
+    symbol value;
+    std::unordered_map<symbol, bool> values; // that match; a symbol that a set uses is not reused
+  };
+  std::vector<test> tests_;
 };
 
 // Adds or replaces `site` and `host`.
