@@ -130,9 +130,10 @@ std::vector<stream_key> holdings::forget_surplus(edge_id edge) {
   return forgotten;
 }
 
-void holdings::named(edge_id sender, const stream_key& key, sequence last) {
-  auto& through = names_[{key, sender}];
-  through = std::max(through, last);
+void holdings::named(edge_id sender, const stream_key& key, sequence last, bool has_records) {
+  auto& name = names_[{key, sender}];
+  name.last = std::max(name.last, last);
+  name.has_records = name.has_records || has_records;
 }
 
 void holdings::forget_names(edge_id sender) {
@@ -144,11 +145,11 @@ std::size_t holdings::kept_for(edge_id sender, edge_id edge) const {
   for (auto it = names_.lower_bound({first_of(edge), edge_id{}});
        it != names_.end() && it->first.first.edge == edge; ++it) {
     const auto& [key, by] = it->first;
-    if (by != sender || !complete(key))
+    if (by != sender || !it->second.has_records || !complete(key))
       continue;
     const auto* all = held(key);
     count[static_cast<std::size_t>(key.stream)] +=
-        all != nullptr && all->contiguous_through() >= it->second ? 1 : 0;
+        all != nullptr && all->contiguous_through() >= it->second.last ? 1 : 0;
   }
   return *std::max_element(count.begin(), count.end());
 }

@@ -45,9 +45,9 @@ public:
 
   // As an edge's Hello said, or its gateway: from now on its closed epochs are expected to these ends.
   void announce(const link::origin_state& epochs);
-  // A sender named this stream, up to `last`, in its last Hello or since then: should an acknowledgement not have reached
-  // it, its records come again; and what it has released it may name once more.
-  void named(edge_id sender, const stream_key& key, sequence last);
+  // A sender named this stream, up to `last`, in its last Hello or since then. If it has records of it, they come again
+  // should an acknowledgement not have reached it; what it has released it may name once more.
+  void named(edge_id sender, const stream_key& key, sequence last, bool has_records);
   void forget_names(edge_id sender); // it says Hello
   // The boot counter of the oldest epoch that is not complete: one of which announced records are missing, else the
   // one that is being written (a restored or cloned edge may write an older one than another did). 0: the edge has not
@@ -60,8 +60,8 @@ public:
   // names. Hence an unknown epoch is one that never was here, unless an edge's disk was restored from a copy that is
   // older than what is remembered: then its records are taken as new, and what it released is named as lost.
   [[nodiscard]] std::vector<stream_key> forget_surplus(edge_id edge);
-  // How many epochs of this edge stay, of one stream at most, only because this sender named them a while ago: all that
-  // it had of them is held. Its next Hello lets go of them.
+  // How many epochs of this edge stay, of one stream at most, because this sender had records of them: all of those are
+  // held, so its next Hello lets go of them.
   [[nodiscard]] std::size_t kept_for(edge_id sender, edge_id edge) const;
 
   // Of all streams, the most ranges of one; and of one edge and stream, the most epochs that nothing keeps here.
@@ -86,7 +86,11 @@ private:
   std::map<stream_key, sequence> announced_; // closed streams of each edge's last Hello, and their ends
   std::map<edge_id, epoch_id> greeted_;      // was heard of since this process started: what it writes now
   std::map<edge_id, epoch_id> newest_;
-  std::map<std::pair<stream_key, edge_id>, sequence> names_; // of streams by senders, and up to where
+  struct name {
+    sequence last = 0;
+    bool has_records = false;
+  };
+  std::map<std::pair<stream_key, edge_id>, name> names_; // of streams by senders
 };
 
 } // namespace skerry::delivery

@@ -255,7 +255,8 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
       ++counters_.forbidden;
       continue;
     }
-    holdings_.named(user, stream.key, stream.last);
+    if (!planted(config_.planted, planted_fault::epoch_forgotten_while_named))
+      holdings_.named(user, stream.key, stream.last, !stream.held.empty());
     link::stream_held durable{stream.key, {}};
     if (const auto* held = holdings_.held(stream.key))
       for (const auto& range : stream.held.ranges())

@@ -71,7 +71,7 @@ struct receiver_config {
   std::size_t ranges_max =
       4096; // of one stream: beyond, only what fills holes is taken (`delivery.ranges_max`)
   // Of one edge and stream, besides those that are not complete or that senders still name: the oldest are forgotten
-  // (`delivery.epochs_max`). More than the drained ones that a spool names.
+  // (`delivery.epochs_max`).
   std::size_t epochs_max = 1024;
   std::size_t parked_batches_max = 256; // of one session, waiting for series sets
   std::chrono::nanoseconds probe_window =

@@ -91,7 +91,7 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
     end_session(from);
     return;
   }
-  holdings_.named(user, key, range.last);
+  holdings_.named(user, key, range.last, true);
   const auto missing = holdings_.lacking(key, range);
   if (missing.empty()) {
     // Held already, or being stored (then that job's ack may go to an older session): answer for what is durable.

@@ -24,6 +24,7 @@ enum class planted_fault : std::uint8_t {
   watermark_past_hole,
   custody_loss_unnoticed,
   restored_receiver_unnoticed,
+  epoch_forgotten_while_named,
 };
 
 // Null: none is planted.

@@ -127,6 +127,7 @@ const std::vector<plant>& plants() {
       {"watermark-past-hole", planted_fault::watermark_past_hole, {}},
       {"custody-loss-unnoticed", planted_fault::custody_loss_unnoticed, {}},
       {"restored-receiver-unnoticed", planted_fault::restored_receiver_unnoticed, {}},
+      {"epoch-forgotten-while-named", planted_fault::epoch_forgotten_while_named, {}},
   };
   return all;
 }

@@ -24,7 +24,7 @@ struct world_settings {
   std::uint64_t credit_min = 300;
   std::uint64_t fresh_records = 16;
   std::size_t ranges_max = 4096;
-  std::size_t epochs_max = 1024; // more than the drained ones that spools name
+  std::size_t epochs_max = 1024;
   std::size_t drained_epochs_kept = 4;
   std::size_t parked_batches_max = 256;
   std::uint64_t queue_bytes_max = 64 << 10; // of a gateway

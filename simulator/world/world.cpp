@@ -82,9 +82,10 @@ private:
     }
     s.fresh_records = static_cast<std::uint64_t>(random.between(1, 24));
     s.ranges_max = random.chance(20) ? static_cast<std::size_t>(random.between(2, 8)) : 4096;
-    if (env_.random.fork(7).chance(20)) {
-      s.drained_epochs_kept = 1;
-      s.epochs_max = 2 + env_.random.fork(8).below(2);
+    if (env_.random.fork(7).chance(40)) {
+      s.drained_epochs_kept =
+          env_.random.fork(10).chance(60) ? 1 : 4; // fewer, or more, than are remembered unnamed
+      s.epochs_max = env_.random.fork(8).chance(70) ? 2 : 3;
     }
     s.parked_batches_max = random.chance(20) ? static_cast<std::size_t>(random.between(2, 8)) : 256;
     s.queue_bytes_max = random.chance(30) ? 2 << 10 : 64 << 10;

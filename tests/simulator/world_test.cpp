@@ -31,21 +31,21 @@ std::uint64_t seed_for(const plant& one) {
 
 } // namespace
 
-TEST_CASE("nothing is lost, doubled or hidden in a hundred worlds of faults") {
+TEST_CASE("nothing is lost, doubled or hidden in two hundred worlds of faults") {
   campaign_options options;
   options.first.seed = number_from("SKERRY_SEED", 1);
-  options.runs = number_from("SKERRY_WORLD_RUNS", 100);
+  options.runs = number_from("SKERRY_WORLD_RUNS", 200);
   const auto done = run_quietly(options);
   if (done.failure)
     FAIL(done.failure->violation << "; replay with: " << replay_command(done.failure->options));
   CHECK(done.runs == options.runs);
   CHECK(done.commits / done.runs >= 200);
-  if (options.runs >= 100)
+  if (options.runs >= 200)
     for (std::size_t act = 0; act < limit_acts; ++act) {
       INFO("limits of spools: " << to_string(limit_act{static_cast<std::uint8_t>(act)}));
       CHECK(done.limited[act][0] + done.limited[act][1] > 0);
     }
-  if (options.runs >= 100)
+  if (options.runs >= 200)
     CHECK(done.bounded[static_cast<std::size_t>(receiver_bound::epochs)][1] > 0);
 }
 

@@ -76,12 +76,12 @@ TEST_CASE("an epoch that may be named again is not forgotten") {
   h.announce({edge, epoch(3).epoch, {{epoch(1), 2}, {epoch(2), 2}}});
   for (std::uint64_t i = 1; i <= 3; ++i)
     take(h, epoch(i), 1, 2);
-  h.named(edge, epoch(1), 2);
-  h.named(edge_id{8}, epoch(1), 2); // a gateway, which has no acknowledgement yet
-  h.named(edge, epoch(2), 2);
+  h.named(edge, epoch(1), 2, true);
+  h.named(edge_id{8}, epoch(1), 2, true); // a gateway, which has no acknowledgement yet
+  h.named(edge, epoch(2), 2, false);
   CHECK(h.forget_surplus(edge).empty());
   h.forget_names(edge);
-  h.named(edge, epoch(2), 2);
+  h.named(edge, epoch(2), 2, false);
   CHECK(h.forget_surplus(edge).empty());
   h.forget_names(edge_id{8}); // its Hello does not have it any more
   CHECK(h.surplus_most() == 1);
@@ -105,12 +105,12 @@ TEST_CASE("what a sender named and is held to where it named it stays for its sa
   h.announce({edge, epoch(9).epoch, {{epoch(1), 3}, {epoch(2), 3}, {epoch(3), 5}}});
   for (std::uint64_t i = 1; i <= 3; ++i) {
     take(h, epoch(i), 1, 3);
-    h.named(edge_id{8}, epoch(i), 3);
+    h.named(edge_id{8}, epoch(i), 3, i != 1);
   }
-  CHECK(h.kept_for(edge_id{8}, edge) == 2); // the third has not come to its end
+  CHECK(h.kept_for(edge_id{8}, edge) == 1); // it has none of the first, and the third has not come to its end
   CHECK(h.kept_for(edge, edge) == 0);
-  h.named(edge_id{8}, epoch(2), 4); // more of it is to come, whatever the edge says
-  CHECK(h.kept_for(edge_id{8}, edge) == 1);
+  h.named(edge_id{8}, epoch(2), 4, true); // more of it is to come, whatever the edge says
+  CHECK(h.kept_for(edge_id{8}, edge) == 0);
   h.forget_names(edge_id{8});
   CHECK(h.kept_for(edge_id{8}, edge) == 0);
 }

@@ -481,3 +481,39 @@ TEST_CASE("how far an edge's clock is off is known from its Hello, and from each
     f.under_test.on_message("a", f.edge, link::message{session, link::ping{mad, 0, {}}});
   CHECK(f.under_test.edges()[0].clock_offset_ns > 0);
 }
+
+TEST_CASE("a Hello that names more drained epochs than are remembered unnamed is welcome") {
+  receiver_config config;
+  config.epochs_max = 16;
+  fixture f{config};
+  link::hello hello;
+  range_set all;
+  all.add({1, 3});
+  for (std::uint64_t boots = 1; boots <= 60; ++boots) {
+    hello.streams.push_back({{f.edge, {boots, {1}}, stream_id::telemetry}, all, {}, 3, true, 0});
+  }
+  const auto say_hello = [&](std::uint8_t instance) {
+    const auto usual = f.hello_of(instance);
+    hello.edge = usual.edge;
+    hello.instance = usual.instance;
+    hello.current = {61, {1}};
+    f.under_test.on_message("a", f.edge, link::message{0, hello});
+    return f.backend.outbox.back().second.session;
+  };
+  auto session = say_hello(1);
+  std::size_t asked = 0;
+  for (auto& stream : hello.streams) {
+    f.send("a", session, f.events(1, 3, stream.key));
+    f.settle();
+    std::swap(stream.held, stream.released);
+    if (std::holds_alternative<link::bye>(f.backend.outbox.back().second.body)) {
+      ++asked;
+      session = say_hello(1);
+    }
+  }
+  CHECK(asked == 3); // those that it still has records of are named, and none of them twice
+  CHECK(f.backend.durable_held.size() == 60);
+  CHECK(f.backend.forgotten.empty());
+  CHECK(f.under_test.counters().custody_lost_records == 0);
+  CHECK(f.backend.stored.size() == 180);
+}
