@@ -315,9 +315,11 @@ void receiver::on_held_durable(std::uint64_t ticket, const std::string& failed) 
   }
   holdings_.settle(job.key, job.ranges);
   acknowledge(job);
-  forget_epochs(job.key.edge);
-  if (holdings_.kept_for(job.user, job.key.edge) > config_.epochs_max)
-    ask_anew(job.user);
+  if (holdings_.complete(job.key)) {
+    forget_epochs(job.key.edge);
+    if (holdings_.kept_for(job.user, job.key.edge) > config_.epochs_max)
+      ask_anew(job.user);
+  }
   share_credit();
 }
 
