@@ -101,10 +101,10 @@ std::vector<std::string> noting_source::warnings(ledger_reader& ledger, std::int
   request.to_ns = std::min(request.to_ns, now_ns);
   if (request.to_ns < request.from_ns)
     return out;
-  if (hosts_.size() == 1) {
+  if (hosts_.size() == 1)
     request.site = hosts_.front().site;
-    request.host = hosts_.front().host;
-  }
+  for (const auto& one : hosts_)
+    request.hosts.emplace_back(one.site, one.host);
   const auto found = ledger.completeness(request);
   if (!found) {
     out.push_back(

@@ -112,6 +112,16 @@ std::vector<host_view> fleet::hosts() const {
   return out;
 }
 
+std::vector<host_view> fleet::hosts(std::span<const host_name> these) const {
+  const std::lock_guard lock{mutex_};
+  std::vector<host_view> out;
+  out.reserve(these.size());
+  for (const auto& name : these)
+    if (const auto known = hosts_.find(name); known != hosts_.end())
+      out.push_back(known->second.view);
+  return out;
+}
+
 std::vector<std::pair<std::string, std::string>> fleet::take_changes() {
   const std::lock_guard lock{mutex_};
   std::vector<std::pair<std::string, std::string>> out;

@@ -10,7 +10,9 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace skerry::cloud {
@@ -39,7 +41,9 @@ public:
   // False: watermarks of this stream still wait for something before them.
   bool on_held(const stream_key& key, sequence through, bool older_epochs_complete);
 
-  [[nodiscard]] std::vector<host_view> hosts() const; // by site and host
+  using host_name = std::pair<std::string, std::string>;                              // site and host
+  [[nodiscard]] std::vector<host_view> hosts() const;                                 // by site and host
+  [[nodiscard]] std::vector<host_view> hosts(std::span<const host_name> these) const; // those that are known
   // Drops hosts of which nothing newer than `oldest_ns` was heard.
   void forget_before(std::int64_t oldest_ns);
   // What is to be kept over a restart, one value a host that changed since the last call (an empty one for a host
@@ -66,8 +70,8 @@ private:
   host_entry& entry(const std::string& site, std::string_view host);
 
   mutable std::mutex mutex_;
-  std::map<std::pair<std::string, std::string>, host_entry, std::less<>> hosts_; // entries never move
-  std::vector<std::string> dropped_;                                             // state keys
+  std::map<host_name, host_entry, std::less<>> hosts_;    // entries never move
+  std::vector<std::string> dropped_;                      // state keys
   std::map<stream_key, std::deque<open_watermark>> open_; // by ascending arrival; bounded
 };
 

@@ -1,6 +1,7 @@
 #include "cloud/ledger/completeness.hpp"
 
 #include <algorithm>
+#include <array>
 #include <set>
 
 namespace skerry::cloud {
@@ -19,6 +20,29 @@ int rank(coverage what) noexcept {
   return 0;
 }
 
+// Where no entry has a say: what the watermarks tell, in at most four ranges.
+std::vector<coverage_range> by_watermarks(const host_facts& host, std::int64_t from_ns, std::int64_t to_ns) {
+  const auto heard_ns = std::max(host.live_watermark_ns, host.complete_watermark_ns);
+  std::array cuts{from_ns, host.first_sample_ns, host.complete_watermark_ns + 1, heard_ns + 1};
+  std::sort(cuts.begin(), cuts.end());
+  std::vector<coverage_range> out;
+  for (std::size_t i = 0; i < cuts.size(); ++i) {
+    const auto from = std::max(from_ns, cuts[i]);
+    const auto to = i + 1 < cuts.size() ? std::min(to_ns, cuts[i + 1] - 1) : to_ns;
+    if (from > to)
+      continue;
+    const auto what = host.first_sample_ns == 0 || from < host.first_sample_ns || from > heard_ns
+                          ? coverage::unknown
+                      : from > host.complete_watermark_ns ? coverage::pending
+                                                          : coverage::complete;
+    if (!out.empty() && out.back().what == what)
+      out.back().to_ns = to;
+    else
+      out.push_back({from, to, what, loss_cause::unknown});
+  }
+  return out;
+}
+
 } // namespace
 
 std::string_view to_string(coverage what) noexcept {
@@ -34,6 +58,8 @@ std::string_view to_string(coverage what) noexcept {
 
 std::vector<coverage_range> coverage_of(const host_facts& host, std::span<const loss_entry> entries,
                                         std::int64_t from_ns, std::int64_t to_ns) {
+  if (entries.empty())
+    return by_watermarks(host, from_ns, to_ns);
   std::vector<coverage_range> layers;
   const auto add = [&](std::int64_t from, std::int64_t to, coverage what, loss_cause cause) {
     from = std::max(from, from_ns);

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 namespace skerry::cloud {
 
@@ -51,6 +52,42 @@ bool concerns(const loss_entry& entry, const host_view& host) {
   return entry.host.empty() ? entry.origin.edge == host.edge : entry.host == host.host;
 }
 
+// Entries by whom they concern: with many of both, not every host looks at every entry.
+class by_whom {
+public:
+  explicit by_whom(const std::vector<loss_entry>& all) : all_(all) {
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const auto& entry = all[i];
+      if (entry.origin.edge == edge_id::none)
+        everyone_.push_back(i);
+      else if (entry.host.empty())
+        of_edges_[{entry.site, entry.origin.edge}].push_back(i);
+      else
+        of_hosts_[{entry.site, entry.host}].push_back(i);
+    }
+  }
+  // In their order.
+  void copy(const host_view& host, std::vector<loss_entry>& to) const {
+    std::vector<std::size_t> found = everyone_;
+    const auto add = [&](const auto& from, const auto& key) {
+      if (const auto known = from.find(key); known != from.end())
+        found.insert(found.end(), known->second.begin(), known->second.end());
+    };
+    add(of_edges_, std::pair<std::string_view, edge_id>{host.site, host.edge});
+    add(of_hosts_, std::pair<std::string_view, std::string_view>{host.site, host.host});
+    std::sort(found.begin(), found.end());
+    to.clear();
+    for (const auto i : found)
+      to.push_back(all_[i]);
+  }
+
+private:
+  const std::vector<loss_entry>& all_;
+  std::vector<std::size_t> everyone_; // the store's own disk
+  std::map<std::pair<std::string_view, edge_id>, std::vector<std::size_t>> of_edges_;
+  std::map<std::pair<std::string_view, std::string_view>, std::vector<std::size_t>> of_hosts_;
+};
+
 class store_ledger final : public ledger_reader {
 public:
   store_ledger(std::shared_ptr<engine> store, std::shared_ptr<fleet> hosts)
@@ -69,12 +106,11 @@ public:
 
   result<std::vector<host_coverage>> completeness(const ledger_request& request) override {
     BOOST_OUTCOME_TRY(all, read(request));
+    const by_whom index{all};
     std::vector<host_coverage> out;
     std::vector<loss_entry> of_host;
     for (const auto& host : hosts_of(request)) {
-      of_host.clear();
-      std::copy_if(all.begin(), all.end(), std::back_inserter(of_host),
-                   [&](const loss_entry& entry) { return concerns(entry, host); });
+      index.copy(host, of_host);
       const host_facts facts{host.first_sample_ns, host.live_watermark_ns, host.complete_watermark_ns};
       out.push_back(
           {host.site, host.host, facts, coverage_of(facts, of_host, request.from_ns, request.to_ns)});
@@ -108,6 +144,8 @@ private:
   }
 
   std::vector<host_view> hosts_of(const ledger_request& request) const {
+    if (!request.hosts.empty())
+      return hosts_->hosts(request.hosts);
     auto all = hosts_->hosts();
     std::erase_if(all, [&](const host_view& host) {
       return (!request.site.empty() && host.site != request.site)

@@ -7,6 +7,8 @@
 
 #include <memory>
 #include <optional>
+#include <utility>
+#include <vector>
 
 namespace skerry::cloud {
 
@@ -14,8 +16,9 @@ class engine;
 class fleet;
 
 struct ledger_request {
-  std::string site; // empty: every one
-  std::string host; // empty: every one
+  std::string site;                                       // empty: every one
+  std::string host;                                       // empty: every one
+  std::vector<std::pair<std::string, std::string>> hosts; // not empty: these alone, by site and host
   std::int64_t from_ns = 0;
   std::int64_t to_ns = 0;
 };
@@ -32,7 +35,7 @@ public:
   virtual ~ledger_reader() = default;
   // By time. With `host`, also what concerns every host of its edge. exhausted: over entries_max.
   [[nodiscard]] virtual result<std::vector<loss_entry>> losses(const ledger_request& request) = 0;
-  // One of each host, by site and host.
+  // One of each host, by site and host, or in the request's order.
   [[nodiscard]] virtual result<std::vector<host_coverage>> completeness(const ledger_request& request) = 0;
 };
 

@@ -39,6 +39,19 @@ bool matches(const labels& all, const std::vector<promql::matcher>& matchers) {
                      [&](const auto& m) { return m.matches(value_of(all, m.name())); });
 }
 
+// No series can match both: one wants a value that the other does not let pass.
+bool disjoint(const std::vector<promql::matcher>& a, const std::vector<promql::matcher>& b) {
+  const auto excluded = [](const auto& by, const auto& from) {
+    return std::any_of(from.begin(), from.end(), [&](const promql::matcher& one) {
+      return one.op() == promql::match_op::equal
+             && std::any_of(by.begin(), by.end(), [&](const promql::matcher& m) {
+                  return m.name() == one.name() && !m.matches(one.value());
+                });
+    });
+  };
+  return excluded(a, b) || excluded(b, a);
+}
+
 } // namespace
 
 result<std::unique_ptr<deletions>> deletions::open(std::shared_ptr<engine> store) {
@@ -93,7 +106,8 @@ std::shared_ptr<const deletions::list> deletions::within(const promql::select_re
   const std::lock_guard lock{mutex_};
   list out;
   for (const auto& one : all_)
-    if (one.from_ms <= request.to_ms && one.to_ms >= request.from_ms)
+    if (one.from_ms <= request.to_ms && one.to_ms >= request.from_ms
+        && !disjoint(one.matchers, request.matchers))
       out.push_back(one);
   return out.empty() ? nullptr : std::make_shared<const list>(std::move(out));
 }

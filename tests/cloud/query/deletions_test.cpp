@@ -71,6 +71,12 @@ TEST_CASE("what was deleted is hidden, and still is after a restart") {
     CHECK(times(*deleted, R"(m{name="b"})").size() == 2);
     REQUIRE(deleted->remove(selectors(R"({name=~"b|c\"\n"})"), INT64_MIN, INT64_MAX));
     CHECK(times(*deleted, R"(m{name="b"})").empty());
+    // What is about other series does not stand in the way of reading the newest sample alone.
+    CHECK(times(*deleted, R"({name="a",name!~"b.*"})", true) == std::vector<std::int64_t>{1'000, 4'000});
+    CHECK(times(*deleted, R"({name="d"})", true).empty());
+    put(*db, "d", {1, 2, 3, 4});
+    CHECK(times(*deleted, R"({name="d"})", true) == std::vector<std::int64_t>{4'000});
+    REQUIRE(deleted->remove(selectors(R"({name="d"})"), INT64_MIN, INT64_MAX));
     promql::select_request any;
     any.to_ms = 10'000;
     std::size_t series = 0;
