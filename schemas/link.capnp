@@ -158,7 +158,7 @@ struct Bye {
     stopping @0;           # reconnect later
     revoked @1;
     duplicate @2;          # another live node uses this key
-    superseded @3;         # a newer session of the same edge took over
+    superseded @3;         # the session has ended: a newer one took over, or it is to say Hello again
     version @4;
     protocolError @5;
     expired @6;            # the token of a join

@@ -105,53 +105,54 @@ bool holdings::complete(const stream_key& key) const {
 }
 
 bool holdings::may_go(const stream_key& key) const {
+  if (planted(planted_, planted_fault::epoch_forgotten_while_named))
+    return complete(key);
   const auto name = names_.lower_bound({key, edge_id{}});
-  return complete(key) && (name == names_.end() || name->first.first != key);
+  return complete(key) && !announced_.contains(key) && (name == names_.end() || name->first != key);
 }
 
 std::vector<stream_key> holdings::forget_surplus(edge_id edge) {
   std::array<std::size_t, 256> count{}; // by stream
-  const auto from = streams_.lower_bound(first_of(edge));
-  for (auto it = from; it != streams_.end() && it->first.edge == edge; ++it)
-    ++count[static_cast<std::size_t>(it->first.stream)];
-  std::vector<stream_key> forgotten;
-  if (*std::max_element(count.begin(), count.end()) <= epochs_max_)
-    return forgotten;
-  for (auto it = from; it != streams_.end() && it->first.edge == edge;) {
-    auto& of_stream = count[static_cast<std::size_t>(it->first.stream)];
-    if (of_stream > epochs_max_ && may_go(it->first)) {
-      --of_stream;
-      forgotten.push_back(it->first);
-      it = streams_.erase(it);
-    } else {
-      ++it;
+  std::vector<stream_key> out;
+  for (auto it = streams_.lower_bound(first_of(edge)); it != streams_.end() && it->first.edge == edge; ++it)
+    if (may_go(it->first)) {
+      ++count[static_cast<std::size_t>(it->first.stream)];
+      out.push_back(it->first);
     }
-  }
-  return forgotten;
+  std::erase_if(out, [&](const stream_key& key) {
+    auto& of_stream = count[static_cast<std::size_t>(key.stream)];
+    const bool stays = of_stream <= epochs_max_; // the newest do
+    of_stream -= stays ? 0 : 1;
+    return stays;
+  });
+  for (const auto& key : out)
+    streams_.erase(key);
+  return out;
 }
 
-void holdings::named(edge_id sender, const stream_key& key, sequence last, bool has_records) {
-  auto& name = names_[{key, sender}];
-  name.last = std::max(name.last, last);
-  name.has_records = name.has_records || has_records;
+void holdings::named(edge_id sender, const stream_key& key) { names_.emplace(key, sender); }
+
+bool holdings::came(edge_id sender, const stream_key& key) {
+  if (names_.contains({key, sender}))
+    return true;
+  auto& others = since_hello_[sender];
+  if (others >= epochs_max_)
+    return false;
+  ++others;
+  names_.emplace(key, sender);
+  return true;
 }
 
-void holdings::forget_names(edge_id sender) {
-  std::erase_if(names_, [&](const auto& name) { return name.first.second == sender; });
-}
-
-std::size_t holdings::kept_for(edge_id sender, edge_id edge) const {
-  std::array<std::size_t, 256> count{}; // by stream
-  for (auto it = names_.lower_bound({first_of(edge), edge_id{}});
-       it != names_.end() && it->first.first.edge == edge; ++it) {
-    const auto& [key, by] = it->first;
-    if (by != sender || !it->second.has_records || !complete(key))
-      continue;
-    const auto* all = held(key);
-    count[static_cast<std::size_t>(key.stream)] +=
-        all != nullptr && all->contiguous_through() >= it->second.last ? 1 : 0;
-  }
-  return *std::max_element(count.begin(), count.end());
+std::set<edge_id> holdings::forget_names(edge_id sender) {
+  std::set<edge_id> edges;
+  since_hello_.erase(sender);
+  if (!planted(planted_, planted_fault::names_never_let_go))
+    std::erase_if(names_, [&](const auto& name) {
+      if (name.second == sender)
+        edges.insert(name.first.edge);
+      return name.second == sender;
+    });
+  return edges;
 }
 
 std::size_t holdings::ranges_most() const noexcept {
@@ -168,6 +169,13 @@ std::size_t holdings::surplus_most() const {
     if (may_go(key))
       most = std::max(most, ++count[{key.edge, key.stream}]);
   return most;
+}
+
+std::size_t holdings::epochs(edge_id edge, stream_id stream) const {
+  std::size_t count = 0;
+  for (auto it = streams_.lower_bound(first_of(edge)); it != streams_.end() && it->first.edge == edge; ++it)
+    count += it->first.stream == stream ? 1 : 0;
+  return count;
 }
 
 } // namespace skerry::delivery

@@ -4,12 +4,14 @@
 // durably known as held. One range set a step; they collapse as sequences have no gaps. Not thread-safe; no I/O.
 
 #include "actors/link/messages.hpp"
+#include "actors/node/planted.hpp"
 #include "schemas/model/range_set.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -23,8 +25,9 @@ struct held_stream {
 
 class holdings {
 public:
-  // Of one edge and stream, `epochs_max` epochs are remembered.
-  explicit holdings(std::size_t epochs_max) : epochs_max_(epochs_max) {}
+  // Of one edge and stream, `epochs_max` epochs are remembered that nothing keeps.
+  explicit holdings(std::size_t epochs_max, planted_faults planted = nullptr)
+      : epochs_max_(epochs_max), planted_(planted) {}
 
   void restore(const stream_key& key, held_stream held); // as read back from stable storage
   // What of `range` is neither stored nor being stored.
@@ -45,10 +48,14 @@ public:
 
   // As an edge's Hello said, or its gateway: from now on its closed epochs are expected to these ends.
   void announce(const link::origin_state& epochs);
-  // A sender named this stream, up to `last`, in its last Hello or since then. If it has records of it, they come again
-  // should an acknowledgement not have reached it; what it has released it may name once more.
-  void named(edge_id sender, const stream_key& key, sequence last, bool has_records);
-  void forget_names(edge_id sender); // it says Hello
+  // A sender's Hello named this stream: it has records of it, and they come again should an acknowledgement not have
+  // reached it; or it had, and may name them as released once more.
+  void named(edge_id sender, const stream_key& key);
+  // A batch of it came, which names it, too. False: in this session so many other streams came that its Hello had not
+  // named (`epochs_max`) that it is to say Hello again.
+  [[nodiscard]] bool came(edge_id sender, const stream_key& key);
+  // It says Hello, or its key was revoked. Gives whose streams it had named.
+  std::set<edge_id> forget_names(edge_id sender);
   // The boot counter of the oldest epoch that is not complete: one of which announced records are missing, else the
   // one that is being written (a restored or cloned edge may write an older one than another did). 0: the edge has not
   // been heard of since this process started, nothing can be said.
@@ -56,17 +63,17 @@ public:
   // Nothing more is expected of it: the edge's Hello closed it at an end that is held, or no longer has it at all.
   [[nodiscard]] bool complete(const stream_key& key) const;
 
-  // Drops the oldest epochs of this edge beyond `epochs_max` and returns them: those that are complete and that no sender
-  // names. Hence an unknown epoch is one that never was here, unless an edge's disk was restored from a copy that is
-  // older than what is remembered: then its records are taken as new, and what it released is named as lost.
+  // Drops the oldest epochs of this edge beyond `epochs_max` and returns them, of those that nothing keeps: they are
+  // complete, and neither does a sender name them nor their edge. There are more of them only after a Hello, or when an
+  // edge announces its epochs. Hence an unknown epoch is one that never was here, unless an edge's disk was restored from a
+  // copy that is older than what is remembered: then its records are taken as new, and what it released is named as lost.
   [[nodiscard]] std::vector<stream_key> forget_surplus(edge_id edge);
-  // How many epochs of this edge stay, of one stream at most, because this sender had records of them: all of those are
-  // held, so its next Hello lets go of them.
-  [[nodiscard]] std::size_t kept_for(edge_id sender, edge_id edge) const;
 
   // Of all streams, the most ranges of one; and of one edge and stream, the most epochs that nothing keeps here.
   [[nodiscard]] std::size_t ranges_most() const noexcept;
   [[nodiscard]] std::size_t surplus_most() const;
+  [[nodiscard]] std::size_t epochs(edge_id edge,
+                                   stream_id stream) const; // that are remembered, for whatever reason
 
   // The newest epoch that an edge has shown.
   [[nodiscard]] epoch_id& newest(edge_id edge) { return newest_[edge]; }
@@ -79,18 +86,16 @@ private:
     std::int64_t newest_ns = 0;
   };
   using streams = std::map<stream_key, entry>;
-  [[nodiscard]] bool may_go(const stream_key& key) const; // it is complete, and no sender names it
+  [[nodiscard]] bool may_go(const stream_key& key) const; // nothing keeps it
 
   std::size_t epochs_max_;
   streams streams_;
   std::map<stream_key, sequence> announced_; // closed streams of each edge's last Hello, and their ends
   std::map<edge_id, epoch_id> greeted_;      // was heard of since this process started: what it writes now
   std::map<edge_id, epoch_id> newest_;
-  struct name {
-    sequence last = 0;
-    bool has_records = false;
-  };
-  std::map<std::pair<stream_key, edge_id>, name> names_; // of streams by senders
+  std::set<std::pair<stream_key, edge_id>> names_; // of streams by senders
+  std::map<edge_id, std::size_t> since_hello_;     // how many of a sender's are not from its Hello
+  planted_faults planted_;
 };
 
 } // namespace skerry::delivery

@@ -23,7 +23,7 @@ receiver::receiver(receiver_config config, clock_source& clock, random_source& r
       clock_(clock),
       random_(random),
       backend_(backend),
-      holdings_(config_.epochs_max) {}
+      holdings_(config_.epochs_max, config_.planted) {}
 
 void receiver::restore_held(const stream_key& key, held_stream held) {
   holdings_.restore(key, std::move(held));
@@ -218,6 +218,16 @@ void receiver::note_restored(edge_id user, const link::hello& hello) {
       && (hello.current.boot_counter < newest.boot_counter
           || (hello.current.boot_counter == newest.boot_counter && hello.current != newest)))
     why = fmt::format("it opened epoch {} after {}", to_string(hello.current), to_string(newest));
+  // Of the epochs that are drained a spool keeps the newest: it knows the one before this, if that had any record.
+  const auto has_newest = [&](stream_id stream) {
+    return holdings_.stored({user, newest, stream}) != nullptr;
+  };
+  if (why.empty() && hello.current != newest
+      && (has_newest(stream_id::telemetry) || has_newest(stream_id::alert))
+      && std::none_of(hello.streams.begin(), hello.streams.end(), [&](const auto& stream) {
+           return stream.key.edge == user && stream.key.epoch == newest;
+         }))
+    why = fmt::format("it does not know its epoch {}", to_string(newest));
   newest = hello.current;
   if (why.empty())
     return;
@@ -249,14 +259,14 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
       epochs.closed.push_back({stream.key, stream.last});
   holdings_.announce(epochs);
   backend_.on_epochs(epochs);
-  holdings_.forget_names(user);
+  auto let_go = holdings_.forget_names(user);
+  let_go.insert(user);
   for (const auto& stream : hello.streams) {
     if (stream.key.edge != user && !backend_.register_origin(user, stream.key.edge)) {
       ++counters_.forbidden;
       continue;
     }
-    if (!planted(config_.planted, planted_fault::epoch_forgotten_while_named))
-      holdings_.named(user, stream.key, stream.last, !stream.held.empty());
+    holdings_.named(user, stream.key);
     link::stream_held durable{stream.key, {}};
     if (const auto* held = holdings_.held(stream.key))
       for (const auto& range : stream.held.ranges())
@@ -275,7 +285,8 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
   }
   if (planted(config_.planted, planted_fault::custody_loss_unnoticed))
     lost.clear();
-  forget_epochs(user);
+  for (const auto edge : let_go)
+    forget_epochs(edge);
   const bool told = !planted(config_.planted, planted_fault::restored_receiver_unnoticed);
   if (told)
     welcome.lost_custody = lost;
@@ -292,7 +303,7 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
     counters_.custody_lost_records += told ? gone.ranges.count() : 0;
     spdlog::warn(
         "{}: {} records of {} were acknowledged once and are not here: written as lost (custody lost at {}); "
-        "was this node restored from an older copy?",
+        "was this node, or that edge's disk, restored from an older copy?",
         config_.name, gone.ranges.count(), to_string(gone.key), config_.name);
     // It happened after what is held here, and before this Hello.
     store_loss(user, site, gone.key, gone.ranges, loss_cause::custody, holdings_.newest_ns(gone.key),
@@ -301,6 +312,8 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
 }
 
 void receiver::on_revoked(edge_id user) {
+  for (const auto edge : holdings_.forget_names(user))
+    forget_epochs(edge);
   const auto it = sessions_.find(static_cast<std::uint64_t>(user));
   if (it == sessions_.end())
     return;

@@ -54,8 +54,8 @@ public:
   virtual void keep_held(std::uint64_t ticket, const stream_key& key, const held_stream& held) = 0;
   // An edge, or one behind it, has said how far its older epochs reach: a gateway passes that on.
   virtual void on_epochs(const link::origin_state& state) { static_cast<void>(state); }
-  // Nothing is known of this stream any more (`delivery.epochs_max`): what was kept of it may go.
-  virtual void forget(const stream_key& key) = 0;
+  // Nothing is known of these streams any more (`delivery.epochs_max`): what was kept of them may go.
+  virtual void forget(const std::vector<stream_key>& keys) = 0;
   virtual void send(const link::peer_id& to, link::message message) = 0;
 };
 
@@ -70,8 +70,8 @@ struct receiver_config {
   std::size_t batch_bytes_max = 1 << 20;
   std::size_t ranges_max =
       4096; // of one stream: beyond, only what fills holes is taken (`delivery.ranges_max`)
-  // Of one edge and stream, besides those that are not complete or that senders still name: the oldest are forgotten
-  // (`delivery.epochs_max`).
+  // Of one edge and stream, besides those that are not complete or that are still named or announced: the oldest are
+  // forgotten (`delivery.epochs_max`). And of one session, so many that its Hello did not name: then it says Hello again.
   std::size_t epochs_max = 1024;
   std::size_t parked_batches_max = 256; // of one session, waiting for series sets
   std::chrono::nanoseconds probe_window =
@@ -231,7 +231,7 @@ private:
                        sequence_range answer, std::uint64_t bytes);
   void discharge(const job_state& done);
   void forget_epochs(edge_id edge);
-  void ask_anew(edge_id user);
+  void ask_anew(session& of, edge_id user);
   void note_duplicate(session& of);
   [[nodiscard]] bool may_log(); // one more line about a peer
   void refuse(const link::peer_id& to, std::uint64_t session, link::bye_reason reason, std::string message);

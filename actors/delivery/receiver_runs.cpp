@@ -91,7 +91,10 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
     end_session(from);
     return;
   }
-  holdings_.named(user, key, range.last, true);
+  if (!holdings_.came(user, key)) {
+    ask_anew(from, user);
+    return;
+  }
   const auto missing = holdings_.lacking(key, range);
   if (missing.empty()) {
     // Held already, or being stored (then that job's ack may go to an older session): answer for what is durable.
@@ -315,31 +318,25 @@ void receiver::on_held_durable(std::uint64_t ticket, const std::string& failed) 
   }
   holdings_.settle(job.key, job.ranges);
   acknowledge(job);
-  if (holdings_.complete(job.key)) {
-    forget_epochs(job.key.edge);
-    if (holdings_.kept_for(job.user, job.key.edge) > config_.epochs_max)
-      ask_anew(job.user);
-  }
   share_credit();
 }
 
 void receiver::forget_epochs(edge_id edge) {
-  for (const auto& key : holdings_.forget_surplus(edge)) {
-    ++counters_.epochs_forgotten;
-    backend_.forget(key);
-  }
+  const auto forgotten = holdings_.forget_surplus(edge);
+  if (forgotten.empty())
+    return;
+  counters_.epochs_forgotten += forgotten.size();
+  backend_.forget(forgotten);
 }
 
-// In a session that lasts, epochs pile up that its sender may well have let go of: its next Hello says.
-void receiver::ask_anew(edge_id user) {
-  const auto it = sessions_.find(static_cast<std::uint64_t>(user));
-  if (it == sessions_.end() || it->second.number == 0)
-    return;
-  spdlog::info("{}: the session of edge {} has brought many epochs to their end: it is asked for a new Hello",
-               config_.name, to_string(user));
-  refuse(it->second.peer, it->second.number, link::bye_reason::superseded,
-         "many epochs were brought to their end in this session: say Hello again");
-  end_session(it->second);
+// What a session names is remembered until its next Hello, which names less: a session that brings new epochs for ever is
+// cut short, and goes on where it was.
+void receiver::ask_anew(session& of, edge_id user) {
+  spdlog::info("{}: the session of edge {} has brought {} new epochs: it is asked for a new Hello",
+               config_.name, to_string(user), config_.epochs_max);
+  refuse(of.peer, of.number, link::bye_reason::superseded,
+         "many new epochs came in this session: say Hello again");
+  end_session(of);
 }
 
 void receiver::discharge(const job_state& done) {

@@ -25,6 +25,7 @@ enum class planted_fault : std::uint8_t {
   custody_loss_unnoticed,
   restored_receiver_unnoticed,
   epoch_forgotten_while_named,
+  names_never_let_go,
 };
 
 // Null: none is planted.

@@ -152,12 +152,16 @@ void ingest_core::on_part_stored(std::uint64_t ticket, const std::string& failed
   receiver_.on_stored(ticket, done.failed);
 }
 
-void ingest_core::forget(const stream_key& key) {
-  const auto it = open_streams_.find(key);
-  auto updates = it == open_streams_.end() ? std::vector<state_update>{} : release_shards(key, it->second);
-  if (it != open_streams_.end())
-    open_streams_.erase(it);
-  updates.push_back({held_key(key), {}});
+void ingest_core::forget(const std::vector<stream_key>& keys) {
+  std::vector<state_update> updates;
+  for (const auto& key : keys) {
+    if (const auto it = open_streams_.find(key); it != open_streams_.end()) {
+      auto kept = release_shards(key, it->second);
+      std::move(kept.begin(), kept.end(), std::back_inserter(updates));
+      open_streams_.erase(it);
+    }
+    updates.push_back({held_key(key), {}});
+  }
   put_quietly(std::move(updates));
 }
 

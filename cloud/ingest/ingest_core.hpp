@@ -49,7 +49,7 @@ public:
   }
   void store(delivery::delivery_job job) override;
   void keep_held(std::uint64_t ticket, const stream_key& key, const delivery::held_stream& held) override;
-  void forget(const stream_key& key) override;
+  void forget(const std::vector<stream_key>& keys) override;
   void send(const link::peer_id& to, link::message message) override { to_.send(to, std::move(message)); }
 
 private:

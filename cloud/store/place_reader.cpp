@@ -151,22 +151,16 @@ result<kept_source_ptr> find_source(const partition& in, const partition_reader&
 std::vector<std::uint32_t> place_columns::columns_of(const compact_set_ptr& set,
                                                      std::span<const std::uint16_t> members,
                                                      std::string_view site, std::string_view host) {
-  auto of_set = std::find_if(by_set_.begin(), by_set_.end(),
-                             [&](const set_columns& known) { return known.set->hash() == set->hash(); });
-  if (of_set == by_set_.end()) {
-    by_set_.push_back({set, {}});
-    of_set = std::prev(by_set_.end());
-    of_set->of_members.reserve(members.size());
-  }
+  auto& its = of_set(set, members.size());
   const bool alone = by_set_.size() == 1 && set->distinct();
   const auto find_or_add = [&](std::uint16_t member) {
     if (const auto known = alone ? std::nullopt : find(*set, member))
       return *known;
     columns.emplace_back().all = set->labels_of(member, site, host);
-    makers_.push_back({of_set->set.get(), member});
+    makers_.push_back({its.set.get(), member});
     return static_cast<std::uint32_t>(columns.size() - 1);
   };
-  auto& known = of_set->of_members;
+  auto& known = its.of_members;
   std::vector<std::uint32_t> out;
   out.reserve(members.size());
   for (const auto member : members) {
@@ -179,6 +173,26 @@ std::vector<std::uint32_t> place_columns::columns_of(const compact_set_ptr& set,
     out.push_back(at->second);
   }
   return out;
+}
+
+place_columns::set_columns& place_columns::of_set(const compact_set_ptr& set, std::size_t members) {
+  constexpr std::size_t few = 16;
+  auto at = by_set_.size();
+  if (by_set_.size() <= few) {
+    const auto known = std::find_if(by_set_.begin(), by_set_.end(),
+                                    [&](const set_columns& one) { return one.set->hash() == set->hash(); });
+    at = static_cast<std::size_t>(known - by_set_.begin());
+  } else {
+    for (auto i = set_index_.size(); i < by_set_.size(); ++i)
+      set_index_.emplace(by_set_[i].set->hash(), i);
+    if (const auto known = set_index_.find(set->hash()); known != set_index_.end())
+      at = known->second;
+  }
+  if (at == by_set_.size()) {
+    by_set_.push_back({set, {}});
+    by_set_.back().of_members.reserve(members);
+  }
+  return by_set_[at];
 }
 
 std::optional<std::uint32_t> place_columns::find(const compact_set& set, std::uint16_t member) {

@@ -50,12 +50,11 @@ using kept_source_ptr = std::shared_ptr<const kept_source>;
 
 struct partition_hit {
   std::size_t partition = 0;
-  std::int64_t newest_ns = 0; // of all its sources
   kept_source_ptr source;
   set_members of_set;
 };
 struct place {
-  std::string_view site; // of its first hit
+  std::string_view site; // of its hits
   std::string_view host;
   std::vector<head_hit> heads;
   std::vector<partition_hit> partitions; // the newest first
@@ -105,8 +104,10 @@ private:
   // The column that another set's member made, or an equal one of the same set.
   [[nodiscard]] std::optional<std::uint32_t> find(const compact_set& set, std::uint16_t member);
 
-  std::vector<set_columns> by_set_;                                 // few
-  std::vector<maker> makers_;                                       // of the columns
+  [[nodiscard]] set_columns& of_set(const compact_set_ptr& set, std::size_t members);
+  std::vector<set_columns> by_set_;
+  std::unordered_map<set_hash, std::size_t> set_index_; // into by_set_, once they are not few any more
+  std::vector<maker> makers_;                           // of the columns
   std::unordered_multimap<std::uint64_t, std::uint32_t> by_labels_; // of the first `indexed_` columns
   std::size_t indexed_ = 0;
 };

@@ -145,7 +145,7 @@ result<void> selection::find_in_partition(std::size_t partition) {
       auto source = find_source(*opened_[partition], reader, number, parts_.cache);
       if (!source && !passable(source.error(), "source"))
         return source.error();
-      hit = partition_hit{partition, newest_ns, source ? std::move(source.value()) : nullptr, {}};
+      hit = partition_hit{partition, source ? std::move(source.value()) : nullptr, {}};
       current = number;
     }
     hit->of_set.push_back(static_cast<std::uint16_t>(id % set_series_max));

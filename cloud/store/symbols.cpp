@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <numeric>
-#include <unordered_set>
 #include <xxhash.h>
 
 namespace skerry::cloud {
@@ -50,7 +49,7 @@ void symbol_table::release(symbol s) {
 
 compact_set::compact_set(std::shared_ptr<symbol_table> table, const series_set& from)
     : table_(std::move(table)), hash_(from.hash) {
-  const std::unique_lock lock{table_->mutex_};
+  std::unique_lock lock{table_->mutex_};
   // Each string counts as used once by this set.
   std::unordered_map<std::string_view, symbol> own;
   const auto intern = [&](const std::string& text) {
@@ -81,10 +80,12 @@ compact_set::compact_set(std::shared_ptr<symbol_table> table, const series_set& 
   for (const auto* name : {"site", "host"})
     if (const auto known = own.find(name); known != own.end())
       place_names_.push_back(known->second);
-  std::unordered_set<std::uint64_t> hashes;
-  hashes.reserve(ends_.size());
-  for (std::size_t member = 0; member < ends_.size() && distinct_; ++member)
-    distinct_ = hashes.insert(hash_of(member)).second;
+  lock.unlock(); // queries wait for it
+  std::vector<std::uint64_t> hashes;
+  for (std::size_t member = 0; member < ends_.size(); ++member)
+    hashes.push_back(hash_of(member));
+  std::sort(hashes.begin(), hashes.end());
+  distinct_ = std::adjacent_find(hashes.begin(), hashes.end()) == hashes.end();
   std::sort(by_metric_.begin(), by_metric_.end());
   std::sort(used_.begin(), used_.end());
   used_.shrink_to_fit();

@@ -41,7 +41,7 @@ public:
     if (to_.epochs)
       to_.epochs->put(state);
   }
-  void forget(const stream_key&) override {} // the spool has its own bound
+  void forget(const std::vector<stream_key>&) override {} // the spool has its own bound
   void send(const link::peer_id& to, link::message message) override { to_.send(to, std::move(message)); }
 
 private:

@@ -128,6 +128,7 @@ const std::vector<plant>& plants() {
       {"custody-loss-unnoticed", planted_fault::custody_loss_unnoticed, {}},
       {"restored-receiver-unnoticed", planted_fault::restored_receiver_unnoticed, {}},
       {"epoch-forgotten-while-named", planted_fault::epoch_forgotten_while_named, {}},
+      {"names-never-let-go", planted_fault::names_never_let_go, {}},
   };
   return all;
 }

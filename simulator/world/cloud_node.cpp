@@ -147,13 +147,7 @@ void cloud_node::on_client_message(const link::peer_id& from, edge_id user, link
   if (!running())
     return;
   process_->ingest.post([this, from, user, message = std::move(message)]() mutable {
-    auto& to = process_->core->receiver();
-    const auto before = to.counters();
-    to.on_message(from, user, std::move(message));
-    custody_lost_counted += to.counters().custody_lost_records - before.custody_lost_records;
-    restored_counted += to.counters().restored_edges - before.restored_edges;
-    duplicates_counted += to.counters().refused_duplicate - before.refused_duplicate;
-    check_receiver(to);
+    receive(process_->core->receiver(), from, user, std::move(message));
   });
 }
 
@@ -168,7 +162,9 @@ std::vector<cloud::host_view> cloud_node::hosts() const {
 }
 
 std::vector<cloud::host_coverage> cloud_node::coverage(std::int64_t from_ns, std::int64_t to_ns) const {
-  return cloud::make_ledger(process_->store, process_->hosts)->completeness({{}, {}, from_ns, to_ns}).value();
+  return cloud::make_ledger(process_->store, process_->hosts)
+      ->completeness({{}, {}, {}, from_ns, to_ns})
+      .value();
 }
 
 const delivery::receiver* cloud_node::receiver() const {

@@ -41,9 +41,6 @@ public:
 
   engine_disk disk;
   sim_authority authority;
-  std::uint64_t custody_lost_counted = 0;
-  std::uint64_t restored_counted = 0;
-  std::uint64_t duplicates_counted = 0;
 
 private:
   struct process;

@@ -628,13 +628,7 @@ void edge_node::on_client_message(const link::peer_id& from, edge_id user, link:
   if (!running() || !process_->receiver)
     return;
   process_->downlink.post([this, from, user, message = std::move(message)]() mutable {
-    auto& to = process_->receiver->receiver();
-    const auto before = to.counters();
-    to.on_message(from, user, std::move(message));
-    custody_lost_counted += to.counters().custody_lost_records - before.custody_lost_records;
-    restored_counted += to.counters().restored_edges - before.restored_edges;
-    duplicates_counted += to.counters().refused_duplicate - before.refused_duplicate;
-    check_receiver(to);
+    receive(process_->receiver->receiver(), from, user, std::move(message));
   });
 }
 

@@ -86,10 +86,7 @@ public:
   std::function<void()> on_state_seen;             // after each thing that its sender did
   // Totals over all processes.
   std::uint64_t sessions = 0;
-  std::uint64_t custody_lost_told = 0;    // to this sender, by its receiver
-  std::uint64_t custody_lost_counted = 0; // by this receiver
-  std::uint64_t restored_counted = 0;
-  std::uint64_t duplicates_counted = 0;
+  std::uint64_t custody_lost_told = 0; // to this sender, by its receiver
 
 private:
   struct process;

@@ -122,7 +122,8 @@ void memory_engine::apply(const cloud::append_request& request) {
       to.data.resize(record.seq);
     // Of an epoch that was forgotten because so many came after it, an older copy of the edge's disk may bring records
     // again: they are taken as new.
-    if (++to.data[record.seq - 1] > 1 && !(truth_.copied() && image.has_forgotten(request.origin)))
+    if (++to.data[record.seq - 1] > 1
+        && !(truth_.copied(request.origin.edge) && image.has_forgotten(request.origin)))
       truth_.violated("record {} of {} is stored twice", record.seq, to_string(request.origin));
     if (truth_.find(request.origin, record.seq) == nullptr)
       truth_.violated("record {} of {} is stored and was never numbered", record.seq,

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 namespace skerry::sim {
 
@@ -514,6 +515,9 @@ void lose_unsynced(spool_disk& disk, edge_id own, seeded_random& random, oracle&
 void restore_image(spool_disk& disk, const spool_image& image, edge_id own, oracle& truth) {
   note_forgotten(disk.now, image, own, truth);
   truth.on_rollback();
+  for (const auto* of : {&std::as_const(disk.now), &image})
+    for (const auto& [key, stream] : of->streams)
+      truth.on_copied(key.edge);
   disk.now = image;
   disk.unsafe.clear();
   disk.unsynced_releases.clear();

@@ -9,6 +9,7 @@
 #include "simulator/world/node_clock.hpp"
 
 #include <array>
+#include <map>
 #include <string_view>
 
 namespace skerry::sim {
@@ -48,6 +49,9 @@ public:
   const std::string name;
   node_clock clock;
   std::array<std::uint64_t, receiver_bounds> bounds_hit{}; // by its receiver
+  std::uint64_t custody_lost_counted = 0;                  // by it, over all its lives
+  std::uint64_t restored_counted = 0;
+  std::uint64_t duplicates_counted = 0;
 
 protected:
   // What a receiver keeps has its bounds.
@@ -75,10 +79,21 @@ protected:
     if (of.held().ranges_most() > 2 * settings.ranges_max + ranges_under_way_max)
       env_.truth.violated("{} holds a stream in {} ranges, of at most {}", name, of.held().ranges_most(),
                           settings.ranges_max);
-    // Beyond epochs_max those stay of which more is to come, or that senders may name again.
+    // Beyond epochs_max those stay that the last Hello of each sender names, that their edge announces, and that came
+    // since then.
     if (of.held().surplus_most() > settings.epochs_max + epochs_under_way_max)
-      env_.truth.violated("{} remembers {} epochs of an edge that nobody names, of at most {}", name,
+      env_.truth.violated("{} remembers {} epochs of an edge that nothing keeps, of at most {}", name,
                           of.held().surplus_most(), settings.epochs_max);
+    for (const auto& [of_edge, announced] : announced_) {
+      auto most = settings.epochs_max + announced + epochs_under_way_max;
+      for (const auto& [sender, named] : named_) {
+        const auto it = named.find(of_edge);
+        most += settings.epochs_max + (it == named.end() ? 0 : it->second);
+      }
+      if (const auto epochs = of.held().epochs(of_edge, stream_id::telemetry); epochs > most)
+        env_.truth.violated("{} remembers {} epochs of {}, of at most {}", name, epochs, to_string(of_edge),
+                            most);
+    }
     const auto& now = of.counters();
     const std::array<std::uint64_t, receiver_bounds> seen{now.ranges_full, now.parked_full,
                                                           now.epochs_forgotten, now.credit_changes};
@@ -88,6 +103,38 @@ protected:
     }
   }
 
+  // Gives its receiver a message, and notes what it keeps remembered by that.
+  void receive(delivery::receiver& to, const link::peer_id& from, edge_id user, link::message message) {
+    std::map<edge_id, std::size_t> named;
+    std::map<edge_id, std::size_t> announced;
+    if (const auto* hello = std::get_if<link::hello>(&message.body)) {
+      announced[user] = 0;
+      for (const auto& stream : hello->streams)
+        if (stream.key.stream == stream_id::telemetry) {
+          ++named[stream.key.edge];
+          announced[user] += stream.key.edge == user ? 1 : 0;
+        }
+    } else if (const auto* epochs = std::get_if<link::origin_state>(&message.body)) {
+      announced[epochs->edge] = epochs->closed.size() + 1;
+    }
+    const bool is_hello = std::holds_alternative<link::hello>(message.body);
+    const auto before = to.counters();
+    to.on_message(from, user, std::move(message));
+    const auto& after = to.counters();
+    const bool taken =
+        is_hello ? after.sessions != before.sessions
+                 : after.stale_messages == before.stale_messages && after.forbidden == before.forbidden;
+    if (taken && is_hello)
+      named_[user] = std::move(named);
+    if (taken)
+      for (const auto& [edge, count] : announced)
+        announced_[edge] = count;
+    custody_lost_counted += after.custody_lost_records - before.custody_lost_records;
+    restored_counted += after.restored_edges - before.restored_edges;
+    duplicates_counted += after.refused_duplicate - before.refused_duplicate;
+    check_receiver(to);
+  }
+
   static constexpr std::size_t ranges_under_way_max =
       64; // batches under way, of which any may fail to be stored
   static constexpr std::size_t epochs_under_way_max = 2; // what is being stored is not forgotten
@@ -95,6 +142,8 @@ protected:
 
 private:
   std::array<std::uint64_t, receiver_bounds> seen_{};
+  std::map<edge_id, std::map<edge_id, std::size_t>> named_; // by sender, by edge: epochs in its last Hello
+  std::map<edge_id, std::size_t> announced_;                // by edge
 };
 
 } // namespace skerry::sim

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -72,9 +73,10 @@ public:
   // Some disk went back to an older state: what it held then may not be known as held any more.
   void on_rollback() noexcept { rolled_back_ = true; }
   [[nodiscard]] bool rolled_back() const noexcept { return rolled_back_; }
-  // Two disks hold, or held, the same records of the same epochs.
-  void on_copied() noexcept { copied_ = true; }
-  [[nodiscard]] bool copied() const noexcept { return copied_ || rolled_back_; }
+  // Two disks hold, or held, the same records of the same epochs of this edge, or one held them before and does again.
+  void on_copied(edge_id edge) { copied_.insert(edge); }
+  [[nodiscard]] bool copied(edge_id edge) const { return copied_.contains(edge); }
+  [[nodiscard]] bool anything_copied() const noexcept { return rolled_back_ || !copied_.empty(); }
   [[nodiscard]] std::uint64_t forced_out() const noexcept { return forced_out_; } // records
   [[nodiscard]] std::uint64_t commits() const noexcept { return commits_; }
 
@@ -90,7 +92,7 @@ private:
   std::uint64_t commits_ = 0;
   std::uint64_t forced_out_ = 0;
   bool rolled_back_ = false;
-  bool copied_ = false;
+  std::set<edge_id> copied_;
 };
 
 } // namespace skerry::sim

@@ -41,6 +41,8 @@ public:
     cloud_->start();
     for (auto& edge : edges_)
       edge->start();
+    if (env_.settings.epochs_max < world_settings{}.epochs_max)
+      restart_often(*edges_[env_.random.fork(11).below(edges_.size())], env_.random.fork(12));
     advance(length);
     heal();
     drain();
@@ -85,7 +87,7 @@ private:
     if (env_.random.fork(7).chance(40)) {
       s.drained_epochs_kept =
           env_.random.fork(10).chance(60) ? 1 : 4; // fewer, or more, than are remembered unnamed
-      s.epochs_max = env_.random.fork(8).chance(70) ? 2 : 3;
+      s.epochs_max = env_.random.fork(8).chance(70) ? 1 : 2;
     }
     s.parked_batches_max = random.chance(20) ? static_cast<std::size_t>(random.between(2, 8)) : 256;
     s.queue_bytes_max = random.chance(30) ? 2 << 10 : 64 << 10;
@@ -261,6 +263,19 @@ private:
     }
   }
 
+  // So that one has more epochs than a receiver remembers. Counted as no fault.
+  void restart_often(node& which, seeded_random random) {
+    env_.time.after(random.between(15 * second, 50 * second), [this, &which, random]() mutable {
+      if (healed_)
+        return;
+      if (which.running()) {
+        which.crash(crash_kind::killed);
+        restart_after(which, random.between(100 * millisecond, 3 * second));
+      }
+      restart_often(which, random);
+    });
+  }
+
   void restart_after(node& which, sim_time delay) {
     env_.time.after(delay, [this, &which] {
       if (!healed_)
@@ -406,7 +421,8 @@ private:
     auto& original = *edges_[f.target];
     copied_in_life_ = original.lives();
     auto& upstream = behind_gateway(f.target) ? static_cast<link_server&>(gateway()) : *cloud_;
-    env_.truth.on_copied();
+    for (const auto& [key, stream] : original.disk.now.streams)
+      env_.truth.on_copied(key.edge);
     clones_.push_back(
         {f.target, original.clone(fmt::format("clone-{}-of-{}", clones_.size() + 1, original.name),
                                   static_cast<std::uint32_t>(edges_.size() + clones_.size() + 1), upstream)});
@@ -587,7 +603,7 @@ private:
         // Beside the record itself it does no harm: data beats a tombstone. A receiver that was restored writes one where
         // its copy has the record and not yet the note that it is held; and any receiver where a copy of an edge's disk
         // tells of an epoch that was forgotten.
-        const bool harmless = data && (truth.rolled_back() || (truth.copied() && has_forgotten));
+        const bool harmless = data && (truth.rolled_back() || (truth.copied(key.edge) && has_forgotten));
         if (stone && !record.damaged && !record.beyond_knowing && !record.forced_out && !harmless)
           truth.violated("a tombstone stands for {} of {}, of which no copy was ever lost", seq,
                          to_string(key));
@@ -597,7 +613,7 @@ private:
                          seq, to_string(key));
         // Of an epoch that was forgotten a copy may tell again what it dropped, in other parts.
         if (stone && !data && record.forced_out && !record.damaged && !record.beyond_knowing
-            && !(truth.copied() && has_forgotten))
+            && !(truth.copied(key.edge) && has_forgotten))
           check_told(key, it->second, seq, record);
         if (!data && !stone && !record.beyond_knowing)
           truth.violated("{} of {} was committed and is neither stored, nor pending, nor named as lost", seq,
@@ -607,6 +623,10 @@ private:
         truth.violated("a tombstone stands for {} of {}, which was never given", it->second.stones.highest(),
                        to_string(key));
     }
+    // What was never lost is not called lost, even where the record itself comes to its help.
+    if (!truth.anything_copied() && rollbacks_ == 0 && cloud_->custody_lost_counted != 0)
+      truth.violated("the cloud named {} records as lost with their custody, and no disk went back",
+                     cloud_->custody_lost_counted);
     // What somebody must have noticed, where no other copy made it forget.
     if (rollbacks_ != 1)
       return;

@@ -93,7 +93,7 @@ public:
   void keep_held(std::uint64_t ticket, const stream_key&, const held_stream&) override {
     held.push_back(ticket);
   }
-  void forget(const stream_key&) override {}
+  void forget(const std::vector<stream_key>&) override {}
   void send(const link::peer_id& to, link::message message) override {
     if (const auto* welcome = std::get_if<link::welcome>(&message.body)) {
       credit[to] = welcome->credit_bytes;

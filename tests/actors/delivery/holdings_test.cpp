@@ -43,21 +43,23 @@ TEST_CASE("what is being stored is not lacking, and is again after a failure") {
   CHECK(*h.held(epoch(1)) == ranges(1, 5));
 }
 
-TEST_CASE("the oldest epochs go first, and only what has settled and is complete") {
-  holdings h{2};
+TEST_CASE("the oldest epochs go first, and only what has settled and nothing keeps") {
+  holdings h{1};
   for (std::uint64_t i = 1; i <= 4; ++i)
     take(h, epoch(i), 1, 2);
   CHECK(h.forget_surplus(edge).empty()); // the edge was not heard of: more may come of each
-  h.announce({edge, epoch(4).epoch, {{epoch(1), 2}, {epoch(2), 2}, {epoch(3), 3}}});
-  CHECK(h.surplus_most() == 2);
+  h.announce({edge, epoch(4).epoch, {{epoch(1), 2}, {epoch(2), 2}, {epoch(3), 2}}});
+  CHECK(h.forget_surplus(edge).empty()); // it may well speak of them again
+  h.announce({edge, epoch(4).epoch, {}});
+  CHECK(h.surplus_most() == 3);
   h.begin(epoch(1), ranges(3, 3));
   CHECK(h.forget_surplus(edge) == std::vector{epoch(2)}); // the oldest is busy
   h.end(epoch(1), ranges(3, 3), std::nullopt);
   CHECK(h.forget_surplus(edge) == std::vector{epoch(1)});
   CHECK(h.held(epoch(1)) == nullptr);
   CHECK(h.held(epoch(3)) != nullptr);
-  take(h, epoch(3), 3, 3);
-  CHECK(h.forget_surplus(edge).empty()); // there is room for two
+  CHECK(h.forget_surplus(edge).empty()); // there is room for one, and the fourth is being written
+  CHECK(h.epochs(edge, stream_id::telemetry) == 2);
 }
 
 TEST_CASE(
@@ -67,24 +69,23 @@ TEST_CASE(
     take(h, epoch(i), 1, 2);
   take(h, epoch(3), 1, 2);
   h.announce({edge, epoch(3).epoch, {}});
-  CHECK(h.forget_surplus(edge) == std::vector{epoch(5), epoch(6), epoch(7)});
+  CHECK(h.forget_surplus(edge) == std::vector{epoch(5), epoch(6)});
   CHECK(h.lacking(epoch(3), {1, 3}) == ranges(3, 3));
 }
 
 TEST_CASE("an epoch that may be named again is not forgotten") {
-  holdings h{2};
-  h.announce({edge, epoch(3).epoch, {{epoch(1), 2}, {epoch(2), 2}}});
+  holdings h{1};
+  h.announce({edge, epoch(4).epoch, {}});
   for (std::uint64_t i = 1; i <= 3; ++i)
     take(h, epoch(i), 1, 2);
-  h.named(edge, epoch(1), 2, true);
-  h.named(edge_id{8}, epoch(1), 2, true); // a gateway, which has no acknowledgement yet
-  h.named(edge, epoch(2), 2, false);
+  h.named(edge, epoch(1));
+  CHECK(h.came(edge_id{8}, epoch(1))); // from a gateway, which has no acknowledgement yet
+  h.named(edge, epoch(2));
   CHECK(h.forget_surplus(edge).empty());
   h.forget_names(edge);
-  h.named(edge, epoch(2), 2, false);
-  CHECK(h.forget_surplus(edge).empty());
+  CHECK(h.forget_surplus(edge) == std::vector{epoch(2)});
   h.forget_names(edge_id{8}); // its Hello does not have it any more
-  CHECK(h.surplus_most() == 1);
+  CHECK(h.surplus_most() == 2);
   CHECK(h.forget_surplus(edge) == std::vector{epoch(1)});
 }
 
@@ -100,19 +101,18 @@ TEST_CASE("epochs that are not complete are kept, however many") {
   CHECK(h.surplus_most() == 0);
 }
 
-TEST_CASE("what a sender named and is held to where it named it stays for its sake alone") {
+TEST_CASE("of a session as many streams may come that its Hello did not name as epochs are remembered") {
   holdings h{2};
-  h.announce({edge, epoch(9).epoch, {{epoch(1), 3}, {epoch(2), 3}, {epoch(3), 5}}});
-  for (std::uint64_t i = 1; i <= 3; ++i) {
-    take(h, epoch(i), 1, 3);
-    h.named(edge_id{8}, epoch(i), 3, i != 1);
-  }
-  CHECK(h.kept_for(edge_id{8}, edge) == 1); // it has none of the first, and the third has not come to its end
-  CHECK(h.kept_for(edge, edge) == 0);
-  h.named(edge_id{8}, epoch(2), 4, true); // more of it is to come, whatever the edge says
-  CHECK(h.kept_for(edge_id{8}, edge) == 0);
-  h.forget_names(edge_id{8});
-  CHECK(h.kept_for(edge_id{8}, edge) == 0);
+  const edge_id sender{8};
+  h.named(sender, epoch(1));
+  CHECK(h.came(sender, epoch(1)));
+  CHECK(h.came(sender, epoch(2)));
+  CHECK(h.came(sender, epoch(3)));
+  CHECK_FALSE(h.came(sender, epoch(4)));
+  CHECK(h.came(sender, epoch(3)));
+  CHECK(h.came(edge, epoch(4))); // another's
+  h.forget_names(sender);
+  CHECK(h.came(sender, epoch(4)));
 }
 
 TEST_CASE("an epoch is complete when it is held to the end that Hello named, or Hello no longer names it") {

@@ -125,9 +125,10 @@ public:
   void keep_held(std::uint64_t ticket, const stream_key& key, const held_stream& held) override {
     queue.emplace_back(held_update{ticket, key, held});
   }
-  void forget(const stream_key& key) override {
-    durable_held.erase(key);
-    forgotten.push_back(key);
+  void forget(const std::vector<stream_key>& keys) override {
+    for (const auto& key : keys)
+      durable_held.erase(key);
+    forgotten.insert(forgotten.end(), keys.begin(), keys.end());
   }
   void send(const link::peer_id& to, link::message message) override {
     outbox.emplace_back(to, std::move(message));
