@@ -104,6 +104,11 @@ bool holdings::complete(const stream_key& key) const {
   return end == announced_.end() || it->second.held.contiguous_through() >= end->second;
 }
 
+bool holdings::disowned(const stream_key& key) const {
+  const auto hello = greeted_.find(key.edge);
+  return hello != greeted_.end() && hello->second != key.epoch && !announced_.contains(key);
+}
+
 bool holdings::may_go(const stream_key& key) const {
   if (planted(planted_, planted_fault::epoch_forgotten_while_named))
     return complete(key);

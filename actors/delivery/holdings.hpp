@@ -63,6 +63,10 @@ public:
   // Nothing more is expected of it: the edge's Hello closed it at an end that is held, or no longer has it at all.
   [[nodiscard]] bool complete(const stream_key& key) const;
 
+  // What its edge said last is not about this one: it neither writes it nor announces it. One of two copies of a disk, or
+  // one from before it, does not know how far it and those before it reach.
+  [[nodiscard]] bool disowned(const stream_key& key) const;
+
   // Drops the oldest epochs of this edge beyond `epochs_max` and returns them, of those that nothing keeps: they are
   // complete, and neither does a sender name them nor their edge. There are more of them only after a Hello, or when an
   // edge announces its epochs. Hence an unknown epoch is one that never was here, unless an edge's disk was restored from a

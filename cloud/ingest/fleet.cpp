@@ -88,6 +88,11 @@ bool fleet::on_held(const stream_key& key, sequence through, bool older_epochs_c
   return none_left;
 }
 
+void fleet::drop_waiting(const stream_key& key) {
+  const std::lock_guard lock{mutex_};
+  open_.erase(key);
+}
+
 void fleet::forget_before(std::int64_t oldest_ns) {
   const std::lock_guard lock{mutex_};
   std::set<const host_entry*> waiting; // their watermarks point to them

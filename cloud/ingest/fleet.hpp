@@ -41,6 +41,9 @@ public:
   // False: watermarks of this stream still wait for something before them.
   bool on_held(const stream_key& key, sequence through, bool older_epochs_complete);
 
+  // Watermarks of this stream that wait are given up: nobody can say any more what goes before them. Later ones tell.
+  void drop_waiting(const stream_key& key);
+
   using host_name = std::pair<std::string, std::string>;                              // site and host
   [[nodiscard]] std::vector<host_view> hosts() const;                                 // by site and host
   [[nodiscard]] std::vector<host_view> hosts(std::span<const host_name> these) const; // those that are known

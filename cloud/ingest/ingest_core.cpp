@@ -155,6 +155,7 @@ void ingest_core::on_part_stored(std::uint64_t ticket, const std::string& failed
 void ingest_core::forget(const std::vector<stream_key>& keys) {
   std::vector<state_update> updates;
   for (const auto& key : keys) {
+    hosts_->drop_waiting(key);
     if (const auto it = open_streams_.find(key); it != open_streams_.end()) {
       auto kept = release_shards(key, it->second);
       std::move(kept.begin(), kept.end(), std::back_inserter(updates));
@@ -224,6 +225,8 @@ void ingest_core::advance_completeness() {
     const auto through = held == nullptr                                         ? 0
                          : planted(planted_, planted_fault::watermark_past_hole) ? held->highest()
                                                                                  : held->contiguous_through();
+    if (holdings.disowned(key))
+      hosts_->drop_waiting(key);
     const bool quiet =
         held == nullptr || hosts_->on_held(key, through, key.epoch.boot_counter <= oldest->second);
     if (quiet && holdings.complete(key) && !shards_keep_more(key, holders, held)) {

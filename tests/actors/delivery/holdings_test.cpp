@@ -130,6 +130,10 @@ TEST_CASE("an epoch is complete when it is held to the end that Hello named, or 
   take(h, epoch(2), 5, 5);
   CHECK(h.complete(epoch(2)));
   CHECK(h.first_incomplete(edge, stream_id::telemetry) == 3);
+  CHECK(h.disowned(epoch(1)));
+  CHECK_FALSE(h.disowned(epoch(2)));
+  CHECK_FALSE(h.disowned(epoch(3)));
+  CHECK_FALSE(h.disowned({edge_id{9}, {1, {}}, stream_id::telemetry})); // it was not heard of
 }
 
 TEST_CASE("the newest time known before a loss is that of the stream, else of an older epoch") {

@@ -136,3 +136,15 @@ TEST_CASE("a host's state that is cut short is left out") {
     CHECK(read.hosts().empty());
   }
 }
+
+TEST_CASE("watermarks that nobody can speak for any more are given up, and later ones tell") {
+  fleet hosts;
+  hosts.on_watermark("ship", "a", key, 10, 100 * second);
+  CHECK_FALSE(hosts.on_held(key, 9, true));
+  hosts.drop_waiting(key);
+  CHECK(hosts.on_held(key, 10, true)); // nothing waits
+  CHECK(only_host(hosts).complete_watermark_ns == 0);
+  hosts.on_watermark("ship", "a", key, 12, 120 * second);
+  CHECK(hosts.on_held(key, 12, true));
+  CHECK(only_host(hosts).complete_watermark_ns == 120 * second);
+}
