@@ -61,9 +61,11 @@ void noting_source::note(const std::string& site, const std::string& host, std::
 }
 
 void noting_source::merge() {
-  std::sort(hosts_.begin(), hosts_.end(), [](const host_read& a, const host_read& b) {
+  const auto before = [](const host_read& a, const host_read& b) {
     return std::tie(a.site, a.host) < std::tie(b.site, b.host);
-  });
+  };
+  if (!std::is_sorted(hosts_.begin(), hosts_.end(), before)) // a store gives them in order
+    std::sort(hosts_.begin(), hosts_.end(), before);
   std::size_t kept = 0;
   for (auto& one : hosts_) {
     if (kept != 0 && hosts_[kept - 1].site == one.site && hosts_[kept - 1].host == one.host) {

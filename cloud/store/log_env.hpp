@@ -25,6 +25,8 @@ class set_registry {
 public:
   [[nodiscard]] compact_set_ptr compact(const series_set& set);
   [[nodiscard]] compact_set_ptr find(const set_hash& hash) const;
+  // The symbol of a string in one of the sets.
+  [[nodiscard]] std::optional<symbol> symbol_of(std::string_view text) const { return table_->find(text); }
 
 private:
   mutable std::mutex mutex_;

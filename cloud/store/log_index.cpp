@@ -34,7 +34,13 @@ head_source* log_index::source_of(tenant_id tenant, std::string_view site, std::
     if (found == nullptr || found->compact->count() != section.series_count)
       return nullptr;
     made->sets.push_back(found->compact);
+    made->bases.push_back(made->width);
+    made->width += static_cast<std::uint32_t>(found->compact->count());
   }
+  for (std::uint32_t section = 0; section < made->sets.size(); ++section)
+    made->sets[section]->each_metric([&](symbol metric) {
+      by_metric_[metric].push_back({static_cast<std::uint32_t>(sources_.size()), section});
+    });
   made->tenant = tenant;
   made->site = site;
   made->host = host;
@@ -42,6 +48,11 @@ head_source* log_index::source_of(tenant_id tenant, std::string_view site, std::
   by_hash_.emplace(hash, made.get());
   sources_.push_back(std::move(made));
   return sources_.back().get();
+}
+
+std::span<const set_place> log_index::having(symbol metric) const {
+  const auto found = by_metric_.find(metric);
+  return found == by_metric_.end() ? std::span<const set_place>{} : std::span{found->second};
 }
 
 void log_index::add(head_source& to, const frame_ref& ref) {

@@ -1,7 +1,7 @@
 #pragma once
 
 // What is in one log environment and where: the head that queries read. Values stay in the log; a frame costs
-// 16 bytes here. Not synchronised: its log environment guards it.
+// 16 bytes here, a metric of a source 8. Not synchronised: its log environment guards it.
 
 #include "cloud/store/log_format.hpp"
 #include "cloud/store/symbols.hpp"
@@ -9,6 +9,7 @@
 
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -39,7 +40,9 @@ struct head_source {
   std::string host;
   edge_id edge = edge_id::none;
   std::vector<compact_set_ptr> sets;
-  std::vector<frame_ref> frames; // in order of arrival
+  std::vector<std::uint32_t> bases; // of each set the first column: its series follow those of the sets before
+  std::uint32_t width = 0;          // columns
+  std::vector<frame_ref> frames;    // in order of arrival
   std::int64_t time_min = INT64_MAX;
   std::int64_t time_max = INT64_MIN;
   bool ascending = true; // frames by time
@@ -61,6 +64,12 @@ struct log_set {
   compact_set_ptr compact;
 };
 
+// A set of a source: numbers of both.
+struct set_place {
+  std::uint32_t source = 0;
+  std::uint32_t section = 0;
+};
+
 class log_index {
 public:
   // The source of a frame; made when it is new. Null when a set that the frame names is not here.
@@ -72,6 +81,8 @@ public:
   void add(head_source& to, const frame_ref& ref);
 
   [[nodiscard]] const std::vector<std::unique_ptr<head_source>>& sources() const noexcept { return sources_; }
+  // Sets that have this metric, by source and section.
+  [[nodiscard]] std::span<const set_place> having(symbol metric) const;
 
   std::unordered_map<set_key, log_set, set_key_hash> sets;
   std::vector<note_ref> notes;
@@ -83,6 +94,7 @@ public:
 private:
   std::vector<std::unique_ptr<head_source>> sources_;
   std::unordered_multimap<std::uint64_t, head_source*> by_hash_;
+  std::unordered_map<symbol, std::vector<set_place>> by_metric_; // the sources hold the symbols
 };
 
 } // namespace skerry::cloud

@@ -8,13 +8,6 @@
 
 namespace skerry::cloud {
 
-std::size_t width_of(const head_source& source) noexcept {
-  std::size_t width = 0;
-  for (const auto& set : source.sets)
-    width += set->count();
-  return width;
-}
-
 result<bool> frame_rows::read(log_reader& log, const log_place& at, store_metrics& metrics) {
   const auto damaged = [&](const error& e, const char* what) -> result<bool> {
     if (e.code != errc::corrupt && e.code != errc::malformed && e.code != errc::unsupported_version)
@@ -32,12 +25,9 @@ result<bool> frame_rows::read(log_reader& log, const log_place& at, store_metric
 }
 
 log_window::log_window(const head_source& source) {
-  std::size_t width = 0;
-  for (const auto& set : source.sets) {
+  for (const auto& set : source.sets)
     widths_.push_back(set->count());
-    width += set->count();
-  }
-  present_.resize(width);
+  present_.resize(source.width);
 }
 
 bool log_window::has(std::size_t frames) const {
@@ -119,6 +109,39 @@ void log_window::pack(frame_rows& scratch) {
         out.push_back(value(r));
   }
   scratch.rows_ = std::exchange(values_, std::vector<double>(out.begin(), out.end()));
+}
+
+std::size_t log_window::read(const part& what, series_column& to) const {
+  const std::lock_guard lock{mutex_};
+  const auto values = values_of(what.column);
+  const auto before = to.times.size();
+  for (std::size_t r = 0; r < std::min(what.frames, rows_); ++r)
+    if (values.in(what, r, times_ns_[r])) {
+      to.times.push_back(times_ns_[r]);
+      to.values.push_back(values.at(r));
+    }
+  return to.times.size() - before;
+}
+
+std::size_t log_window::read_newest(const part& what, series_column& to) const {
+  const std::lock_guard lock{mutex_};
+  const auto values = values_of(what.column);
+  auto newest = rows_;
+  for (auto r = std::min(what.frames, rows_); r-- > 0;)
+    if (values.in(what, r, times_ns_[r]) && (newest == rows_ || times_ns_[r] > times_ns_[newest])) {
+      newest = r;
+      if (ascending_)
+        break;
+    }
+  if (newest == rows_)
+    return 0;
+  std::size_t samples = 0;
+  for (std::size_t r = 0; r <= newest; ++r)
+    if (times_ns_[r] == times_ns_[newest] && values.in(what, r, times_ns_[r])) {
+      to.add(times_ns_[r], values.at(r));
+      ++samples;
+    }
+  return samples;
 }
 
 std::size_t log_window::memory_bytes() const {

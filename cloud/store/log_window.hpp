@@ -5,6 +5,7 @@
 // stand still shrink to one value. Thread-safe.
 
 #include "cloud/store/log_env.hpp"
+#include "cloud/store/place_columns.hpp"
 #include "cloud/store/store_metrics.hpp"
 
 #include <algorithm>
@@ -16,9 +17,6 @@ namespace skerry::cloud {
 
 inline constexpr std::size_t window_rows = 32;
 inline constexpr std::size_t window_columns_max = 4096; // of one source; wider ones are read frame by frame
-
-// Of a source that has `sets`: how many series.
-[[nodiscard]] std::size_t width_of(const head_source& source) noexcept;
 
 // A frame's values by column. Keeps its scratch memory, and that of windows that are made with it; one thread.
 class frame_rows {
@@ -56,33 +54,10 @@ public:
     std::int64_t from_ns = 0;
     std::int64_t to_ns = 0;
   };
-  // The samples of this part in order of arrival, to each(time_ns, value).
-  template <class Each>
-  void read(const part& what, Each&& each) const {
-    const std::lock_guard lock{mutex_};
-    const auto values = values_of(what.column);
-    for (std::size_t r = 0; r < std::min(what.frames, rows_); ++r)
-      if (values.in(what, r, times_ns_[r]))
-        each(times_ns_[r], values.at(r));
-  }
-  // Of them the newest.
-  template <class Each>
-  void read_newest(const part& what, Each&& each) const {
-    const std::lock_guard lock{mutex_};
-    const auto values = values_of(what.column);
-    auto newest = rows_;
-    for (auto r = std::min(what.frames, rows_); r-- > 0;)
-      if (values.in(what, r, times_ns_[r]) && (newest == rows_ || times_ns_[r] > times_ns_[newest])) {
-        newest = r;
-        if (ascending_)
-          break;
-      }
-    // Of one time several may have come: they are resolved by whoever takes them.
-    if (newest != rows_)
-      for (std::size_t r = 0; r <= newest; ++r)
-        if (times_ns_[r] == times_ns_[newest] && values.in(what, r, times_ns_[r]))
-          each(times_ns_[r], values.at(r));
-  }
+  // Appends the samples of this part, in order of arrival. How many.
+  std::size_t read(const part& what, series_column& to) const;
+  // Of them the newest: of one time several may have come.
+  std::size_t read_newest(const part& what, series_column& to) const;
   [[nodiscard]] std::size_t memory_bytes() const;
 
 private:

@@ -49,9 +49,12 @@ std::vector<partition_id> partition_catalog::overlapping(std::int64_t from_ns, s
 
 std::vector<partition_id> partition_catalog::damaged(std::int64_t from_ns, std::int64_t to_ns) const {
   std::vector<partition_id> found;
+  std::error_code ec;
+  if (!std::filesystem::is_directory(damaged_, ec)) // nothing was ever damaged
+    return found;
   const auto names = list_directory(damaged_);
   if (!names)
-    return found;                                      // nothing was ever damaged
+    return found;
   const auto prefix = root_.filename().string() + '-'; // "<folder>-<id>.<n>", as set_aside() names them
   for (const std::string_view name : names.value()) {
     if (!name.starts_with(prefix))

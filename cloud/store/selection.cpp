@@ -97,30 +97,47 @@ place& selection::place_of(std::string_view site, std::string_view host) {
   return found;
 }
 
-void selection::find_in_log(std::size_t log, set_matcher& matcher, matched_sets& matched) {
-  static const auto none = std::make_shared<const set_members>();
+void selection::find_in_log(std::size_t log, set_matcher& matcher) {
   from_.logs[log]->with_index([&](const log_index& index) {
     if (index.time_max < bounds_.from_ns || index.time_min > bounds_.to_ns)
       return;
-    for (const auto& source : index.sources()) {
-      if (source->frames.empty() || source->time_max < bounds_.from_ns || source->time_min > bounds_.to_ns
-          || !place_matches(source->site, source->host))
-        continue;
-      head_hit hit{log, source.get(), {}};
-      hit.of_sets.reserve(source->sets.size());
-      bool any = false;
-      for (const auto& set : source->sets) {
-        auto& found = matched[set.get()];
-        if (!found) {
-          auto members = matcher.match(*set);
-          found = members.empty() ? none : std::make_shared<const set_members>(std::move(members));
-        }
-        any = any || !found->empty();
-        hit.of_sets.push_back(found);
+    head_hit hit;
+    const auto begin = [&](const head_source& source) {
+      hit = {log, &source, {}};
+      return !source.frames.empty() && source.time_max >= bounds_.from_ns && source.time_min <= bounds_.to_ns
+             && place_matches(source.site, source.host);
+    };
+    const auto look_at = [&](std::uint32_t section) {
+      const auto* set = hit.source->sets[section].get();
+      const auto [found, fresh] = matched_.try_emplace(set);
+      if (fresh)
+        found->second = matcher.match(*set);
+      if (!found->second.empty())
+        hit.sections.push_back({section, &found->second});
+    };
+    const auto end = [&] {
+      if (!hit.sections.empty())
+        place_of(hit.source->site, hit.source->host).heads.push_back(std::move(hit));
+    };
+    if (const auto* metric = matcher.metric()) {
+      const auto name = parts_.sets.symbol_of(*metric);
+      const auto having = name ? index.having(*name) : std::span<const set_place>{};
+      for (auto at = having.begin(); at != having.end();) {
+        const auto source = at->source;
+        const bool wanted = begin(*index.sources()[source]);
+        for (; at != having.end() && at->source == source; ++at)
+          if (wanted)
+            look_at(at->section);
+        end();
       }
-      if (any)
-        place_of(source->site, source->host).heads.push_back(std::move(hit));
+      return;
     }
+    for (const auto& source : index.sources())
+      if (begin(*source)) {
+        for (std::uint32_t section = 0; section < source->sets.size(); ++section)
+          look_at(section);
+        end();
+      }
   });
 }
 
@@ -157,10 +174,9 @@ result<void> selection::find_in_partition(std::size_t partition) {
 result<void> selection::find() {
   BOOST_OUTCOME_TRYV(open_partitions());
   set_matcher matcher{label_matchers_};
-  matched_sets matched; // the logs hold the sets
   for (std::size_t i = 0; i < from_.logs.size(); ++i) {
     BOOST_OUTCOME_TRYV(go_on());
-    find_in_log(i, matcher, matched);
+    find_in_log(i, matcher);
   }
   for (std::size_t i = 0; i < opened_.size(); ++i) {
     BOOST_OUTCOME_TRYV(go_on());
@@ -183,7 +199,7 @@ struct selection::lookahead {
   struct slot {
     const place* what = nullptr;
     stage at = stage::unclaimed;
-    place_columns columns;
+    std::vector<series_column> columns;
     std::size_t samples = 0;
     result<void> how = ok();
   };
@@ -216,8 +232,13 @@ struct selection::lookahead {
 
   static void read(place_reader& reader, slot& into) noexcept {
     try {
-      into.how = reader.read(*into.what, into.columns);
-      for (const auto& c : into.columns.columns)
+      auto read = reader.read(*into.what);
+      if (!read) {
+        into.how = read.error();
+        return;
+      }
+      into.columns = std::move(read.value());
+      for (const auto& c : into.columns)
         into.samples += c.times.size();
     } catch (const std::exception& e) { // out of memory: this query's end, nobody else's
       into.how = fail(errc::exhausted, fmt::format("the query could not go on: {}", e.what()));
@@ -266,8 +287,8 @@ result<void> selection::prepare() {
     for (const auto& hit : at->partitions)
       here = std::max(here, hit.of_set.size());
     for (const auto& hit : at->heads)
-      for (const auto& members : hit.of_sets)
-        here = std::max(here, members->size());
+      for (const auto& section : hit.sections)
+        here = std::max(here, section.members->size());
     series += here;
   }
   const auto span_ns =
@@ -313,9 +334,8 @@ result<void> selection::read(std::size_t shard, const promql::each_series& each)
   const auto begin = places_.size() * shard / shards_;
   const auto end = places_.size() * (shard + 1) / shards_;
   for (auto i = begin; i < end; ++i) {
-    place_columns columns;
-    BOOST_OUTCOME_TRYV(reader.read(*places_[i], columns));
-    for (const auto& c : columns.columns)
+    BOOST_OUTCOME_TRY(columns, reader.read(*places_[i]));
+    for (const auto& c : columns)
       if (!c.times.empty())
         each({c.all, c.times, c.values});
   }
@@ -385,7 +405,7 @@ result<void> selection::read_ahead(const promql::each_series& each) {
     lock.unlock();
     how = std::move(wanted.how);
     if (how)
-      for (const auto& c : wanted.columns.columns)
+      for (const auto& c : wanted.columns)
         if (!c.times.empty())
           each({c.all, c.times, c.values});
     wanted.columns = {};
@@ -398,9 +418,8 @@ result<void> selection::series(const std::function<void(const labels&)>& each) {
   BOOST_OUTCOME_TRYV(find());
   place_reader reader{from_, opened_, parts_, bounds_};
   for (const auto* at : places_) {
-    place_columns t;
-    BOOST_OUTCOME_TRYV(reader.name(*at, t));
-    for (const auto& c : t.columns)
+    BOOST_OUTCOME_TRY(columns, reader.name(*at));
+    for (const auto& c : columns)
       each(c.all);
   }
   return ok();

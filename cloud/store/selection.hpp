@@ -43,8 +43,7 @@ private:
   result<void> open_partitions();
   result<void> find();
   [[nodiscard]] bool place_matches(std::string_view site, std::string_view host) const;
-  using matched_sets = std::unordered_map<const compact_set*, std::shared_ptr<const set_members>>;
-  void find_in_log(std::size_t log, set_matcher& matcher, matched_sets& matched);
+  void find_in_log(std::size_t log, set_matcher& matcher);
   result<void> find_in_partition(std::size_t partition);
   [[nodiscard]] place& place_of(std::string_view site, std::string_view host);
   template <class Each>
@@ -61,6 +60,7 @@ private:
   std::vector<promql::matcher> place_matchers_;
   std::vector<promql::matcher> label_matchers_;
   std::vector<std::shared_ptr<partition>> opened_;
+  std::unordered_map<const compact_set*, set_members> matched_; // the logs hold the sets
   using place_name = std::pair<std::string_view, std::string_view>; // in the place's first hit
   struct name_hash {
     std::size_t operator()(const place_name& name) const noexcept {

@@ -1,6 +1,7 @@
 #include "cloud/store/symbols.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <numeric>
 #include <xxhash.h>
@@ -10,6 +11,12 @@ namespace skerry::cloud {
 std::size_t symbol_table::size() const {
   const std::shared_lock lock{mutex_};
   return index_.size();
+}
+
+std::optional<symbol> symbol_table::find(std::string_view text) const {
+  const std::shared_lock lock{mutex_};
+  const auto it = index_.find(text);
+  return it == index_.end() ? std::nullopt : std::optional{it->second};
 }
 
 symbol symbol_table::intern(std::string_view text) {
@@ -130,14 +137,26 @@ bool compact_set::same(std::size_t member, const compact_set& other, std::size_t
 
 labels compact_set::labels_of(std::size_t member, std::string_view site, std::string_view host) const {
   labels all;
-  {
-    const std::shared_lock lock{table_->mutex_};
-    const auto pairs = pairs_of(member);
-    all.reserve(pairs.size() + 2);
-    for (const auto& [name, value] : pairs)
-      all.push_back({table_->text(name), table_->text(value)});
+  const auto pairs = pairs_of(member);
+  all.reserve(pairs.size() + 2);
+  // These two go where the order wants them; what the member says of them counts for nothing.
+  const std::array<std::pair<std::string_view, std::string_view>, 2> of_place{{{"host", host}, {"site", site}}};
+  auto next = of_place.begin();
+  const auto put_next = [&] {
+    if (!next->second.empty())
+      all.push_back({std::string{next->first}, std::string{next->second}});
+    ++next;
+  };
+  const std::shared_lock lock{table_->mutex_};
+  for (const auto& [name, value] : pairs) {
+    const auto& text = table_->text(name);
+    while (next != of_place.end() && next->first <= text)
+      put_next();
+    if (std::find(place_names_.begin(), place_names_.end(), name) == place_names_.end())
+      all.push_back({text, table_->text(value)});
   }
-  add_place(all, site, host);
+  while (next != of_place.end())
+    put_next();
   return all;
 }
 
@@ -177,8 +196,8 @@ void compact_set::each_family(const std::function<void(const promql::family_meta
 
 namespace {
 
-std::vector<std::uint16_t> every(std::size_t count) {
-  std::vector<std::uint16_t> members(count);
+set_members every(std::size_t count) {
+  set_members members(count);
   std::iota(members.begin(), members.end(), std::uint16_t{0});
   return members;
 }
@@ -196,9 +215,19 @@ set_matcher::set_matcher(std::vector<promql::matcher> matchers) {
   }
 }
 
-std::vector<std::uint16_t> set_matcher::match(const compact_set& set) {
+const std::string* set_matcher::metric() const noexcept {
+  if (tests_.empty() || tests_.front().matcher.name() != label_name
+      || tests_.front().matcher.op() != promql::match_op::equal || tests_.front().absent_matches)
+    return nullptr;
+  return &tests_.front().matcher.value();
+}
+
+set_members set_matcher::match(const compact_set& set) {
   const std::shared_lock lock{set.table_->mutex_};
-  std::vector<std::uint16_t> members;
+  set_members members;
+  const auto drop_if = [&](auto&& which) {
+    members.erase(std::remove_if(members.begin(), members.end(), which), members.end());
+  };
   bool narrowed = false; // members has those that are left; before: all are
   for (std::size_t t = 0; t < tests_.size() && !(narrowed && members.empty()); ++t) {
     auto& test = tests_[t];
@@ -211,7 +240,7 @@ std::vector<std::uint16_t> set_matcher::match(const compact_set& set) {
         return {};
       const compact_set::pair wanted{*name, *value};
       if (narrowed) {
-        std::erase_if(members, [&](std::uint16_t i) {
+        drop_if([&](std::uint16_t i) {
           const auto pairs = set.pairs_of(i);
           return std::find(pairs.begin(), pairs.end(), wanted) == pairs.end();
         });
@@ -241,7 +270,7 @@ std::vector<std::uint16_t> set_matcher::match(const compact_set& set) {
     if (!narrowed)
       members = every(set.count());
     narrowed = true;
-    std::erase_if(members, [&](std::uint16_t i) {
+    drop_if([&](std::uint16_t i) {
       const auto pairs = set.pairs_of(i);
       const auto its =
           std::find_if(pairs.begin(), pairs.end(), [&](const auto& p) { return p.name == *name; });

@@ -7,6 +7,8 @@
 #include "actors/promql/series_source.hpp"
 #include "schemas/model/series.hpp"
 
+#include <boost/container/small_vector.hpp>
+
 #include <compare>
 #include <deque>
 #include <memory>
@@ -24,6 +26,8 @@ using symbol = std::uint32_t;
 class symbol_table {
 public:
   [[nodiscard]] std::size_t size() const;
+  // Of a string that a set uses; it is another's once no set does any more.
+  [[nodiscard]] std::optional<symbol> find(std::string_view text) const;
 
 private:
   friend class compact_set;
@@ -62,6 +66,13 @@ public:
   // Labels of one member with `site` and `host` put in.
   [[nodiscard]] labels labels_of(std::size_t member, std::string_view site, std::string_view host) const;
   [[nodiscard]] std::size_t memory_bytes() const noexcept; // strings aside
+  // The symbol of each metric's name, once.
+  template <class Each>
+  void each_metric(Each&& each) const {
+    for (std::size_t i = 0; i < by_metric_.size(); ++i)
+      if (i == 0 || by_metric_[i].name != by_metric_[i - 1].name)
+        each(by_metric_[i].name);
+  }
   void each_name(const std::function<void(const std::string&)>& each) const;
   void each_value(std::string_view name, const std::function<void(const std::string&)>& each) const;
   void each_family(const std::function<void(const promql::family_metadata&)>& each) const;
@@ -100,13 +111,17 @@ private:
 };
 using compact_set_ptr = std::shared_ptr<const compact_set>;
 
+using set_members = boost::container::small_vector<std::uint16_t, 8>; // some of a set's, ascending
+
 // Matches sets against matchers, which must be about labels other than `site` and `host`. For one query, one
 // thread.
 class set_matcher {
 public:
   explicit set_matcher(std::vector<promql::matcher> matchers);
   // The members for which all matchers hold.
-  [[nodiscard]] std::vector<std::uint16_t> match(const compact_set& set);
+  [[nodiscard]] set_members match(const compact_set& set);
+  // The one name that a metric must have, if they say so; else null.
+  [[nodiscard]] const std::string* metric() const noexcept;
 
 private:
   struct test {

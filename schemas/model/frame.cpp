@@ -70,6 +70,20 @@ std::size_t frame_section::value_count() const noexcept {
   return n;
 }
 
+std::optional<std::size_t> frame_section::value_index(std::size_t series) const noexcept {
+  if (series >= series_count)
+    return std::nullopt;
+  if (present.empty())
+    return series;
+  const auto bit = std::uint64_t{1} << (series % 64);
+  if ((present[series / 64] & bit) == 0)
+    return std::nullopt;
+  auto index = static_cast<std::size_t>(std::popcount(present[series / 64] & (bit - 1)));
+  for (std::size_t w = 0; w < series / 64; ++w)
+    index += static_cast<std::size_t>(std::popcount(present[w]));
+  return index;
+}
+
 void encode_frame(const frame& from, value_encoder& encoder, byte_buffer& out) {
   byte_writer w{out};
   const auto unit = unit_of(from.time_ns);

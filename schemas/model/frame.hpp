@@ -7,6 +7,7 @@
 #include "schemas/model/series.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -21,6 +22,8 @@ struct frame_section {
   std::uint16_t series_count = 0;     // of the set, 1 to 256
   std::vector<std::uint64_t> present; // bit i of word i/64: series i has a value; empty: all have
   [[nodiscard]] std::size_t value_count() const noexcept;
+  // Where the value of this series stands among those of the section; none: it has no value.
+  [[nodiscard]] std::optional<std::size_t> value_index(std::size_t series) const noexcept;
 };
 
 struct frame {

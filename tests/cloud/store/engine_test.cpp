@@ -110,6 +110,32 @@ TEST_CASE("matchers choose as Prometheus does, in the log and in partitions") {
   check();
 }
 
+TEST_CASE("a metric is found in whichever sets of a source have it") {
+  const temporary_directory dir;
+  auto s = open_store(small_config(dir.path()));
+  const std::vector<series_set_ptr> sets{make_set("a", 4), make_set("a", 4, 3), make_set("a", 2, 10)};
+  frame f;
+  f.time_ns = now;
+  for (const auto& set : sets)
+    f.sections.push_back({set->hash, static_cast<std::uint16_t>(set->members.size()), {}});
+  f.values = {0, 1, 2, 3, 3, 4, 5, 6, 10, 11};
+  REQUIRE(append(*s.db, request_builder{edge_id{1}, "ship"}.frame_of("h", f, sets).take()));
+  for (int i = 0; i < 2; ++i) {
+    const auto values = [&](const std::string& metric) {
+      std::set<double> found;
+      for (const auto& [series, samples] :
+           select(*s.db, matching({match(match_op::equal, "__name__", metric)})))
+        found.insert(std::bit_cast<double>(samples.at(now / 1'000'000)));
+      return found;
+    };
+    CHECK(values("m0") == std::set<double>{0, 1});
+    CHECK(values("m1") == std::set<double>{2, 3}); // in two of them
+    CHECK(values("m2") == std::set<double>{4, 5});
+    CHECK(values("m5") == std::set<double>{10, 11});
+    s->flush();
+  }
+}
+
 TEST_CASE("series of different sets and edges with the same labels are one") {
   const temporary_directory dir;
   auto s = open_store(small_config(dir.path()));
@@ -126,6 +152,25 @@ TEST_CASE("series of different sets and edges with the same labels are one") {
     const auto& second_series = all.at(R"(m0{host="h",job="a",n="1",site="ship"})");
     REQUIRE(second_series.size() == 2);
     CHECK(std::bit_cast<double>(second_series.at(now / 1'000'000)) == 9); // the greater
+    s->flush();
+  }
+}
+
+TEST_CASE("site and host of a series are those of its records, whatever its labels say") {
+  const temporary_directory dir;
+  auto s = open_store(small_config(dir.path()));
+  const auto set = make_series_set(
+      {{"m", metric_type::gauge, "", ""}},
+      {{0, {{"__name__", "m"}, {"a", "1"}, {"host", "x"}, {"hosts", "2"}, {"site", "y"}, {"z", "3"}}}});
+  REQUIRE(append(*s.db, request_builder{edge_id{1}, "ship"}.values("h", set, now, {1}).take()));
+  REQUIRE(append(*s.db, request_builder{edge_id{1}, "", 2}.values("", set, now, {1}).take()));
+  for (int i = 0; i < 2; ++i) {
+    std::set<std::string> found;
+    for (const auto& [series, samples] : select(*s.db, everything()))
+      found.insert(series);
+    CHECK(found
+          == std::set<std::string>{R"(m{a="1",host="h",hosts="2",site="ship",z="3"})",
+                                   R"(m{a="1",hosts="2",z="3"})"});
     s->flush();
   }
 }

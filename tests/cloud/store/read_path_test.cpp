@@ -73,6 +73,7 @@ TEST_CASE("with and without a cache the log answers alike while it grows and whe
         everything(),
         some(from, from + static_cast<std::int64_t>(rng() % 300),
              match(promql::match_op::equal, "__name__", "m3")),
+        some(from, from + 60, match(promql::match_op::equal, "__name__", "m510")), // in the second set alone
         some(from, from + 5, match(promql::match_op::regex, "n", "1.*")),
         some(0, 1000, match(promql::match_op::equal, "host", "h1")),
     };

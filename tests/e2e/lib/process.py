@@ -67,7 +67,7 @@ class Workspace:
 
     def __exit__(self, kind, value, trace):
         _kill_all()
-        if self.keep or kind is not None:
+        if self.keep or (kind is not None and not (kind is SystemExit and not value.code)):
             print(f"logs and data are kept in {self.path}", file=sys.stderr)
         else:
             shutil.rmtree(self.path, ignore_errors=True)

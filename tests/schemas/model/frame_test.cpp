@@ -3,6 +3,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <map>
+
 using namespace skerry;
 using namespace skerry::test;
 
@@ -94,6 +96,19 @@ TEST_CASE("frames of every shape and time come back") {
     CHECK(back.time_ns == f.time_ns);
     CHECK(back.values.empty());
   }
+}
+
+TEST_CASE("a series' value is found among those of its section") {
+  const auto all = sample_frame().sections[0];
+  for (std::size_t i = 0; i < 3; ++i)
+    CHECK(all.value_index(i) == i);
+  CHECK(all.value_index(3) == std::nullopt);
+  const auto some = sample_frame().sections[1];
+  std::map<std::size_t, std::size_t> found;
+  for (std::size_t i = 0; i < 300; ++i)
+    if (const auto index = some.value_index(i))
+      found[i] = *index;
+  CHECK(found == std::map<std::size_t, std::size_t>{{0, 0}, {63, 1}, {64, 2}, {69, 3}});
 }
 
 TEST_CASE("the ends of time fit into a frame") {
