@@ -37,22 +37,36 @@ head_source* log_index::source_of(tenant_id tenant, std::string_view site, std::
     made->bases.push_back(made->width);
     made->width += static_cast<std::uint32_t>(found->compact->count());
   }
-  for (std::uint32_t section = 0; section < made->sets.size(); ++section)
-    made->sets[section]->each_metric([&](symbol metric) {
-      by_metric_[metric].push_back({static_cast<std::uint32_t>(sources_.size()), section});
-    });
   made->tenant = tenant;
   made->site = site;
   made->host = host;
   made->edge = edge;
-  by_hash_.emplace(hash, made.get());
+  const auto number = static_cast<std::uint32_t>(sources_.size());
   sources_.push_back(std::move(made));
-  return sources_.back().get();
+  auto* source = sources_.back().get();
+  by_hash_.emplace(hash, source);
+  for (std::uint32_t section = 0; section < source->sets.size(); ++section) {
+    const auto* set = source->sets[section].get();
+    auto& places = places_[set];
+    if (places.empty())
+      set->each_metric([&](symbol metric) { by_metric_[metric].push_back(set); });
+    places.push_back({number, section});
+  }
+  return source;
 }
 
-std::span<const set_place> log_index::having(symbol metric) const {
-  const auto found = by_metric_.find(metric);
-  return found == by_metric_.end() ? std::span<const set_place>{} : std::span{found->second};
+std::vector<set_place> log_index::having(symbol metric) const {
+  std::vector<set_place> found;
+  const auto sets = by_metric_.find(metric);
+  if (sets == by_metric_.end())
+    return found;
+  for (const auto* set : sets->second) {
+    const auto& places = places_.at(set);
+    found.insert(found.end(), places.begin(), places.end());
+  }
+  if (!std::is_sorted(found.begin(), found.end())) // mostly a set came with its first source
+    std::sort(found.begin(), found.end());
+  return found;
 }
 
 void log_index::add(head_source& to, const frame_ref& ref) {

@@ -1,15 +1,15 @@
 #pragma once
 
 // What is in one log environment and where: the head that queries read. Values stay in the log; a frame costs
-// 16 bytes here, a metric of a source 8. Not synchronised: its log environment guards it.
+// 16 bytes here, a set of a source 8 and a metric of a set 8. Not synchronised: its log environment guards it.
 
 #include "cloud/store/log_format.hpp"
 #include "cloud/store/symbols.hpp"
 #include "schemas/model/frame.hpp"
 
+#include <compare>
 #include <map>
 #include <memory>
-#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -40,8 +40,8 @@ struct head_source {
   std::string host;
   edge_id edge = edge_id::none;
   std::vector<compact_set_ptr> sets;
-  std::vector<std::uint32_t> bases; // of each set the first column: its series follow those of the sets before
-  std::uint32_t width = 0;          // columns
+  std::vector<std::uint32_t> bases; // of each set the first column
+  std::uint32_t width = 0;          // columns: of all sets, one after the other
   std::vector<frame_ref> frames;    // in order of arrival
   std::int64_t time_min = INT64_MAX;
   std::int64_t time_max = INT64_MIN;
@@ -68,6 +68,7 @@ struct log_set {
 struct set_place {
   std::uint32_t source = 0;
   std::uint32_t section = 0;
+  auto operator<=>(const set_place&) const = default;
 };
 
 class log_index {
@@ -81,8 +82,8 @@ public:
   void add(head_source& to, const frame_ref& ref);
 
   [[nodiscard]] const std::vector<std::unique_ptr<head_source>>& sources() const noexcept { return sources_; }
-  // Sets that have this metric, by source and section.
-  [[nodiscard]] std::span<const set_place> having(symbol metric) const;
+  // Where sets are that have this metric, by source and section.
+  [[nodiscard]] std::vector<set_place> having(symbol metric) const;
 
   std::unordered_map<set_key, log_set, set_key_hash> sets;
   std::vector<note_ref> notes;
@@ -94,7 +95,9 @@ public:
 private:
   std::vector<std::unique_ptr<head_source>> sources_;
   std::unordered_multimap<std::uint64_t, head_source*> by_hash_;
-  std::unordered_map<symbol, std::vector<set_place>> by_metric_; // the sources hold the symbols
+  // By set, as many sources have the same; the sources hold the sets, and these their symbols.
+  std::unordered_map<const compact_set*, std::vector<set_place>> places_;
+  std::unordered_map<symbol, std::vector<const compact_set*>> by_metric_;
 };
 
 } // namespace skerry::cloud

@@ -8,7 +8,6 @@
 #include "cloud/store/place_columns.hpp"
 #include "cloud/store/store_metrics.hpp"
 
-#include <algorithm>
 #include <array>
 #include <mutex>
 #include <span>

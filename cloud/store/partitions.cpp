@@ -53,8 +53,10 @@ std::vector<partition_id> partition_catalog::damaged(std::int64_t from_ns, std::
   if (!std::filesystem::is_directory(damaged_, ec)) // nothing was ever damaged
     return found;
   const auto names = list_directory(damaged_);
-  if (!names)
+  if (!names) {
+    spdlog::warn("store: which partitions were damaged is not known to a query: {}", names.error().message);
     return found;
+  }
   const auto prefix = root_.filename().string() + '-'; // "<folder>-<id>.<n>", as set_aside() names them
   for (const std::string_view name : names.value()) {
     if (!name.starts_with(prefix))

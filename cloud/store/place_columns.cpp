@@ -3,7 +3,6 @@
 #include "cloud/store/sealer.hpp"
 
 #include <algorithm>
-#include <functional>
 #include <numeric>
 #include <utility>
 
@@ -74,10 +73,13 @@ void place_columns::start(std::string_view site, std::string_view host) {
   host_ = host;
   columns_.clear();
   by_set_.clear();
-  set_index_.clear();
   makers_.clear();
-  by_labels_.clear();
   indexed_ = 0;
+  // To clear a table costs as many buckets as it ever had.
+  if (!set_index_.empty())
+    set_index_ = {};
+  if (!by_labels_.empty())
+    by_labels_ = {};
 }
 
 std::vector<series_column> place_columns::take() {

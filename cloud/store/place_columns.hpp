@@ -7,8 +7,11 @@
 
 #include <boost/container/small_vector.hpp>
 
+#include <cstdint>
+#include <optional>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace skerry::cloud {
@@ -31,8 +34,7 @@ public:
   // Begins a place: its names are valid until the next. What take() did not give is gone.
   void start(std::string_view site, std::string_view host);
   // Appends the columns of these members of a set, ascending, in their order.
-  void columns_of(const compact_set_ptr& set, const set_members& members,
-                  std::vector<std::uint32_t>& to);
+  void columns_of(const compact_set_ptr& set, const set_members& members, std::vector<std::uint32_t>& to);
   [[nodiscard]] series_column& operator[](std::uint32_t column) { return columns_[column]; }
   [[nodiscard]] const series_column& operator[](std::uint32_t column) const { return columns_[column]; }
   // All of the place, settled.

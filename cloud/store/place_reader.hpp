@@ -9,7 +9,6 @@
 #include "cloud/store/read_cache.hpp"
 #include "schemas/codec/block_codec.hpp"
 
-#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <vector>
@@ -33,7 +32,7 @@ struct store_parts {
 struct head_hit {
   struct section {
     std::uint32_t number = 0;
-    const set_members* members = nullptr; // the query's
+    const set_members* members = nullptr; // of the selection, which outlives its hits
   };
   std::size_t log = 0;
   const head_source* source = nullptr;
@@ -89,8 +88,8 @@ public:
 
 private:
   [[nodiscard]] result<void> read_head(const head_hit& hit);
-  // Those of its frames that may have what is wanted, from the beginning of a window to the end of one: its number.
-  std::size_t find_frames(const head_hit& hit);
+  // Into frames_: those that may have what is wanted, whole windows of them. The number of the first window.
+  [[nodiscard]] std::size_t find_frames(const head_hit& hit);
   [[nodiscard]] result<void> read_window(const head_hit& hit, const log_window& window, std::size_t frames);
   // How many of `frames` it read.
   [[nodiscard]] result<std::size_t> read_frames(const head_hit& hit, std::span<const frame_ref> frames,
@@ -122,6 +121,7 @@ private:
   block_decoder decoder_;
   frame_rows rows_;
   std::vector<frame_ref> frames_;
+  std::size_t room_ = 0; // samples of a column that they may have
   std::vector<double> values_;
   std::vector<std::uint64_t> present_;
 };

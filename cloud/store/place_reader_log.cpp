@@ -3,7 +3,7 @@
 #include "cloud/store/place_reader.hpp"
 
 #include <algorithm>
-#include <bit>
+#include <optional>
 
 namespace skerry::cloud {
 
@@ -49,6 +49,9 @@ result<void> place_reader::read_head(const head_hit& hit) {
   const auto wanted = [&](const frame_ref& f) {
     return bounds_.wants(f.time_ns, f.time_ns) && !(bounds_.newest_only && all_newer(f.time_ns));
   };
+  room_ = bounds_.newest_only
+              ? 1
+              : static_cast<std::size_t>(std::count_if(frames_.begin(), frames_.end(), wanted));
   const auto windows = (frames_.size() + window_rows - 1) / window_rows;
   for (std::size_t i = 0; i < windows; ++i) {
     const auto number = bounds_.newest_only ? windows - 1 - i : i;
@@ -97,7 +100,7 @@ result<void> place_reader::read_window(const head_hit& hit, const log_window& wi
   for (const auto& section : hit.sections)
     for (const auto member : *section.members) {
       auto& column = to_[*to++];
-      column.make_room(bounds_.newest_only ? 1 : frames_.size());
+      column.make_room(room_);
       const log_window::part what{hit.source->bases[section.number] + member, frames, bounds_.from_ns,
                                   bounds_.to_ns};
       samples += bounds_.newest_only ? window.read_newest(what, column) : window.read(what, column);
@@ -130,7 +133,7 @@ result<std::size_t> place_reader::read_frames(const head_hit& hit, std::span<con
           const auto at_value = section.value_index(member);
           if (!at_value || (bounds_.newest_only && column.newest_ns > ref.time_ns))
             continue;
-          column.make_room(bounds_.newest_only ? 1 : frames.size());
+          column.make_room(room_);
           column.add(ref.time_ns, f.values[base + *at_value]);
           ++samples;
         }

@@ -121,7 +121,7 @@ void selection::find_in_log(std::size_t log, set_matcher& matcher) {
     };
     if (const auto* metric = matcher.metric()) {
       const auto name = parts_.sets.symbol_of(*metric);
-      const auto having = name ? index.having(*name) : std::span<const set_place>{};
+      const auto having = name ? index.having(*name) : std::vector<set_place>{};
       for (auto at = having.begin(); at != having.end();) {
         const auto source = at->source;
         const bool wanted = begin(*index.sources()[source]);

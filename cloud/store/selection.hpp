@@ -59,7 +59,7 @@ private:
   std::vector<promql::matcher> place_matchers_;
   std::vector<promql::matcher> label_matchers_;
   std::vector<std::shared_ptr<partition>> opened_;
-  std::unordered_map<const compact_set*, set_members> matched_; // the logs hold the sets
+  std::unordered_map<const compact_set*, set_members> matched_; // hits point into it; the logs hold the sets
   using place_name = std::pair<std::string_view, std::string_view>; // in the place's first hit
   struct name_hash {
     std::size_t operator()(const place_name& name) const noexcept {

@@ -140,7 +140,8 @@ labels compact_set::labels_of(std::size_t member, std::string_view site, std::st
   const auto pairs = pairs_of(member);
   all.reserve(pairs.size() + 2);
   // These two go where the order wants them; what the member says of them counts for nothing.
-  const std::array<std::pair<std::string_view, std::string_view>, 2> of_place{{{"host", host}, {"site", site}}};
+  const std::array<std::pair<std::string_view, std::string_view>, 2> of_place{
+      {{"host", host}, {"site", site}}};
   auto next = of_place.begin();
   const auto put_next = [&] {
     if (!next->second.empty())

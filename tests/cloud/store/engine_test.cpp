@@ -71,6 +71,11 @@ TEST_CASE("matchers choose as Prometheus does, in the log and in partitions") {
     CHECK(count({}) == 8);
     CHECK(count({match(match_op::equal, "__name__", "m0")}) == 4);
     CHECK(count({match(match_op::equal, "__name__", "nothing")}) == 0);
+    CHECK(count({match(match_op::equal, "__name__", "")}) == 0);
+    CHECK(count({match(match_op::equal, "__name__", "job")}) == 0); // a label's name
+    CHECK(count({match(match_op::equal, "__name__", "m0"), match(match_op::equal, "__name__", "m1")}) == 0);
+    CHECK(count({match(match_op::equal, "__name__", "m0"), match(match_op::equal, "__name__", "")}) == 0);
+    CHECK(count({match(match_op::equal, "__name__", "m0"), match(match_op::regex, "__name__", "m.")}) == 4);
     CHECK(count({match(match_op::equal, "job", "a")}) == 4);
     CHECK(count({match(match_op::not_equal, "job", "a")}) == 4);
     CHECK(count({match(match_op::equal, "host", "h1")}) == 4);
@@ -118,7 +123,7 @@ TEST_CASE("a metric is found in whichever sets of a source have it") {
   f.time_ns = now;
   for (const auto& set : sets)
     f.sections.push_back({set->hash, static_cast<std::uint16_t>(set->members.size()), {}});
-  f.values = {0, 1, 2, 3, 3, 4, 5, 6, 10, 11};
+  f.values = {0, 1, 2, 3, 30, 4, 5, 6, 10, 11};
   REQUIRE(append(*s.db, request_builder{edge_id{1}, "ship"}.frame_of("h", f, sets).take()));
   for (int i = 0; i < 2; ++i) {
     const auto values = [&](const std::string& metric) {
@@ -129,7 +134,7 @@ TEST_CASE("a metric is found in whichever sets of a source have it") {
       return found;
     };
     CHECK(values("m0") == std::set<double>{0, 1});
-    CHECK(values("m1") == std::set<double>{2, 3}); // in two of them
+    CHECK(values("m1") == std::set<double>{2, 30}); // in two of them: the greater stays
     CHECK(values("m2") == std::set<double>{4, 5});
     CHECK(values("m5") == std::set<double>{10, 11});
     s->flush();

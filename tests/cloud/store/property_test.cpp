@@ -164,8 +164,14 @@ private:
       return all;
     };
     compare(keep_spans(select(*store_.db, stepped)), keep_spans(wanted));
-    part.newest_only = true;
+    auto by_metric = part;
+    by_metric.matchers.push_back(match(promql::match_op::equal, "__name__", "m1"));
+    auto of_metric = wanted;
+    std::erase_if(of_metric, [](const auto& series) { return !series.first.starts_with("m1{"); });
+    compare(select(*store_.db, by_metric), of_metric);
+    part.newest_only = by_metric.newest_only = true;
     compare(keep_newest(select(*store_.db, part)), keep_newest(std::move(wanted)));
+    compare(keep_newest(select(*store_.db, by_metric)), keep_newest(std::move(of_metric)));
     REQUIRE(all_state(*store_.db, "held/") == state_);
     for (const auto& set : sets_)
       for (std::uint64_t edge = 1; edge <= 3; ++edge)

@@ -81,6 +81,14 @@ TEST_CASE("with and without a cache the log answers alike while it grows and whe
       const auto expected = select(*variants[0].opened.db, request);
       for (auto& v : variants)
         CHECK(select(*v.opened.db, request) == expected);
+      auto newest = request;
+      newest.newest_only = true;
+      for (auto& v : variants) {
+        const auto got = select(*v.opened.db, newest);
+        CHECK(got.size() == expected.size());
+        for (const auto& [series, samples] : got)
+          CHECK(*samples.rbegin() == *expected.at(series).rbegin());
+      }
     }
   };
   std::int64_t at = 0;
