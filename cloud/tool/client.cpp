@@ -82,10 +82,9 @@ result<std::pair<long, std::string>> api_client::exchange(std::string_view path,
                               to.unix_socket.string(), std::strerror(why)));
     return fail(
         errc::unavailable,
-        fmt::format(
-            "cannot reach {}: {}; is skerry-cloud running? Try `systemctl status skerry-cloud`, or name "
-            "its directory with --data or its socket with --socket",
-            to.unix_socket.string(), std::strerror(why)));
+        fmt::format("cannot reach {}: {}; is skerry-{} running? Try `systemctl status skerry-{}`, or name "
+                    "its directory with --data or its socket with --socket",
+                    to.unix_socket.string(), std::strerror(why), to.node, to.node));
   }
   curl_easy_reset(curl);
   const auto url = to.url + std::string{path};
@@ -123,9 +122,9 @@ result<std::pair<long, std::string>> api_client::exchange(std::string_view path,
   case CURLE_RECV_ERROR:
   case CURLE_SEND_ERROR:
     return fail(errc::unavailable,
-                fmt::format("cannot reach {}: {}; is skerry-cloud running? Try `systemctl status "
-                            "skerry-cloud`, or name its address with --url",
-                            to.name(), curl_easy_strerror(code)));
+                fmt::format("cannot reach {}: {}; is skerry-{} running? Try `systemctl status skerry-{}`, or "
+                            "name its address with --url",
+                            to.name(), curl_easy_strerror(code), to.node, to.node));
   case CURLE_OPERATION_TIMEDOUT:
     return fail(
         errc::unavailable,

@@ -23,6 +23,7 @@ struct endpoint {
   std::string url;                   // "http://127.0.0.1:7480"; over a socket only its path counts
   std::filesystem::path unix_socket; // empty: TCP
   std::string bearer_token;          // a secret; empty: none
+  std::string node = "cloud";        // which kind it is, for messages
 
   [[nodiscard]] std::string name() const; // for messages
 };

@@ -171,8 +171,11 @@ void add_query(CLI::App& app, command_line& line) {
   auto* time = c->add_option("--time", q.time, "RFC 3339 or Unix seconds; now when absent");
   auto* start = c->add_option("--start", q.start, "begin of a range")->excludes(time);
   c->add_option("--end", q.end, "end of the range; now when absent")->needs(start);
-  c->add_option("--step", q.step, "from point to point; 15s when absent")->needs(start);
-  c->add_option("--timeout", q.timeout, "give up after this time")->check(check_duration);
+  c->add_option("--step", q.step, "from point to point; a 250th of the range when absent, at least 1s")
+      ->needs(start);
+  c->add_option("--timeout", q.timeout,
+                "how long the query may take; the node's query.timeout when absent, and 2m10s at most")
+      ->check(check_duration);
   c->add_option("-o,--output", q.output,
                 "table, plot (of a range), json, csv; auto: a plot of a range on a terminal, else a table")
       ->check(CLI::IsMember({"auto", "table", "plot", "json", "csv"}))

@@ -41,9 +41,10 @@ constexpr const char* socket_url = "http://localhost";
 } // namespace
 
 result<endpoint> global_options::for_reading() const {
-  endpoint to{url, {}, {}};
+  const std::string node = edge ? "edge" : "cloud";
+  endpoint to{url, {}, {}, node};
   if (!url_given && (socket_given || (data_given && token_file.empty())))
-    return endpoint{socket_url, socket.empty() ? data / "operator.sock" : socket, {}};
+    return endpoint{socket_url, socket.empty() ? data / "operator.sock" : socket, {}, node};
   if (!token_file.empty()) {
     BOOST_OUTCOME_TRY(token, read_token(token_file));
     to.bearer_token = std::move(token);
@@ -52,11 +53,12 @@ result<endpoint> global_options::for_reading() const {
 }
 
 result<endpoint> global_options::for_changing() const {
+  const std::string node = edge ? "edge" : "cloud";
   if (!token_file.empty() && !socket_given) {
     BOOST_OUTCOME_TRY(token, read_token(token_file));
-    return endpoint{url, {}, std::move(token)};
+    return endpoint{url, {}, std::move(token), node};
   }
-  return endpoint{socket_url, socket.empty() ? data / "operator.sock" : socket, {}};
+  return endpoint{socket_url, socket.empty() ? data / "operator.sock" : socket, {}, node};
 }
 
 int report(const error& e) {

@@ -1,3 +1,4 @@
+#include "actors/api/parameters.hpp"
 #include "actors/node/config.hpp"
 #include "cloud/tool/format.hpp"
 #include "cloud/tool/options.hpp"
@@ -8,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <set>
@@ -20,7 +22,8 @@ using nlohmann::json;
 
 namespace {
 
-constexpr const char* step_default = "15s";
+constexpr double steps_default = 250;           // of a range, as promtool has it
+constexpr std::chrono::minutes query_wait{2};   // query.timeout's default: the node gives up first
 constexpr std::chrono::seconds answer_wait{10}; // beyond what the query itself may take
 
 // node_load1{host="a"}
@@ -128,24 +131,32 @@ std::string csv_of(const json& data) {
   return out;
 }
 
+// Whole seconds, at least one. A time that cannot be read is the node's to refuse.
+std::string step_for(const std::string& start, const std::string& end) {
+  const auto from = api::parse_time_ms(start);
+  const auto to = api::parse_time_ms(end);
+  const auto seconds =
+      from && to ? static_cast<double>(to.value() - from.value()) / 1'000 / steps_default : 0;
+  return fmt::format("{:.0f}", std::max(1.0, std::floor(seconds)));
+}
+
 } // namespace
 
 int run_query(const global_options& global, const query_options& options) {
   auto to = global.for_reading();
   if (!to)
     return report(to.error());
-  std::chrono::milliseconds patience = answer_wait;
-  if (const auto asked = parse_duration(options.timeout))
-    patience += std::chrono::duration_cast<std::chrono::milliseconds>(asked.value());
+  const auto asked = parse_duration(options.timeout);
+  const auto patience =
+      answer_wait + (asked ? std::chrono::ceil<std::chrono::milliseconds>(asked.value()) : query_wait);
   api_client client{std::move(to.value()), patience};
   form parameters{{"query", options.expression}};
   const bool range = !options.start.empty();
   if (range) {
+    const auto end = options.end.empty() ? std::to_string(std::time(nullptr)) : options.end;
     parameters.emplace_back("start", options.start);
-    parameters.emplace_back("end", options.end.empty()
-                                       ? fmt::format("{:.3f}", static_cast<double>(std::time(nullptr)))
-                                       : options.end);
-    parameters.emplace_back("step", options.step.empty() ? step_default : options.step);
+    parameters.emplace_back("end", end);
+    parameters.emplace_back("step", options.step.empty() ? step_for(options.start, end) : options.step);
   } else if (!options.time.empty()) {
     parameters.emplace_back("time", options.time);
   }
@@ -171,8 +182,8 @@ int run_query(const global_options& global, const query_options& options) {
     }
   const auto out = result_table(data.value());
   if (out.rows() == 0)
-    fmt::print(stderr,
-               "No series match at that time. `skerry hosts` shows when each host was last heard of.\n");
+    fmt::print(stderr, "No series match at that time.{}\n",
+               global.edge ? "" : " `skerry hosts` shows when each host was last heard of.");
   else
     fmt::print("{}", out.render());
   return exit_ok;
