@@ -1,6 +1,7 @@
 #include "tests/conformance/check.hpp"
 
 #include "actors/promql/functions.hpp"
+#include "actors/promql/infos.hpp"
 #include "actors/promql/parser.hpp"
 
 #include <fmt/format.h>
@@ -91,12 +92,13 @@ matrix_value as_matrix(const vector_value& v) {
   return out;
 }
 
+std::string unquoted(const std::string& text) { // newer scripts quote it
+  return text.size() >= 2 && text.front() == '"' && text.back() == '"' ? unquote(text) : text;
+}
+
 std::string check_failure(const eval_command& what, const error& e) {
-  auto wanted = what.fails_with;
-  auto pattern = what.fails_matching;
-  for (auto* text : {&wanted, &pattern}) // newer scripts quote it
-    if (text->size() >= 2 && text->front() == '"' && text->back() == '"')
-      *text = unquote(*text);
+  const auto wanted = unquoted(what.fails_with);
+  const auto pattern = unquoted(what.fails_matching);
   if (!wanted.empty() && e.message != wanted)
     return fmt::format("expected the failure: {}\n    got: {}", wanted, e.message);
   if (!pattern.empty() && !re2::RE2::PartialMatch(e.message, pattern))
@@ -124,6 +126,20 @@ std::string compare_instant(const eval_command& what, const value& got, std::int
                  std::get<matrix_value>(got), what.ordered);
 }
 
+std::string check_infos(const eval_command& what, const expression& tree) {
+  if (!what.informs)
+    return {};
+  const auto infos = infos_of(tree, what.query);
+  if (!*what.informs)
+    return infos.empty() ? "" : "expected no info, got: " + infos.front();
+  const bool found = std::any_of(infos.begin(), infos.end(), [&](const auto& text) {
+    return (what.informs_with.empty() || text == unquoted(what.informs_with))
+           && (what.informs_matching.empty()
+               || re2::RE2::PartialMatch(text, unquoted(what.informs_matching)));
+  });
+  return found ? "" : fmt::format("expected another info, got {}", infos.empty() ? "none" : infos.front());
+}
+
 std::string check_range(const eval_command& what, promql::series_source& source) {
   const auto tree = parse(what.query);
   const auto got = tree
@@ -133,6 +149,8 @@ std::string check_range(const eval_command& what, promql::series_source& source)
     return what.fails ? check_failure(what, got.error()) : "the query failed: " + got.error().message;
   if (what.fails)
     return "expected a failure, got" + show(got.value());
+  if (auto differs = check_infos(what, *tree.value()); !differs.empty())
+    return differs;
   auto expected = expected_of(what, what.start_ms, what.step_ms);
   if (what.scalar) {
     expected.push_back({});
@@ -224,13 +242,16 @@ private:
 } // namespace
 
 std::string check(const eval_command& what, promql::series_source& source) {
-  if (!what.annotation.empty())
-    return fmt::format("expected a {} annotation; the engine has none", what.annotation);
+  if (what.warns)
+    return "expected a warning; the engine has none";
   if (std::any_of(what.series.begin(), what.series.end(), [](const auto& s) { return s.unsupported; }))
     return "expected native histograms; the engine has none";
   if (what.range)
     return check_range(what, source);
   const auto time_ms = what.start_ms;
+  if (const auto tree = parse(what.query))
+    if (auto differs = check_infos(what, *tree.value()); !differs.empty())
+      return differs;
   if (auto differs = check_at(what, what.query, source, time_ms); !differs.empty())
     return differs;
   const auto tree = parse(what.query);

@@ -2,7 +2,7 @@
 //
 // Prints, per file, how many cases passed and failed, and each failed one with its line, what was expected and
 // what came. With --sealed, what was loaded is moved into partitions before it is queried.
-// Exit codes: 0 all passed, 1 a case failed, 2 a file can't be read or a store can't be made.
+// Exit codes: 0 all passed, 1 a case failed, 2 a file can't be read or has no case, or a store can't be made.
 
 #include "tests/conformance/check.hpp"
 #include "tests/conformance/loaded_store.hpp"
@@ -75,6 +75,10 @@ int run(const std::vector<std::string>& files, bool sealed) {
       continue;
     }
     fmt::print("{}: {} passed, {} failed\n", file, done.value().passed, done.value().failed);
+    if (done.value().passed + done.value().failed == 0) {
+      fmt::print("{}: there is no case in it\n", file);
+      broken = true;
+    }
     all.passed += done.value().passed;
     all.failed += done.value().failed;
   }

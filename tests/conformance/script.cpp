@@ -111,8 +111,10 @@ private:
   result<void> eval(std::string_view word, std::string_view rest, eval_command& into) {
     into.fails = word == "eval_fail";
     into.ordered = word == "eval_ordered";
-    if (word == "eval_warn" || word == "eval_info")
-      into.annotation = word.substr(5);
+    if (word == "eval_warn")
+      into.warns = true;
+    else if (word == "eval_info")
+      into.informs = true;
     else if (word != "eval" && !into.fails && !into.ordered)
       return complain(fmt::format("unknown command \"{}\"", word));
     const auto kind = take_word(rest);
@@ -181,8 +183,11 @@ private:
     } else if (what == "fail") {
       into.fails = true;
       (pattern ? into.fails_matching : into.fails_with) = detail;
-    } else if (what == "warn" || what == "info") {
-      into.annotation = what;
+    } else if (what == "warn") {
+      into.warns = true;
+    } else if (what == "info" || what == "no_info") {
+      into.informs = what == "info";
+      (pattern ? into.informs_matching : into.informs_with) = detail;
     } else if (what == "string") {
       into.text = promql::unquote(rest);
     } else if (what == "range") {
@@ -195,7 +200,7 @@ private:
       take_word(rest); // step
       BOOST_OUTCOME_TRY(step_ms, duration(take_word(rest)));
       into.matrix_times = {start_ms, step_ms};
-    } else if (what != "no_warn" && what != "no_info") {
+    } else if (what != "no_warn") { // the engine never warns
       return complain(fmt::format("unknown expectation \"{}\"", what));
     }
     return ok();

@@ -40,7 +40,10 @@ struct eval_command {
   bool ordered = false;
   std::string fails_with;          // the whole message; "" any
   std::string fails_matching;      // a regular expression for it; "" any
-  std::string annotation;          // "warn" or "info" when one is expected
+  bool warns = false;              // a warning is expected
+  std::optional<bool> informs;     // infos are expected, or none
+  std::string informs_with;        // one of them, whole; "" any
+  std::string informs_matching;    // a regular expression for it; "" any
   std::optional<double> scalar;    // expected
   std::optional<std::string> text; // expected
   std::vector<series_line> series; // expected

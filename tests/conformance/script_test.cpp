@@ -81,7 +81,17 @@ TEST_CASE("wrong expectations fail, each in its own words") {
   CHECK_THAT(wrong("eval_fail instant at 1m m + on() m\n  expected_fail_message other\n"),
              Contains("expected the failure: other"));
   CHECK_THAT(wrong("eval range from 0 to 1m step 30s sum(m)\n  {} 5 5 6\n"), Contains("differs"));
-  CHECK_THAT(wrong("eval_warn instant at 1m m\n"), Contains("annotation"));
+  CHECK_THAT(wrong("eval_warn instant at 1m m\n"), Contains("expected a warning"));
+  CHECK_THAT(wrong("eval_info instant at 1m m{a=\"1\"}\n  m{a=\"1\"} 2\n"), Contains("got none"));
+  CHECK_THAT(wrong("eval instant at 1m rate(m[1m])\n  expect no_info\n"),
+             Contains("expected no info, got: PromQL"));
+  CHECK_THAT(wrong("eval range from 0 to 1m step 1m rate(m[1s])\n  expect no_info\n"),
+             Contains("expected no info"));
+  CHECK_THAT(wrong("eval instant at 1m rate(m[1s])\n  expect info msg: other\n"),
+             Contains("expected another info"));
+  CHECK_THAT(wrong("eval instant at 1m rate(m[1s])\n  expect info regex: ^other\n"),
+             Contains("expected another info"));
+  CHECK(wrong("eval instant at 1m rate(m[1s])\n  expect info regex: .*might not be a counter.*\n").empty());
   CHECK_THAT(run("eval sometimes m\n").at(0), Contains("line 1: eval takes instant or range"));
   CHECK_THAT(run("\nload 1m\n  m 1 x\n").at(0), Contains("line 3: "));
   CHECK_THAT(run("what\n").at(0), Contains("unknown command"));
