@@ -6,6 +6,7 @@
 #include "actors/link/messages.hpp"
 #include "actors/link/registry.hpp"
 #include "actors/link/token.hpp"
+#include "actors/node/config.hpp"
 #include "actors/node/data_directory.hpp"
 #include "actors/node/metrics.hpp"
 #include "actors/node/reload.hpp"
@@ -77,6 +78,7 @@ public:
     http_.reset();
     pushes_.reset();
     queries_.reset();
+    lookups_.reset();
     results_.reset();
     deletions_.reset(); // it holds the store, as does the next
     ledger_.reset();
@@ -165,6 +167,7 @@ public:
 
   result<void> start_http() {
     queries_ = std::make_unique<query_pool>(config_.queries, metrics_.registry());
+    lookups_ = std::make_unique<query_pool>(config_.queries, metrics_.registry());
     operations_settings settings;
     settings.registry = registry_;
     settings.hosts = hosts_;
@@ -194,6 +197,7 @@ public:
     context.started_ns = system_clock().wall_ns();
     context.config_text = config_.text;
     context.retention = retention_text();
+    context.reloaded = [this] { return read_again_.last(); };
     context.flags = flags();
     config_.http.unix_socket = (config_.data / "operator.sock").string();
     auto routes = make_routes(context);
@@ -222,13 +226,10 @@ private:
 
   // As Prometheus calls them, where it has the same.
   std::vector<std::pair<std::string, std::string>> flags() const {
-    const auto seconds = [](auto duration) {
-      return fmt::format("{}s", std::chrono::duration_cast<std::chrono::seconds>(duration).count());
-    };
-    return {{"query.lookback-delta", seconds(config_.limits.lookback)},
+    return {{"query.lookback-delta", format_duration(config_.limits.lookback)},
             {"query.max-concurrency", std::to_string(config_.queries.threads)},
             {"query.max-samples", std::to_string(config_.limits.samples_max)},
-            {"query.timeout", seconds(config_.limits.timeout)},
+            {"query.timeout", format_duration(config_.limits.timeout)},
             {"storage.tsdb.path", config_.store.directory.string()},
             {"storage.tsdb.retention.time", retention_text()},
             {"web.enable-admin-api", config_.admin_api ? "true" : "false"},
@@ -266,6 +267,7 @@ private:
   std::unique_ptr<deletions> deletions_;
   std::unique_ptr<result_cache> results_; // asks the store what changed
   std::unique_ptr<query_pool> queries_;
+  std::unique_ptr<query_pool> lookups_;
   std::unique_ptr<push::push_service> pushes_;
   std::unique_ptr<operations> operations_;
   std::unique_ptr<ledger_reader> ledger_;

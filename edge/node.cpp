@@ -76,6 +76,7 @@ public:
     http_.reset();
     pushes_.reset(); // its last requests go into the inbox, and are answered by the gateway
     queries_.reset();
+    lookups_.reset();
     if (roster_)
       caf::anon_send(roster_, stop_atom_v);
     roster_ = nullptr;
@@ -285,14 +286,17 @@ public:
 private:
   std::vector<http::route> query_routes() {
     queries_ = std::make_unique<api::query_pool>(config_.queries, metrics_.registry());
+    lookups_ = std::make_unique<api::query_pool>(config_.queries, metrics_.registry());
     source_ = std::make_unique<spooled_series>(store_, [this](edge_id edge) { return site_of(edge); });
     api::query_context context;
     context.source = source_.get();
     context.queries = queries_.get();
+    context.lookups = lookups_.get();
     context.limits = config_.limits;
     context.targets_from_up = false;
     context.status.build = {std::string{version}, {}};
     context.status.started_ns = system_clock().wall_ns();
+    context.status.reloaded = [this] { return read_again_.last(); };
     context.status.retention =
         fmt::format("{}h", std::chrono::duration_cast<std::chrono::hours>(config_.local_retention).count());
     return api::make_query_routes(std::move(context));
@@ -350,6 +354,7 @@ private:
   std::atomic<link::server_transport*> downlink_ready_ = nullptr;
   std::unique_ptr<spooled_series> source_;
   std::unique_ptr<api::query_pool> queries_;
+  std::unique_ptr<api::query_pool> lookups_;
   std::unique_ptr<push::push_service> pushes_;
   std::unique_ptr<http::server> http_;
   std::atomic<bool> failed_ = false;

@@ -143,7 +143,9 @@ std::vector<http::route> make_status_routes(status_context settings) {
   add("GET", "/api/v1/status", [context](const http::request&) { return success(status_of(*context)); });
   add("GET", "/api/v1/targets", [context](const http::request& request) {
     const auto* state = request.parameter("state");
-    return success(targets_json(context->board->targets(), state != nullptr ? *state : ""));
+    const auto* pool = request.parameter("scrapePool");
+    return success(targets_json(context->board->targets(), state != nullptr ? *state : "",
+                                pool != nullptr ? *pool : ""));
   });
   add("GET", "/-/healthy", [](const http::request&) { return plain(200, "skerry-edge is healthy.\n"); });
   add("GET", "/-/ready", [](const http::request&) { return plain(200, "skerry-edge is ready.\n"); });

@@ -36,10 +36,13 @@ std::string time_of(std::int64_t ns) {
 
 } // namespace
 
-nlohmann::json targets_json(const std::vector<scrape_target_ptr>& targets, std::string_view state) {
+nlohmann::json targets_json(const std::vector<scrape_target_ptr>& targets, std::string_view state,
+                            std::string_view pool) {
   auto active = nlohmann::json::array();
   if (state != "dropped")
     for (const auto& target : targets) {
+      if (!pool.empty() && target->job() != pool)
+        continue;
       const auto& resolved = target->resolved();
       const auto now = target->status();
       active.push_back({{"discoveredLabels", json_of(resolved.discovered)},

@@ -90,7 +90,7 @@ result<found_series> newest_of(const query_context& context, const std::vector<p
 void federate(const query_context_ptr& context, const http::request& request, http::responder_ptr to) {
   if (request.all("match[]").empty())
     return to->answer({200, exposition_type, {}, {}});
-  auto asked = select_parameters(request);
+  auto asked = select_parameters(request, true);
   if (!asked)
     return to->answer({400, "text/plain; charset=utf-8", asked.error().message + "\n", {}});
   const auto now_ms = context->clock->wall_ns() / ns_per_ms;
@@ -99,7 +99,7 @@ void federate(const query_context_ptr& context, const http::request& request, ht
     one.to_ms = now_ms;
     one.newest_only = true;
   }
-  run_on_pool(*context->queries, std::move(to), {},
+  run_on_pool(*context->lookups, std::move(to), {},
               [context, asked = std::move(asked).value()](const query_ticket& ticket) -> http::response {
                 const auto found = newest_of(*context, asked, ticket);
                 if (!found)

@@ -53,7 +53,7 @@ http::response send_list(const Elements& all, const listing& asked, const query_
 using ask_strings = std::function<result<std::vector<std::string>>(const select_request&)>;
 
 void send_strings(const query_context_ptr& context, listing asked, http::responder_ptr to, ask_strings ask) {
-  run_on_pool(*context->queries, std::move(to), {}, [context, asked, ask](const query_ticket& ticket) {
+  run_on_pool(*context->lookups, std::move(to), {}, [context, asked, ask](const query_ticket& ticket) {
     std::set<std::string> all;
     for (auto request : asked.requests) {
       request.cancelled = &ticket.cancelled();
@@ -95,7 +95,7 @@ void series(const query_context_ptr& context, const http::request& request, http
   auto read = read_listing(request);
   if (!read)
     return to->answer(failure(to_api_error(read.error())));
-  run_on_pool(*context->queries, std::move(to), {},
+  run_on_pool(*context->lookups, std::move(to), {},
               [context, asked = std::move(read.value())](const query_ticket& ticket) {
                 std::set<labels> all;
                 const auto keep_max = std::max<std::uint64_t>(context->limits.series_max, asked.limit);
@@ -148,7 +148,7 @@ void metadata(const query_context_ptr& context, const http::request& request, ht
   const auto limit = limit_parameter(request);
   if (!limit)
     return to->answer(failure(to_api_error(limit.error())));
-  run_on_pool(*context->queries, std::move(to), {},
+  run_on_pool(*context->lookups, std::move(to), {},
               [context, limit = limit.value(),
                metric = std::string{text_parameter(request, "metric")}](const query_ticket& ticket) {
                 const auto all = context->source->metadata();

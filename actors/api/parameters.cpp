@@ -175,7 +175,7 @@ result<std::optional<std::uint64_t>> limit_parameter(const http::request& reques
   return std::optional{static_cast<std::uint64_t>(limit)};
 }
 
-result<std::vector<promql::select_request>> select_parameters(const http::request& request) {
+result<std::vector<promql::select_request>> select_parameters(const http::request& request, bool anything) {
   promql::select_request base;
   BOOST_OUTCOME_TRY(from_ms, time_parameter(request, "start", time_ms_min));
   BOOST_OUTCOME_TRY(to_ms, time_parameter(request, "end", time_ms_max));
@@ -185,7 +185,7 @@ result<std::vector<promql::select_request>> select_parameters(const http::reques
   base.to_ms = to_ms;
   std::vector<promql::select_request> out;
   for (const auto text : request.all("match[]")) {
-    auto parsed = promql::parse_selector(text);
+    auto parsed = promql::parse_selector(text, anything);
     if (!parsed)
       return invalid_parameter("match[]", parsed.error().message);
     out.push_back(base);

@@ -8,6 +8,7 @@
 #include "actors/api/query_pool.hpp"
 #include "actors/http/server.hpp"
 #include "actors/node/clock.hpp"
+#include "actors/node/reload.hpp"
 #include "actors/promql/evaluator.hpp"
 
 #include <chrono>
@@ -62,12 +63,15 @@ struct status_facts {
   std::string config_text;                                // YAML, without secrets
   std::vector<std::pair<std::string, std::string>> flags; // as Prometheus calls them where it has the same
   std::string retention;                                  // "30d"
+  std::function<config_reload::outcome()> reloaded;       // empty: as at the start
 };
 
 // Everything pointed to outlives the server that serves the routes.
 struct query_context {
   promql::series_source* source = nullptr;
   query_pool* queries = nullptr;
+  // For what lists names and series: it must not wait behind long queries. Null: `queries`.
+  query_pool* lookups = nullptr;
   clock_source* clock = &system_clock();
   query_limits limits;
   status_facts status;

@@ -37,10 +37,8 @@ struct range_query {
 };
 
 result<std::shared_ptr<const promql::expression>> query_parameter(const http::request& request) {
-  auto tree = promql::parse(text_parameter(request, "query"));
-  if (!tree)
-    return invalid_parameter("query", tree.error().message);
-  return std::shared_ptr<const promql::expression>{std::move(tree.value())};
+  BOOST_OUTCOME_TRY(tree, promql::parse(text_parameter(request, "query")));
+  return std::shared_ptr<const promql::expression>{std::move(tree)};
 }
 
 result<std::chrono::nanoseconds> timeout_parameter(const http::request& request, const query_limits& limits) {
@@ -82,9 +80,11 @@ result<query_settings> settings_from(const http::request& request, const query_l
 result<instant_query> read_instant(const http::request& request, const query_context& context) {
   BOOST_OUTCOME_TRY(time_ms, time_parameter(request, "time", context.clock->wall_ns() / ns_per_ms));
   BOOST_OUTCOME_TRY(settings, settings_from(request, context.limits));
-  BOOST_OUTCOME_TRY(tree, query_parameter(request));
-  settings.infos = promql::infos_of(*tree, text_parameter(request, "query"));
-  return instant_query{std::move(tree), time_ms, std::move(settings)};
+  auto tree = query_parameter(request);
+  if (!tree) // Prometheus 2.42 names the parameter here, not with a range
+    return invalid_parameter("query", tree.error().message);
+  settings.infos = promql::infos_of(*tree.value(), text_parameter(request, "query"));
+  return instant_query{std::move(tree.value()), time_ms, std::move(settings)};
 }
 
 // start and end have no default.
@@ -145,6 +145,10 @@ bool finds_something(const promql::value& all) {
   return true;
 }
 
+http::response query_timed_out() {
+  return failure({api_errc::timeout, "query timed out in query execution"});
+}
+
 template <class Evaluate>
 http::response answer(const query_context& context, const query_ticket& ticket, query_settings settings,
                       Evaluate evaluate) {
@@ -154,9 +158,11 @@ http::response answer(const query_context& context, const query_ticket& ticket, 
   counting_source source{watch->source()};
   result<promql::value> outcome = evaluate(*watch, source, settings.options);
   settings.times.evaluated = std::chrono::steady_clock::now();
-  // Over its time is over its time, also when the answer came just after.
+  // Over its time is over its time, also when the answer came just after, and whoever looks first.
   if (ticket.cancelled().load())
     return query_failure({errc::cancelled, {}}, ticket);
+  if (settings.times.evaluated - settings.times.received >= settings.timeout)
+    return query_timed_out();
   // The query itself was fine: what it does to these data was not.
   if (!outcome && outcome.error().code == errc::invalid_argument)
     return failure({api_errc::execution, outcome.error().message});
@@ -210,7 +216,7 @@ void range(const query_context_ptr& context, const http::request& request, http:
 
 http::response query_failure(const error& e, const query_ticket& ticket) {
   switch (ticket.reason()) {
-  case stop_reason::timeout: return failure({api_errc::timeout, "query timed out in query execution"});
+  case stop_reason::timeout: return query_timed_out();
   case stop_reason::client_gone:
     return failure({api_errc::canceled, "query was canceled in query execution"});
   case stop_reason::shutdown: return failure({api_errc::unavailable, "the node is stopping"});
@@ -238,6 +244,8 @@ void add_query_routes(const query_context_ptr& context, std::vector<http::route>
 }
 
 std::vector<http::route> make_query_routes(query_context given) {
+  if (given.lookups == nullptr)
+    given.lookups = given.queries;
   const auto context = std::make_shared<const query_context>(std::move(given));
   std::vector<http::route> all;
   add_query_routes(context, all);

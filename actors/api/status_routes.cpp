@@ -56,11 +56,13 @@ void flags(const query_context_ptr& context, const http::request&, http::respond
 
 void runtimeinfo(const query_context_ptr& context, const http::request&, http::responder_ptr to) {
   const auto started = rfc3339(context->status.started_ns);
+  const auto config = context->status.reloaded ? context->status.reloaded()
+                                               : config_reload::outcome{true, context->status.started_ns};
   std::error_code ignored;
   to->answer(success(dump(json{{"startTime", started},
                                {"CWD", std::filesystem::current_path(ignored).string()},
-                               {"reloadConfigSuccess", true},
-                               {"lastConfigTime", started},
+                               {"reloadConfigSuccess", config.successful},
+                               {"lastConfigTime", rfc3339(config.success_ns)},
                                {"corruptionCount", 0},
                                {"goroutineCount", 0},
                                {"GOMAXPROCS", std::thread::hardware_concurrency()},
@@ -124,7 +126,7 @@ void tsdb(const query_context_ptr& context, const http::request& request, http::
   const auto limit = limit_parameter(request);
   if (!limit)
     return to->answer(failure(to_api_error(limit.error())));
-  run_on_pool(*context->queries, std::move(to), {},
+  run_on_pool(*context->lookups, std::move(to), {},
               [context, limit = limit.value().value_or(tsdb_limit_default)](const query_ticket& ticket) {
                 return tsdb_answer(*context, limit, ticket);
               });

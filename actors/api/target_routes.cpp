@@ -90,7 +90,7 @@ http::response active_targets(const query_context& context, const query_ticket& 
 void targets(const query_context_ptr& context, const http::request& request, http::responder_ptr to) {
   if (text_parameter(request, "state") == "dropped")
     return to->answer(success(R"({"activeTargets":[],"droppedTargets":[]})"));
-  run_on_pool(*context->queries, std::move(to), {},
+  run_on_pool(*context->lookups, std::move(to), {},
               [context, pool = std::string{text_parameter(request, "scrapePool")}](
                   const query_ticket& ticket) { return active_targets(*context, ticket, pool); });
 }

@@ -1,5 +1,7 @@
 #include "actors/node/reload.hpp"
 
+#include "actors/node/clock.hpp"
+
 #include <fmt/format.h>
 #include <prometheus/gauge.h>
 #include <prometheus/registry.h>
@@ -47,7 +49,19 @@ struct config_reload::impl {
   reader read;
   prometheus::Gauge& successful;
   prometheus::Gauge& successful_at;
-  std::mutex mutex;
+  std::mutex mutex;      // of reloads
+  std::mutex last_mutex; // guards what follows
+  outcome last{};
+
+  void note(bool success) {
+    successful.Set(success ? 1 : 0);
+    if (success)
+      successful_at.SetToCurrentTime();
+    const std::lock_guard lock{last_mutex};
+    last.successful = success;
+    if (success)
+      last.success_ns = system_clock().wall_ns();
+  }
 };
 
 namespace {
@@ -65,9 +79,9 @@ config_reload::config_reload(std::string node, prometheus::Registry& metrics, re
                            "Whether the last attempt to read the configuration again succeeded."),
                      gauge(metrics, "skerry_config_last_reload_success_timestamp_seconds",
                            "When the configuration was last read with success."),
+                     {},
                      {}}) {
-  impl_->successful.Set(1);
-  impl_->successful_at.SetToCurrentTime();
+  impl_->note(true);
 }
 
 config_reload::~config_reload() = default;
@@ -75,15 +89,19 @@ config_reload::~config_reload() = default;
 result<std::string> config_reload::operator()() {
   const std::lock_guard lock{impl_->mutex};
   auto said = impl_->read();
-  impl_->successful.Set(said ? 1 : 0);
+  impl_->note(said.has_value());
   if (said) {
-    impl_->successful_at.SetToCurrentTime();
     spdlog::info("{}: {}", impl_->node, said.value());
   } else {
     spdlog::error("{}: the configuration was not reloaded, the old one stays: {}", impl_->node,
                   said.error().message);
   }
   return said;
+}
+
+config_reload::outcome config_reload::last() const {
+  const std::lock_guard lock{impl_->last_mutex};
+  return impl_->last;
 }
 
 } // namespace skerry

@@ -50,6 +50,12 @@ public:
 
   result<std::string> operator()();
 
+  struct outcome {
+    bool successful = true;      // the last one
+    std::int64_t success_ns = 0; // of the last that was; wall clock
+  };
+  [[nodiscard]] outcome last() const;
+
 private:
   struct impl;
   std::unique_ptr<impl> impl_;

@@ -110,7 +110,7 @@ public:
     return expression_ptr{std::move(made)};
   }
 
-  result<std::vector<matcher>> run_selector() {
+  result<std::vector<matcher>> run_selector(bool anything) {
     if (next().kind == token_kind::end)
       return complain(0, "no expression found in input");
     if (!starts_selector(next()))
@@ -119,7 +119,9 @@ public:
     if (next().kind != token_kind::end)
       return unexpected();
     auto& selector = std::get<vector_selector>(made->node);
-    BOOST_OUTCOME_TRYV(check_selector(selector, made->at.begin, query()));
+    if (!anything || !selector.name.empty()) {
+      BOOST_OUTCOME_TRYV(check_selector(selector, made->at.begin, query()));
+    }
     return std::move(selector.matchers);
   }
 
@@ -382,9 +384,9 @@ result<expression_ptr> parse(std::string_view query) {
   return parser{query}.run();
 }
 
-result<std::vector<matcher>> parse_selector(std::string_view text) {
+result<std::vector<matcher>> parse_selector(std::string_view text, bool anything) {
   BOOST_OUTCOME_TRYV(check_size(text));
-  return parser{text}.run_selector();
+  return parser{text}.run_selector(anything);
 }
 
 } // namespace skerry::promql

@@ -20,7 +20,7 @@ inline constexpr std::size_t matchers_max = 256;
 
 // A tree whose types fit. invalid_argument: not PromQL.
 [[nodiscard]] result<expression_ptr> parse(std::string_view query);
-// For match[]: a selector without range, offset or anything around it.
-[[nodiscard]] result<std::vector<matcher>> parse_selector(std::string_view text);
+// For match[]: a selector without range, offset or anything around it. `anything`: also one that every series matches.
+[[nodiscard]] result<std::vector<matcher>> parse_selector(std::string_view text, bool anything = false);
 
 } // namespace skerry::promql

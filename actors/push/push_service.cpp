@@ -1,5 +1,6 @@
 #include "actors/push/push_service.hpp"
 
+#include "actors/http/guard.hpp"
 #include "actors/node/bounded_queue.hpp"
 
 #include <fmt/format.h>
@@ -81,7 +82,8 @@ struct push_service::impl : std::enable_shared_from_this<impl> {
     metrics.bytes.Increment(static_cast<double>(request.body.size()));
     if (request.who == http::principal::anonymous_remote)
       return refuse(*to, 403, "writing takes the bearer token, or a connection from this machine\n");
-    if (const auto encoding = request.header("content-encoding"); !encoding.empty() && encoding != "snappy")
+    if (const auto encoding = request.header("content-encoding");
+        !encoding.empty() && http::lower(encoding) != "snappy")
       return refuse(*to, 415, "only Content-Encoding snappy is taken (remote write 1.0)\n");
     if (request.header("content-type").find("write.v2") != std::string_view::npos)
       return refuse(*to, 415, "only remote write 1.0 is taken: prometheus.WriteRequest\n");

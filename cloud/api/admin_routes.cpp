@@ -10,9 +10,15 @@ namespace {
 
 http::response no_content() { return {204, "", "", {}}; }
 
+http::response disabled() {
+  auto answer = failure({api_errc::unavailable, "admin APIs disabled"});
+  answer.headers.clear(); // to try again changes nothing
+  return answer;
+}
+
 void delete_series(const context_ptr& context, const http::request& request, http::responder_ptr to) {
   if (context->deleted == nullptr)
-    return to->answer(failure({api_errc::unavailable, "admin APIs disabled"}));
+    return to->answer(disabled());
   if (request.all("match[]").empty())
     return to->answer(failure({api_errc::bad_data, "no match[] parameter provided"}));
   auto asked = select_parameters(request);
@@ -22,15 +28,15 @@ void delete_series(const context_ptr& context, const http::request& request, htt
     std::vector<std::vector<promql::matcher>> selectors;
     for (const auto& one : asked)
       selectors.push_back(one.matchers);
-    const auto done = context->deleted->remove(selectors, asked.front().from_ms, asked.front().to_ms);
+    const auto done = context->deleted->remove(selectors, asked.front().from_ms, asked.front().to_ms,
+                                               context->clock->wall_ns() / 1'000'000);
     return done ? no_content() : failure(to_api_error(done.error()));
   });
 }
 
 // The bytes go with their partition; nothing is gained by rewriting it.
 void clean_tombstones(const context_ptr& context, const http::request&, http::responder_ptr to) {
-  to->answer(context->deleted == nullptr ? failure({api_errc::unavailable, "admin APIs disabled"})
-                                         : no_content());
+  to->answer(context->deleted == nullptr ? disabled() : no_content());
 }
 
 } // namespace

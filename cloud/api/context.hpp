@@ -97,6 +97,7 @@ using api::query_limits;
 struct api_context {
   promql::series_source* source = nullptr;
   query_pool* queries = nullptr;
+  query_pool* lookups = nullptr; // for all else that takes a moment; null: `queries`
   result_cache* cache = nullptr; // of range queries' answers; null: none
   node_operations* node = nullptr;
   ledger_reader* ledger = nullptr; // null: nothing is known of losses
@@ -110,6 +111,7 @@ struct api_context {
   std::string config_text;
   std::vector<std::pair<std::string, std::string>> flags;
   std::string retention;
+  std::function<config_reload::outcome()> reloaded;
 };
 
 } // namespace skerry::cloud

@@ -212,14 +212,17 @@ void add_node_routes(const context_ptr& context, std::vector<http::route>& into)
 }
 
 std::vector<http::route> make_routes(api_context given) {
+  if (given.lookups == nullptr)
+    given.lookups = given.queries;
   const auto context = std::make_shared<const api_context>(std::move(given));
   api::query_context queries;
   queries.source = context->source;
   queries.queries = context->queries;
+  queries.lookups = context->lookups;
   queries.clock = context->clock;
   queries.limits = context->limits;
-  queries.status = {context->build, context->started_ns, context->config_text, context->flags,
-                    context->retention};
+  queries.status = {context->build, context->started_ns, context->config_text,
+                    context->flags, context->retention,  context->reloaded};
   queries.watch = [context]() -> std::unique_ptr<api::query_watch> {
     return std::make_unique<completeness_watch>(*context->source, context->ledger, context->cache,
                                                 *context->clock);

@@ -79,7 +79,10 @@ result<std::unique_ptr<deletions>> deletions::open(std::shared_ptr<engine> store
 }
 
 result<void> deletions::remove(const std::vector<std::vector<promql::matcher>>& selectors,
-                               std::int64_t from_ms, std::int64_t to_ms) {
+                               std::int64_t from_ms, std::int64_t to_ms, std::int64_t now_ms) {
+  to_ms = std::min(to_ms, now_ms);
+  if (to_ms < from_ms)
+    return ok();
   std::vector<state_update> updates;
   {
     const std::lock_guard lock{mutex_};

@@ -2,7 +2,7 @@
 
 // What an operator deleted (POST /api/v1/admin/tsdb/delete_series): stands between queries and the store and hides the
 // samples of the series that match, in the time range that was given. Kept in the store's state, hence over restarts;
-// the bytes go with their partition, at the end of the retention. Samples that come later are hidden as well.
+// the bytes go with their partition, at the end of the retention. Samples that come later with such times are hidden as well.
 //
 // Any thread.
 
@@ -22,11 +22,11 @@ public:
   // Reads back what was deleted before.
   [[nodiscard]] static result<std::unique_ptr<deletions>> open(std::shared_ptr<engine> store);
 
-  // Hides [from, to] of every series that matches one of the selectors; on stable storage on return. exhausted: too
-  // many already, or the store takes nothing now. Noted as a change of
-  // the data from from_ms on.
+  // Hides [from, to] of every series that matches one of the selectors, but nothing after now: a series that goes on is
+  // seen again. On stable storage on return. exhausted: too many already, or the store takes nothing now. Noted as a
+  // change of the data from from_ms on.
   [[nodiscard]] result<void> remove(const std::vector<std::vector<promql::matcher>>& selectors,
-                                    std::int64_t from_ms, std::int64_t to_ms);
+                                    std::int64_t from_ms, std::int64_t to_ms, std::int64_t now_ms);
 
   result<void> series(const promql::select_request& request,
                       const std::function<void(const labels&)>& each) override;

@@ -20,7 +20,7 @@ TEST_CASE("targets are listed as Prometheus lists them, with why one is down") {
   auto target = std::make_shared<scrape_target>(std::make_shared<const scrape_config>(config),
                                                 *resolved.value(), 7, metrics);
 
-  auto all = targets_json({target}, "");
+  auto all = targets_json({target}, "", "");
   REQUIRE(all["activeTargets"].size() == 1);
   CHECK(all["droppedTargets"].empty());
   CHECK(all["activeTargets"][0]["health"] == "unknown");
@@ -31,7 +31,7 @@ TEST_CASE("targets are listed as Prometheus lists them, with why one is down") {
   response.error = "connection refused";
   response.duration = 250ms;
   static_cast<void>(target->process(response, 1'700'000'000'123'000'000, 1));
-  all = targets_json({target}, "active");
+  all = targets_json({target}, "active", "");
   const auto& one = all["activeTargets"][0];
   CHECK(one["health"] == "down");
   CHECK(one["lastError"] == "connection refused");
@@ -49,5 +49,7 @@ TEST_CASE("targets are listed as Prometheus lists them, with why one is down") {
                           {"job", "job with spaces"},
                           {"rack", "r1"}});
   CHECK(one["scrapeInterval"] == "15s");
-  CHECK(targets_json({target}, "dropped")["activeTargets"].empty());
+  CHECK(targets_json({target}, "", "job with spaces")["activeTargets"].size() == 1);
+  CHECK(targets_json({target}, "", "job")["activeTargets"].empty());
+  CHECK(targets_json({target}, "dropped", "")["activeTargets"].empty());
 }

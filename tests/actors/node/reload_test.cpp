@@ -43,10 +43,16 @@ TEST_CASE("a reload that fails is counted, and the next one clears it") {
                        }};
   const auto text = [&] { return prometheus::TextSerializer{}.Serialize(registry.Collect()); };
   CHECK(text().find("skerry_config_last_reload_successful 1") != std::string::npos);
+  const auto at_start = reload.last();
+  CHECK(at_start.successful);
   CHECK_FALSE(reload());
+  CHECK_FALSE(reload.last().successful);
+  CHECK(reload.last().success_ns == at_start.success_ns);
   CHECK(text().find("skerry_config_last_reload_successful 0") != std::string::npos);
   works = true;
   CHECK(reload());
+  CHECK(reload.last().successful);
+  CHECK(reload.last().success_ns > at_start.success_ns);
   CHECK(text().find("skerry_config_last_reload_successful 1") != std::string::npos);
   CHECK(text().find("skerry_config_last_reload_success_timestamp_seconds ") != std::string::npos);
 }

@@ -60,6 +60,8 @@ TEST_CASE("answers are Prometheus' byte for byte") {
       {"query", 400, bad("invalid parameter \"query\": 1:1: parse error: no expression found in input")},
       {"query?query=up%7B", 400,
        bad("invalid parameter \"query\": 1:4: parse error: unexpected end of input inside braces")},
+      {"query_range?query=up%7B&start=1&end=2&step=1", 400,
+       bad("1:4: parse error: unexpected end of input inside braces")},
       {"query?query=up&time=x", 400,
        bad("invalid parameter \"time\": Invalid time value for 'time': cannot parse \"x\" to a valid "
            "timestamp")},
@@ -164,6 +166,8 @@ TEST_CASE("a query beyond the queue is refused; what needs no place in it is ans
   CHECK(json::parse(refused.body)["errorType"] == "unavailable");
   CHECK(refused.has("Retry-After"));
   CHECK(cloud.ask("/api/v1/sites").status == 200);
+  for (const auto* lookup : {"labels", "label/job/values", "series?match[]=up", "metadata", "status/tsdb"})
+    CHECK(cloud.ask("/api/v1/" + std::string{lookup}).status == 200);
   release.set_value();
   const auto late = slow.get();
   REQUIRE(late);
@@ -181,6 +185,9 @@ TEST_CASE("a query over its time is told so, whether it ran or still waited") {
   const auto waiting = cloud.ask("/api/v1/query?query=up&timeout=0");
   CHECK(waiting.status == 503);
   CHECK(waiting.body == timed_out);
+  // Also one that is done before anybody looked at the clock.
+  for (int i = 0; i < 20; ++i)
+    CHECK(cloud.ask("/api/v1/query?query=1&timeout=1e-9").body == timed_out);
 }
 
 TEST_CASE("a query whose client went away is stopped") {
@@ -248,6 +255,9 @@ TEST_CASE("a Prometheus can scrape /federate") {
   test_cloud cloud;
   CHECK(cloud.ask("/federate").body.empty());
   CHECK(cloud.ask("/federate?match[]=up%7B").status == 400);
+  const auto everything = cloud.ask("/federate?match[]=%7B%7D").body;
+  CHECK(everything.find("load{") != std::string::npos);
+  CHECK(cloud.ask("/federate?match[]=%7B__name__=~%22.*%22%7D").body == everything);
   const auto got = cloud.ask("/federate?match[]=up&match[]=load&match[]=up");
   CHECK(got.status == 200);
   CHECK(got.body

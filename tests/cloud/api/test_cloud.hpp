@@ -115,7 +115,7 @@ private:
 class test_cloud {
 public:
   explicit test_cloud(query_pool_config pool_config = {}, query_limits limits = {})
-      : pool(pool_config, registry) {
+      : pool(pool_config, registry), lookups({}, registry) {
     const std::int64_t ms = now_s * 1'000;
     source.add({{"__name__", "up"}, {"job", "p"}, {"host", "a"}, {"site", "s"}}, {{ms - 15'000, 0}, {ms, 1}});
     source.add({{"__name__", "up"}, {"job", "p"}, {"host", "b"}, {"site", "s"}}, {{ms - 15'000, 1}});
@@ -149,6 +149,7 @@ public:
     api_context context;
     context.source = &source;
     context.queries = &pool;
+    context.lookups = &lookups;
     context.node = &node;
     context.ledger = &ledger;
     context.clock = &clock;
@@ -200,7 +201,8 @@ public:
   promql::test::memory_source source;
   fake_node node;
   fake_ledger ledger;
-  query_pool pool;                      // ends before what its queries use
+  query_pool pool; // ends before what its queries use
+  query_pool lookups;
   std::unique_ptr<http::server> server; // ends first: no request comes any more
 };
 

@@ -8,6 +8,8 @@ using namespace skerry::cloud::test;
 
 namespace {
 
+constexpr std::int64_t now_ms = 10'000;
+
 // Times of what is left of `m`.
 std::vector<std::int64_t> times(deletions& from, const char* selector, bool newest_only = false) {
   promql::select_request request;
@@ -55,6 +57,20 @@ void put(engine& db, const char* name, std::initializer_list<std::int64_t> secon
 
 } // namespace
 
+TEST_CASE("what comes after a deletion is seen, whatever end it had") {
+  temporary_directory directory;
+  auto opened = open_store(small_config(directory.path()));
+  const std::shared_ptr<engine> db{std::move(opened.db)};
+  put(*db, "a", {1, 2});
+  const auto deleted = deletions::open(db).value();
+  REQUIRE(deleted->remove(selectors("m"), INT64_MIN, INT64_MAX, 2'000));
+  REQUIRE(deleted->remove(selectors("m"), 5'000, INT64_MAX, 2'000)); // all of it is still to come
+  CHECK(times(*deleted, "m").empty());
+  put(*db, "a", {3, 6});
+  CHECK(times(*deleted, "m") == std::vector<std::int64_t>{3'000, 6'000});
+  CHECK(times(*deleted, "m", true).back() == 6'000);
+}
+
 TEST_CASE("what was deleted is hidden, and still is after a restart") {
   temporary_directory directory;
   {
@@ -65,18 +81,18 @@ TEST_CASE("what was deleted is hidden, and still is after a restart") {
     const auto deleted = deletions::open(db).value();
     CHECK(times(*deleted, "m").size() == 6);
     const auto version = db->changes().version();
-    REQUIRE(deleted->remove(selectors(R"(m{name="a"})"), 2'000, 3'000));
+    REQUIRE(deleted->remove(selectors(R"(m{name="a"})"), 2'000, 3'000, now_ms));
     CHECK(db->changes().changed_since(version) <= 2'000'000'000); // for who keeps answers
     CHECK(times(*deleted, R"(m{name="a"})") == std::vector<std::int64_t>{1'000, 4'000});
     CHECK(times(*deleted, R"(m{name="b"})").size() == 2);
-    REQUIRE(deleted->remove(selectors(R"({name=~"b|c\"\n"})"), INT64_MIN, INT64_MAX));
+    REQUIRE(deleted->remove(selectors(R"({name=~"b|c\"\n"})"), INT64_MIN, INT64_MAX, now_ms));
     CHECK(times(*deleted, R"(m{name="b"})").empty());
     // What is about other series does not stand in the way of reading the newest sample alone.
     CHECK(times(*deleted, R"({name="a",name!~"b.*"})", true) == std::vector<std::int64_t>{1'000, 4'000});
     CHECK(times(*deleted, R"({name="d"})", true).empty());
     put(*db, "d", {1, 2, 3, 4});
     CHECK(times(*deleted, R"({name="d"})", true) == std::vector<std::int64_t>{4'000});
-    REQUIRE(deleted->remove(selectors(R"({name="d"})"), INT64_MIN, INT64_MAX));
+    REQUIRE(deleted->remove(selectors(R"({name="d"})"), INT64_MIN, INT64_MAX, now_ms));
     promql::select_request any;
     any.to_ms = 10'000;
     std::size_t series = 0;
@@ -88,7 +104,7 @@ TEST_CASE("what was deleted is hidden, and still is after a restart") {
   const auto deleted = deletions::open(db).value();
   CHECK(times(*deleted, "m") == std::vector<std::int64_t>{1'000, 4'000});
   CHECK(times(*deleted, "m", true).back() == 4'000);
-  REQUIRE(deleted->remove(selectors("m"), 4'000, 4'000));
+  REQUIRE(deleted->remove(selectors("m"), 4'000, 4'000, now_ms));
   CHECK(times(*deleted, "m") == std::vector<std::int64_t>{1'000});
   CHECK(times(*deleted, "m", true) == std::vector<std::int64_t>{1'000}); // the newest that is left
 }
@@ -98,8 +114,8 @@ TEST_CASE("deletions are bounded") {
   auto opened = open_store(small_config(directory.path()));
   const auto deleted = deletions::open(std::shared_ptr<engine>{std::move(opened.db)}).value();
   const auto one = promql::parse_selector("m").value();
-  REQUIRE(deleted->remove(std::vector(deletions_max, one), 0, 1));
-  const auto refused = deleted->remove({one}, 0, 1);
+  REQUIRE(deleted->remove(std::vector(deletions_max, one), 0, 1, now_ms));
+  const auto refused = deleted->remove({one}, 0, 1, now_ms);
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code == errc::exhausted);
 }
