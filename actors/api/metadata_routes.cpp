@@ -25,6 +25,7 @@ struct listing {
 result<listing> read_listing(const http::request& request) {
   BOOST_OUTCOME_TRY(requests, select_parameters(request));
   BOOST_OUTCOME_TRY(limit, limit_parameter(request));
+  std::erase_if(requests, [](const select_request& one) { return one.to_ms < one.from_ms; });
   return listing{std::move(requests), limit.value_or(0)};
 }
 

@@ -179,8 +179,6 @@ result<std::vector<promql::select_request>> select_parameters(const http::reques
   promql::select_request base;
   BOOST_OUTCOME_TRY(from_ms, time_parameter(request, "start", time_ms_min));
   BOOST_OUTCOME_TRY(to_ms, time_parameter(request, "end", time_ms_max));
-  if (to_ms < from_ms)
-    return invalid_parameter("end", "end timestamp must not be before start time");
   base.from_ms = from_ms;
   base.to_ms = to_ms;
   std::vector<promql::select_request> out;

@@ -9,12 +9,14 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/write.hpp>
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <ctime>
 #include <sys/socket.h>
 
 namespace skerry::http {
@@ -424,6 +426,7 @@ void session::write(response with) {
   if (!with.content_type.empty() && !has_control(with.content_type))
     out.set(bhttp::field::content_type, with.content_type);
   out.set("X-Content-Type-Options", "nosniff");
+  out.set(bhttp::field::date, fmt::format("{:%a, %d %b %Y %T} GMT", fmt::gmtime(std::time(nullptr))));
   for (const auto& [name, value] : with.headers)
     if (!has_control(name) && !has_control(value))
       out.insert(name, value);

@@ -127,8 +127,9 @@ std::vector<std::string> noting_source::warnings(ledger_reader& ledger, std::int
           range.what == coverage::unknown && range.to_ns < host.facts.first_sample_ns;
       const bool arriving = (range.what == coverage::pending || range.what == coverage::unknown)
                             && range.from_ns > now_ns - arriving_ns;
-      if (range.what == coverage::complete || before_it_began || arriving || range.to_ns < from
-          || range.from_ns > to)
+      const bool nobody_knows = range.what == coverage::unknown && host.pushed;
+      if (range.what == coverage::complete || before_it_began || arriving || nobody_knows
+          || range.to_ns < from || range.from_ns > to)
         continue;
       text += (text.empty() ? "" : "; ") + describe(range);
       if (text.size() > 300) {

@@ -22,9 +22,6 @@
 
 namespace skerry::cloud {
 
-// Who numbers what is pushed to the cloud itself: no edge ever has it.
-inline constexpr edge_id edge_pushed{~std::uint64_t{0}};
-
 // What one request brought. `done` is called once, on whatever thread stores it.
 struct push_job {
   std::vector<push::pushed_host> hosts;

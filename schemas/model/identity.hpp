@@ -19,6 +19,8 @@ inline constexpr tenant_id tenant_default = 0;
 // Assigned by the cloud when an edge joins: random, never 0, printed as 16 hexadecimal digits.
 // It is not a key: an edge has one or more keys over time.
 enum class edge_id : std::uint64_t { none = 0 };
+// Who numbers what is pushed to the cloud itself: no edge ever has it.
+inline constexpr edge_id edge_pushed{~std::uint64_t{0}};
 
 // One opening of a spool for writing. `boot_counter` orders the openings that one disk has seen; the random part
 // tells restored or cloned disks apart that count alike.

@@ -121,6 +121,7 @@ TEST_CASE("requests are answered over one kept connection", "[http]") {
         == "POST /echo [] body=3 who=0");
   const auto odd = c.ask(get("/odd"));
   CHECK(odd.has("X-Good: 1"));
+  CHECK(odd.has(" GMT\r\n")); // Date, RFC 9110
   CHECK(!odd.has("Injected"));
   CHECK(!odd.has("Access-Control"));
   CHECK(

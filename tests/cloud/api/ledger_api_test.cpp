@@ -76,4 +76,11 @@ TEST_CASE("completeness gives ranges; a query names what it read that is not com
   CHECK(text.find("host 'a' at site 's' is not complete: lost (corrupt)") != std::string::npos);
   CHECK(text.find("pending") == std::string::npos); // it is just arriving
   CHECK_FALSE(data_of(cloud.ask("/api/v1/query?query=load")).contains("warnings"));
+
+  // Not heard of: an edge's host is missed, one that was pushed may have ended.
+  cloud.ledger.hosts[0].ranges = {
+      {(now_s - 600) * second_ns, (now_s - 200) * second_ns, coverage::unknown, loss_cause::unknown}};
+  CHECK(data_of(cloud.ask("/api/v1/query?query=up")).contains("warnings"));
+  cloud.ledger.hosts[0].pushed = true;
+  CHECK_FALSE(data_of(cloud.ask("/api/v1/query?query=up")).contains("warnings"));
 }
