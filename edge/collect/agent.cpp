@@ -11,6 +11,7 @@ namespace skerry::edge {
 
 namespace {
 
+constexpr std::int64_t ns_per_ms = 1'000'000;
 constexpr std::chrono::nanoseconds pause_min = std::chrono::milliseconds{500}; // beyond an interval
 constexpr std::chrono::nanoseconds tick_max = std::chrono::seconds{60}; // a stepped clock is noticed within
 
@@ -109,9 +110,12 @@ struct agent_state {
     auto& local = *config.local;
     const auto interval = local.interval.count();
     const auto late = now - local_due_ns;
-    const auto time = late <= scrape_late_max_ns ? local_due_ns : now / 1'000'000 * 1'000'000;
+    const auto time = late <= scrape_late_max_ns ? local_due_ns : now / ns_per_ms * ns_per_ms;
     const auto offset = local.offset.count();
     local_due_ns = ((now - offset) / interval + 1) * interval + offset;
+    // After one that was not on time, as the first: two within a millisecond would be one sample in the end.
+    if (local_due_ns / ns_per_ms == time / ns_per_ms)
+      local_due_ns += interval;
     local_complete_ns = time;
     send(local.collect(time, config.clock->monotonic_ns(), config.host));
   }
@@ -187,7 +191,7 @@ struct agent_state {
     for (auto& old : sources)
       if (old.target
           && std::none_of(next.begin(), next.end(), [&](const source& s) { return s.target == old.target; }))
-        send(old.target->end(now / 1'000'000 * 1'000'000, config.clock->monotonic_ns()));
+        send(old.target->end(now / ns_per_ms * ns_per_ms, config.clock->monotonic_ns()));
     sources = std::move(next);
   }
 
@@ -232,7 +236,7 @@ struct agent_state {
     }
     auto next = now + tick_max.count();
     if (config.local) {
-      if (local_due_ns - now > config.local->interval.count())
+      if (local_due_ns - now > config.local->interval.count() + ns_per_ms)
         local_due_ns = now + config.local->interval.count();
       next = std::min(next, local_due_ns);
     }

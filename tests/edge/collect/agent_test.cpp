@@ -76,7 +76,7 @@ struct world {
   agent_actor agent;
   std::vector<pending_record> records; // as they came
 
-  world() {
+  explicit world(std::shared_ptr<local_collection> local = {}) {
     // With an argument: without any, CAF 0.17 binds a reference to nothing, which UBSan reports.
     gateway = actors.system.spawn(
         [](int) -> gateway_actor::behavior_type {
@@ -89,6 +89,7 @@ struct world {
     config.gateway = gateway;
     config.inbox = inbox;
     config.clock = &clock;
+    config.local = std::move(local);
     agent = spawn_agent(actors.system, std::move(config));
     actors.run();
   }
@@ -186,6 +187,36 @@ TEST_CASE("a host with two sources is complete when both were collected") {
   REQUIRE(second_one.size() == 2);
   CHECK(second_one[1]
         == told{record_kind::watermark, std::min(first[0].time_ns, second_one[0].time_ns), true});
+}
+
+TEST_CASE("the machine's own values are taken at the start and then on time, never twice in a millisecond") {
+  for (const std::int64_t until_due : {300'000, 700'000'000}) {
+    INFO(until_due);
+    auto local = std::make_shared<local_collection>();
+    local->interval = 10s;
+    local->offset = std::chrono::nanoseconds{(start + until_due) % (10 * second)};
+    local->collect = [](std::int64_t time_ns, std::int64_t, std::string_view host) {
+      collection made;
+      pending_record one;
+      one.kind = record_kind::frame;
+      one.host = host;
+      one.time_ns = time_ns;
+      made.records.push_back(std::move(one));
+      return made;
+    };
+    world w{std::move(local)};
+    w.pass(25s);
+    std::vector<std::int64_t> times;
+    for (const auto& record : w.take())
+      if (record.kind == record_kind::frame)
+        times.push_back(record.time_ns - start);
+    // The time here goes in steps of 10 ms, which is late for the one that is due between two.
+    const auto on_time = until_due < 1'000'000 ? 10'000'000 : until_due;
+    std::vector<std::int64_t> due{0, on_time, on_time + 10 * second, on_time + 20 * second};
+    if (until_due < 1'000'000)
+      due.erase(due.begin() + 1);
+    CHECK(times == due);
+  }
 }
 
 TEST_CASE("a target slower than its interval is not asked twice, and holds the watermark back") {
