@@ -184,6 +184,7 @@ public:
     context.source = deletions_.get();
     context.deleted = config_.admin_api ? deletions_.get() : nullptr;
     context.queries = queries_.get();
+    context.lookups = lookups_.get();
     if (config_.query_cache_bytes_max != 0)
       results_ = std::make_unique<result_cache>(config_.query_cache_bytes_max, store_->changes(),
                                                 metrics_.registry());

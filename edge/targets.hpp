@@ -11,8 +11,8 @@
 
 namespace skerry::edge {
 
-// `state`: "active", "dropped", or anything else for both. Targets that relabelling dropped are not remembered: their list
-// is empty.
+// `state`: "active", "dropped", or anything else for both. `pool`: a job's name; empty: of all. Targets that relabelling
+// dropped are not remembered: their list is empty.
 [[nodiscard]] nlohmann::json targets_json(const std::vector<scrape_target_ptr>& targets,
                                           std::string_view state, std::string_view pool);
 

@@ -36,7 +36,8 @@ duration_parameter(const http::request& request, std::string_view name, std::chr
 // limit=N, 0 for none; nullopt when absent or below 0.
 [[nodiscard]] result<std::optional<std::uint64_t>> limit_parameter(const http::request& request);
 // start, end and every match[]: one request to the store each, or one without matchers when there is no
-// match[]. As Prometheus takes it, the end may be before the start: nothing is there. `anything`: also a selector that every series matches.
+// match[]. As Prometheus takes it, the end may be before the start: nothing is there. `anything`: also a selector that
+// every series matches.
 [[nodiscard]] result<std::vector<promql::select_request>> select_parameters(const http::request& request,
                                                                             bool anything = false);
 

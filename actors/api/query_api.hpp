@@ -70,7 +70,7 @@ struct status_facts {
 struct query_context {
   promql::series_source* source = nullptr;
   query_pool* queries = nullptr;
-  // For what lists names and series: it must not wait behind long queries. Null: `queries`.
+  // For what lists names and series: it must not wait behind long queries.
   query_pool* lookups = nullptr;
   clock_source* clock = &system_clock();
   query_limits limits;

@@ -244,8 +244,6 @@ void add_query_routes(const query_context_ptr& context, std::vector<http::route>
 }
 
 std::vector<http::route> make_query_routes(query_context given) {
-  if (given.lookups == nullptr)
-    given.lookups = given.queries;
   const auto context = std::make_shared<const query_context>(std::move(given));
   std::vector<http::route> all;
   add_query_routes(context, all);

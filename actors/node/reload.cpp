@@ -44,23 +44,21 @@ std::string settings_watch::take(const settings_digest& now) {
   return said;
 }
 
+namespace {
+constexpr double ns_per_s = 1e9;
+} // namespace
+
 struct config_reload::impl {
   std::string node;
   reader read;
   prometheus::Gauge& successful;
   prometheus::Gauge& successful_at;
-  std::mutex mutex;      // of reloads
-  std::mutex last_mutex; // guards what follows
-  outcome last{};
+  std::mutex mutex;
 
   void note(bool success) {
     successful.Set(success ? 1 : 0);
     if (success)
-      successful_at.SetToCurrentTime();
-    const std::lock_guard lock{last_mutex};
-    last.successful = success;
-    if (success)
-      last.success_ns = system_clock().wall_ns();
+      successful_at.Set(static_cast<double>(system_clock().wall_ns()) / ns_per_s);
   }
 };
 
@@ -79,7 +77,6 @@ config_reload::config_reload(std::string node, prometheus::Registry& metrics, re
                            "Whether the last attempt to read the configuration again succeeded."),
                      gauge(metrics, "skerry_config_last_reload_success_timestamp_seconds",
                            "When the configuration was last read with success."),
-                     {},
                      {}}) {
   impl_->note(true);
 }
@@ -100,8 +97,7 @@ result<std::string> config_reload::operator()() {
 }
 
 config_reload::outcome config_reload::last() const {
-  const std::lock_guard lock{impl_->last_mutex};
-  return impl_->last;
+  return {impl_->successful.Value() != 0, static_cast<std::int64_t>(impl_->successful_at.Value() * ns_per_s)};
 }
 
 } // namespace skerry

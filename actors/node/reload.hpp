@@ -54,7 +54,7 @@ public:
     bool successful = true;      // the last one
     std::int64_t success_ns = 0; // of the last that was; wall clock
   };
-  [[nodiscard]] outcome last() const;
+  [[nodiscard]] outcome last() const; // any thread, at once
 
 private:
   struct impl;

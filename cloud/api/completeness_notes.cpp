@@ -127,7 +127,7 @@ std::vector<std::string> noting_source::warnings(ledger_reader& ledger, std::int
           range.what == coverage::unknown && range.to_ns < host.facts.first_sample_ns;
       const bool arriving = (range.what == coverage::pending || range.what == coverage::unknown)
                             && range.from_ns > now_ns - arriving_ns;
-      const bool nobody_knows = range.what == coverage::unknown && host.pushed;
+      const bool nobody_knows = range.what == coverage::unknown && host.only_pushed;
       if (range.what == coverage::complete || before_it_began || arriving || nobody_knows
           || range.to_ns < from || range.from_ns > to)
         continue;

@@ -97,7 +97,7 @@ using api::query_limits;
 struct api_context {
   promql::series_source* source = nullptr;
   query_pool* queries = nullptr;
-  query_pool* lookups = nullptr; // for all else that takes a moment; null: `queries`
+  query_pool* lookups = nullptr; // for all else that takes a moment
   result_cache* cache = nullptr; // of range queries' answers; null: none
   node_operations* node = nullptr;
   ledger_reader* ledger = nullptr; // null: nothing is known of losses

@@ -212,8 +212,6 @@ void add_node_routes(const context_ptr& context, std::vector<http::route>& into)
 }
 
 std::vector<http::route> make_routes(api_context given) {
-  if (given.lookups == nullptr)
-    given.lookups = given.queries;
   const auto context = std::make_shared<const api_context>(std::move(given));
   api::query_context queries;
   queries.source = context->source;

@@ -20,13 +20,16 @@ namespace skerry::cloud {
 struct host_view {
   std::string site;
   std::string host;
-  edge_id edge = edge_id::none;     // whose record was the last
+  edge_id edge = edge_id::none;     // the last that it came from; edge_pushed: it never came from one
   std::uint64_t series = 0;         // with a value in the newest frame of each source
   std::uint64_t samples = 0;        // stored since this process started
   std::int64_t first_sample_ns = 0; // event time of the oldest; 0: none yet
   std::int64_t last_sample_ns = 0;
   std::int64_t live_watermark_ns = 0;     // 0: none yet
   std::int64_t complete_watermark_ns = 0; // everything before is held or known as lost
+
+  // Known by what was pushed to the cloud alone: no edge says what there should be.
+  [[nodiscard]] bool only_pushed() const noexcept { return edge == edge_pushed; }
 };
 
 class fleet {

@@ -113,7 +113,7 @@ public:
       index.copy(host, of_host);
       const host_facts facts{host.first_sample_ns, host.live_watermark_ns, host.complete_watermark_ns};
       out.push_back({host.site, host.host, facts, coverage_of(facts, of_host, request.from_ns, request.to_ns),
-                     host.edge == edge_pushed});
+                     host.only_pushed()});
     }
     return out;
   }

@@ -28,7 +28,7 @@ struct host_coverage {
   std::string host;
   host_facts facts;
   std::vector<coverage_range> ranges;
-  bool pushed = false; // last heard of by what is pushed to the cloud: no edge says what it should have
+  bool only_pushed = false; // see host_view
 };
 
 class ledger_reader {

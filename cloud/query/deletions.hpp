@@ -2,7 +2,8 @@
 
 // What an operator deleted (POST /api/v1/admin/tsdb/delete_series): stands between queries and the store and hides the
 // samples of the series that match, in the time range that was given. Kept in the store's state, hence over restarts;
-// the bytes go with their partition, at the end of the retention. Samples that come later with such times are hidden as well.
+// the bytes go with their partition, at the end of the retention. Samples that come later with such times are hidden
+// as well.
 //
 // Any thread.
 

@@ -25,7 +25,8 @@ struct series_column {
   void add(std::int64_t time_ns, double value);
   // For so many first samples at once: growing bit by bit is most of what a short query allocates.
   void make_room(std::size_t samples);
-  // Milliseconds, ascending, each once: samples of one time are resolved, of several within a millisecond the last stands.
+  // Milliseconds, ascending, each once: samples of one time are resolved, of several within a millisecond the last
+  // stands.
   void settle();
 };
 

@@ -46,6 +46,8 @@ private:
   result<void> find_in_partition(std::size_t partition);
   [[nodiscard]] place& place_of(std::string_view site, std::string_view host);
   template <class Each>
+  void each_source(Each&& each); // of the logs, where its times overlap what is asked
+  template <class Each>
   result<void> each_reader(const char* what, Each&& each);
   // Damage in one place must not hide the rest: counted, logged, and left out.
   bool passable(const error& e, const char* what);

@@ -18,6 +18,16 @@ result<void> selection::series(const std::function<void(const labels&)>& each) {
 }
 
 template <class Each>
+void selection::each_source(Each&& each) {
+  for (const auto& log : from_.logs)
+    log->with_index([&](const log_index& index) {
+      for (const auto& source : index.sources())
+        if (source->time_max >= bounds_.from_ns && source->time_min <= bounds_.to_ns)
+          each(*source);
+    });
+}
+
+template <class Each>
 result<void> selection::each_reader(const char* what, Each&& each) {
   for (const auto& p : opened_) {
     BOOST_OUTCOME_TRY(reader, p->read());
@@ -37,19 +47,14 @@ result<std::vector<std::string>> selection::label_names() {
     return std::vector<std::string>{names.begin(), names.end()};
   }
   BOOST_OUTCOME_TRYV(open_partitions());
-  for (const auto& log : from_.logs)
-    log->with_index([&](const log_index& index) {
-      for (const auto& source : index.sources()) {
-        if (source->time_max < bounds_.from_ns || source->time_min > bounds_.to_ns)
-          continue;
-        for (const auto& set : source->sets)
-          set->each_name([&](const std::string& name) { names.insert(name); });
-        if (!source->site.empty())
-          names.insert("site");
-        if (!source->host.empty())
-          names.insert("host");
-      }
-    });
+  each_source([&](const head_source& source) {
+    for (const auto& set : source.sets)
+      set->each_name([&](const std::string& name) { names.insert(name); });
+    if (!source.site.empty())
+      names.insert("site");
+    if (!source.host.empty())
+      names.insert("host");
+  });
   BOOST_OUTCOME_TRYV(each_reader("index", [&](const partition_reader& reader) {
     return reader.each_label_name([&](std::string_view name) { names.emplace(name); });
   }));
@@ -66,20 +71,15 @@ result<std::vector<std::string>> selection::label_values(std::string_view name) 
     return std::vector<std::string>{values.begin(), values.end()};
   }
   BOOST_OUTCOME_TRYV(open_partitions());
-  for (const auto& log : from_.logs)
-    log->with_index([&](const log_index& index) {
-      for (const auto& source : index.sources()) {
-        if (source->time_max < bounds_.from_ns || source->time_min > bounds_.to_ns)
-          continue;
-        if (name == "site" || name == "host") {
-          if (const auto& value = name == "site" ? source->site : source->host; !value.empty())
-            values.insert(value);
-          continue;
-        }
-        for (const auto& set : source->sets)
-          set->each_value(name, [&](const std::string& value) { values.insert(value); });
-      }
-    });
+  each_source([&](const head_source& source) {
+    if (name == "site" || name == "host") {
+      if (const auto& value = name == "site" ? source.site : source.host; !value.empty())
+        values.insert(value);
+      return;
+    }
+    for (const auto& set : source.sets)
+      set->each_value(name, [&](const std::string& value) { values.insert(value); });
+  });
   BOOST_OUTCOME_TRYV(each_reader("index", [&](const partition_reader& reader) {
     return reader.each_label_value(name, [&](std::string_view value) { values.emplace(value); });
   }));

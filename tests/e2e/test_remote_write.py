@@ -50,6 +50,11 @@ def main():
         said = get_json(cloud.url + "/api/v1/query", query="pushed")
         assert "warnings" not in said, said
 
+        # Nor about a host that has ended: no edge says that there should be more.
+        push(cloud.url, [({"__name__": "gone", "instance": "i0", "job": "j"}, [((now - 3600) * 1000, 1)])])
+        said = get_json(cloud.url + "/api/v1/query", query="count_over_time(gone[2h])")
+        assert said["data"]["result"] and "warnings" not in said, said
+
         # A stale marker ends the series; other NaNs are values.
         push(cloud.url, [(series, [((now - 5) * 1000, STALE)]), (dict(series, job="nan"), [((now - 5) * 1000, float("nan"))])])
         assert [s["metric"]["job"] for s in cloud.query("pushed", time=now)] == ["nan"]

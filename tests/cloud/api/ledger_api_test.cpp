@@ -81,6 +81,6 @@ TEST_CASE("completeness gives ranges; a query names what it read that is not com
   cloud.ledger.hosts[0].ranges = {
       {(now_s - 600) * second_ns, (now_s - 200) * second_ns, coverage::unknown, loss_cause::unknown}};
   CHECK(data_of(cloud.ask("/api/v1/query?query=up")).contains("warnings"));
-  cloud.ledger.hosts[0].pushed = true;
+  cloud.ledger.hosts[0].only_pushed = true;
   CHECK_FALSE(data_of(cloud.ask("/api/v1/query?query=up")).contains("warnings"));
 }

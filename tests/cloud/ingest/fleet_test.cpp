@@ -32,6 +32,17 @@ TEST_CASE("a watermark is live when it comes and complete when everything before
   CHECK(only_host(hosts).complete_watermark_ns == 100 * second);
 }
 
+TEST_CASE("a host of an edge is that also when something else of it was pushed last") {
+  fleet hosts;
+  hosts.on_frame("ship", "a", edge_pushed, 1, 5, 100 * second);
+  CHECK(only_host(hosts).only_pushed());
+  hosts.on_frame("ship", "a", key.edge, 2, 500, 200 * second);
+  hosts.on_watermark("ship", "a", key, 20, 200 * second);
+  CHECK_FALSE(only_host(hosts).only_pushed());
+  hosts.on_frame("ship", "a", edge_pushed, 1, 5, 300 * second);
+  CHECK_FALSE(only_host(hosts).only_pushed());
+}
+
 TEST_CASE("the backlog does not turn a host's watermarks or series back") {
   fleet hosts;
   hosts.on_frame("ship", "a", key.edge, 1, 500, 200 * second);
