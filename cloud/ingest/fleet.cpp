@@ -36,7 +36,8 @@ void fleet::on_frame(const std::string& site, std::string_view host, edge_id edg
   const std::lock_guard lock{mutex_};
   auto& to = entry(site, host);
   to.view.samples += series;
-  if (edge != edge_pushed || to.view.edge == edge_id::none) // what an edge loses concerns the host all the same
+  if (edge != edge_pushed
+      || to.view.edge == edge_id::none) // what an edge loses concerns the host all the same
     to.view.edge = edge;
   to.view.first_sample_ns =
       to.view.first_sample_ns == 0 ? time_ns : std::min(to.view.first_sample_ns, time_ns);
