@@ -114,6 +114,8 @@ void remove_directory(const fs::path& directory) {
     fs::rename(directory, path, ec);
     if (ec)
       path = directory;
+    else if (const auto synced = sync_directory(path.parent_path()); !synced)
+      spdlog::warn("store: {}", synced.error().message);
   }
   fs::remove_all(path, ec);
   if (ec)
