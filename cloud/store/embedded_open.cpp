@@ -13,7 +13,7 @@ namespace skerry::cloud {
 
 namespace {
 
-constexpr std::string_view salvage_suffix = ".salvage"; // a copy being made; started over after a crash
+constexpr std::string_view salvage_suffix = ".salvage"; // a copy of what is sound in a damaged log
 constexpr std::string_view fence_prefix = "engine/fence/";
 
 std::optional<std::uint64_t> parse_number(std::string_view name) {
@@ -21,6 +21,22 @@ std::optional<std::uint64_t> parse_number(std::string_view name) {
   const auto [end, ec] = std::from_chars(name.data(), name.data() + name.size(), n);
   return ec == std::errc{} && end == name.data() + name.size() && !name.empty() ? std::optional{n}
                                                                                 : std::nullopt;
+}
+
+// Ends what open_log() was at when the process ended: a damaged log is moved away only when its copy is whole and
+// synced, so a copy without its log takes its place, and one beside it is made anew.
+result<void> end_salvage(const std::filesystem::path& copy) {
+  const auto log = copy.parent_path() / copy.stem();
+  std::error_code ec;
+  if (std::filesystem::exists(log, ec)) {
+    remove_directory(copy);
+    return ok();
+  }
+  std::filesystem::rename(copy, log, ec);
+  if (ec)
+    return fail(errc::io, fmt::format("cannot rename {}: {}", copy.string(), ec.message()));
+  spdlog::warn("store: {} was damaged and is replaced by what could be read of it", log.string());
+  return sync_directory(log.parent_path());
 }
 
 } // namespace
@@ -87,15 +103,16 @@ result<void> embedded_engine::open_logs() {
   BOOST_OUTCOME_TRY(names, list_directory(root));
   std::set<std::uint64_t> numbers;
   for (const auto& name : names) {
-    if (name.ends_with(deleted_suffix) || name.ends_with(salvage_suffix))
+    if (name.ends_with(deleted_suffix))
       remove_directory(root / name);
     else if (const auto number = parse_number(name))
       numbers.insert(*number);
-    else
+    else if (const auto copied = parse_number(std::string_view{name}.substr(0, name.rfind(salvage_suffix)))) {
+      BOOST_OUTCOME_TRYV(end_salvage(root / name));
+      numbers.insert(*copied);
+    } else
       spdlog::warn("store: {} is no log and is left alone", (root / name).string());
   }
-  // A log that was being salvaged when the process ended lies in damaged/ under its old name, its copy was
-  // removed above: taken up again.
   bool usable = false;
   for (const auto number : numbers) {
     auto log = open_log(number);
