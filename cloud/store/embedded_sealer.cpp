@@ -64,10 +64,10 @@ result<void> embedded_engine::seal(const std::shared_ptr<log_env>& log) {
   for (const auto& each : logs())
     live.insert(each->id());
   seal_settings settings;
-  settings.partition_span_s =
-      std::chrono::duration_cast<std::chrono::seconds>(config_.partition_span).count();
-  settings.now_ns = hooks_.clock->wall_ns();
-  settings.retention_ns = config_.retention.count();
+  settings.plan = {hooks_.clock->wall_ns(),
+                   std::chrono::duration_cast<std::chrono::seconds>(config_.partition_span).count()};
+  if (config_.retention.count() > 0)
+    settings.oldest_ns = settings.plan.now_ns - config_.retention.count();
   settings.hook = hooks_.seal_step;
   BOOST_OUTCOME_TRYV(seal_log(*log, partitions_, metrics_, live, settings));
   if (settings.hook)

@@ -16,6 +16,10 @@ namespace {
 constexpr std::int64_t ns_per_s = 1'000'000'000;
 constexpr std::uint64_t map_bytes_min = std::uint64_t{16} << 30; // address space, not disk
 constexpr unsigned databases = 12;
+constexpr std::int64_t hot_spans = 8;   // younger than this many spans: fine partitions
+constexpr std::int64_t warm_spans = 64; // younger: archive partitions of archive_spans
+constexpr std::int64_t archive_spans = 16;
+constexpr std::int64_t ancient_spans = 1024;
 
 } // namespace
 
@@ -41,6 +45,16 @@ partition_id partition_of(std::int64_t time_ns, std::int64_t span_s) noexcept {
   if (start > second)
     start -= span_s;
   return {start, span_s};
+}
+
+partition_id partition_for(std::int64_t time_ns, const seal_plan& plan) noexcept {
+  const auto age_s = (static_cast<wide>(plan.now_ns) - time_ns) / ns_per_s;
+  const auto hot_s = static_cast<wide>(plan.span_s) * hot_spans;
+  if (age_s < hot_s && age_s > -hot_s)
+    return partition_of(time_ns, plan.span_s);
+  if (age_s < static_cast<wide>(plan.span_s) * warm_spans && age_s > 0)
+    return partition_of(time_ns, plan.span_s * archive_spans);
+  return partition_of(time_ns, plan.span_s * ancient_spans);
 }
 
 std::string to_string(const partition_id& id) { return fmt::format("{}-{}", id.start_s, id.span_s); }
@@ -397,9 +411,21 @@ result<std::uint32_t> partition_reader::source_count() const {
   return static_cast<std::uint32_t>(stat.ms_entries);
 }
 
-result<bool> partition_reader::has_log(std::uint64_t log_id) const {
+result<std::vector<seal_plan>> partition_reader::plans_of(std::uint64_t log_id) const {
+  std::vector<seal_plan> plans;
   BOOST_OUTCOME_TRY(value, get(owner_->meta_, as_bytes(meta_log_key(log_id))));
-  return value.has_value();
+  if (!value)
+    return plans;
+  for (byte_reader r{*value}; r.remaining() != 0;) {
+    seal_plan plan;
+    plan.now_ns = r.fixed<std::int64_t>();
+    plan.span_s = r.fixed<std::int64_t>();
+    if (r.failed() || plan.span_s <= 0)
+      return fail(errc::corrupt, fmt::format("what partition {} says of log {:016x} does not decode",
+                                             to_string(owner_->id()), log_id));
+    plans.push_back(plan);
+  }
+  return plans;
 }
 
 } // namespace skerry::cloud

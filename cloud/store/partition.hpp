@@ -7,7 +7,8 @@
 //
 // A series is numbered source × 256 + position in its set. Every value carries a checksum that covers its
 // key. Databases and keys (numbers in big-endian order, so that they sort):
-//   meta        "format", "samples"; "newest" (the time of its newest sample); "log" + id of a log that is sealed into this partition
+//   meta        "format", "samples"; "newest" (the time of its newest sample); "log" + id of a log that is sealed into
+//               this partition -> the plans by which that was done
 //   source      source u32                            -> who and which set
 //   source_key  edge u64, set hash, host id u64       -> source u32
 //   set         set hash                              -> length, zstd of the encoded set
@@ -49,6 +50,17 @@ struct partition_id {
   [[nodiscard]] bool ends_before(std::int64_t time_ns) const noexcept;
 };
 [[nodiscard]] partition_id partition_of(std::int64_t time_ns, std::int64_t span_s) noexcept;
+
+// How a log is divided among partitions. The clock moves and the span is a setting, so a partition notes the
+// plan beside the log: it holds just those samples of the log that this plan puts here.
+struct seal_plan {
+  std::int64_t now_ns = 0;
+  std::int64_t span_s = 86'400;
+  auto operator<=>(const seal_plan&) const = default;
+};
+// The partition that takes data of this time: data that is already old goes into coarse ones, so that the
+// number of partitions stays bounded whatever comes.
+[[nodiscard]] partition_id partition_for(std::int64_t time_ns, const seal_plan& plan) noexcept;
 [[nodiscard]] std::string to_string(const partition_id& id);
 [[nodiscard]] std::optional<partition_id> parse_partition_id(std::string_view name);
 
@@ -100,7 +112,8 @@ public:
   // The time of the newest sample; INT64_MAX: not known (written by an older version).
   [[nodiscard]] result<std::int64_t> newest_ns() const;
   [[nodiscard]] result<std::uint32_t> source_count() const;
-  [[nodiscard]] result<bool> has_log(std::uint64_t log_id) const;
+  // By which plans samples of this log were put here; empty: none were.
+  [[nodiscard]] result<std::vector<seal_plan>> plans_of(std::uint64_t log_id) const;
   [[nodiscard]] std::uint64_t version() const noexcept; // another one with each commit
 
 private:

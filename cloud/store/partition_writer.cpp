@@ -18,7 +18,30 @@ result<partition_writer> partition_writer::begin(partition& into, std::uint64_t 
   partition_writer w{into, partition_reader{into, std::move(txn)}, log_number};
   BOOST_OUTCOME_TRY(count, w.reader_.source_count());
   w.next_source_ = count;
+  BOOST_OUTCOME_TRYV(w.go_on_numbering());
   return w;
+}
+
+// Nothing that stands here is written over, should some of this log be here already.
+result<void> partition_writer::go_on_numbering() {
+  const auto extents_of_log = key_builder{}.number(log_number_);
+  BOOST_OUTCOME_TRY(extents, lmdb_cursor::open(reader_.txn_, into_->extent_));
+  for (auto op = MDB_SET_RANGE;; op = MDB_NEXT) {
+    BOOST_OUTCOME_TRY(item, extents.move(op, op == MDB_SET_RANGE ? extents_of_log.view() : bytes_view{}));
+    if (!item || item->key.size() != 12 || key_u64(item->key, 0) != log_number_)
+      break;
+    next_extent_ = key_u32(item->key, 8) + 1;
+  }
+  if (next_extent_ == 0)
+    return ok();
+  BOOST_OUTCOME_TRY(blocks, lmdb_cursor::open(reader_.txn_, into_->block_));
+  for (auto op = MDB_FIRST;; op = MDB_NEXT) {
+    BOOST_OUTCOME_TRY(item, blocks.move(op));
+    if (!item)
+      return ok();
+    if (item->key.size() == 24 && key_u64(item->key, 12) == log_number_)
+      next_part_ = std::max(next_part_, key_u32(item->key, 20) + 1);
+  }
 }
 
 result<void> partition_writer::put(MDB_dbi db, bytes_view key, bytes_view value) {
@@ -187,7 +210,8 @@ result<void> partition_writer::ledger(const ledger_entry& entry) {
   return put(into_->ledger_, key.view(), scratch_);
 }
 
-result<void> partition_writer::commit(std::uint64_t log_id, const std::set<std::uint64_t>& live_logs) {
+result<void> partition_writer::commit(std::uint64_t log_id, const seal_plan& plan,
+                                      const std::set<std::uint64_t>& live_logs) {
   BOOST_OUTCOME_TRYV(flush_extent());
   BOOST_OUTCOME_TRYV(flush_postings());
   BOOST_OUTCOME_TRY(samples, reader_.samples());
@@ -219,7 +243,15 @@ result<void> partition_writer::commit(std::uint64_t log_id, const std::set<std::
   for (const auto& key : gone) {
     BOOST_OUTCOME_TRYV(reader_.txn_.erase(into_->meta_, as_bytes(key)));
   }
-  BOOST_OUTCOME_TRYV(put(into_->meta_, as_bytes(meta_log_key(log_id)), {}));
+  BOOST_OUTCOME_TRY(plans, reader_.plans_of(log_id));
+  plans.push_back(plan);
+  scratch_.clear();
+  byte_writer w{scratch_};
+  for (const auto& each : plans) {
+    w.fixed(each.now_ns);
+    w.fixed(each.span_s);
+  }
+  BOOST_OUTCOME_TRYV(put(into_->meta_, as_bytes(meta_log_key(log_id)), scratch_));
   return reader_.txn_.commit();
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// Writes what one log holds for one partition, in one transaction: it is there whole or not at all, and a log
-// that is sealed again is recognised by its id. The sealing thread only.
+// Writes what one log holds for one partition, in one transaction: it is there whole or not at all, and beside
+// it stands by which plan it was chosen. The sealing thread only.
 
 #include "cloud/store/log_format.hpp"
 #include "cloud/store/partition.hpp"
@@ -22,8 +22,10 @@ public:
   [[nodiscard]] result<void> block(std::uint32_t source, std::span<const std::int64_t> times_ns,
                                    std::size_t samples, bytes_view encoded);
   [[nodiscard]] result<void> ledger(const ledger_entry& entry);
-  // Commits. `live_logs`: ids of all logs that still exist; marks of others are dropped.
-  [[nodiscard]] result<void> commit(std::uint64_t log_id, const std::set<std::uint64_t>& live_logs);
+  // Commits, and notes that all that `plan` puts here of this log is here now. `live_logs`: ids of all logs that
+  // still exist; notes about others are dropped.
+  [[nodiscard]] result<void> commit(std::uint64_t log_id, const seal_plan& plan,
+                                    const std::set<std::uint64_t>& live_logs);
 
 private:
   partition_writer(partition& into, partition_reader reader, std::uint64_t log_number)
@@ -31,6 +33,7 @@ private:
   result<void> put(MDB_dbi db, bytes_view key, bytes_view value);
   result<void> index(std::uint32_t source, const series_set& set, std::string_view site,
                      std::string_view host);
+  result<void> go_on_numbering();
   result<void> flush_postings();
   result<void> flush_extent();
 

@@ -15,10 +15,6 @@ namespace {
 
 constexpr std::size_t rows_max = 480;
 constexpr std::size_t cells_max = 1 << 18; // of one source at a time: 2 MiB of values
-constexpr std::int64_t hot_spans = 8;      // younger than this many spans: fine partitions
-constexpr std::int64_t warm_spans = 64;    // younger: archive partitions of archive_spans
-constexpr std::int64_t archive_spans = 16;
-constexpr std::int64_t ancient_spans = 1024;
 
 // The same order as of the values, with -0 below +0 and NaNs by their bits at both ends.
 std::int64_t ordered(double v) noexcept {
@@ -184,21 +180,52 @@ result<ledger_entry> read_note(const note_ref& note, log_reader& reader) {
   return to;
 }
 
+// What of a log lies in partitions already: an attempt to seal it came to an end half-way.
+class sealed_before {
+public:
+  static result<sealed_before> find(const log_env& log, partition_catalog& in) {
+    std::int64_t from_ns = INT64_MAX;
+    std::int64_t to_ns = INT64_MIN;
+    log.with_index([&](const log_index& index) {
+      from_ns = index.time_min;
+      to_ns = index.time_max;
+      for (const auto& note : index.notes) {
+        from_ns = std::min(from_ns, note.time_ns);
+        to_ns = std::max(to_ns, note.time_ns);
+      }
+    });
+    sealed_before found;
+    for (const auto& id : in.overlapping(from_ns, to_ns)) {
+      const auto part = in.open(id);
+      if (!part) {
+        // Without the file, what was in it is sealed once more.
+        if (part.error().code == errc::not_found || part.error().code == errc::corrupt)
+          continue;
+        return part.error();
+      }
+      BOOST_OUTCOME_TRY(look, part.value()->read());
+      BOOST_OUTCOME_TRY(plans, look.plans_of(log.id()));
+      for (const auto& plan : plans)
+        found.parts_[plan].insert(id);
+    }
+    return found;
+  }
+  [[nodiscard]] bool has(std::int64_t time_ns) const {
+    return std::any_of(parts_.begin(), parts_.end(), [&](const auto& each) {
+      return each.second.contains(partition_for(time_ns, each.first));
+    });
+  }
+
+private:
+  std::map<seal_plan, std::set<partition_id>> parts_; // that hold their part of the log
+};
+
 } // namespace
 
 double resolve(double a, double b) noexcept {
   if (is_stale(a) != is_stale(b))
     return is_stale(a) ? b : a;
   return ordered(a) >= ordered(b) ? a : b;
-}
-
-partition_id partition_for(std::int64_t time_ns, std::int64_t span_s, std::int64_t now_ns) noexcept {
-  const auto age_s = (static_cast<wide>(now_ns) - time_ns) / 1'000'000'000;
-  if (age_s < static_cast<wide>(span_s) * hot_spans && age_s > -static_cast<wide>(span_s) * hot_spans)
-    return partition_of(time_ns, span_s);
-  if (age_s < static_cast<wide>(span_s) * warm_spans && age_s > 0)
-    return partition_of(time_ns, span_s * archive_spans);
-  return partition_of(time_ns, span_s * ancient_spans);
 }
 
 result<void> seal_log(const log_env& log, partition_catalog& into, store_metrics& metrics,
@@ -213,16 +240,19 @@ result<void> seal_log(const log_env& log, partition_catalog& into, store_metrics
   };
   std::map<partition_id, share> shares;
   std::uint64_t expired = 0;
-  const auto oldest_ns = settings.retention_ns == 0 ? INT64_MIN : settings.now_ns - settings.retention_ns;
+  BOOST_OUTCOME_TRY(before, sealed_before::find(log, into));
   // The log is closed: nobody writes to its index any more.
   log.with_index([&](const log_index& index) {
     for (const auto& source : index.sources()) {
       share* last = nullptr;
       partition_id last_id;
       for (const auto& ref : source->frames) {
-        if (last == nullptr || !last_id.contains(ref.time_ns)) {
-          const auto id = partition_for(ref.time_ns, settings.partition_span_s, settings.now_ns);
-          if (id.ends_before(oldest_ns)) {
+        if (before.has(ref.time_ns))
+          continue;
+        // Asked for each frame: coarse partitions overlap fine ones, and a time belongs to just one of them.
+        const auto id = partition_for(ref.time_ns, settings.plan);
+        if (last == nullptr || id != last_id) {
+          if (id.ends_before(settings.oldest_ns)) {
             for (const auto& set : source->sets)
               expired += set->count();
             continue;
@@ -236,22 +266,16 @@ result<void> seal_log(const log_env& log, partition_catalog& into, store_metrics
       }
     }
     for (const auto& note : index.notes) {
-      const auto id = partition_for(note.time_ns, settings.partition_span_s, settings.now_ns);
-      if (!id.ends_before(oldest_ns))
+      if (before.has(note.time_ns))
+        continue;
+      const auto id = partition_for(note.time_ns, settings.plan);
+      if (!id.ends_before(settings.oldest_ns))
         shares[id].notes.push_back(note);
     }
   });
-  if (expired != 0)
-    metrics.expired_samples.Increment(static_cast<double>(expired));
   BOOST_OUTCOME_TRY(reader, log.read());
   for (const auto& [id, part] : shares) {
     BOOST_OUTCOME_TRY(target, into.open_to_write(id));
-    {
-      BOOST_OUTCOME_TRY(look, target->read());
-      BOOST_OUTCOME_TRY(done, look.has_log(log.id()));
-      if (done)
-        continue;
-    }
     hook("partition opened");
     BOOST_OUTCOME_TRY(writer, partition_writer::begin(*target, log.number()));
     sealing run{log, metrics};
@@ -267,7 +291,7 @@ result<void> seal_log(const log_env& log, partition_catalog& into, store_metrics
       BOOST_OUTCOME_TRYV(writer.ledger(entry.value()));
     }
     hook("partition written");
-    BOOST_OUTCOME_TRYV(writer.commit(log.id(), live_logs));
+    BOOST_OUTCOME_TRYV(writer.commit(log.id(), settings.plan, live_logs));
     hook("partition committed");
     metrics.samples_sealed.Increment(static_cast<double>(run.samples_));
     metrics.blocks.Increment(static_cast<double>(run.blocks_));
@@ -275,6 +299,8 @@ result<void> seal_log(const log_env& log, partition_catalog& into, store_metrics
     BOOST_OUTCOME_TRY(samples, look.samples());
     into.note_samples(id, samples);
   }
+  if (expired != 0)
+    metrics.expired_samples.Increment(static_cast<double>(expired));
   metrics.logs_sealed.Increment();
   return ok();
 }

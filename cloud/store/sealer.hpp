@@ -1,9 +1,9 @@
 #pragma once
 
 // Turns one closed log environment into partitions: frames by source and time, decoded once, encoded as
-// blocks. Doing it again after a crash changes nothing: each partition takes a log in one transaction and
-// remembers its id. One thread. Memory is bounded by one source's rows at a time and what one log gives one
-// partition.
+// blocks. Doing it again after a crash changes nothing, whatever clock and settings say by then: each partition
+// takes its part of a log in one transaction and notes the plan that chose this part. One thread. Memory is
+// bounded by one source's rows at a time and what one log gives one partition.
 
 #include "cloud/store/log_env.hpp"
 #include "cloud/store/partitions.hpp"
@@ -14,16 +14,10 @@
 namespace skerry::cloud {
 
 struct seal_settings {
-  std::int64_t partition_span_s = 86'400;
-  std::int64_t now_ns = 0;
-  std::int64_t retention_ns = 0;              // 0: forever
+  seal_plan plan;                     // of what was not sealed before
+  std::int64_t oldest_ns = INT64_MIN; // partitions that end before are past retention
   std::function<void(const char* step)> hook; // for tests: called between the steps
 };
-
-// The span of the partition that takes data of this time: data that is already old goes into coarse ones, so
-// that the number of partitions stays bounded whatever comes.
-[[nodiscard]] partition_id partition_for(std::int64_t time_ns, std::int64_t span_s,
-                                         std::int64_t now_ns) noexcept;
 
 // `find` gives a set that the log lacks; `live_logs`: ids of all logs on disk.
 [[nodiscard]] result<void> seal_log(const log_env& log, partition_catalog& into, store_metrics& metrics,

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include <fstream>
+
 using namespace skerry;
 using namespace skerry::cloud;
 using namespace skerry::cloud::test;
@@ -55,4 +57,98 @@ TEST_CASE("a crash at any step of sealing changes nothing") {
     CHECK(events == 1);
     CHECK(again.metric("skerry_store_damaged_total") == 0);
   }
+}
+
+// The same with a clock and a span of partitions that are others at each attempt, and with crashes in the second attempt,
+// the third, …: which partition takes a sample hangs on both, and what went before was chosen by theirs.
+TEST_CASE(
+    "a crash at any step of sealing changes nothing, whatever clock and settings say at the next attempt") {
+  constexpr std::int64_t second = 1'000'000'000;
+  constexpr std::int64_t hour = 3600 * second;
+  const auto seed = seed_from_environment(std::random_device{}());
+  INFO("SKERRY_SEED=" << seed << " store_test \"a crash at any step of sealing changes nothing, whatever*\"");
+  std::mt19937_64 rng{seed};
+  const auto wall_before = test_clock().wall.load();
+  for (int round = 0; round < 12; ++round) {
+    const temporary_directory dir;
+    auto config = small_config(dir.path() / "store");
+    const auto now = test_clock().wall.load();
+    const auto set = make_set("a", 10);
+    model m;
+    std::size_t samples = 0;
+    {
+      auto s = open_store(config);
+      request_builder b{edge_id{1}, "x"};
+      for (int i = 0; i < 60; ++i) {
+        // Ages up to 100 days, many of them where a partition's kind changes.
+        const std::int64_t edges[] = {0,           7 * 24 + 23, 8 * 24,      8 * 24 + 1,
+                                      9 * 24 + 23, 64 * 24 - 1, 64 * 24 + 1, -8 * 24};
+        const auto age_h =
+            rng() % 2 == 0 ? edges[rng() % std::size(edges)] : static_cast<std::int64_t>(rng() % (100 * 24));
+        const auto time = now - age_h * hour - i * second;
+        std::vector<double> values;
+        for (std::size_t k = 0; k < 10; ++k) {
+          values.push_back(static_cast<double>(rng() % 1000));
+          m.add("x", "h", set->members[k].all, time, values.back());
+        }
+        samples += values.size();
+        b.values("h", set, time, values);
+        if (i % 10 == 0)
+          b.note(record_kind::event, "h", time, as_bytes("hello"));
+      }
+      REQUIRE(append(*s.db, b.take()));
+    }
+    for (int attempt = 0; attempt < 6; ++attempt) {
+      // Dies at one of the steps: a copy is what a crash leaves.
+      const auto die_at = rng() % 12;
+      const auto copy = dir.path() / fmt::format("copy{}", attempt);
+      std::size_t steps = 0;
+      {
+        auto s = open_store(config, [&](const char*) {
+          if (steps++ == die_at)
+            fs::copy(config.directory, copy, fs::copy_options::recursive);
+        });
+        s->flush();
+        CHECK(select(*s.db, everything()) == m.expected());
+      }
+      if (fs::exists(copy))
+        config.directory = copy;
+      const std::int64_t moves_h[] = {2, -2, 25, 40 * 24, -40 * 24, 9 * 24, 0};
+      test_clock().wall += moves_h[rng() % std::size(moves_h)] * hour;
+      if (rng() % 3 == 0)
+        config.partition_span = std::chrono::hours{1 + rng() % 47};
+    }
+    auto s = open_store(config);
+    s->flush();
+    s.db.reset();
+    s = open_store(config);
+    CHECK(select(*s.db, everything()) == m.expected());
+    CHECK(s->usage().samples == samples); // none twice
+    std::size_t events = 0;
+    REQUIRE(s->ledger(INT64_MIN, INT64_MAX, [&](const ledger_entry&) { ++events; }));
+    CHECK(events == 6);
+    test_clock().wall = wall_before;
+  }
+}
+
+TEST_CASE("a crash while a damaged log is replaced by its copy loses nothing of the copy") {
+  const temporary_directory dir;
+  const auto config = small_config(dir.path() / "store");
+  const auto set = make_set("a", 3);
+  {
+    auto s = open_store(config);
+    REQUIRE(append(
+        *s.db, request_builder{edge_id{1}, "x"}.values("h", set, test_clock().wall_ns(), {1, 2, 3}).take()));
+  }
+  const auto log = config.directory / "log" / "0000000001";
+  REQUIRE(fs::exists(log));
+  const auto copy = log.string() + ".salvage";
+  SECTION("when the log is away and the copy not yet in its place") { fs::rename(log, copy); }
+  SECTION("when the copy is not whole") {
+    fs::create_directory(copy);
+    std::ofstream{copy + "/data.mdb"} << "half";
+  }
+  auto s = open_store(config);
+  CHECK(select(*s.db, everything()).size() == 3);
+  CHECK_FALSE(fs::exists(copy));
 }

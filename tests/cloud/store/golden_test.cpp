@@ -149,7 +149,8 @@ struct golden_value {
 // A partition with one source of one series, one block and one ledger entry, in the order of databases and keys.
 const std::vector<golden_value> golden_partition{
     {"meta", "666f726d6174", "8e6fdbdb20861d8201"},
-    {"meta", "6c6f670102030405060708", "9960d005948cc808"},
+    {"meta", "6c6f670102030405060708",
+     "7de69e0e9feadbd700002a36fe9c97178051010000000000"}, // older versions wrote no plan: "9960d005948cc808"
     {"meta", "6e6577657374",
      "50b035c3fa25da21005ed0b200000000"}, // may be missing: older versions did not write it
     {"meta", "73616d706c6573", "eee65324c4dd974f2c01000000000000"},
@@ -178,6 +179,7 @@ constexpr std::int64_t first_ns = -1'000'000'000;
 const std::vector<std::int64_t> times{first_ns, 2'000'000'000, 3'000'000'000};
 constexpr std::string_view block_bytes = "what a block is, golden bytes of its own say";
 const partition_id id{0, 86'400};
+const seal_plan plan{1'700'000'000'000'000'000, 86'400};
 
 partition_source sample_source() { return {0, 0, origin.edge, sample_set()->hash, "Norra", "ship-01"}; }
 
@@ -204,7 +206,7 @@ TEST_CASE("golden bytes of a partition are written") {
     REQUIRE(source);
     REQUIRE(writer.value().block(source.value(), times, 300, as_bytes(block_bytes)));
     REQUIRE(writer.value().ledger(sample_ledger()));
-    REQUIRE(writer.value().commit(log_id, {log_id}));
+    REQUIRE(writer.value().commit(log_id, plan, {log_id}));
   }
   auto env = lmdb_env::open(directory.path(), 16 << 20, 12);
   REQUIRE(env);
@@ -259,8 +261,8 @@ TEST_CASE("golden bytes of a partition are read") {
   REQUIRE(reader);
   const auto& in = reader.value();
   CHECK(in.samples().value() == 300);
-  CHECK(in.has_log(log_id).value());
-  CHECK_FALSE(in.has_log(log_id + 1).value());
+  CHECK(in.plans_of(log_id).value() == std::vector{plan});
+  CHECK(in.plans_of(log_id + 1).value().empty());
 
   CHECK(in.find_source(sample_source()).value() == std::optional<std::uint32_t>{0});
   const auto source = in.source(0);
