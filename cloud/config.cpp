@@ -31,6 +31,7 @@ void read_store(config_section& s, embedded_config& to) {
   s.read("commit_gather", to.commit_gather);
   if (to.commit_gather > std::chrono::seconds{1})
     s.complain("commit_gather", "must be at most 1s: acks wait for it");
+  s.read("clock_jump_wait", to.clock_jump_wait);
   s.read("partition_span", to.partition_span);
   read_count(s, "partitions_open_max", to.partitions_open_max, 1, 10'000);
   read_size(s, "queue_bytes_max", to.queue_bytes_max);

@@ -126,7 +126,6 @@ public:
     ingest_settings.random = &random_;
     ingest_settings.metrics = &metrics_.registry();
     ingest_settings.future_max = config_.future_max;
-    ingest_settings.retention = config_.store.retention;
     ingest_settings.message_bytes_max = config_.link_message_bytes_max;
     ingest_settings.send = [this](const link::peer_id& to, link::message message) {
       // A full queue or a peer that left: delivery makes up for every message that is lost.
@@ -242,7 +241,7 @@ private:
     push::push_service_config settings;
     settings.site = config_.remote_write_site;
     settings.token_names_sites = true;
-    settings.retention = config_.store.retention;
+    settings.kept_from_ns = [store = store_] { return store->kept_from_ns(); };
     settings.queue_bytes_max = config_.remote_write_bytes_max;
     settings.commit = [to = ingest_](push::push_outcome what, push::push_service_config::done_function done) {
       caf::anon_send(to, std::make_shared<push_job>(push_job{std::move(what.hosts), std::move(done)}));

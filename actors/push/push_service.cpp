@@ -132,7 +132,7 @@ struct push_service::impl : std::enable_shared_from_this<impl> {
     push_rules rules;
     rules.site = config.site;
     rules.any_site = item.any_site;
-    rules.oldest_ms = config.retention.count() == 0 ? 0 : (now_ns - config.retention.count()) / ns_per_ms;
+    rules.oldest_ms = config.kept_from_ns ? config.kept_from_ns() / ns_per_ms : INT64_MIN;
     rules.watermark_ms = now_ns / ns_per_ms;
     auto outcome = assembler.add(scratch, rules);
     metrics.duplicates.Increment(static_cast<double>(outcome.duplicates));

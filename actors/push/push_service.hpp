@@ -21,9 +21,9 @@ namespace skerry::push {
 inline constexpr std::uint64_t queue_bytes_max_default = 64 << 20;
 
 struct push_service_config {
-  std::string site = "remote";           // of series that name none
-  bool token_names_sites = false;        // who has the token may name others
-  std::chrono::nanoseconds retention{0}; // samples older than that are refused; 0: none is too old
+  std::string site = "remote";                // of series that name none
+  bool token_names_sites = false;             // who has the token may name others
+  std::function<std::int64_t()> kept_from_ns; // samples before are refused; any thread; null: none is too old
   std::uint64_t queue_bytes_max = queue_bytes_max_default; // uncompressed; one request is always taken
   clock_source* clock = &system_clock();
   // Called on the service's thread. `done` is called once, from any thread, after the commit or its failure.

@@ -108,8 +108,8 @@ struct ingest_state {
     metrics->update(core->receiver(), *reception, edges);
     of_shards->update(*counters);
     config.board->publish(std::move(edges));
-    if (++ticks % ticks_per_cleaning == 0 && config.retention.count() > 0)
-      config.hosts->forget_before(config.clock->wall_ns() - config.retention.count());
+    if (++ticks % ticks_per_cleaning == 0)
+      config.hosts->forget_before(config.store->kept_from_ns());
     if (ticks % ticks_per_host_state == 0)
       core->keep_host_state({held->note()});
     else if (ticks == 1) // for a node that is killed soon

@@ -48,7 +48,6 @@ struct ingest_config {
   prometheus::Registry* metrics = nullptr;
   std::chrono::nanoseconds future_max = std::chrono::minutes{10};
   std::size_t message_bytes_max = 32 << 20;
-  std::chrono::nanoseconds retention{0}; // hosts that are silent for longer are dropped; 0: never
 };
 
 // Shards are spawned as their first host speaks, and stopped with this actor.

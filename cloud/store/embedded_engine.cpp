@@ -28,16 +28,21 @@ bool concerns(const ledger_entry& e, std::int64_t from_ns, std::int64_t to_ns) {
   return e.time_ns >= from_ns && e.time_ns <= to_ns;
 }
 
-// A whole partition that was damaged here: of every host, within its span.
-ledger_entry damage_of(const partition_id& id) {
-  tombstone stone;
-  stone.from_ns = id.start_s * 1'000'000'000;
-  stone.to_ns = (id.start_s + id.span_s) * 1'000'000'000 - 1;
-  stone.cause = loss_cause::corrupt;
+// What this disk lost of every host.
+ledger_entry entry_of(const tombstone& stone) {
   ledger_entry e;
   e.time_ns = stone.to_ns;
   encode_payload(stone, e.payload);
   return e;
+}
+
+// A whole partition that was damaged here: within its span.
+ledger_entry damage_of(const partition_id& id) {
+  tombstone stone;
+  stone.from_ns = id.first_ns();
+  stone.to_ns = id.last_ns();
+  stone.cause = loss_cause::corrupt;
+  return entry_of(stone);
 }
 
 } // namespace
@@ -50,6 +55,7 @@ embedded_engine::embedded_engine(embedded_config config, prometheus::Registry& m
       metrics_(metrics),
       partitions_(config_.directory / "partitions", config_.directory / "damaged",
                   config_.partitions_open_max, metrics_, changes()),
+      retention_(config_.directory / "RETENTION", config_.retention, config_.clock_jump_wait, metrics_),
       sets_(set_cache_bytes),
       cache_(config_.read_cache_bytes_max,
              {metrics_.read_cache_bytes, metrics_.read_cache_hits, metrics_.read_cache_misses}),
@@ -193,6 +199,14 @@ result<void> embedded_engine::ledger(std::int64_t from_ns, std::int64_t to_ns,
   }
   for (const auto& id : partitions_.damaged(from_ns, to_ns))
     each(damage_of(id));
+  if (const auto gone = retention_.expired(); gone && gone->from_ns <= to_ns && gone->to_ns >= from_ns) {
+    tombstone stone;
+    stone.from_ns = gone->from_ns;
+    stone.to_ns = gone->to_ns;
+    stone.samples = gone->samples;
+    stone.cause = loss_cause::retention;
+    each(entry_of(stone));
+  }
   return ok();
 }
 

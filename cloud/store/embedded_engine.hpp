@@ -13,6 +13,7 @@
 #include "cloud/store/partitions.hpp"
 #include "cloud/store/read_cache.hpp"
 #include "cloud/store/read_pool.hpp"
+#include "cloud/store/retention.hpp"
 #include "cloud/store/set_cache.hpp"
 
 #include <condition_variable>
@@ -49,6 +50,7 @@ public:
                       const std::function<void(const ledger_entry&)>& each) override;
   result<void> log_identities(
       const std::function<void(const record_identity&, record_kind, std::string_view)>& each) override;
+  [[nodiscard]] std::int64_t kept_from_ns() const noexcept override { return kept_from_ns_; }
   [[nodiscard]] engine_usage usage() const override;
   void flush() override;
 
@@ -91,6 +93,8 @@ private:
   void seal_loop();
   [[nodiscard]] std::shared_ptr<log_env> oldest_closed() const;
   result<void> seal(const std::shared_ptr<log_env>& log);
+  void expire();
+  [[nodiscard]] std::int64_t oldest_to_keep_ns();
 
   // reading (embedded_engine.cpp)
   [[nodiscard]] log_list logs() const;
@@ -105,6 +109,7 @@ private:
   directory_lock lock_;
   store_metrics metrics_;
   partition_catalog partitions_;
+  retention retention_;
   set_registry registry_;
   set_cache sets_;
   read_cache cache_;
@@ -126,7 +131,9 @@ private:
   bool stop_writing_ = false;
   bool gathering_ = false; // the writer waits for more of a group
 
-  std::map<shard_id, std::uint64_t> fences_; // writer's
+  std::map<shard_id, std::uint64_t> fences_;  // writer's
+  std::int64_t newest_sealed_ns_ = INT64_MIN; // sealer's
+  std::atomic<std::int64_t> kept_from_ns_{INT64_MIN};
   std::thread writer_;
   std::thread sealer_;
 };

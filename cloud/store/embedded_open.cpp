@@ -55,6 +55,8 @@ result<void> embedded_config::validate() const {
     return bad("the store needs a directory");
   if (retention.count() < 0)
     return bad("the retention must not be negative; 0 keeps everything");
+  if (clock_jump_wait.count() < 0)
+    return bad("clock_jump_wait must not be negative; 0 believes the clock at once");
   if (partition_span < std::chrono::minutes{1} || partition_span > std::chrono::hours{24 * 366}
       || partition_span.count() % 1'000'000'000 != 0)
     return bad("a partition's span must be whole seconds between a minute and a year");
@@ -84,6 +86,7 @@ result<std::unique_ptr<engine>> open_embedded_engine(embedded_config config, pro
 
 result<void> embedded_engine::start() {
   BOOST_OUTCOME_TRYV(partitions_.load());
+  retention_.load();
   BOOST_OUTCOME_TRYV(open_logs());
   for (const auto& [key, value] : state_)
     if (key.starts_with(fence_prefix))
@@ -92,6 +95,10 @@ result<void> embedded_engine::start() {
           auto& have = fences_[static_cast<shard_id>(*shard)];
           have = std::max(have, *fence);
         }
+  if (!retention_.knows_time()) {
+    newest_sealed_ns_ = partitions_.newest_ns();
+    (void)oldest_to_keep_ns();
+  }
   writer_ = std::thread{[this] { write_loop(); }};
   sealer_ = std::thread{[this] { seal_loop(); }};
   return ok();

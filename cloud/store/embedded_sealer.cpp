@@ -3,6 +3,7 @@
 #include "cloud/store/embedded_engine.hpp"
 #include "cloud/store/sealer.hpp"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -19,6 +20,10 @@ constexpr int sealer_niceness = 10;
 constexpr auto retention_check = std::chrono::minutes{1};
 constexpr auto retry_max = std::chrono::seconds{30};
 
+std::string utc_text(std::int64_t time_ns) {
+  return fmt::format("{:%FT%TZ}", fmt::gmtime(static_cast<std::time_t>(time_ns / 1'000'000'000)));
+}
+
 } // namespace
 
 std::shared_ptr<log_env> embedded_engine::oldest_closed() const {
@@ -33,6 +38,7 @@ void embedded_engine::seal_loop() {
     const std::lock_guard lock{logs_mutex_};
     return stop_sealing_;
   };
+  newest_sealed_ns_ = partitions_.newest_ns();
   partitions_.scrub([&] { return stopping() || oldest_closed() != nullptr; });
   auto retry = std::chrono::seconds{1};
   while (!stopping()) {
@@ -52,10 +58,35 @@ void embedded_engine::seal_loop() {
       retry = std::min(retry * 2, std::chrono::seconds{retry_max});
       continue;
     }
-    if (config_.retention.count() > 0)
-      partitions_.expire(hooks_.clock->wall_ns() - config_.retention.count());
+    expire();
     std::unique_lock lock{logs_mutex_};
     logs_changed_.wait_for(lock, retention_check, [&] { return stop_sealing_ || logs_.size() > 1; });
+  }
+}
+
+std::int64_t embedded_engine::oldest_to_keep_ns() {
+  auto newest_ns = newest_sealed_ns_;
+  for (const auto& log : logs())
+    newest_ns = std::max(newest_ns, log->with_index([](const log_index& index) { return index.time_max; }));
+  kept_from_ns_ = retention_.oldest_ns(hooks_.clock->wall_ns(), hooks_.clock->monotonic_ns(), newest_ns);
+  return kept_from_ns_;
+}
+
+void embedded_engine::expire() {
+  const auto oldest_ns = oldest_to_keep_ns();
+  const auto gone = partitions_.ending_before(oldest_ns);
+  if (gone.empty())
+    return;
+  retention::gone all;
+  for (const auto& each : gone)
+    all.add({each.id.first_ns(), each.id.last_ns(), each.samples});
+  retention_.note(all);
+  for (const auto& each : gone) {
+    spdlog::info(
+        "store: partition {} with {} samples, of {} to {}, is past the retention of {} h and deleted",
+        to_string(each.id), each.samples, utc_text(each.id.first_ns()), utc_text(each.id.last_ns()),
+        std::chrono::duration_cast<std::chrono::hours>(config_.retention).count());
+    partitions_.expire(each.id);
   }
 }
 
@@ -66,12 +97,16 @@ result<void> embedded_engine::seal(const std::shared_ptr<log_env>& log) {
   seal_settings settings;
   settings.plan = {hooks_.clock->wall_ns(),
                    std::chrono::duration_cast<std::chrono::seconds>(config_.partition_span).count()};
-  if (config_.retention.count() > 0)
-    settings.oldest_ns = settings.plan.now_ns - config_.retention.count();
+  settings.oldest_ns = oldest_to_keep_ns();
+  settings.expiring = [this](std::int64_t from_ns, std::int64_t to_ns, std::uint64_t samples) {
+    retention_.note({from_ns, to_ns, samples});
+  };
   settings.hook = hooks_.seal_step;
   BOOST_OUTCOME_TRYV(seal_log(*log, partitions_, metrics_, live, settings));
   if (settings.hook)
     settings.hook("log sealed");
+  newest_sealed_ns_ =
+      std::max(newest_sealed_ns_, log->with_index([](const log_index& index) { return index.time_max; }));
   // Its partitions answer for it from here on.
   {
     const std::lock_guard lock{logs_mutex_};

@@ -95,6 +95,8 @@ public:
   // For tests and for `skerry-cloud verify`.
   virtual result<void> log_identities(
       const std::function<void(const record_identity&, record_kind kind, std::string_view host)>& each) = 0;
+  // What is older is past retention: not by one reading of a clock. INT64_MIN: nothing is.
+  [[nodiscard]] virtual std::int64_t kept_from_ns() const noexcept { return INT64_MIN; }
   [[nodiscard]] virtual engine_usage usage() const = 0;
   virtual void flush() = 0; // seals the whole log into partitions; returns when done. For tests and shutdown.
 
@@ -105,6 +107,8 @@ private:
 struct embedded_config {
   std::filesystem::path directory;
   std::chrono::nanoseconds retention = std::chrono::hours{24 * 30}; // 0: forever
+  std::chrono::nanoseconds clock_jump_wait =
+      std::chrono::hours{24}; // of running, before a clock that jumped ahead makes anything old
   std::uint64_t log_segment_bytes = 32 << 20;
   std::uint64_t log_bytes_max = 128 << 20;                      // appends wait for sealing beyond
   std::chrono::nanoseconds log_age_max = std::chrono::hours{1}; // a quiet log is sealed too

@@ -37,6 +37,15 @@ bool partition_id::ends_before(std::int64_t time_ns) const noexcept {
   return (static_cast<wide>(start_s) + span_s) * ns_per_s <= static_cast<wide>(time_ns);
 }
 
+std::int64_t partition_id::first_ns() const noexcept {
+  return static_cast<std::int64_t>(std::max<wide>(static_cast<wide>(start_s) * ns_per_s, INT64_MIN));
+}
+
+std::int64_t partition_id::last_ns() const noexcept {
+  return static_cast<std::int64_t>(
+      std::min<wide>((static_cast<wide>(start_s) + span_s) * ns_per_s - 1, INT64_MAX));
+}
+
 partition_id partition_of(std::int64_t time_ns, std::int64_t span_s) noexcept {
   auto second = time_ns / ns_per_s;
   if (time_ns % ns_per_s < 0)

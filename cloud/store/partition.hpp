@@ -48,6 +48,8 @@ struct partition_id {
   [[nodiscard]] bool overlaps(std::int64_t from_ns, std::int64_t to_ns) const noexcept; // closed range
   [[nodiscard]] bool contains(std::int64_t time_ns) const noexcept;
   [[nodiscard]] bool ends_before(std::int64_t time_ns) const noexcept;
+  [[nodiscard]] std::int64_t first_ns() const noexcept; // of the times that int64 has
+  [[nodiscard]] std::int64_t last_ns() const noexcept;
 };
 [[nodiscard]] partition_id partition_of(std::int64_t time_ns, std::int64_t span_s) noexcept;
 

@@ -183,30 +183,47 @@ void partition_catalog::scrub(const std::function<bool()>& stop) {
   }
 }
 
-void partition_catalog::expire(std::int64_t before_ns) {
-  std::vector<std::pair<partition_id, std::shared_ptr<slot>>> gone;
+std::int64_t partition_catalog::newest_ns() {
+  auto newest = INT64_MIN;
+  for (const auto& id : overlapping(INT64_MIN, INT64_MAX)) {
+    if (id.last_ns() <= newest)
+      continue;
+    if (const auto part = open(id))
+      if (const auto reader = part.value()->read())
+        if (const auto of_it = reader.value().newest_ns()) // or no later than its end, where it does not say
+          newest = std::max(newest, std::min(of_it.value(), id.last_ns()));
+  }
+  return newest;
+}
+
+std::vector<partition_catalog::size_of_one> partition_catalog::ending_before(std::int64_t time_ns) const {
+  std::vector<size_of_one> found;
+  const std::lock_guard lock{mutex_};
+  for (const auto& [id, each] : slots_)
+    if (id.ends_before(time_ns))
+      found.push_back({id, each->samples});
+  return found;
+}
+
+void partition_catalog::expire(const partition_id& id) {
+  std::shared_ptr<slot> gone;
   {
     const std::lock_guard lock{mutex_};
-    for (auto it = slots_.begin(); it != slots_.end();) {
-      if (!it->first.ends_before(before_ns)) {
-        ++it;
-        continue;
-      }
-      gone.emplace_back(it->first, it->second);
-      it = slots_.erase(it);
-    }
+    const auto it = slots_.find(id);
+    if (it == slots_.end())
+      return;
+    gone = it->second;
+    slots_.erase(it);
     metrics_.partitions.Set(static_cast<double>(slots_.size()));
   }
-  for (const auto& [id, each] : gone) {
-    const std::lock_guard opening{each->opening};
-    each->gone = true;
-    each->open.reset(); // queries that read it keep the file
-    spdlog::info("store: partition {} is past retention and deleted", to_string(id));
+  {
+    const std::lock_guard opening{gone->opening};
+    gone->gone = true;
+    gone->open.reset(); // queries that read it keep the file
     remove_directory(path_of(id));
-    metrics_.partitions_expired.Increment();
   }
-  if (!gone.empty())
-    changes_.note_all();
+  metrics_.partitions_expired.Increment();
+  changes_.note_all();
 }
 
 void partition_catalog::note_samples(const partition_id& id, std::uint64_t samples) {

@@ -30,8 +30,16 @@ public:
   [[nodiscard]] result<std::shared_ptr<partition>> open_to_write(const partition_id& id);
   // Opens every partition once, so that damage is found; stops when `stop` says so.
   void scrub(const std::function<bool()>& stop);
-  // Deletes those that end before.
-  void expire(std::int64_t before_ns);
+  // The newest sample of any; INT64_MIN: there is none. Opens those that may have it.
+  [[nodiscard]] std::int64_t newest_ns();
+  struct size_of_one {
+    partition_id id;
+    std::uint64_t samples = 0; // as far as it was opened
+  };
+  // Those that end before.
+  [[nodiscard]] std::vector<size_of_one> ending_before(std::int64_t time_ns) const;
+  // Deletes it, whoever reads it.
+  void expire(const partition_id& id);
   void note_samples(const partition_id& id, std::uint64_t samples);
   // Those that were damaged and set aside, while their files are kept: their spans are answered without them.
   [[nodiscard]] std::vector<partition_id> damaged(std::int64_t from_ns, std::int64_t to_ns) const;

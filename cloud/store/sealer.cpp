@@ -239,7 +239,9 @@ result<void> seal_log(const log_env& log, partition_catalog& into, store_metrics
     std::vector<note_ref> notes;
   };
   std::map<partition_id, share> shares;
-  std::uint64_t expired = 0;
+  std::uint64_t expired = 0; // samples
+  std::int64_t expired_from_ns = INT64_MAX;
+  std::int64_t expired_to_ns = INT64_MIN;
   BOOST_OUTCOME_TRY(before, sealed_before::find(log, into));
   // The log is closed: nobody writes to its index any more.
   log.with_index([&](const log_index& index) {
@@ -255,6 +257,8 @@ result<void> seal_log(const log_env& log, partition_catalog& into, store_metrics
           if (id.ends_before(settings.oldest_ns)) {
             for (const auto& set : source->sets)
               expired += set->count();
+            expired_from_ns = std::min(expired_from_ns, ref.time_ns);
+            expired_to_ns = std::max(expired_to_ns, ref.time_ns);
             continue;
           }
           last_id = id;
@@ -299,8 +303,11 @@ result<void> seal_log(const log_env& log, partition_catalog& into, store_metrics
     BOOST_OUTCOME_TRY(samples, look.samples());
     into.note_samples(id, samples);
   }
-  if (expired != 0)
+  if (expired != 0) {
     metrics.expired_samples.Increment(static_cast<double>(expired));
+    if (settings.expiring)
+      settings.expiring(expired_from_ns, expired_to_ns, expired);
+  }
   metrics.logs_sealed.Increment();
   return ok();
 }

@@ -16,6 +16,8 @@ namespace skerry::cloud {
 struct seal_settings {
   seal_plan plan;                     // of what was not sealed before
   std::int64_t oldest_ns = INT64_MIN; // partitions that end before are past retention
+  // Told of what is left out for that, before any of the log is gone; may be null.
+  std::function<void(std::int64_t from_ns, std::int64_t to_ns, std::uint64_t samples)> expiring;
   std::function<void(const char* step)> hook; // for tests: called between the steps
 };
 

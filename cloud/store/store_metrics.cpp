@@ -49,6 +49,10 @@ store_metrics::store_metrics(prometheus::Registry& r)
       partitions(gauge(r, "skerry_store_partitions", "Partitions on disk.")),
       partitions_expired(
           counter(r, "skerry_store_partitions_expired_total", "Partitions deleted by retention.")),
+      retention_looks(counter(r, "skerry_store_retention_looks_total",
+                              "How often retention looked for what is too old.")),
+      retention_waits(gauge(r, "skerry_store_retention_waits",
+                            "Whether retention waits because the clock has jumped ahead.")),
       read_cache_bytes(gauge(r, "skerry_store_read_cache_bytes", "What queries unpacked and is kept.")),
       read_cache_hits(counter(r, "skerry_store_read_cache_hits_total", "Reads that found it unpacked.")),
       read_cache_misses(counter(r, "skerry_store_read_cache_misses_total", "Reads that had to unpack.")),

@@ -33,6 +33,8 @@ struct store_metrics {
   prometheus::Counter& expired_samples;
   prometheus::Gauge& partitions;
   prometheus::Counter& partitions_expired;
+  prometheus::Counter& retention_looks;
+  prometheus::Gauge& retention_waits; // 1: for a clock that has jumped ahead
   prometheus::Gauge& read_cache_bytes;
   prometheus::Counter& read_cache_hits;
   prometheus::Counter& read_cache_misses;
