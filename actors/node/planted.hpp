@@ -26,6 +26,7 @@ enum class planted_fault : std::uint8_t {
   restored_receiver_unnoticed,
   epoch_forgotten_while_named,
   names_never_let_go,
+  sealed_by_log_alone,
 };
 
 // Null: none is planted.

@@ -181,46 +181,41 @@ result<ledger_entry> read_note(const note_ref& note, log_reader& reader) {
 }
 
 // What of a log lies in partitions already: an attempt to seal it came to an end half-way.
-class sealed_before {
-public:
-  static result<sealed_before> find(const log_env& log, partition_catalog& in) {
-    std::int64_t from_ns = INT64_MAX;
-    std::int64_t to_ns = INT64_MIN;
-    log.with_index([&](const log_index& index) {
-      from_ns = index.time_min;
-      to_ns = index.time_max;
-      for (const auto& note : index.notes) {
-        from_ns = std::min(from_ns, note.time_ns);
-        to_ns = std::max(to_ns, note.time_ns);
-      }
-    });
-    sealed_before found;
-    for (const auto& id : in.overlapping(from_ns, to_ns)) {
-      const auto part = in.open(id);
-      if (!part) {
-        // Without the file, what was in it is sealed once more.
-        if (part.error().code == errc::not_found || part.error().code == errc::corrupt)
-          continue;
-        return part.error();
-      }
-      BOOST_OUTCOME_TRY(look, part.value()->read());
-      BOOST_OUTCOME_TRY(plans, look.plans_of(log.id()));
-      for (const auto& plan : plans)
-        found.parts_[plan].insert(id);
+result<sealed_parts> sealed_before(const log_env& log, partition_catalog& in) {
+  std::int64_t from_ns = INT64_MAX;
+  std::int64_t to_ns = INT64_MIN;
+  log.with_index([&](const log_index& index) {
+    from_ns = index.time_min;
+    to_ns = index.time_max;
+    for (const auto& note : index.notes) {
+      from_ns = std::min(from_ns, note.time_ns);
+      to_ns = std::max(to_ns, note.time_ns);
     }
-    return found;
+  });
+  sealed_parts found;
+  for (const auto& id : in.overlapping(from_ns, to_ns)) {
+    const auto part = in.open(id);
+    if (!part) {
+      // Without the file, what was in it is sealed once more.
+      if (part.error().code == errc::not_found || part.error().code == errc::corrupt)
+        continue;
+      return part.error();
+    }
+    BOOST_OUTCOME_TRY(look, part.value()->read());
+    BOOST_OUTCOME_TRY(plans, look.plans_of(log.id()));
+    for (const auto& plan : plans)
+      found.add(id, plan);
   }
-  [[nodiscard]] bool has(std::int64_t time_ns) const {
-    return std::any_of(parts_.begin(), parts_.end(), [&](const auto& each) {
-      return each.second.contains(partition_for(time_ns, each.first));
-    });
-  }
-
-private:
-  std::map<seal_plan, std::set<partition_id>> parts_; // that hold their part of the log
-};
+  return found;
+}
 
 } // namespace
+
+bool sealed_parts::has(std::int64_t time_ns) const {
+  return std::any_of(parts_.begin(), parts_.end(), [&](const auto& each) {
+    return each.second.contains(partition_for(time_ns, each.first));
+  });
+}
 
 double resolve(double a, double b) noexcept {
   if (is_stale(a) != is_stale(b))
@@ -242,7 +237,7 @@ result<void> seal_log(const log_env& log, partition_catalog& into, store_metrics
   std::uint64_t expired = 0; // samples
   std::int64_t expired_from_ns = INT64_MAX;
   std::int64_t expired_to_ns = INT64_MIN;
-  BOOST_OUTCOME_TRY(before, sealed_before::find(log, into));
+  BOOST_OUTCOME_TRY(before, sealed_before(log, into));
   // The log is closed: nobody writes to its index any more.
   log.with_index([&](const log_index& index) {
     for (const auto& source : index.sources()) {

@@ -9,9 +9,20 @@
 #include "cloud/store/partitions.hpp"
 
 #include <chrono>
+#include <map>
 #include <set>
 
 namespace skerry::cloud {
+
+// Which times of a log lie in partitions already, by the plans that stand there beside it.
+class sealed_parts {
+public:
+  void add(const partition_id& part, const seal_plan& plan) { parts_[plan].insert(part); }
+  [[nodiscard]] bool has(std::int64_t time_ns) const;
+
+private:
+  std::map<seal_plan, std::set<partition_id>> parts_; // that hold their part of the log
+};
 
 struct seal_settings {
   seal_plan plan;                     // of what was not sealed before

@@ -129,6 +129,7 @@ const std::vector<plant>& plants() {
       {"restored-receiver-unnoticed", planted_fault::restored_receiver_unnoticed, {}},
       {"epoch-forgotten-while-named", planted_fault::epoch_forgotten_while_named, {}},
       {"names-never-let-go", planted_fault::names_never_let_go, {}},
+      {"sealed-by-log-alone", planted_fault::sealed_by_log_alone, {}},
   };
   return all;
 }

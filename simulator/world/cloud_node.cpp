@@ -13,7 +13,8 @@ struct cloud_node::process {
   explicit process(cloud_node& node, seeded_random seed)
       : of(node),
         random(seed),
-        store(std::make_shared<memory_engine>(node.disk, node.env_.time, random, node.env_.truth)),
+        store(std::make_shared<memory_engine>(node.disk, node.env_.time, random, node.env_.truth, node.clock,
+                                              node.env_.planted)),
         ingest(node.env_.time, random) {
     const auto& settings = of.env_.settings;
     for (const auto& [key, value] : of.disk.now.state)

@@ -26,11 +26,19 @@ bool engine_image::has_forgotten(const stream_key& key) const {
   return forgotten.contains(held_state_key(key));
 }
 
-memory_engine::memory_engine(engine_disk& disk, scheduler& time, seeded_random& random, oracle& truth)
-    : disk_(disk), time_(time), random_(random), truth_(truth) {}
+memory_engine::memory_engine(engine_disk& disk, scheduler& time, seeded_random& random, oracle& truth,
+                             const clock_source& clock, planted_faults planted)
+    : disk_(disk),
+      time_(time),
+      random_(random),
+      truth_(truth),
+      sealer_(disk.now.sealing, time, random.fork(7), truth, clock, planted) {
+  sealer_.look();
+}
 
 void memory_engine::crash(bool torn) {
   *alive_ = false;
+  sealer_.crash(torn);
   // One transaction a group: a torn one is not there.
   if (!group_.empty() && !torn && random_.chance(50))
     for (const auto& item : group_)
@@ -94,6 +102,7 @@ void memory_engine::end_group() {
     if (how)
       apply(item.request);
   }
+  sealer_.look();
   gathering_ = !queue_.empty();
   if (gathering_)
     begin_group();
@@ -128,6 +137,8 @@ void memory_engine::apply(const cloud::append_request& request) {
     if (truth_.find(request.origin, record.seq) == nullptr)
       truth_.violated("record {} of {} is stored and was never numbered", record.seq,
                       to_string(request.origin));
+    if (record.kind == record_kind::frame && to.data[record.seq - 1] == 1)
+      image.sealing.add({request.origin, record.seq, record.time_ns});
     if (record.kind == record_kind::frame && decode_frame_sections(record.payload, sections))
       for (const auto& section : sections.sections)
         if (!image.sets.contains({request.origin.edge, section.set}))

@@ -6,6 +6,7 @@
 #include "actors/node/planted.hpp"
 #include "cloud/store/engine.hpp"
 #include "simulator/world/mailbox.hpp"
+#include "simulator/world/memory_sealer.hpp"
 #include "simulator/world/memory_spool.hpp"
 #include "simulator/world/oracle.hpp"
 
@@ -31,6 +32,7 @@ struct engine_image {
   std::map<std::pair<edge_id, set_hash>, series_set_ptr> sets;
   [[nodiscard]] bool has_forgotten(const stream_key& key) const;
   std::map<edge_id, edge_id> origins; // of the registry beside it
+  sealing_image sealing;
 };
 
 struct engine_disk {
@@ -41,7 +43,8 @@ struct engine_disk {
 
 class memory_engine final : public cloud::engine {
 public:
-  memory_engine(engine_disk& disk, scheduler& time, seeded_random& random, oracle& truth);
+  memory_engine(engine_disk& disk, scheduler& time, seeded_random& random, oracle& truth,
+                const clock_source& clock, planted_faults planted);
 
   // The process dies: of what is being committed, the disk may have all or nothing, as `random` has it.
   void crash(bool torn);
@@ -94,6 +97,7 @@ private:
   scheduler& time_;
   seeded_random& random_;
   oracle& truth_;
+  memory_sealer sealer_;
   std::deque<queued_request> queue_;
   std::vector<queued_request> group_; // being committed
   bool gathering_ = false;
