@@ -1,5 +1,7 @@
 #include "schemas/model/frame.hpp"
 
+#include "schemas/model/seen_clock.hpp"
+
 #include <fmt/format.h>
 
 #include <bit>
@@ -114,6 +116,17 @@ result<void> decode_frame(bytes_view from, value_decoder& decoder, frame& to) {
   BOOST_OUTCOME_TRY(values, decode_head(r, to));
   to.values.resize(values);
   return decoder.decode(r.rest(), to.values);
+}
+
+bool has_node_time(record_kind kind, bytes_view payload) noexcept {
+  if (kind != record_kind::frame)
+    return true;
+  byte_reader r{payload};
+  const auto version = r.fixed<std::uint8_t>();
+  static_cast<void>(r.fixed<std::uint8_t>()); // unit
+  static_cast<void>(r.signed_varint());       // time
+  const auto monotonic_ns = r.signed_varint();
+  return !r.failed() && version == frame_version && monotonic_ns != 0;
 }
 
 } // namespace skerry
