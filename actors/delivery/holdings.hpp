@@ -20,7 +20,7 @@ namespace skerry::delivery {
 // What is kept of a stream over a restart.
 struct held_stream {
   range_set ranges;
-  std::int64_t newest_ns = 0; // event time of the newest record that was ever stored; 0: not known
+  std::int64_t newest_ns = 0; // of the newest record ever stored, by its node's clock; 0: not known
 };
 
 class holdings {

@@ -305,9 +305,10 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
         "{}: {} records of {} were acknowledged once and are not here: written as lost (custody lost at {}); "
         "was this node, or that edge's disk, restored from an older copy?",
         config_.name, gone.ranges.count(), to_string(gone.key), config_.name);
-    // It happened after what is held here, and before this Hello.
-    store_loss(user, site, gone.key, gone.ranges, loss_cause::custody, holdings_.newest_ns(gone.key),
-               clock_.wall_ns(), 0, {}, 0);
+    // It happened after what is held here, and before this Hello. That edge's clock may have been ahead.
+    const auto now_ns = clock_.wall_ns();
+    store_loss(user, site, gone.key, gone.ranges, loss_cause::custody,
+               std::min(holdings_.newest_ns(gone.key), now_ns), now_ns, 0, {}, 0);
   }
 }
 

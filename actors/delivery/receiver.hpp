@@ -190,7 +190,7 @@ private:
     std::uint64_t charged = 0; // the session whose open_bytes hold this job's; 0: none
     stream_key key;
     range_set ranges;
-    std::int64_t newest_ns = 0; // event time
+    std::int64_t newest_ns = 0; // by the clock of the node that made them
     sequence_range answer;      // what the sender waits for
     std::uint64_t bytes = 0;
     std::uint64_t kept = 0; // bytes that count as open, whatever became of the session

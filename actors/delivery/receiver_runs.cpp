@@ -2,6 +2,7 @@
 
 #include "actors/delivery/receiver.hpp"
 #include "schemas/model/frame.hpp"
+#include "schemas/model/seen_clock.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -136,16 +137,20 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
   std::vector<set_hash> lacking;
   range_set undecodable;
   std::int64_t undecodable_from_ns = INT64_MAX, undecodable_to_ns = INT64_MIN;
-  const auto not_decoded = [&](const record_view& record, sequence_range its) {
+  seen_clock seen;
+  seen.look_ahead(records.value());
+  std::int64_t seen_ns = 0; // of the record at hand
+  const auto not_decoded = [&](sequence_range its) {
     undecodable.add(its);
-    undecodable_from_ns = std::min(undecodable_from_ns, record.time_ns);
-    undecodable_to_ns = std::max(undecodable_to_ns, record.time_ns);
+    undecodable_from_ns = std::min(undecodable_from_ns, seen_ns);
+    undecodable_to_ns = std::max(undecodable_to_ns, seen_ns);
   };
   frame sections;
   std::vector<record_view> partly_new; // tombstones
   for (const auto& record : records.value()) {
     const auto sequences = sequences_of(record).value(); // decode_records read it
     const sequence_range its{record.seq, record.seq + sequences - 1};
+    seen_ns = seen.of(record);
     if (missing.common_with(its).empty() && !planted(config_.planted, planted_fault::merged_range_doubled)) {
       ++counters_.duplicate_records;
       continue;
@@ -154,7 +159,7 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
       // One bad frame must not wedge its edge: it becomes a tombstone, and the rest goes on.
       if (!decode_frame_sections(record.payload, sections)) {
         ++counters_.malformed;
-        not_decoded(record, its);
+        not_decoded(its);
         continue;
       }
       bool lost = false;
@@ -178,7 +183,7 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
         }
       }
       if (lost) {
-        not_decoded(record, its);
+        not_decoded(its);
         continue;
       }
     }
@@ -268,7 +273,7 @@ void receiver::store(delivery_job job, edge_id user, std::uint64_t session, sequ
     it->second.open_bytes += bytes;
   }
   for (const auto& record : job.records)
-    if (record.kind != record_kind::tombstone)
+    if (record.kind != record_kind::tombstone && has_node_time(record.kind, record.payload))
       open.newest_ns = std::max(open.newest_ns, record.time_ns);
   for (const auto& set : job.sets)
     open.sets.push_back(set->hash);

@@ -467,6 +467,35 @@ TEST_CASE("a loss of custody happened after the newest record that is here") {
   CHECK(stone.to_ns == f.clock.wall_ns());
 }
 
+TEST_CASE("what a target claims does not date a loss of custody, nor does a clock that was ahead") {
+  for (const bool claimed : {true, false}) {
+    fixture f;
+    const auto ahead_ns = f.clock.wall_ns() + 3'600'000'000'000;
+    const auto session = f.open("a", 1);
+    run_builder builder{f.key, 1};
+    builder.append(record_kind::event, 77, "host", as_bytes("x"));
+    frame fr;
+    fr.time_ns = ahead_ns;
+    fr.monotonic_ns = claimed ? 0 : 1;
+    value_encoder encoder;
+    byte_buffer payload;
+    encode_frame(fr, encoder, payload);
+    builder.append(record_kind::frame, ahead_ns, "host", payload);
+    f.send("a", session, std::move(builder).finish());
+    f.settle();
+    auto hello = f.hello_of(1);
+    range_set released;
+    released.add({1, 5});
+    hello.streams.push_back({f.key, {}, released, 5, false, 0});
+    f.under_test.on_message("a", f.edge, link::message{0, hello});
+    REQUIRE_FALSE(f.backend.queue.empty());
+    const auto& job = std::get<delivery_job>(f.backend.queue.front());
+    const auto stone = decode_tombstone(job.records.front().payload).value();
+    CHECK(stone.from_ns == (claimed ? 77 : f.clock.wall_ns()));
+    CHECK(stone.to_ns == f.clock.wall_ns());
+  }
+}
+
 TEST_CASE("how far an edge's clock is off is known from its Hello, and from each Ping") {
   fixture f;
   const auto now = f.clock.wall_ns();
