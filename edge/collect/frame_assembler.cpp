@@ -128,8 +128,8 @@ series_ref frame_assembler::intern(const metric_family& family, const labels& al
   keys_.push_back(key);
   values_.push_back(0);
   seen_.push_back(0);
-  if (!stamped_seen_.empty())
-    stamped_seen_.push_back(0);
+  if (!stamped_last_.empty())
+    stamped_last_.emplace_back();
   pending_.push_back({pending_family(family), all});
   return ref;
 }
@@ -152,20 +152,32 @@ void frame_assembler::redeclare(const metric_family& family) {
       pending = family;
 }
 
-void frame_assembler::begin() {
+void frame_assembler::begin(std::int64_t time_ns) {
   ++generation_;
+  round_ns_ = time_ns;
   added_ = 0;
+  unchanged_ = 0;
   appeared_ = 0;
   failed_ = false;
   stamped_.clear();
 }
 
 bool frame_assembler::add_at(series_ref ref, double value, std::int64_t time_ns) {
-  if (stamped_seen_.empty())
-    stamped_seen_.resize(values_.size());
-  appeared_ += std::max(seen_[ref], stamped_seen_[ref]) < last_generation_ ? 1 : 0;
-  stamped_seen_[ref] = generation_;
-  stamped_.push_back({time_ns, ref, value});
+  if (round_ns_ != 0 && time_ns > round_ns_ + stamped_ahead_max_ns) {
+    ++counters_.samples_ahead;
+    return false;
+  }
+  if (stamped_last_.empty())
+    stamped_last_.resize(values_.size());
+  auto& last = stamped_last_[ref];
+  appeared_ += std::max(seen_[ref], last.seen) < last_generation_ ? 1 : 0;
+  const bool again = std::exchange(last.seen, generation_) == generation_;
+  if (last.time_ns != time_ns)
+    stamped_.push_back({time_ns, ref, value});
+  else if (again || std::bit_cast<std::uint64_t>(last.value) != std::bit_cast<std::uint64_t>(value))
+    ++counters_.duplicates; // of two values at one time the first stays
+  else
+    ++unchanged_;
   return true;
 }
 
@@ -310,7 +322,7 @@ void frame_assembler::refresh_metadata() {
 // Drops series that were absent for long, when they are most: references change.
 void frame_assembler::rebuild_if_sparse(std::size_t absent_min) {
   const auto gone = [&](series_ref ref) {
-    const auto last = stamped_seen_.empty() ? seen_[ref] : std::max(seen_[ref], stamped_seen_[ref]);
+    const auto last = stamped_last_.empty() ? seen_[ref] : std::max(seen_[ref], stamped_last_[ref].seen);
     return generation_ - last > absent_finishes_max;
   };
   std::size_t absent = 0;
@@ -322,17 +334,17 @@ void frame_assembler::rebuild_if_sparse(std::size_t absent_min) {
   const auto old_sets = std::move(sets_);
   const auto old_values = std::move(values_);
   const auto old_seen = std::move(seen_);
-  const auto old_stamped = std::move(stamped_seen_);
+  const auto old_stamped = std::move(stamped_last_);
   sets_.clear();
   values_.clear();
   seen_.clear();
-  stamped_seen_.clear();
+  stamped_last_.clear();
   keys_.clear();
   table_.clear();
   families_.clear();
   changed_families_.clear();
   if (!old_stamped.empty())
-    stamped_seen_.reserve(old_values.size() - absent);
+    stamped_last_.reserve(old_values.size() - absent);
   std::vector<series_ref> live;
   const auto now = generation_;
   for (const auto& known : old_sets) {
@@ -341,7 +353,7 @@ void frame_assembler::rebuild_if_sparse(std::size_t absent_min) {
       continue; // we encoded it: cannot be
     for (std::size_t i = 0; i < known.count; ++i) {
       const auto old = known.first + i;
-      const auto last = old_stamped.empty() ? old_seen[old] : std::max(old_seen[old], old_stamped[old]);
+      const auto last = old_stamped.empty() ? old_seen[old] : std::max(old_seen[old], old_stamped[old].seen);
       if (now - last > absent_finishes_max)
         continue;
       const auto& member = decoded.value()->members[i];
@@ -349,8 +361,8 @@ void frame_assembler::rebuild_if_sparse(std::size_t absent_min) {
       values_[ref] = old_values[old];
       seen_[ref] = old_seen[old];
       if (!old_stamped.empty()) {
-        stamped_seen_.resize(values_.size());
-        stamped_seen_[ref] = old_stamped[old];
+        stamped_last_.resize(values_.size());
+        stamped_last_[ref] = old_stamped[old];
       }
       if (bit(known.live, i))
         live.push_back(ref);
@@ -478,6 +490,8 @@ void frame_assembler::emit_stamped(std::string_view host, collection& out) {
            ++i) {
         set_bit(section.present.data(), stamped_[i].ref - in->first);
         round.values.push_back(stamped_[i].value);
+        stamped_last_[stamped_[i].ref].time_ns = stamped_[i].time_ns;
+        stamped_last_[stamped_[i].ref].value = stamped_[i].value;
       }
       if (round.values.size() - from == in->count)
         section.present.clear();
@@ -512,9 +526,9 @@ collection frame_assembler::stale_all(std::int64_t time_ns, std::int64_t monoton
 }
 
 std::size_t frame_assembler::memory_bytes() const noexcept {
-  std::size_t n = values_.capacity() * 8 + seen_.capacity() * 4 + stamped_seen_.capacity() * 4
-                  + keys_.capacity() * sizeof(series_key) + table_.capacity() * 4
-                  + sets_.capacity() * sizeof(known_set) + families_.capacity() * 16;
+  std::size_t n = values_.capacity() * 8 + seen_.capacity() * 4
+                  + stamped_last_.capacity() * sizeof(stamped_last) + keys_.capacity() * sizeof(series_key)
+                  + table_.capacity() * 4 + sets_.capacity() * sizeof(known_set) + families_.capacity() * 16;
   for (const auto& known : sets_)
     n += known.set->encoded.view.size() + sizeof(series_set);
   return n;

@@ -40,11 +40,15 @@ inline constexpr std::size_t absent_series_min_failed =
 inline constexpr std::uint8_t set_metadata_changes_max = 16;
 // Frames of one finish that exist because samples carried their own, distinct times.
 inline constexpr std::size_t stamped_times_max = 256;
+// Samples with a time of their own that is further ahead of the round's are not kept, as in Prometheus: their source's
+// clock is wrong.
+inline constexpr std::int64_t stamped_ahead_max_ns = 600'000'000'000;
 
 struct assembler_counters {
   std::uint64_t duplicates = 0;      // samples: the series had one at this time already
   std::uint64_t series_refused = 0;  // over source_series_max, or with labels over the bounds of a set
   std::uint64_t samples_refused = 0; // over stamped_times_max
+  std::uint64_t samples_ahead = 0;   // over stamped_ahead_max_ns
   std::uint64_t stale_markers = 0;
   std::uint64_t sets_made = 0;
   std::uint64_t rebuilds = 0;
@@ -60,7 +64,8 @@ public:
   void redeclare(const metric_family& family);
   [[nodiscard]] std::uint32_t refs_epoch() const noexcept { return refs_epoch_; }
 
-  void begin(); // forgets what was added since the last finish
+  // Forgets what was added since the last finish. What follows was seen at `time_ns`, by this node's clock.
+  void begin(std::int64_t time_ns = 0);
   // False: the series has a value in this round already; the first one stays, the other is counted.
   bool add(series_ref ref, double value) noexcept {
     if (seen_[ref] == generation_) [[unlikely]] {
@@ -81,14 +86,16 @@ public:
     return true;
   }
   // For a sample with a time of its own. It goes into a frame of that time and is never followed by a stale
-  // marker.
+  // marker. A source goes on showing the last one that it has: it is recorded once. False: too far ahead.
   bool add_at(series_ref ref, double value, std::int64_t time_ns);
   void add_families(const std::vector<collected_family>& all);
 
   // The source failed in this round and only something about it is added: what is missing still counts as
   // seen for `appeared`, and is not on its way to be forgotten.
   void mark_failed() noexcept { failed_ = true; }
-  [[nodiscard]] std::size_t added() const noexcept { return added_ + stamped_.size(); } // since begin
+  [[nodiscard]] std::size_t added() const noexcept {
+    return added_ + stamped_.size() + unchanged_;
+  } // since begin
   // Of those added since begin, how many were not there in the last round that had samples.
   [[nodiscard]] std::size_t appeared() const noexcept { return appeared_; }
 
@@ -122,6 +129,12 @@ private:
     series_ref ref;
     double value;
   };
+  // Of a series whose samples carry times: the last that was recorded.
+  struct stamped_last {
+    std::int64_t time_ns = INT64_MIN;
+    double value = 0;
+    std::uint32_t seen = 0; // the generation of the last add_at
+  };
 
   void mark(series_ref ref) noexcept {
     appeared_ += seen_[ref] < last_generation_ ? 1 : 0;
@@ -141,8 +154,8 @@ private:
   void emit(frame& from, std::string_view host, collection& out);
 
   std::vector<double> values_;
-  std::vector<std::uint32_t> seen_;         // the generation of the last add
-  std::vector<std::uint32_t> stamped_seen_; // and of the last add_at; empty where there was none
+  std::vector<std::uint32_t> seen_;        // the generation of the last add
+  std::vector<stamped_last> stamped_last_; // empty where no sample carried a time
   std::vector<series_key> keys_;
   std::vector<series_ref> table_; // open addressing over keys_
   std::vector<known_set> sets_;
@@ -155,6 +168,8 @@ private:
   std::uint32_t last_generation_ = 1; // of the last finish that had samples
   std::uint32_t refs_epoch_ = 0;
   std::size_t added_ = 0;
+  std::size_t unchanged_ = 0; // of samples with times of their own, those that were recorded before
+  std::int64_t round_ns_ = 0; // when this round was seen; 0: not known
   bool failed_ = false;
   std::size_t appeared_ = 0;
   assembler_counters counters_;

@@ -135,7 +135,8 @@ struct exposition_parser::walk {
     ++report.kept;
     if (part != nullptr && part->has_time && self.honor_timestamps_) {
       constexpr std::int64_t ms_max = INT64_MAX / 1'000'000;
-      into.add_at(ref, value, std::clamp(part->time_ms, -ms_max, ms_max) * 1'000'000);
+      if (!into.add_at(ref, value, std::clamp(part->time_ms, -ms_max, ms_max) * 1'000'000))
+        --report.kept;
       return ref | flag_reread;
     }
     return into.add(ref, value) ? ref : ref | flag_reread;

@@ -88,6 +88,12 @@ std::string check_limits(const labels& all, const scrape_config& config) {
   return {};
 }
 
+std::string withheld_text(std::uint64_t lines) {
+  return lines == 0
+             ? std::string{}
+             : fmt::format(" ({} more lines about targets were withheld; /api/v1/targets lists all)", lines);
+}
+
 std::vector<std::string>& spare_pages() {
   thread_local std::vector<std::string> pages;
   return pages;
@@ -121,6 +127,9 @@ scrape_metrics::scrape_metrics(prometheus::Registry& r)
           counter(r, "skerry_scrape_series_refused_total", "Series over a bound: too many, or too large.")),
       samples_refused(counter(r, "skerry_scrape_samples_refused_total",
                               "Samples dropped because a page held too many distinct timestamps.")),
+      samples_ahead(
+          counter(r, "skerry_scrape_samples_ahead_total",
+                  "Samples dropped because their timestamp was too far ahead of this node's clock.")),
       relabel_dropped(
           counter(r, "skerry_scrape_relabel_dropped_total", "Samples that metric_relabel_configs dropped.")),
       failed_connect(failures(r, "connect")),
@@ -230,7 +239,7 @@ collection scrape_target::process(fetch_response& response, std::int64_t time_ns
   take_settings();
   outcome result;
   result.duration_seconds = std::chrono::duration<double>(response.duration).count();
-  assembler_.begin();
+  assembler_.begin(time_ns);
   if (response.failure != fetch_failure::none) {
     switch (response.failure) {
     case fetch_failure::connect: metrics_.failed_connect.Increment(); break;
@@ -255,7 +264,9 @@ collection scrape_target::process(fetch_response& response, std::int64_t time_ns
   result.scraped = page.samples;
   result.kept = page.kept;
   result.added = assembler_.appeared();
-  metrics_.relabel_dropped.Increment(static_cast<double>(page.samples - page.kept));
+  const auto ahead = assembler_.counters().samples_ahead - counted_.samples_ahead;
+  metrics_.relabel_dropped.Increment(static_cast<double>(page.samples - page.kept - ahead));
+  log_ahead(ahead, time_ns);
   if (page.lines_refused != 0)
     metrics_.lines_refused.Increment(static_cast<double>(page.lines_refused));
 
@@ -384,10 +395,7 @@ void scrape_target::log_state(bool up, const std::string& error, std::int64_t ti
     return;
   if (!metrics_.log.take(time_ns, withheld))
     return;
-  const auto more =
-      withheld == 0
-          ? std::string{}
-          : fmt::format(" ({} more lines about targets were withheld; /api/v1/targets lists all)", withheld);
+  const auto more = withheld_text(withheld);
   const auto url = target_.url.substr(0, target_.url.find('?')); // parameters may hold secrets
   if (up) {
     spdlog::info("scrape: job {}: target {} is up again{}", job_, url, more);
@@ -399,6 +407,22 @@ void scrape_target::log_state(bool up, const std::string& error, std::int64_t ti
   logged_down_ns_ = time_ns;
 }
 
+// Samples were not kept because their times are too far ahead of this node's clock.
+void scrape_target::log_ahead(std::uint64_t samples, std::int64_t time_ns) {
+  std::uint64_t withheld = 0;
+  if (samples == 0
+      || (logged_ahead_ns_ != 0 && time_ns >= logged_ahead_ns_
+          && time_ns - logged_ahead_ns_ < target_log::per_target_ns)
+      || !metrics_.log.take(time_ns, withheld))
+    return;
+  logged_ahead_ns_ = time_ns;
+  spdlog::warn(
+      "scrape: job {}: {} samples of target {} bear times that are more than {} s ahead of this node's "
+      "clock and are not kept: is its clock right?{}",
+      job_, samples, target_.url.substr(0, target_.url.find('?')), stamped_ahead_max_ns / 1'000'000'000,
+      withheld_text(withheld));
+}
+
 void scrape_target::count() {
   const auto& now = assembler_.counters();
   const auto add = [](prometheus::Counter& to, std::uint64_t value, std::uint64_t before) {
@@ -407,6 +431,7 @@ void scrape_target::count() {
   };
   add(metrics_.duplicates, now.duplicates, counted_.duplicates);
   add(metrics_.series_refused, now.series_refused, counted_.series_refused);
+  add(metrics_.samples_ahead, now.samples_ahead, counted_.samples_ahead);
   add(metrics_.samples_refused, now.samples_refused, counted_.samples_refused);
   add(metrics_.stale_markers, now.stale_markers, counted_.stale_markers);
   add(metrics_.series_made, now.sets_made, counted_.sets_made);

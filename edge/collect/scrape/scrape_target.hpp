@@ -71,6 +71,7 @@ struct scrape_metrics {
   prometheus::Counter& lines_refused;
   prometheus::Counter& series_refused;
   prometheus::Counter& samples_refused;
+  prometheus::Counter& samples_ahead;
   prometheus::Counter& relabel_dropped;
   prometheus::Counter& failed_connect;
   prometheus::Counter& failed_timeout;
@@ -171,6 +172,7 @@ private:
   collection report(outcome result, std::int64_t time_ns, std::int64_t monotonic_ns);
   void count();
   void log_state(bool up, const std::string& error, std::int64_t time_ns);
+  void log_ahead(std::uint64_t samples, std::int64_t time_ns);
   void take_settings();
 
   scrape_config_ptr config_;
@@ -184,8 +186,9 @@ private:
   std::array<series_ref, 5> report_refs_{};
   std::uint32_t report_epoch_ = ~std::uint32_t{0};
   std::string logged_error_; // of the line that said it is down; empty: no such line, or it is up again
-  std::int64_t logged_down_ns_ = 0; // 0: never
-  assembler_counters counted_;      // what `metrics_` has of the assembler's
+  std::int64_t logged_down_ns_ = 0;  // 0: never
+  std::int64_t logged_ahead_ns_ = 0; // the same
+  assembler_counters counted_;       // what `metrics_` has of the assembler's
   scrape_metrics& metrics_;
   std::atomic<bool> has_settings_{false};
   mutable std::mutex mutex_;

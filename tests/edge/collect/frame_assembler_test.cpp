@@ -151,6 +151,41 @@ TEST_CASE("the first of duplicates stays") {
   CHECK(a.counters().duplicates == 2);
 }
 
+TEST_CASE("a sample with a time of its own that stands unchanged is recorded once") {
+  frame_assembler a;
+  const auto x = a.intern(gauge, named("g", "x"));
+  const auto y = a.intern(gauge, named("g", "y"));
+  const auto frames_of = [&](double value, std::int64_t time_ns) {
+    a.begin(1000);
+    a.add(y, 1);
+    a.add_at(x, value, time_ns);
+    CHECK(a.added() == (value == 6 ? 1 : 2)); // a second value at one time is none
+    return a.finish(1000, 1, "").records.size();
+  };
+  CHECK(frames_of(5, 9) == 2);
+  CHECK(frames_of(5, 9) == 1);
+  CHECK(a.appeared() == 0);
+  CHECK(frames_of(5, 10) == 2);
+  CHECK(frames_of(6, 10) == 1); // of two values at one time the first stays
+  CHECK(a.counters().duplicates == 1);
+  // What was forgotten was not recorded.
+  a.begin(1000);
+  a.add_at(x, 7, 11);
+  a.begin(1000);
+  CHECK(a.finish(1000, 1, "").records.size() == 1); // y is stale
+  CHECK(frames_of(7, 11) == 2);
+}
+
+TEST_CASE("a sample whose own time is too far ahead of the round's is not kept") {
+  frame_assembler a;
+  const auto x = a.intern(gauge, named("g", "x"));
+  a.begin(1000);
+  CHECK(a.add_at(x, 1, 1000 + stamped_ahead_max_ns));
+  CHECK_FALSE(a.add_at(x, 1, 1001 + stamped_ahead_max_ns));
+  CHECK(a.added() == 1);
+  CHECK(a.counters().samples_ahead == 1);
+}
+
 TEST_CASE("what was added and then forgotten leaves no trace") {
   frame_assembler a;
   receiver r;
