@@ -6,6 +6,8 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <utility>
 
 namespace skerry::edge {
 
@@ -13,6 +15,7 @@ namespace {
 
 constexpr std::int64_t ns_per_ms = 1'000'000;
 constexpr std::chrono::nanoseconds pause_min = std::chrono::milliseconds{500}; // beyond an interval
+constexpr std::int64_t clock_step_ns = 50'000'000; // NTP's slewing stays below; a clock that is set does not
 constexpr std::chrono::nanoseconds tick_max = std::chrono::seconds{60}; // a stepped clock is noticed within
 
 std::chrono::milliseconds timeout_of(const scrape_target& target) {
@@ -42,6 +45,7 @@ struct agent_state {
   std::int64_t local_due_ns = 0; // the machine's own
   std::int64_t local_complete_ns = 0;
   std::int64_t watermark_ns = 0;
+  std::int64_t clock_offset_ns = 0; // wall clock minus boot clock, at the last turn; 0: there was none
 
   [[nodiscard]] std::size_t source_count() const { return sources.size() + (config.local ? 1 : 0); }
 
@@ -195,6 +199,25 @@ struct agent_state {
     sources = std::move(next);
   }
 
+  // Where the wall clock was set since the last turn, what is due and what is being waited for moves along: how long
+  // something took, the boot clock alone says.
+  void follow_clock(std::int64_t now) {
+    const auto before = std::exchange(clock_offset_ns, now - config.clock->monotonic_ns());
+    const auto moved = clock_offset_ns - before;
+    if (before == 0 || std::llabs(moved) < clock_step_ns)
+      return;
+    const auto step = moved / ns_per_ms * ns_per_ms; // what is due stays on whole milliseconds
+    if (step < 0)
+      watermark_ns = 0; // up to a time that has not come yet
+    if (local_due_ns != 0)
+      local_due_ns += step;
+    for (auto& from : sources) {
+      from.due_ns += step;
+      if (from.down_since_ns != 0)
+        from.down_since_ns += step;
+    }
+  }
+
   // A tick that comes late by more than an interval: the process was stopped, or the machine slept. What was due in
   // between was not collected, and that is said.
   void note_pause(std::int64_t now) {
@@ -224,6 +247,7 @@ struct agent_state {
   // Runs what is due and says when the next thing will be.
   std::chrono::nanoseconds run_due() {
     const auto now = config.clock->wall_ns();
+    follow_clock(now);
     note_pause(now);
     if (config.local && now >= local_due_ns)
       collect_local(now);

@@ -21,7 +21,8 @@ constexpr std::int64_t start = 1'700'000'000 * second;
 class moved_clock final : public clock_source {
 public:
   std::int64_t now = start;
-  [[nodiscard]] std::int64_t wall_ns() const noexcept override { return now; }
+  std::int64_t off = 0; // of the wall clock from it
+  [[nodiscard]] std::int64_t wall_ns() const noexcept override { return now + off; }
   [[nodiscard]] std::int64_t monotonic_ns() const noexcept override { return now - start + second; }
 };
 
@@ -290,8 +291,61 @@ TEST_CASE("a clock that is set back does not silence a target") {
   w.assign({w.target("j")});
   REQUIRE(w.pass_until_asked());
   w.answer(page);
-  w.clock.now -= 3600 * second;
+  w.clock.off -= 3600 * second;
   CHECK(w.pass_until_asked(61s));
+  // Nor its watermarks.
+  w.records.clear();
+  w.answer(page);
+  const auto said = w.take();
+  REQUIRE(said.size() == 1);
+  CHECK(said[0].watermark);
+  CHECK(said[0].time_ns < start - 3000 * second);
+}
+
+TEST_CASE("a clock that is set is no pause, whichever way") {
+  world w;
+  w.assign({w.target("j")});
+  REQUIRE(w.pass_until_asked());
+  w.answer(page);
+  constexpr std::int64_t days_40 = 40 * 86'400 * second;
+  w.clock.off -= days_40;
+  REQUIRE(w.pass_until_asked());
+  w.answer(page);
+  w.clock.off += days_40;
+  for (int i = 0; i < 3; ++i) {
+    REQUIRE(w.pass_until_asked());
+    w.answer(page);
+  }
+  w.clock.off += days_40;
+  REQUIRE(w.pass_until_asked());
+  w.answer(page);
+  CHECK(std::none_of(w.records.begin(), w.records.end(),
+                     [](const auto& r) { return r.kind == record_kind::not_collected; }));
+  // A pause with a step in it is as long as the boot clock says.
+  w.clock.now += 60 * second;
+  w.clock.off -= days_40;
+  w.pass(11s);
+  const auto gap = std::find_if(w.records.begin(), w.records.end(),
+                                [](const auto& r) { return r.kind == record_kind::not_collected; });
+  REQUIRE(gap != w.records.end());
+  const auto said = decode_not_collected(gap->payload).value();
+  CHECK(said.to_ns - said.from_ns > 45 * second);
+  CHECK(said.to_ns - said.from_ns < 75 * second);
+}
+
+TEST_CASE("how long a target was silent does not change with the wall clock") {
+  world w;
+  w.assign({w.target("j")});
+  REQUIRE(w.pass_until_asked());
+  w.answer("", "no route");
+  w.clock.off += 40 * 86'400 * second;
+  REQUIRE(w.pass_until_asked());
+  w.answer(page);
+  const auto gap = std::find_if(w.records.begin(), w.records.end(),
+                                [](const auto& r) { return r.kind == record_kind::not_collected; });
+  REQUIRE(gap != w.records.end());
+  const auto said = decode_not_collected(gap->payload).value();
+  CHECK(said.to_ns - said.from_ns <= 20 * second);
 }
 
 TEST_CASE("a target that is taken away ends with stale markers, its late answer is dropped") {
