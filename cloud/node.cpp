@@ -242,6 +242,7 @@ private:
     settings.site = config_.remote_write_site;
     settings.token_names_sites = true;
     settings.kept_from_ns = [store = store_] { return store->kept_from_ns(); };
+    settings.future_max = config_.future_max;
     settings.queue_bytes_max = config_.remote_write_bytes_max;
     settings.commit = [to = ingest_](push::push_outcome what, push::push_service_config::done_function done) {
       caf::anon_send(to, std::make_shared<push_job>(push_job{std::move(what.hosts), std::move(done)}));

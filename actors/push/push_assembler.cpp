@@ -62,8 +62,8 @@ std::string describe(std::span<const label_view> all) {
   return text;
 }
 
-auto refuse(std::span<const label_view> all, std::string_view why) {
-  return fail(errc::invalid_argument, fmt::format("series {}: {}", describe(all), why));
+error refusal_of(std::span<const label_view> all, std::string_view why) {
+  return {errc::invalid_argument, fmt::format("series {}: {}", describe(all), why)};
 }
 
 // Sorted by name, the empty ones gone. What is left is at the front.
@@ -99,34 +99,56 @@ void set_bit(std::uint64_t* words, std::size_t i) { words[i / 64] |= std::uint64
 
 } // namespace
 
+std::string_view to_string(push_refusal why) noexcept {
+  switch (why) {
+  case push_refusal::labels: return "labels";
+  case push_refusal::too_large: return "too_large";
+  case push_refusal::too_old: return "too_old";
+  case push_refusal::ahead: return "ahead";
+  case push_refusal::native_histogram: return "native_histogram";
+  }
+  return "unknown";
+}
+
 push_outcome push_assembler::add(write_request& from, const push_rules& rules) {
   push_outcome out;
-  const auto note = [&out](std::uint64_t samples, error why) {
+  // The text of the first alone: a request may hold millions of bad samples.
+  const auto note = [&out](push_refusal why, std::uint64_t samples, const auto& text) {
     out.refused += samples;
+    out.refused_by[static_cast<std::size_t>(why)] += samples;
     if (!out.refusal)
-      out.refusal = std::move(why);
+      out.refusal = text();
   };
+  if (const auto& beyond = from.beyond(); beyond.samples != 0)
+    note(push_refusal::too_large, beyond.samples, [&] { return error{errc::invalid_argument, beyond.why}; });
   if (series_.size() > known_series_max)
     forget_all();
   learn(from.metadata());
   placed_.clear();
   for (const auto& part : from.series()) {
     const auto all = tidy(from.labels_of(part));
+    const auto refuse = [&](push_refusal why, std::uint64_t samples, std::string_view text) {
+      note(why, samples, [&] { return refusal_of(all, text); });
+    };
     if (part.histograms != 0)
-      note(part.histograms, refuse(all, "native histograms are not stored").error());
+      refuse(push_refusal::native_histogram, part.histograms, "native histograms are not stored");
     if (part.sample_count == 0)
       continue;
-    const auto found = find(all, rules);
-    if (!found) {
-      note(part.sample_count, found.error());
+    known_series series;
+    if (const auto bad = find(all, rules, series); !bad.text.empty()) {
+      refuse(bad.why, part.sample_count, bad.text);
       continue;
     }
-    const auto& series = *found.value();
     for (const auto& sample : from.samples_of(part)) {
-      if (sample.time_ms < 0 || sample.time_ms > INT64_MAX / ns_per_ms)
-        note(1, refuse(all, "its timestamp lies before 1970 or after 2262").error());
+      if (sample.time_ms < 0)
+        refuse(push_refusal::too_old, 1, "its timestamp lies before 1970");
+      else if (sample.time_ms > INT64_MAX / ns_per_ms)
+        refuse(push_refusal::ahead, 1, "its timestamp lies after 2262");
       else if (sample.time_ms < rules.oldest_ms)
-        note(1, refuse(all, "its timestamp is older than the retention").error());
+        refuse(push_refusal::too_old, 1, "its timestamp is older than the retention");
+      else if (sample.time_ms > rules.latest_ms)
+        refuse(push_refusal::ahead, 1,
+               "its timestamp is too far ahead of this node's clock: is the sender's clock right?");
       else
         placed_.push_back({series.host, series.ref, sample});
     }
@@ -163,8 +185,8 @@ metric_family push_assembler::family_of(std::string_view name) const {
   return {std::string{name}, metric_type::unknown, {}, {}};
 }
 
-result<const push_assembler::known_series*> push_assembler::find(std::span<label_view> all,
-                                                                 const push_rules& rules) {
+push_assembler::refused_series push_assembler::find(std::span<label_view> all, const push_rules& rules,
+                                                    known_series& to) {
   text_.assign(1, rules.any_site ? 'a' : 'o'); // what a label `site` means differs
   for (const auto& label : all)
     for (const auto part : {label.name, label.value}) {
@@ -174,48 +196,57 @@ result<const push_assembler::known_series*> push_assembler::find(std::span<label
     }
   const auto h = XXH3_128bits_withSeed(text_.data(), text_.size(), hash_seed());
   const series_key key{h.low64, h.high64};
-  auto it = series_.find(key);
-  if (it == series_.end()) {
-    BOOST_OUTCOME_TRY(made, make_known(all, rules));
-    it = series_.emplace(key, made).first;
+  if (const auto it = series_.find(key); it != series_.end()) {
+    to = it->second;
+    return {};
   }
-  return &it->second;
+  auto refused = make_known(all, rules, to);
+  if (refused.text.empty())
+    series_.emplace(key, to);
+  return refused;
 }
 
-result<push_assembler::known_series> push_assembler::make_known(std::span<const label_view> all,
-                                                                const push_rules& rules) {
+push_assembler::refused_series push_assembler::make_known(std::span<const label_view> all,
+                                                          const push_rules& rules, known_series& made) {
+  const auto labels_bad = [](std::string text) {
+    return refused_series{push_refusal::labels, std::move(text)};
+  };
+  const auto too_large = [](std::string text) {
+    return refused_series{push_refusal::too_large, std::move(text)};
+  };
+  if (all.size() > labels_max)
+    return too_large(fmt::format("it has more than {} labels", labels_max));
   std::size_t bytes = 0;
   for (std::size_t i = 0; i < all.size(); ++i) {
     const auto& [name, value] = all[i];
     if (i > 0 && all[i - 1].name == name)
-      return refuse(all, fmt::format("label \"{}\" is there twice", name.substr(0, 200)));
+      return labels_bad(fmt::format("label \"{}\" is there twice", name.substr(0, 200)));
     if (!promql::is_label_name(name))
-      return refuse(all, "a label's name is not [a-zA-Z_][a-zA-Z0-9_]*");
+      return labels_bad("a label's name is not [a-zA-Z_][a-zA-Z0-9_]*");
     if (!is_utf8(value))
-      return refuse(all, fmt::format("the value of label \"{}\" is not UTF-8", name.substr(0, 200)));
+      return labels_bad(fmt::format("the value of label \"{}\" is not UTF-8", name.substr(0, 200)));
     if (name.size() > label_value_bytes_max || value.size() > label_value_bytes_max)
-      return refuse(all, fmt::format("a label has more than {} bytes", label_value_bytes_max));
+      return too_large(fmt::format("a label has more than {} bytes", label_value_bytes_max));
     bytes += name.size() + value.size();
   }
   if (bytes > series_text_bytes_max)
-    return refuse(all, fmt::format("its labels have more than {} bytes", series_text_bytes_max));
+    return too_large(fmt::format("its labels have more than {} bytes", series_text_bytes_max));
   if (!is_metric_name(value_of(all, label_name)))
-    return refuse(all, "it has no valid __name__");
+    return labels_bad("it has no valid __name__");
   auto site = value_of(all, "site");
   // Who may not name a site keeps the label as Prometheus' scrapes keep labels that are the server's own.
   const bool exported = !rules.any_site && !site.empty() && site != rules.site;
   if (site.empty() || exported)
     site = rules.site;
   if (!is_site_name(site))
-    return refuse(all, "its site is not 1 to 128 letters, digits, '.', '_' or '-'");
+    return labels_bad("its site is not 1 to 128 letters, digits, '.', '_' or '-'");
   std::string host{value_of(all, "host")};
   if (host.size() > host_name_bytes_max)
-    return refuse(all, fmt::format("its host has more than {} bytes", host_name_bytes_max));
+    return too_large(fmt::format("its host has more than {} bytes", host_name_bytes_max));
   if (host.empty())
     host = value_of(all, "instance");
   if (host.empty() || host.size() > host_name_bytes_max)
     host = nameless_host(all);
-  known_series made;
   made.host = host_of(std::string{site}, host);
   auto& to = hosts_[made.host];
   made.ref = to.next_ref++;
@@ -230,7 +261,7 @@ result<push_assembler::known_series> push_assembler::make_known(std::span<const 
     kept.push_back({std::move(name), std::string{value_of(all, "site")}});
     sort_labels(kept);
   }
-  return made;
+  return {};
 }
 
 std::uint32_t push_assembler::host_of(const std::string& site, const std::string& name) {
@@ -339,7 +370,8 @@ void push_assembler::emit(push_outcome& out, const push_rules& rules) {
     std::int64_t watermark_ms = -1;
     if (host.site == rules.site)
       for (auto i = at; i < static_cast<std::size_t>(host_end); ++i)
-        if (placed_[i].sample.time_ms <= rules.watermark_ms)
+        if (placed_[i].sample.time_ms <= rules.watermark_ms
+            && placed_[i].sample.time_ms >= rules.watermark_from_ms)
           watermark_ms = placed_[i].sample.time_ms;
     while (at < static_cast<std::size_t>(host_end)) {
       const auto time_ms = placed_[at].sample.time_ms;

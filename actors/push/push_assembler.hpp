@@ -15,6 +15,7 @@
 #include "schemas/model/frame.hpp"
 #include "schemas/model/record.hpp"
 
+#include <array>
 #include <map>
 #include <optional>
 #include <string>
@@ -32,11 +33,26 @@ inline constexpr std::uint8_t set_metadata_changes_max = 16;
 inline constexpr std::uint64_t nameless_hosts = 64;
 
 struct push_rules {
-  std::string site;           // of series that name none
-  bool any_site = false;      // a series may name another one; else the label becomes exported_site
-  std::int64_t oldest_ms = 0; // samples before are refused
-  std::int64_t watermark_ms = INT64_MAX; // no record later than that is a watermark of its host
+  std::string site;                   // of series that name none
+  bool any_site = false;              // a series may name another one; else the label becomes exported_site
+  std::int64_t oldest_ms = 0;         // samples before are refused
+  std::int64_t latest_ms = INT64_MAX; // and those after
+  // A sample between these says that its host is heard up to there. One whose time lies elsewhere does not: what is said
+  // of a host goes by the clock of the node that hears it.
+  std::int64_t watermark_from_ms = INT64_MIN;
+  std::int64_t watermark_ms = INT64_MAX;
 };
+
+// Why a sample is refused.
+enum class push_refusal : std::uint8_t {
+  labels,           // names, values or site are not what is taken
+  too_large,        // too many or too long labels, or too much in one request
+  too_old,          // older than the retention, or before 1970
+  ahead,            // further ahead than the node takes
+  native_histogram, // not stored
+};
+inline constexpr std::size_t push_refusals = 5;
+[[nodiscard]] std::string_view to_string(push_refusal why) noexcept;
 
 struct pushed_host {
   std::string site;
@@ -48,10 +64,11 @@ struct pushed_host {
 
 struct push_outcome {
   std::vector<pushed_host> hosts;
-  std::uint64_t samples = 0;    // in the records
-  std::uint64_t duplicates = 0; // the same sample twice in this request
-  std::uint64_t refused = 0;    // samples, native histograms counted among them
-  std::optional<error> refusal; // the first; invalid_argument
+  std::uint64_t samples = 0;                             // in the records
+  std::uint64_t duplicates = 0;                          // the same sample twice in this request
+  std::uint64_t refused = 0;                             // samples, native histograms counted among them
+  std::array<std::uint64_t, push_refusals> refused_by{}; // the same, by reason
+  std::optional<error> refusal;                          // the first; invalid_argument
 };
 
 class push_assembler {
@@ -96,8 +113,13 @@ private:
   };
 
   void learn(std::span<const pushed_metadata> all);
-  [[nodiscard]] result<const known_series*> find(std::span<label_view> all, const push_rules& rules);
-  [[nodiscard]] result<known_series> make_known(std::span<const label_view> all, const push_rules& rules);
+  struct refused_series {
+    push_refusal why = push_refusal::labels;
+    std::string text; // empty: it is not refused
+  };
+  [[nodiscard]] refused_series find(std::span<label_view> all, const push_rules& rules, known_series& to);
+  [[nodiscard]] refused_series make_known(std::span<const label_view> all, const push_rules& rules,
+                                          known_series& made);
   [[nodiscard]] std::uint32_t host_of(const std::string& site, const std::string& name);
   [[nodiscard]] metric_family family_of(std::string_view name) const;
   void seal(known_host& host);

@@ -2,6 +2,7 @@
 
 #include "actors/http/guard.hpp"
 #include "actors/node/bounded_queue.hpp"
+#include "actors/node/log_limiter.hpp"
 
 #include <fmt/format.h>
 #include <prometheus/counter.h>
@@ -9,6 +10,7 @@
 #include <prometheus/registry.h>
 #include <spdlog/spdlog.h>
 
+#include <array>
 #include <atomic>
 #include <thread>
 
@@ -19,6 +21,9 @@ namespace {
 constexpr std::int64_t ns_per_ms = 1'000'000;
 constexpr std::size_t waiting_max = 1024;
 constexpr const char* retry_after_s = "5";
+constexpr int refusal_lines_per_minute = 6;
+// A sender that is further behind is catching up: what it sends says nothing of how far its hosts are heard.
+constexpr std::int64_t watermark_lag_max_ms = 3'600'000;
 
 http::response text(unsigned status, std::string message) {
   http::response out{status, "text/plain; charset=utf-8", std::move(message), {}};
@@ -43,13 +48,21 @@ struct push_metrics {
         duplicates(counter(registry, "duplicate_samples_total",
                            "Samples that stood twice in one request. What a retry brings again is counted by "
                            "the store.")),
-        refused(counter(registry, "refused_samples_total", "Samples that were refused for what they are.")),
         exemplars(counter(registry, "exemplars_ignored_total", "Exemplars, which are not kept.")),
         queue_bytes(prometheus::BuildGauge()
                         .Name("skerry_remote_write_queue_bytes")
                         .Help("Uncompressed bytes of requests that wait, or are on their way to the disk.")
                         .Register(registry)
-                        .Add({})) {}
+                        .Add({})) {
+    auto& family = prometheus::BuildCounter()
+                       .Name("skerry_remote_write_refused_samples_total")
+                       .Help("Samples that were refused for what they are, by reason; the rest of their "
+                             "requests was stored.")
+                       .Register(registry);
+    for (std::size_t i = 0; i < push_refusals; ++i)
+      refused[i] =
+          &family.Add({{"reason", std::string{to_string(push_refusal{static_cast<std::uint8_t>(i)})}}});
+  }
 
   static prometheus::Counter& counter(prometheus::Registry& registry, const char* name, const char* help) {
     return prometheus::BuildCounter()
@@ -61,7 +74,8 @@ struct push_metrics {
 
   prometheus::Family<prometheus::Counter>& requests;
   prometheus::Counter &stored, &partly, &malformed, &full, &failed;
-  prometheus::Counter &bytes, &samples, &duplicates, &refused, &exemplars;
+  prometheus::Counter &bytes, &samples, &duplicates, &exemplars;
+  std::array<prometheus::Counter*, push_refusals> refused{};
   prometheus::Gauge& queue_bytes;
 };
 
@@ -133,10 +147,18 @@ struct push_service::impl : std::enable_shared_from_this<impl> {
     rules.site = config.site;
     rules.any_site = item.any_site;
     rules.oldest_ms = config.kept_from_ns ? config.kept_from_ns() / ns_per_ms : INT64_MIN;
+    if (config.future_max.count() != 0)
+      rules.latest_ms = (now_ns + config.future_max.count()) / ns_per_ms;
     rules.watermark_ms = now_ns / ns_per_ms;
+    rules.watermark_from_ms = rules.watermark_ms - watermark_lag_max_ms;
     auto outcome = assembler.add(scratch, rules);
     metrics.duplicates.Increment(static_cast<double>(outcome.duplicates));
-    metrics.refused.Increment(static_cast<double>(outcome.refused));
+    for (std::size_t i = 0; i < push_refusals; ++i)
+      metrics.refused[i]->Increment(static_cast<double>(outcome.refused_by[i]));
+    if (outcome.refusal && refusal_lines.allow())
+      spdlog::warn(
+          "remote write: {} samples of one request are refused, the rest of it is taken; the first: {}",
+          outcome.refused, outcome.refusal->message);
     metrics.exemplars.Increment(static_cast<double>(scratch.exemplars()));
     if (scratch.is_large())
       scratch = {};
@@ -177,6 +199,7 @@ struct push_service::impl : std::enable_shared_from_this<impl> {
 
 push_service::push_service(push_service_config config, prometheus::Registry& metrics)
     : impl_(std::make_shared<impl>(std::move(config), metrics)) {
+  log_limiter refusal_lines{refusal_lines_per_minute};
   impl_->worker = std::thread{[raw = impl_.get()] { raw->run(); }};
 }
 

@@ -24,6 +24,8 @@ struct push_service_config {
   std::string site = "remote";                // of series that name none
   bool token_names_sites = false;             // who has the token may name others
   std::function<std::int64_t()> kept_from_ns; // samples before are refused; any thread; null: none is too old
+  // And those further ahead; 0: none. An edge leaves that to the node that it delivers to, whose clock is better.
+  std::chrono::nanoseconds future_max{0};
   std::uint64_t queue_bytes_max = queue_bytes_max_default; // uncompressed; one request is always taken
   clock_source* clock = &system_clock();
   // Called on the service's thread. `done` is called once, from any thread, after the commit or its failure.

@@ -70,9 +70,8 @@ metric_type type_from(std::uint64_t number) noexcept {
   }
 }
 
-error too_many(std::string_view what, std::size_t most) {
-  return {errc::malformed,
-          fmt::format("the remote write request has more than {} {}; send smaller ones", most, what)};
+std::string too_many(std::string_view what, std::size_t most) {
+  return fmt::format("the remote write request has more than {} {}; send smaller ones", most, what);
 }
 
 } // namespace
@@ -88,6 +87,7 @@ void write_request::clear() {
   samples_.clear();
   metadata_.clear();
   exemplars_ = 0;
+  beyond_ = {};
 }
 
 result<void> write_request::decode_message(std::string_view message) {
@@ -124,7 +124,7 @@ result<void> write_request::read_message() {
         if (f.number != 3)
           return ok();
         if (metadata_.size() == request_metadata_max)
-          return too_many("metadata entries", request_metadata_max);
+          return ok(); // help texts: what is missing comes with another request
         auto& to = metadata_.emplace_back();
         return for_each_field(f.bytes, "metadata", [&to](const field& part) -> result<void> {
           if (part.number == 1 && part.type == wire::varint)
@@ -141,19 +141,19 @@ result<void> write_request::read_message() {
 }
 
 result<void> write_request::read_series(bytes_view message) {
-  if (series_.size() == request_series_max)
-    return too_many("series", request_series_max);
   series_part part;
   part.first_label = static_cast<std::uint32_t>(labels_.size());
   part.first_sample = static_cast<std::uint32_t>(samples_.size());
+  std::string beyond = series_.size() == request_series_max ? too_many("series", request_series_max) : "";
+  std::uint64_t samples = 0;
   BOOST_OUTCOME_TRYV(for_each_field(message, "a series", [&](const field& f) -> result<void> {
     if (f.type != wire::bytes)
       return ok();
     if (f.number == 1) {
-      if (labels_.size() - part.first_label == labels_max)
-        return too_many("labels on one series", labels_max);
       if (labels_.size() == request_labels_max)
-        return too_many("labels", request_labels_max);
+        beyond = too_many("labels", request_labels_max);
+      if (!beyond.empty())
+        return ok();
       auto& to = labels_.emplace_back();
       return for_each_field(f.bytes, "a label", [&to](const field& of) -> result<void> {
         if (of.number == 1 && of.type == wire::bytes)
@@ -164,8 +164,11 @@ result<void> write_request::read_series(bytes_view message) {
       });
     }
     if (f.number == 2) {
+      ++samples;
       if (samples_.size() == request_samples_max)
-        return too_many("samples", request_samples_max);
+        beyond = too_many("samples", request_samples_max);
+      if (!beyond.empty())
+        return ok();
       auto& to = samples_.emplace_back();
       return for_each_field(f.bytes, "a sample", [&to](const field& of) -> result<void> {
         if (of.number == 1 && of.type == wire::fixed64)
@@ -179,6 +182,14 @@ result<void> write_request::read_series(bytes_view message) {
     part.histograms += f.number == 4 ? 1 : 0;
     return ok();
   }));
+  if (!beyond.empty()) { // as a whole: half of its labels would be another series
+    labels_.resize(part.first_label);
+    samples_.resize(part.first_sample);
+    beyond_.samples += samples;
+    if (beyond_.why.empty())
+      beyond_.why = std::move(beyond);
+    return ok();
+  }
   part.label_count = static_cast<std::uint32_t>(labels_.size()) - part.first_label;
   part.sample_count = static_cast<std::uint32_t>(samples_.size()) - part.first_sample;
   series_.push_back(part);

@@ -9,12 +9,14 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
 namespace skerry::push {
 
 inline constexpr std::size_t request_bytes_max = 128 << 20; // uncompressed
+// What of a request lies beyond is left out, and the rest is taken.
 inline constexpr std::size_t request_series_max = 1 << 20;
 inline constexpr std::size_t request_samples_max = 4 << 20;
 inline constexpr std::size_t request_labels_max = 4 << 20;
@@ -49,7 +51,13 @@ public:
     std::uint32_t histograms = 0; // native ones, which are not read
   };
 
-  // Replaces what was decoded before and keeps its memory. malformed: not such a request, or a bound exceeded.
+  // What was left out because of the bounds above.
+  struct left_out {
+    std::uint64_t samples = 0;
+    std::string why; // of the first; empty: nothing was
+  };
+
+  // Replaces what was decoded before and keeps its memory. malformed: not such a request, or over request_bytes_max.
   [[nodiscard]] result<void> decode(std::string_view body);
   // The message alone, uncompressed; it is copied.
   [[nodiscard]] result<void> decode_message(std::string_view message);
@@ -63,6 +71,7 @@ public:
   }
   [[nodiscard]] std::span<const pushed_metadata> metadata() const noexcept { return metadata_; }
   [[nodiscard]] std::uint64_t exemplars() const noexcept { return exemplars_; }
+  [[nodiscard]] const left_out& beyond() const noexcept { return beyond_; }
   // Whether it holds more memory than is worth keeping for the next request.
   [[nodiscard]] bool is_large() const noexcept {
     return bytes_.capacity() + samples_.capacity() * sizeof(pushed_sample) > large_bytes;
@@ -81,6 +90,7 @@ private:
   std::vector<pushed_sample> samples_;
   std::vector<pushed_metadata> metadata_;
   std::uint64_t exemplars_ = 0;
+  left_out beyond_;
 };
 
 // How many bytes it takes uncompressed, from its first bytes; 0 where it is no snappy block.

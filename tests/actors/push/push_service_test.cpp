@@ -163,3 +163,48 @@ TEST_CASE("what is good of a push is stored, and the answer says what is not") {
   CHECK(got.status == 400);
   CHECK(got.body.find("1 samples were refused, 1 were stored") == 0);
 }
+
+TEST_CASE("one series with too many labels does not end the push that it is in") {
+  service_world w;
+  write_builder::label_list many{{"__name__", "wide"}};
+  for (std::size_t i = 0; i < labels_max; ++i)
+    many.emplace_back("l" + std::to_string(i), "x");
+  w.send(write_builder{}.series({{"__name__", "a"}}, {{1'000, 1}}).series(many, {{1'000, 1}}).body());
+  auto [what, done] = w.commit();
+  CHECK(what.samples == 1);
+  CHECK(what.refused_by[static_cast<std::size_t>(push_refusal::too_large)] == 1);
+  done(ok());
+  const auto got = w.answers.wait();
+  CHECK(got.status == 400); // which no sender repeats
+  CHECK(got.body.find("1 samples were refused, 1 were stored") == 0);
+}
+
+TEST_CASE("samples from the future are refused in the answer, and say nothing of their host") {
+  struct fixed_clock final : clock_source {
+    [[nodiscard]] std::int64_t wall_ns() const noexcept override { return 1'700'000'000'000'000'000; }
+    [[nodiscard]] std::int64_t monotonic_ns() const noexcept override { return 1; }
+  } clock;
+  push_service_config config;
+  config.clock = &clock;
+  config.future_max = std::chrono::minutes{10};
+  service_world w{std::move(config)};
+  const std::int64_t now_ms = 1'700'000'000'000;
+  write_builder::sample_list samples{{now_ms - 7'200'000, 1}, {now_ms + 600'000, 1}};
+  for (int i = 1; i <= 1'000; ++i)
+    samples.emplace_back(now_ms + 600'000 + i, 1);
+  w.send(write_builder{}.series({{"__name__", "a"}}, samples).body());
+  auto [what, done] = w.commit();
+  CHECK(what.samples == 2);
+  CHECK(what.refused_by[static_cast<std::size_t>(push_refusal::ahead)] == 1'000);
+  REQUIRE(what.hosts.size() == 1);
+  for (const auto& record : what.hosts[0].records)
+    CHECK((record.flags & flag_watermark) == 0); // one is ahead, the other is from a sender that catches up
+  done(ok());
+  CHECK(w.answers.wait().body.find("1000 samples were refused, 2 were stored; the first: ") == 0);
+  // The reasons are there from the start.
+  std::size_t reasons = 0;
+  for (const auto& family : w.registry.Collect())
+    if (family.name == "skerry_remote_write_refused_samples_total")
+      reasons = family.metric.size();
+  CHECK(reasons == push_refusals);
+}

@@ -69,12 +69,18 @@ TEST_CASE("what is no snappy block, or claims too much, gets no memory") {
   CHECK_FALSE(read.decode(body));
 }
 
-TEST_CASE("labels of one series are bounded") {
-  write_builder::label_list many{{"__name__", "up"}};
-  for (std::size_t i = 0; i < labels_max; ++i)
-    many.emplace_back("label" + std::to_string(i), "x");
+TEST_CASE("what goes beyond the bounds of a request is left out, and the rest is read") {
+  // A series of few bytes, so often that the last three are too many.
+  std::string one = write_builder{}.series({{"__name__", "a"}}, {{1, 1}}).message();
+  std::string all;
+  all.reserve(one.size() * (request_series_max + 3));
+  for (std::size_t i = 0; i < request_series_max + 3; ++i)
+    all += one;
   write_request read;
-  const auto refused = read.decode(write_builder{}.series(many, {{1, 1}}).body());
-  REQUIRE_FALSE(refused);
-  CHECK(refused.error().message.find("256 labels on one series") != std::string::npos);
+  REQUIRE(read.decode_message(all));
+  CHECK(read.series().size() == request_series_max);
+  CHECK(read.beyond().samples == 3);
+  CHECK(read.beyond().why.find("more than 1048576 series") != std::string::npos);
+  REQUIRE(read.decode_message(one));
+  CHECK(read.beyond().samples == 0);
 }
