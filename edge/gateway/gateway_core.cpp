@@ -2,6 +2,7 @@
 
 #include "edge/gateway/opening_records.hpp"
 #include "schemas/model/payload.hpp"
+#include "schemas/model/seen_clock.hpp"
 
 #include <spdlog/spdlog.h>
 
@@ -13,7 +14,8 @@ namespace skerry::edge {
 namespace {
 
 constexpr std::uint64_t group_bytes_refused = 32 << 10;
-constexpr int rooms_per_commit = 4; // parts of the spool that one commit may have dropped
+constexpr int neighbours_max = 1024; // looked at, to tell when something was lost
+constexpr int rooms_per_commit = 4;  // parts of the spool that one commit may have dropped
 
 std::uint64_t size_of(const collection& c) noexcept {
   std::uint64_t bytes = 0;
@@ -108,7 +110,8 @@ void gateway_core::take(collection from) {
       continue;
     }
     for (const auto& record : oldest->records)
-      note_dropped(0, record.time_ns, record.time_ns);
+      if (has_node_time(record.kind, record.payload))
+        note_dropped(0, record.time_ns, record.time_ns);
     counters_.dropped += oldest->samples;
     queue_.erase(oldest);
   }
@@ -220,8 +223,9 @@ void gateway_core::replace_lost() {
       tombstone stone;
       stone.last = range.last;
       // It happened between the records around it, where those are still here.
-      stone.from_ns = time_of(stream, range.first - 1).value_or(0);
-      stone.to_ns = time_of(stream, range.last + 1).value_or(clock_.wall_ns());
+      stone.from_ns = seen_near(stream, range.first - 1, -1).value_or(0);
+      stone.to_ns = seen_near(stream, range.last + 1, +1).value_or(clock_.wall_ns());
+      stone.from_ns = std::min(stone.from_ns, stone.to_ns); // a clock that was set back in between
       stone.cause = loss_cause::corrupt;
       byte_buffer payload;
       encode_payload(stone, payload);
@@ -241,14 +245,22 @@ void gateway_core::replace_lost() {
   }
 }
 
-std::optional<std::int64_t> gateway_core::time_of(const stream_state& stream, sequence seq) const {
-  if (!stream.held.contains(seq))
-    return std::nullopt;
-  const auto read = store_->read(stream.key, seq, 1);
-  if (!read || !read.value() || read.value()->header.first != seq)
-    return std::nullopt;
-  const auto record = decode_record(read.value()->records());
-  return record ? std::optional{record.value().time_ns} : std::nullopt;
+// When the record at `seq` was seen, or the nearest in this direction that tells: one whose time is its target's own does
+// not.
+std::optional<std::int64_t> gateway_core::seen_near(const stream_state& stream, sequence seq,
+                                                    int direction) const {
+  for (int i = 0; i < neighbours_max && stream.held.contains(seq);
+       ++i, seq += static_cast<sequence>(direction)) {
+    const auto read = store_->read(stream.key, seq, 1);
+    if (!read || !read.value() || read.value()->header.first != seq)
+      break;
+    const auto record = decode_record(read.value()->records());
+    if (!record)
+      break;
+    if (has_node_time(record.value().kind, record.value().payload))
+      return record.value().time_ns;
+  }
+  return std::nullopt;
 }
 
 std::string gateway_core::adopt(const delivery::delivery_job& job) {

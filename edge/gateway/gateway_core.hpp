@@ -82,7 +82,8 @@ private:
   bool make_room();
   void count_limits();
   void hand_over(std::vector<run> runs, link::lane lane);
-  [[nodiscard]] std::optional<std::int64_t> time_of(const stream_state& stream, sequence seq) const;
+  [[nodiscard]] std::optional<std::int64_t> seen_near(const stream_state& stream, sequence seq,
+                                                      int direction) const;
 
   gateway_core_config config_;
   std::shared_ptr<spool> store_;

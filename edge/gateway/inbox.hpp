@@ -5,6 +5,7 @@
 
 #include "actors/actors.hpp"
 #include "edge/collect/source.hpp"
+#include "schemas/model/seen_clock.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -17,7 +18,7 @@ namespace skerry::edge {
 // Collections that nobody took for too long, and were not kept.
 struct inbox_overflow {
   std::uint64_t samples = 0;
-  std::int64_t from_ns = 0; // event times; both 0: nothing was dropped
+  std::int64_t from_ns = 0; // by this node's clock; both 0: nothing was dropped
   std::int64_t to_ns = 0;
 };
 
@@ -58,6 +59,8 @@ private:
   void note_dropped(const collection& from) {
     overflow_.samples += from.samples;
     for (const auto& record : from.records) {
+      if (!has_node_time(record.kind, record.payload))
+        continue; // its target's word: the frames beside it tell when that was
       overflow_.from_ns =
           overflow_.from_ns == 0 ? record.time_ns : std::min(overflow_.from_ns, record.time_ns);
       overflow_.to_ns = std::max(overflow_.to_ns, record.time_ns);

@@ -1,6 +1,7 @@
 #include "edge/gateway/spool_limits.hpp"
 
 #include "schemas/model/frame.hpp"
+#include "schemas/model/seen_clock.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -68,9 +69,8 @@ public:
     builder_->append(record, sequences_of(record).value()); // whoever read it has read that
     cut();
   }
-  void drop(const record_view& record, std::uint64_t sequences, std::uint64_t samples) {
-    const tombstone one{record.seq + sequences - 1, record.time_ns, record.time_ns, samples,
-                        record.bytes.size(),        cause_};
+  void drop(const record_view& record, std::int64_t seen_ns, std::uint64_t sequences, std::uint64_t samples) {
+    const tombstone one{record.seq + sequences - 1, seen_ns, seen_ns, samples, record.bytes.size(), cause_};
     if (stone_ && joins(one, record.seq)) {
       join(one);
       return;
@@ -299,6 +299,7 @@ bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, bool
     const bool looks = claims_ && !planted(config_.planted, planted_fault::thinned_while_in_flight);
     const auto free = looks ? claims_->block(key, held) : held;
     sequence done = 0; // the last that was given to `makes`
+    seen_clock seen;
     for (const auto& range : free.ranges()) {
       for (auto at = range.first; at <= range.last;) {
         const auto read = store_->read(key, at, read_bytes);
@@ -307,8 +308,10 @@ bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, bool
         const auto records = decode_records(*read.value());
         if (!records)
           break;
+        seen.look_ahead(records.value());
         for (const auto& record : records.value()) {
           const auto sequences = sequences_of(record).value(); // decode_records() read it
+          const auto seen_ns = seen.of(record);
           if (record.seq < at)
             continue;
           if (record.seq + sequences - 1 > range.last)
@@ -320,7 +323,7 @@ bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, bool
           if (record.kind == record_kind::frame && decode_frame_sections(record.payload, sections)) {
             count = samples_in(sections);
             if (thin && !sections.sections.empty()) {
-              const auto step = record.time_ns / step_ns;
+              const auto step = record.time_ns / step_ns; // of what it is about, whoever said the time
               auto& last =
                   last_step.try_emplace({std::string{record.host}, sections.sections.front().set}, INT64_MIN)
                       .first->second;
@@ -342,11 +345,11 @@ bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, bool
             makes.keep(record);
             bytes_after += record.bytes.size();
           } else {
-            makes.drop(record, sequences, count);
+            makes.drop(record, seen_ns, sequences, count);
             gone += sequences;
             samples += count;
-            from_ns = std::min(from_ns, record.time_ns);
-            to_ns = std::max(to_ns, record.time_ns);
+            from_ns = std::min(from_ns, seen_ns);
+            to_ns = std::max(to_ns, seen_ns);
           }
         }
         at = read.value()->header.last() + 1;

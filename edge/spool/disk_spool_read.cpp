@@ -1,6 +1,7 @@
 // Reading: the const methods, on any thread.
 
 #include "edge/spool/disk_spool.hpp"
+#include "schemas/model/seen_clock.hpp"
 
 #include <fmt/format.h>
 
@@ -10,7 +11,8 @@ namespace skerry::edge {
 
 namespace {
 constexpr int attempts_max = 4; // against commits that come in between, and segments that go
-}
+constexpr std::size_t oldest_read_bytes = 64 << 10; // to tell when the oldest record was seen
+} // namespace
 
 // Calls `read` until no commit came in between; in the end with commits held off. Only a failure or "nothing
 // there" can come from a page that was reused meanwhile: whatever was found carries a checksum and its own
@@ -306,16 +308,18 @@ spool_usage disk_spool::usage() const {
         to_look_up.emplace_back(key, info.held.ranges().front().first);
   }
   for (const auto& [key, seq] : to_look_up) {
-    const auto found = read_once(key, seq, 1);
+    const auto found = read_once(key, seq, oldest_read_bytes);
     if (!found || !found.value())
       continue;
-    const auto first = decode_record(found.value()->records());
-    if (!first)
+    const auto records = decode_records(*found.value());
+    if (!records || records.value().empty())
       continue;
+    seen_clock seen;
+    seen.look_ahead(records.value());
     const std::lock_guard table{table_};
     if (const auto it = streams_.find(key); it != streams_.end()) {
       it->second.oldest_seq = seq;
-      it->second.oldest_ns = first.value().time_ns;
+      it->second.oldest_ns = seen.of(records.value().front());
     }
   }
   const std::lock_guard table{table_};

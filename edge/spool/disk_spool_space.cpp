@@ -43,6 +43,15 @@ result<void> disk_spool::release(const stream_key& key, const range_set& ranges)
   return delete_drained();
 }
 
+namespace {
+
+// Of records, as they say; a time that was still to come when they were committed is a target's, or a wrong clock's.
+std::int64_t newest_ns(const segment_stream& stored) noexcept {
+  return std::min(stored.to_ns, stored.last_commit_ns);
+}
+
+} // namespace
+
 std::optional<spool::oldest_part> disk_spool::oldest(std::uint64_t after) {
   const std::lock_guard writing{writing_};
   if (closed_)
@@ -62,7 +71,7 @@ std::optional<spool::oldest_part> disk_spool::oldest(std::uint64_t after) {
   for (const auto& [key, stream] : found->second->streams)
     if (!stream.remaining.empty()) {
       out.held.emplace_back(key, stream.remaining);
-      out.newest_ns = std::max(out.newest_ns, stream.stored.to_ns);
+      out.newest_ns = std::max(out.newest_ns, newest_ns(stream.stored));
     }
   return out;
 }
@@ -136,7 +145,7 @@ namespace {
 std::int64_t newest_ns(const segment& one) noexcept {
   auto newest = std::numeric_limits<std::int64_t>::min();
   for (const auto& [key, stream] : one.streams)
-    newest = std::max(newest, stream.stored.to_ns);
+    newest = std::max(newest, newest_ns(stream.stored));
   return newest;
 }
 

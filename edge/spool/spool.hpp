@@ -90,7 +90,7 @@ struct spool_usage {
   std::uint64_t bytes = 0;   // of their runs
   std::uint64_t disk_bytes = 0;
   std::uint64_t segments = 0;
-  std::int64_t oldest_ns = 0;   // event time of the oldest held record; 0: none
+  std::int64_t oldest_ns = 0;   // when the oldest held record was seen, by its node's own clock; 0: none
   std::uint64_t kept_bytes = 0; // on disk, of segments that are released and kept for reading
 };
 
@@ -124,7 +124,7 @@ public:
   struct oldest_part {
     std::uint64_t number = 0;   // from 1; newer parts have larger ones
     std::uint64_t bytes = 0;    // on disk
-    std::int64_t newest_ns = 0; // event time of its newest record
+    std::int64_t newest_ns = 0; // event time of its newest record, not after its commit
     std::vector<std::pair<stream_key, range_set>> held;
   };
   [[nodiscard]] virtual std::optional<oldest_part> oldest(std::uint64_t after = 0) = 0;

@@ -593,6 +593,7 @@ void edge_node::collect() {
     edge::collection gathered;
     frame made;
     made.time_ns = clock.wall_ns();
+    made.monotonic_ns = std::max<std::int64_t>(clock.monotonic_ns(), 1);
     const auto sets = 1 + random_.below(3);
     // What a host is asked for is mostly the same: else nothing could be thinned.
     auto choice = random_.chance(25) ? random_.below(env_.sets.size()) : host.size() + index;

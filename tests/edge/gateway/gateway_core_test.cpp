@@ -2,6 +2,7 @@
 
 #include "edge/gateway/gateway_core.hpp"
 #include "edge/gateway/opening_records.hpp"
+#include "schemas/model/frame.hpp"
 #include "schemas/model/payload.hpp"
 
 #include <catch2/catch.hpp>
@@ -93,8 +94,18 @@ struct world {
     clock.monotonic += second;
     collection made;
     made.samples = 10;
-    made.records.push_back({record_kind::frame, clock.wall, "a", byte_buffer(bytes), 0});
+    made.records.push_back(frame_at(clock.wall, clock.monotonic, bytes));
     core->take(std::move(made));
+  }
+  static pending_record frame_at(std::int64_t time_ns, std::int64_t monotonic_ns, std::size_t bytes = 100) {
+    frame f;
+    f.time_ns = time_ns;
+    f.monotonic_ns = monotonic_ns;
+    value_encoder encoder;
+    byte_buffer payload;
+    encode_frame(f, encoder, payload);
+    payload.resize(std::max(payload.size(), bytes));
+    return {record_kind::frame, time_ns, "a", std::move(payload), 0};
   }
   [[nodiscard]] std::vector<std::int64_t> frames() const {
     std::vector<std::int64_t> out;
@@ -132,6 +143,30 @@ TEST_CASE("what an opening found is numbered first") {
   CHECK(w.gaps()[0].from_ns == start - 100 * second);
   CHECK(w.gaps()[0].to_ns == start);
   CHECK(w.frames() == std::vector<std::int64_t>{1});
+}
+
+TEST_CASE("times that targets claim do not say when something was dropped") {
+  world w;
+  w.config.queue_bytes_max = 10'000;
+  w.config.limits.policy = full_policy::drop_newest;
+  w.store->takes = false;
+  w.open();
+  for (int i = 0; i < 10; ++i) {
+    w.collect(3'000);
+    collection claimed;
+    claimed.samples = 2;
+    claimed.records.push_back(world::frame_at(second, 0)); // 1970, says its target
+    claimed.records.push_back(world::frame_at(4 * start, 0));
+    w.core->take(std::move(claimed));
+    CHECK_FALSE(w.core->commit());
+  }
+  w.store->takes = true;
+  REQUIRE(w.core->commit());
+  for (const auto& gap : w.gaps()) {
+    CHECK(gap.from_ns >= start);
+    CHECK(gap.to_ns <= start + 10 * second);
+  }
+  CHECK_FALSE(w.gaps().empty());
 }
 
 TEST_CASE("opening records: clean, unclean, first, and a clock that went back") {

@@ -273,11 +273,13 @@ TEST_CASE("what a clock that ran ahead has stamped does not keep what came later
   const auto day = 86'400 * second;
   const auto a = some_set(1);
   const std::vector<series_set_ptr> sets{a};
+  f.w.clock.now += day;
   for (int i = 0; i < 60; ++i) {
     std::vector<pending_record> records{frame_record(a, f.time_ns + day),
                                         event_record(f.w.random, 20'000, f.time_ns + day)};
     REQUIRE(f.store->commit(stream_id::telemetry, records, sets));
   }
+  f.w.clock.now -= day;
   f.fill();
   f.w.clock.now = f.time_ns + 3700 * second;
   f.under_test->enforce();
@@ -285,6 +287,32 @@ TEST_CASE("what a clock that ran ahead has stamped does not keep what came later
   CHECK(now.frames.size() <= 60 + 100); // and those of the segment that they share
   CHECK_FALSE(now.frames.empty());
   CHECK(now.gone.size() > 100);
+}
+
+TEST_CASE("times that targets claim neither date what is dropped nor keep it") {
+  fixture f{full_policy::drop_oldest};
+  f.limits.age_max = std::chrono::hours{1};
+  f.under_test.reset();
+  REQUIRE(f.store->close());
+  f.store.reset();
+  f.start();
+  const auto begin_ns = f.time_ns;
+  const auto a = some_set(1);
+  const std::vector<series_set_ptr> sets{a};
+  for (int i = 0; i < 10; ++i) {
+    std::vector<pending_record> records{frame_record(a, second, 0), // 1970, says its target
+                                        event_record(f.w.random, 20'000, f.time_ns),
+                                        frame_record(a, 2 * f.time_ns, 0)};
+    REQUIRE(f.store->commit(stream_id::telemetry, records, sets));
+    f.time_ns += second;
+  }
+  f.w.clock.now += 3700 * second;
+  f.under_test->enforce();
+  const auto now = f.look();
+  CHECK(now.frames.empty());
+  CHECK(now.gone.size() == 30);
+  CHECK(now.from_ns == begin_ns);
+  CHECK(now.to_ns == f.time_ns - second);
 }
 
 TEST_CASE("what is under way in the oldest part does not keep the next from going") {

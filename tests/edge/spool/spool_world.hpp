@@ -115,9 +115,12 @@ inline series_set_ptr some_set(std::uint64_t id, std::size_t series_count = 3) {
   return make_series_set({{"m", metric_type::gauge, "help", ""}}, std::move(members));
 }
 
-inline pending_record frame_record(const series_set_ptr& set, std::int64_t time_ns) {
+// Without a monotonic time its target claims the other one.
+inline pending_record frame_record(const series_set_ptr& set, std::int64_t time_ns,
+                                   std::int64_t monotonic_ns = 1) {
   frame f;
   f.time_ns = time_ns;
+  f.monotonic_ns = monotonic_ns;
   f.sections.push_back({set->hash, static_cast<std::uint16_t>(set->members.size()), {}});
   for (std::size_t i = 0; i < set->members.size(); ++i)
     f.values.push_back(static_cast<double>(time_ns % 1000 + static_cast<std::int64_t>(i)));
