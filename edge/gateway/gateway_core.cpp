@@ -77,6 +77,9 @@ void gateway_core::enforce_limits() {
 void gateway_core::open() {
   collection opening;
   opening.records = opening_records(store_->report(), clock_, config_.commit_interval, wall_offset_ns_);
+  opened_ns_ = clock_.monotonic_ns();
+  if (const auto last_ns = store_->report().last_commit_ns; last_ns >= wall_offset_ns_ + opened_ns_)
+    off_since_ns_ = last_ns;
   take(std::move(opening));
 }
 
@@ -151,6 +154,10 @@ bool gateway_core::commit_group() {
   const auto wall_offset_ns = wall_offset_ns_;
   if (auto note = clock_note_if_moved(clock_, wall_offset_ns_))
     records.push_back(std::move(*note));
+  const bool off_known = off_since_ns_ != 0 && off_since_ns_ < wall_offset_ns_ + opened_ns_;
+  if (off_known)
+    records.push_back(not_collected_record(off_since_ns_, wall_offset_ns_ + opened_ns_, loss_cause::node_off,
+                                           "the edge process was not running"));
   if (!planted(config_.planted, planted_fault::drop_unsaid))
     for (const auto& [cause, when] : dropped_)
       records.push_back(not_collected_record(when.from_ns, when.to_ns, cause,
@@ -191,6 +198,8 @@ bool gateway_core::commit_group() {
     return false;
   }
   dropped_.clear();
+  if (off_known)
+    off_since_ns_ = 0;
   exhausted_ = false;
   refusal_.clear();
   if (std::exchange(refusal_logged_, false))

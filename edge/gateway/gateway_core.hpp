@@ -104,6 +104,10 @@ private:
   };
   std::map<loss_cause, time_range> dropped_;
   std::int64_t wall_offset_ns_ = 0; // as the last clock note said
+  // The clock was behind the last commit when this opening began (there was no clock that runs without power, or it was
+  // wrong): how long the node was off is said once the clock has been set. 0: it is said, or there is nothing to say.
+  std::int64_t off_since_ns_ = 0;
+  std::int64_t opened_ns_ = 0; // boot clock
   gateway_counters counters_;
 };
 

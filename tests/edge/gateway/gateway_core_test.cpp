@@ -145,6 +145,26 @@ TEST_CASE("what an opening found is numbered first") {
   CHECK(w.frames() == std::vector<std::int64_t>{1});
 }
 
+TEST_CASE("how long a node was off is said when its clock is set, where it was behind at the start") {
+  world w;
+  w.store->found.last_commit_ns = start + 100 * second; // by a clock that had not lost its power yet
+  w.open();
+  w.collect();
+  REQUIRE(w.core->commit());
+  CHECK(w.gaps().empty());
+  w.clock.wall += 3600 * second;
+  w.collect();
+  REQUIRE(w.core->commit());
+  REQUIRE(w.gaps().size() == 1);
+  CHECK(w.gaps()[0].cause == loss_cause::node_off);
+  CHECK(w.gaps()[0].from_ns == start + 100 * second);
+  CHECK(w.gaps()[0].to_ns == start + 3600 * second);
+  w.clock.wall += 40 * 86'400 * second; // no other jump is a time in which it was off
+  w.collect();
+  REQUIRE(w.core->commit());
+  CHECK(w.gaps().size() == 1);
+}
+
 TEST_CASE("times that targets claim do not say when something was dropped") {
   world w;
   w.config.queue_bytes_max = 10'000;
