@@ -11,9 +11,11 @@ namespace skerry::cloud {
 
 namespace {
 
-constexpr std::size_t open_watermarks_max = 100'000;     // a stream; beyond, every other one is forgotten
-constexpr std::int64_t source_idle_ns = 300'000'000'000; // a source that is silent this long no longer counts
-constexpr std::string_view state_prefix = "host/0/";     // of tenant 0
+constexpr std::size_t open_watermarks_max = 100'000; // a stream; beyond, every other one is forgotten
+constexpr std::int64_t set_idle_ns =
+    300'000'000'000; // a series set that is silent this long no longer counts
+constexpr std::int64_t sweep_interval_ns = 30'000'000'000;
+constexpr std::string_view state_prefix = "host/0/"; // of tenant 0
 
 std::string state_key(const std::string& site, const std::string& host) {
   return fmt::format("{}{:016x}", state_prefix,
@@ -31,31 +33,69 @@ fleet::host_entry& fleet::entry(const std::string& site, std::string_view host) 
   return found;
 }
 
-void fleet::on_frame(const std::string& site, std::string_view host, edge_id edge, std::uint64_t source,
-                     std::uint64_t series, std::int64_t time_ns) {
+void fleet::begin_at(host_entry& of, std::int64_t seen_ns) {
+  auto& first_ns = of.view.first_sample_ns;
+  if (first_ns != 0 && first_ns <= seen_ns)
+    return;
+  first_ns = seen_ns;
+  of.changed = true;
+}
+
+void fleet::count(host_entry& of, set_view& set, std::int64_t now_ns) {
+  const auto heard = [now_ns](std::int64_t at_ns) { return at_ns > now_ns - set_idle_ns; };
+  const auto before = set.counted;
+  set.counted = heard(set.parts_ns) ? set.all : heard(set.whole_ns) ? set.series : 0;
+  of.view.series += set.counted;
+  of.view.series -= before;
+}
+
+void fleet::sweep(host_entry& of, std::int64_t now_ns) {
+  of.swept_ns = now_ns;
+  for (auto it = of.sets.begin(); it != of.sets.end();) {
+    count(of, it->second, now_ns);
+    it = it->second.counted == 0 ? of.sets.erase(it) : std::next(it);
+  }
+}
+
+void fleet::on_frame(const std::string& site, std::string_view host, const frame_seen& frame) {
   const std::lock_guard lock{mutex_};
   auto& to = entry(site, host);
-  to.view.samples += series;
-  if (edge != edge_pushed
+  for (const auto& set : frame.sets)
+    to.view.samples += set.series;
+  if (frame.edge != edge_pushed
       || to.view.edge == edge_id::none) // what an edge loses concerns the host all the same
-    to.view.edge = edge;
-  to.view.first_sample_ns =
-      to.view.first_sample_ns == 0 ? time_ns : std::min(to.view.first_sample_ns, time_ns);
-  to.view.last_sample_ns = std::max(to.view.last_sample_ns, time_ns);
-  auto& from = to.sources[source];
-  if (time_ns < from.time_ns)
-    return; // backlog
-  from = {series, time_ns};
-  std::erase_if(to.sources, [&](const auto& s) { return s.second.time_ns + source_idle_ns < time_ns; });
-  to.view.series = 0;
-  for (const auto& [id, s] : to.sources)
-    to.view.series += s.series;
+    to.view.edge = frame.edge;
+  to.newest_ns = std::max(to.newest_ns, frame.time_ns);
+  if (frame.seen_ns != 0) {
+    begin_at(to, frame.seen_ns);
+    to.view.last_sample_ns = std::max(to.view.last_sample_ns, frame.seen_ns);
+  }
+  if (to.sets.empty())
+    to.view.series = 0; // of before a restart
+  const auto now_ns = to.view.last_sample_ns;
+  const auto seen_ns = frame.seen_ns != 0 ? frame.seen_ns : now_ns;
+  for (const auto& set : frame.sets) {
+    auto& known = to.sets[set.name];
+    if (seen_ns < std::max(known.whole_ns, known.parts_ns))
+      continue; // backlog
+    known.all = set.all;
+    if (frame.whole) {
+      known.series = set.series;
+      known.whole_ns = seen_ns;
+    } else {
+      known.parts_ns = seen_ns;
+    }
+    count(to, known, now_ns);
+  }
+  if (now_ns - to.swept_ns >= sweep_interval_ns)
+    sweep(to, now_ns);
 }
 
 void fleet::on_watermark(const std::string& site, std::string_view host, const stream_key& key, sequence seq,
                          std::int64_t time_ns) {
   const std::lock_guard lock{mutex_};
   auto& to = entry(site, host);
+  begin_at(to, time_ns);
   if (time_ns > to.view.live_watermark_ns) {
     to.view.live_watermark_ns = time_ns;
     to.changed = true;
@@ -103,7 +143,8 @@ void fleet::forget_before(std::int64_t oldest_ns) {
       waiting.insert(watermark.host);
   std::erase_if(hosts_, [&](const auto& host) {
     const auto& view = host.second.view;
-    if (std::max(view.last_sample_ns, view.live_watermark_ns) >= oldest_ns || waiting.contains(&host.second))
+    const auto seen_ns = std::max(view.last_sample_ns, view.live_watermark_ns);
+    if ((seen_ns != 0 ? seen_ns : host.second.newest_ns) >= oldest_ns || waiting.contains(&host.second))
       return false;
     dropped_.push_back(state_key(view.site, view.host));
     return true;

@@ -20,10 +20,12 @@ namespace skerry::cloud {
 struct host_view {
   std::string site;
   std::string host;
-  edge_id edge = edge_id::none;     // the last that it came from; edge_pushed: it never came from one
-  std::uint64_t series = 0;         // with a value in the newest frame of each source
-  std::uint64_t samples = 0;        // stored since this process started
-  std::int64_t first_sample_ns = 0; // event time of the oldest; 0: none yet
+  edge_id edge = edge_id::none; // the last that it came from; edge_pushed: it never came from one
+  std::uint64_t series = 0;     // with a value in the newest frames of each source
+  std::uint64_t samples = 0;    // stored since this process started
+  // When samples of it were seen first and last, by the clock of the node that collected or took them, never by times
+  // that a target or a sender claims. 0: not yet.
+  std::int64_t first_sample_ns = 0;
   std::int64_t last_sample_ns = 0;
   std::int64_t live_watermark_ns = 0;     // 0: none yet
   std::int64_t complete_watermark_ns = 0; // everything before is held or known as lost
@@ -32,11 +34,26 @@ struct host_view {
   [[nodiscard]] bool only_pushed() const noexcept { return edge == edge_pushed; }
 };
 
+// What is told of a stored frame.
+struct frame_seen {
+  struct set {
+    std::uint64_t name = 0;   // of the series set, as far as it tells sets of one host apart
+    std::uint32_t series = 0; // with a value in this frame
+    std::uint32_t all = 0;    // of the set
+  };
+  edge_id edge = edge_id::none;
+  std::int64_t time_ns = 0; // of its samples
+  // By the clock of the node that collected or took it; 0: not known.
+  std::int64_t seen_ns = 0;
+  // It holds what a source had at one moment. False: its samples have times of their own, and other frames hold others.
+  bool whole = true;
+  std::span<const set> sets;
+};
+
 class fleet {
 public:
-  // A frame of this host was stored. `source` names what produced it, so that its series are counted once.
-  void on_frame(const std::string& site, std::string_view host, edge_id edge, std::uint64_t source,
-                std::uint64_t series, std::int64_t time_ns);
+  // A frame of this host was stored.
+  void on_frame(const std::string& site, std::string_view host, const frame_seen& frame);
   // The watermark of `host` at `time_ns` has sequence `seq` in `key`, and is stored.
   void on_watermark(const std::string& site, std::string_view host, const stream_key& key, sequence seq,
                     std::int64_t time_ns);
@@ -58,15 +75,26 @@ public:
   void restore(std::string_view key, std::string_view value);
 
 private:
-  struct source_view {
-    std::uint64_t series = 0;
-    std::int64_t time_ns = 0;
+  // What of one series set is there now: what its newest whole frame had; all of it, where samples with times of their
+  // own came of late.
+  struct set_view {
+    std::int64_t whole_ns = INT64_MIN;
+    std::int64_t parts_ns = INT64_MIN;
+    std::uint32_t series = 0;
+    std::uint32_t all = 0;
+    std::uint32_t counted = 0; // in the host's
   };
   struct host_entry {
     host_view view;
-    std::map<std::uint64_t, source_view> sources;
+    std::map<std::uint64_t, set_view> sets;
+    std::int64_t swept_ns = 0; // when sets that are not heard of any more were last looked for
+    std::int64_t newest_ns =
+        0; // of all samples, whoever claims it: for forgetting hosts of which nothing else is known
     bool changed = false;
   };
+  static void begin_at(host_entry& of, std::int64_t seen_ns);
+  static void count(host_entry& of, set_view& set, std::int64_t now_ns);
+  static void sweep(host_entry& of, std::int64_t now_ns);
   struct open_watermark {
     sequence seq = 0;
     host_entry* host = nullptr;

@@ -11,21 +11,57 @@ namespace {
 
 std::string state_prefix(shard_id id) { return fmt::format("{}{:04}/", shard_state_prefix(), id); }
 
-// Puts a tombstone in the record's place: its sequence stays explained.
-record_view replace(const record_view& record, const stream_key& key, loss_cause cause,
-                    std::vector<std::shared_ptr<byte_buffer>>& kept) {
-  tombstone stone;
-  stone.last = record.seq;
-  stone.from_ns = stone.to_ns = record.time_ns;
-  stone.bytes = record.bytes.size();
-  stone.cause = cause;
-  byte_buffer payload;
-  encode_payload(stone, payload);
-  auto bytes = std::make_shared<byte_buffer>();
-  encode_record(record_kind::tombstone, key, record.seq, record.time_ns, record.host, payload, *bytes);
-  kept.push_back(bytes);
-  return decode_record(*bytes).value(); // it was just encoded
+constexpr std::uint64_t joined_gap_ns = 60'000'000'000; // between the times of what one tombstone stands for
+
+// By more than that; no difference overflows.
+bool beyond(std::int64_t later_ns, std::int64_t earlier_ns) noexcept {
+  return later_ns > earlier_ns
+         && static_cast<std::uint64_t>(later_ns) - static_cast<std::uint64_t>(earlier_ns) > joined_gap_ns;
 }
+
+// Puts tombstones in the place of records: their sequences stay explained. Records of one host that follow each other and
+// have the same cause get one together, so that a clock that is wrong for a day makes no row of the ledger a sample.
+class replacer {
+public:
+  replacer(const stream_key& key, std::int64_t now_ns) : key_(key), now_ns_(now_ns) {}
+
+  void replace(const record_view& record, loss_cause cause, std::uint64_t samples, append_request& to,
+               std::vector<std::shared_ptr<byte_buffer>>& kept) {
+    const bool joins = open_ && open_at_ + 1 == to.records.size() && stone_.cause == cause
+                       && stone_.last + 1 == record.seq && to.records.back().host == record.host
+                       && !beyond(record.time_ns, stone_.to_ns) && !beyond(stone_.from_ns, record.time_ns);
+    if (!joins) {
+      open_ = std::make_shared<byte_buffer>();
+      open_at_ = to.records.size();
+      kept.push_back(open_);
+      to.records.push_back(record);
+      first_ = record.seq;
+      stone_ = {};
+      stone_.cause = cause;
+      stone_.from_ns = stone_.to_ns = record.time_ns;
+    }
+    stone_.last = record.seq;
+    stone_.from_ns = std::min(stone_.from_ns, record.time_ns);
+    stone_.to_ns = std::max(stone_.to_ns, record.time_ns);
+    stone_.bytes += record.bytes.size();
+    stone_.samples += samples;
+    byte_buffer payload;
+    encode_payload(stone_, payload);
+    open_->clear();
+    // What is ahead is lost now: where its entry stands is not up to a time that nobody believes.
+    encode_record(record_kind::tombstone, key_, first_,
+                  cause == loss_cause::clock_ahead ? now_ns_ : stone_.to_ns, record.host, payload, *open_);
+    to.records.back() = decode_record(*open_).value(); // it was just encoded
+  }
+
+private:
+  const stream_key key_;
+  const std::int64_t now_ns_;
+  std::shared_ptr<byte_buffer> open_; // of the last
+  std::size_t open_at_ = 0;           // in the request
+  sequence first_ = 0;
+  tombstone stone_;
+};
 
 // What of a tombstone is not stored yet: limits may have made one of it and its neighbours since a part of it came.
 record_view clip(const record_view& record, const stream_key& key, const tombstone& whole,
@@ -152,7 +188,9 @@ append_request shard_core::make_request(const std::string& name, stream_state& s
   std::vector<std::shared_ptr<byte_buffer>> replaced;
   const bool whole = planted(config_.planted, planted_fault::merged_range_doubled) && !part.records.empty()
                      && !stream.kept.stored.contains(part.records.back().seq);
-  const auto latest_ns = config_.clock->wall_ns() + config_.future_max.count();
+  const auto now_ns = config_.clock->wall_ns();
+  const auto latest_ns = now_ns + config_.future_max.count();
+  replacer replaces{key, now_ns};
   for (const auto& record : part.records) {
     const bool is_stone = record.kind == record_kind::tombstone;
     const bool alike = planted(config_.planted, planted_fault::tombstone_trimmed_as_data);
@@ -174,11 +212,11 @@ append_request shard_core::make_request(const std::string& name, stream_state& s
     }
     // A tombstone stays what it is: it brings no samples that could be ahead.
     const auto cause = is_stone ? std::nullopt : check(record, latest_ns, then);
-    request.records.push_back(cause ? replace(record, key, *cause, replaced) : record);
-    if (cause)
+    if (cause) {
+      replaces.replace(record, *cause, samples_in(record), request, replaced);
       continue;
     if (record.kind == record_kind::frame)
-      then.frames.push_back(frame_seen(record));
+      note_frame(record, key, now_ns, then);
     if (record.kind == record_kind::watermark || (record.flags & flag_watermark) != 0)
       then.watermarks.push_back(record);
   }
@@ -187,6 +225,8 @@ append_request shard_core::make_request(const std::string& name, stream_state& s
   encode_shard_ranges(ranges_with(stream.kept, part), value);
   request.state.push_back({name, std::string{as_text(value)}});
   request.sets = part.sets;
+    }
+    request.records.push_back(record);
   struct kept_bytes {
     std::shared_ptr<const void> run;
     std::vector<std::shared_ptr<byte_buffer>> replaced;
@@ -196,23 +236,46 @@ append_request shard_core::make_request(const std::string& name, stream_state& s
 }
 
 // Of the frame that check() decoded.
-shard_core::effects::frame_seen shard_core::frame_seen(const record_view& record) const {
-  std::uint64_t source = 0;
-  if (!scratch_.sections.empty())
-    std::memcpy(&source, scratch_.sections.front().set.bytes.data(), sizeof source);
-  return {record.host, source, scratch_.values.size(), scratch_.time_ns};
+void shard_core::note_frame(const record_view& record, const stream_key& key, std::int64_t now_ns,
+                            effects& then) const {
+  auto& to = then.frames.emplace_back();
+  to.host = record.host;
+  to.samples = scratch_.values.size();
+  to.seen.edge = key.edge;
+  to.seen.time_ns = scratch_.time_ns;
+  to.seen.whole = scratch_.monotonic_ns != 0;
+  // What is pushed to the cloud is seen by the cloud itself.
+  to.seen.seen_ns = key.edge == edge_pushed ? now_ns : to.seen.whole ? scratch_.time_ns : 0;
+  to.first_set = then.sets.size();
+  to.set_count = scratch_.sections.size();
+  for (const auto& section : scratch_.sections) {
+    auto& set = then.sets.emplace_back();
+    std::memcpy(&set.name, section.set.bytes.data(), sizeof set.name);
+    set.series = static_cast<std::uint32_t>(section.value_count());
+    set.all = section.series_count;
+  }
 }
 
 void shard_core::apply(const effects& then, const shard_part& part) {
   const auto& key = part.from.header.key;
+// So many as can be told.
+std::uint64_t shard_core::samples_in(const record_view& record) {
+  std::uint64_t samples = 0;
+  if (record.kind == record_kind::frame && decode_frame_sections(record.payload, scratch_))
+    for (const auto& section : scratch_.sections)
+      samples += section.value_count();
+  return samples;
+}
+
   auto& counters = *config_.counters;
   counters.records += then.records;
   counters.duplicate_records += then.duplicates;
   counters.malformed_records += then.malformed;
   counters.ahead_records += then.ahead;
-  for (const auto& f : then.frames) {
+  for (auto f : then.frames) {
     counters.samples += f.samples;
-    config_.hosts->on_frame(part.site, f.host, key.edge, f.source, f.samples, f.time_ns);
+    f.seen.sets = std::span{then.sets}.subspan(f.first_set, f.set_count);
+    config_.hosts->on_frame(part.site, f.host, f.seen);
   }
   for (const auto& mark : then.watermarks)
     config_.hosts->on_watermark(part.site, mark.host, key, mark.seq, mark.time_ns);

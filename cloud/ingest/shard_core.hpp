@@ -90,13 +90,15 @@ private:
   // What the part at the front of a queue will have changed once it is stored: a part that failed comes again, and
   // counts once.
   struct effects {
-    struct frame_seen {
+    struct frame {
       std::string_view host;
-      std::uint64_t source = 0;
       std::uint64_t samples = 0;
-      std::int64_t time_ns = 0;
+      frame_seen seen; // its sets stand in `sets`
+      std::size_t first_set = 0;
+      std::size_t set_count = 0;
     };
-    std::vector<frame_seen> frames;
+    std::vector<frame> frames;
+    std::vector<frame_seen::set> sets;
     std::vector<record_view> watermarks;
     std::uint64_t records = 0;
     std::uint64_t duplicates = 0;
@@ -116,13 +118,15 @@ private:
                                             const shard_part& part);
   [[nodiscard]] std::optional<loss_cause> check(const record_view& record, std::int64_t latest_ns,
                                                 effects& then);
-  [[nodiscard]] effects::frame_seen frame_seen(const record_view& record) const;
+  [[nodiscard]] std::uint64_t samples_in(const record_view& record);
+  void note_frame(const record_view& record, const stream_key& key, std::int64_t seen_ns,
+                  effects& then) const;
   void apply(const effects& then, const shard_part& part);
 
   shard_config config_;
   answer_function appended_;
   value_decoder decoder_;
-  frame scratch_;
+  skerry::frame scratch_;
   std::unordered_map<std::string, stream_state> streams_;  // by state key
   std::unordered_map<std::uint64_t, std::string> waiting_; // state key by ticket of what is being appended
 };

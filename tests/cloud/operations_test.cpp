@@ -63,7 +63,8 @@ struct world {
   void heard(const std::string& site, const std::string& host, edge_id edge, std::uint64_t series,
              bool complete = true) {
     const stream_key key{edge, {1, {1}}, stream_id::telemetry};
-    hosts->on_frame(site, host, edge, 1, series, clock.now);
+    const frame_seen::set one{1, static_cast<std::uint32_t>(series), static_cast<std::uint32_t>(series)};
+    hosts->on_frame(site, host, {edge, clock.now, clock.now, true, std::span{&one, 1}});
     hosts->on_watermark(site, host, key, ++last, clock.now);
     if (complete)
       hosts->on_held(key, last, true);

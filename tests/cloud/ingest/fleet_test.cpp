@@ -11,6 +11,13 @@ namespace {
 const stream_key key{edge_id{7}, {2, {1}}, stream_id::telemetry};
 constexpr std::int64_t second = 1'000'000'000;
 
+// A whole frame of one series set, which another node's clock dates.
+void saw(fleet& to, std::string_view host, edge_id edge, std::uint64_t set, std::uint32_t series,
+         std::int64_t time_ns) {
+  const frame_seen::set one{set, series, series};
+  to.on_frame("ship", host, {edge, time_ns, time_ns, true, std::span{&one, 1}});
+}
+
 host_view only_host(const fleet& of) {
   const auto all = of.hosts();
   REQUIRE(all.size() == 1);
@@ -34,20 +41,20 @@ TEST_CASE("a watermark is live when it comes and complete when everything before
 
 TEST_CASE("a host of an edge is that also when something else of it was pushed last") {
   fleet hosts;
-  hosts.on_frame("ship", "a", edge_pushed, 1, 5, 100 * second);
+  saw(hosts, "a", edge_pushed, 1, 5, 100 * second);
   CHECK(only_host(hosts).only_pushed());
-  hosts.on_frame("ship", "a", key.edge, 2, 500, 200 * second);
+  saw(hosts, "a", key.edge, 2, 500, 200 * second);
   hosts.on_watermark("ship", "a", key, 20, 200 * second);
   CHECK_FALSE(only_host(hosts).only_pushed());
-  hosts.on_frame("ship", "a", edge_pushed, 1, 5, 300 * second);
+  saw(hosts, "a", edge_pushed, 1, 5, 300 * second);
   CHECK_FALSE(only_host(hosts).only_pushed());
 }
 
 TEST_CASE("the backlog does not turn a host's watermarks or series back") {
   fleet hosts;
-  hosts.on_frame("ship", "a", key.edge, 1, 500, 200 * second);
+  saw(hosts, "a", key.edge, 1, 500, 200 * second);
   hosts.on_watermark("ship", "a", key, 20, 200 * second);
-  hosts.on_frame("ship", "a", key.edge, 1, 300, 100 * second);
+  saw(hosts, "a", key.edge, 1, 300, 100 * second);
   hosts.on_watermark("ship", "a", key, 5, 100 * second);
   CHECK(only_host(hosts).series == 500);
   CHECK(only_host(hosts).samples == 800);
@@ -58,16 +65,59 @@ TEST_CASE("the backlog does not turn a host's watermarks or series back") {
 
 TEST_CASE("series of several sources add up; one that fell silent no longer counts") {
   fleet hosts;
-  hosts.on_frame("ship", "a", key.edge, 1, 100, 10 * second);
-  hosts.on_frame("ship", "a", key.edge, 2, 20, 11 * second);
+  saw(hosts, "a", key.edge, 1, 100, 10 * second);
+  saw(hosts, "a", key.edge, 2, 20, 11 * second);
   CHECK(only_host(hosts).series == 120);
-  hosts.on_frame("ship", "a", key.edge, 1, 100, 400 * second);
+  saw(hosts, "a", key.edge, 1, 100, 400 * second);
   CHECK(only_host(hosts).series == 100);
+}
+
+TEST_CASE("times that targets claim say nothing of when a host was seen") {
+  fleet hosts;
+  saw(hosts, "a", key.edge, 1, 5, 100 * second);
+  hosts.on_watermark("ship", "a", key, 1, 100 * second);
+  // One sample from 1970, one from the future: what a target exposes with timestamps.
+  const frame_seen::set one{1, 1, 13};
+  hosts.on_frame("ship", "a", {key.edge, 1, 0, false, std::span{&one, 1}});
+  hosts.on_frame("ship", "a", {key.edge, 900 * second, 0, false, std::span{&one, 1}});
+  const auto host = only_host(hosts);
+  CHECK(host.first_sample_ns == 100 * second);
+  CHECK(host.last_sample_ns == 100 * second);
+  CHECK(host.samples == 7);
+}
+
+TEST_CASE("a page whose samples have times of their own has all of its series") {
+  fleet hosts;
+  const auto claimed = [&](std::int64_t time_ns) {
+    const frame_seen::set one{1, 1, 13};
+    hosts.on_frame("ship", "a", {key.edge, time_ns, 0, false, std::span{&one, 1}});
+  };
+  const frame_seen::set whole{1, 5, 13}; // what is said of the scrape itself
+  for (const auto at : {100 * second, 115 * second}) {
+    hosts.on_frame("ship", "a", {key.edge, at, at, true, std::span{&whole, 1}});
+    for (int i = 1; i <= 8; ++i)
+      claimed(at - i * second);
+    CHECK(only_host(hosts).series == 13);
+  }
+  // Nothing new of them for long: what there is now is what the newest whole frame had.
+  const auto later = 500 * second;
+  hosts.on_frame("ship", "a", {key.edge, later, later, true, std::span{&whole, 1}});
+  CHECK(only_host(hosts).series == 5);
+}
+
+TEST_CASE("a host of which only claimed times are known is forgotten by them") {
+  fleet hosts;
+  const frame_seen::set one{1, 1, 1};
+  hosts.on_frame("ship", "a", {key.edge, 50 * second, 0, false, std::span{&one, 1}});
+  hosts.forget_before(40 * second);
+  CHECK(hosts.hosts().size() == 1);
+  hosts.forget_before(60 * second);
+  CHECK(hosts.hosts().empty());
 }
 
 TEST_CASE("what a host was is the same after a restart") {
   fleet before;
-  before.on_frame("ship", "a", key.edge, 1, 100, 10 * second);
+  saw(before, "a", key.edge, 1, 100, 10 * second);
   before.on_watermark("ship", "a", key, 1, 10 * second);
   before.on_held(key, 1, true);
   fleet after;
@@ -86,14 +136,14 @@ TEST_CASE("what a host was is the same after a restart") {
 
 TEST_CASE("a host that was silent for longer than the retention is dropped, and so is its state") {
   fleet hosts;
-  hosts.on_frame("ship", "old", key.edge, 1, 100, 10 * second);
-  hosts.on_frame("ship", "waits", key.edge, 1, 100, 10 * second);
+  saw(hosts, "old", key.edge, 1, 100, 10 * second);
+  saw(hosts, "waits", key.edge, 1, 100, 10 * second);
   hosts.on_watermark("ship", "waits", key, 3, 10 * second);
-  hosts.on_frame("ship", "new", key.edge, 1, 100, 100 * second);
+  saw(hosts, "new", key.edge, 1, 100, 100 * second);
   hosts.on_watermark("ship", "old", key, 1, 10 * second);
   CHECK_FALSE(hosts.on_held(key, 1, true)); // the watermark at 3 waits
   const auto kept = hosts.take_changes();
-  REQUIRE(kept.size() == 2);
+  REQUIRE(kept.size() == 3);
   hosts.forget_before(50 * second);
   CHECK(hosts.hosts().size() == 2);
   CHECK(hosts.on_held(key, 3, true));
@@ -111,8 +161,8 @@ TEST_CASE("golden bytes of a host's state") {
       "04736869700161ac0200e40b540200000000e40b5402000000001a7118020000008877665544332211";
   const std::string first_sample = "00ca9a3b00000000";
   fleet made;
-  made.on_frame("ship", "a", edge_id{0x1122334455667788}, 1, 300, 1 * second);
-  made.on_frame("ship", "a", edge_id{0x1122334455667788}, 1, 300, 10 * second);
+  saw(made, "a", edge_id{0x1122334455667788}, 1, 300, 1 * second);
+  saw(made, "a", edge_id{0x1122334455667788}, 1, 300, 10 * second);
   made.on_watermark("ship", "a", key, 1, 9 * second);
   made.on_held(key, 1, true);
   made.on_watermark("ship", "a", key, 2, 10 * second);

@@ -152,8 +152,19 @@ public:
   run_maker& frame_at(std::int64_t time_ns, std::optional<std::int64_t> inside = std::nullopt) {
     frame f;
     f.time_ns = inside.value_or(time_ns);
+    f.monotonic_ns = 1;
     f.sections.push_back({{{1, 2, 3}}, 2, {}});
     f.values = {1, 2.5};
+    byte_buffer payload;
+    encode_frame(f, encoder_, payload);
+    builder_.append(record_kind::frame, time_ns, "a", payload);
+    return *this;
+  }
+  run_maker& claimed_at(std::int64_t time_ns) { // the time is a target's
+    frame f;
+    f.time_ns = time_ns;
+    f.sections.push_back({{{1, 2, 3}}, 2, {1}});
+    f.values = {1};
     byte_buffer payload;
     encode_frame(f, encoder_, payload);
     builder_.append(record_kind::frame, time_ns, "a", payload);
@@ -340,31 +351,59 @@ TEST_CASE("samples further ahead than ingest.future_max become tombstones and ar
   const auto from = run_maker{1}
                         .frame_at(limit)
                         .frame_at(limit + 1)
+                        .frame_at(limit + 2)
+                        .watermark_at(limit + 3)
                         .frame_at(now, limit + 1) // the record's own time says another
-                        .watermark_at(limit + 1)
                         .make();
   w.send(1, from);
   REQUIRE(w.store->open.size() == 1);
   const auto& records = w.store->open.front().request.records;
-  REQUIRE(records.size() == 4);
+  REQUIRE(records.size() == 3); // one tombstone for those that follow each other, and lie close
   CHECK(records[0].kind == record_kind::frame);
-  for (std::size_t i = 1; i < 4; ++i) {
-    INFO(i);
-    REQUIRE(records[i].kind == record_kind::tombstone);
-    CHECK(records[i].seq == i + 1);
-    CHECK(records[i].host == "a");
-    const auto stone = decode_tombstone(records[i].payload);
-    REQUIRE(stone);
-    CHECK(stone.value().cause == loss_cause::clock_ahead);
-    CHECK(stone.value().last == i + 1);
-  }
+  REQUIRE(records[1].kind == record_kind::tombstone);
+  CHECK(records[1].seq == 2);
+  CHECK(records[1].host == "a");
+  CHECK(records[1].time_ns == now); // it stands where it was noticed, not in a time that nobody believes
+  const auto stone = decode_tombstone(records[1].payload);
+  REQUIRE(stone);
+  CHECK(stone.value().cause == loss_cause::clock_ahead);
+  CHECK(stone.value().last == 4);
+  CHECK(stone.value().samples == 4);
+  CHECK(stone.value().from_ns == limit + 1);
+  CHECK(stone.value().to_ns == limit + 3);
+  CHECK(records[2].seq == 5);
+  CHECK(records[2].kind == record_kind::tombstone);
   w.succeed();
   CHECK(w.answers[1] == std::vector<std::string>{""}); // never a wedge
-  CHECK(w.kept() == span_of(1, 4));
-  CHECK(w.counters->ahead_records == 3);
+  CHECK(w.kept() == span_of(1, 5));
+  CHECK(w.counters->ahead_records == 4);
   CHECK(w.counters->samples == 2);
   CHECK(only_host(*w.hosts).last_sample_ns == limit);
   CHECK(only_host(*w.hosts).live_watermark_ns == 0); // a clock that runs ahead makes nobody current
+}
+
+TEST_CASE("a sample with a time of its own makes no host complete since then") {
+  world w;
+  w.send(1, run_maker{1}.frame_at(now).claimed_at(1).claimed_at(now + 60 * second).watermark_at(now).make());
+  w.succeed();
+  const auto host = only_host(*w.hosts);
+  CHECK(host.first_sample_ns == now);
+  CHECK(host.last_sample_ns == now);
+  CHECK(host.series == 2);
+  CHECK(host.samples == 4);
+}
+
+TEST_CASE("replaced records of other causes, or that do not follow each other, stay apart") {
+  world w;
+  const auto ahead = now + 3600 * second;
+  w.send(1,
+         run_maker{1}.frame_at(ahead).broken_frame(now).frame_at(ahead).frame_at(now).frame_at(ahead).make());
+  const auto& records = w.store->open.front().request.records;
+  REQUIRE(records.size() == 5);
+  for (const std::size_t i : {0, 1, 2, 4})
+    CHECK(decode_tombstone(records[i].payload).value().last == i + 1);
+  w.succeed();
+  CHECK(w.counters->ahead_records == 3);
 }
 
 TEST_CASE("a frame that does not decode is written to the ledger as corrupt") {
