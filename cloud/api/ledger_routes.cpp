@@ -33,6 +33,10 @@ json to_json(const loss_entry& e) {
     out["first_sequence"] = e.first;
     out["last_sequence"] = e.last;
   }
+  if (e.records != 0)
+    out["records"] = e.records;
+  if (e.entries != 1)
+    out["entries"] = e.entries;
   if (e.samples != 0)
     out["samples"] = e.samples;
   if (e.bytes != 0)

@@ -13,13 +13,15 @@
 
 namespace skerry::cloud {
 
-// One entry of the ledger that says that something is missing.
+// One entry of the ledger that says that something is missing, or several of one kind.
 struct loss_entry {
   std::string site;
   std::string host; // empty: every host of the edge; without an edge: every host there is
   stream_key origin;
   sequence first = 0; // 0 where no records are concerned: what was never collected has no numbers
   sequence last = 0;
+  std::uint64_t records = 0; // within these sequences, that are missing
+  std::uint64_t entries = 1;
   bool collected = false;   // a tombstone: there were records; else nothing was collected
   std::int64_t from_ns = 0; // event time [from, to]; from 0: not known
   std::int64_t to_ns = 0;

@@ -1,9 +1,8 @@
 #include "cloud/ledger/ledger.hpp"
 
 #include "cloud/ingest/fleet.hpp"
+#include "cloud/ledger/loss_rows.hpp"
 #include "cloud/store/engine.hpp"
-
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <map>
@@ -25,6 +24,7 @@ std::optional<loss_entry> to_loss(const ledger_entry& from) {
     out.collected = true;
     out.first = from.seq;
     out.last = stone.value().last;
+    out.records = out.first == 0 ? 0 : out.last - out.first + 1;
     out.from_ns = stone.value().from_ns;
     out.to_ns = stone.value().to_ns;
     out.samples = stone.value().samples;
@@ -94,18 +94,16 @@ public:
       : store_(std::move(store)), hosts_(std::move(hosts)) {}
 
   result<std::vector<loss_entry>> losses(const ledger_request& request) override {
-    BOOST_OUTCOME_TRY(all, read(request));
     const auto hosts = hosts_of(request);
-    if (!request.host.empty())
-      std::erase_if(all, [&](const loss_entry& entry) {
-        return std::none_of(hosts.begin(), hosts.end(),
-                            [&](const auto& host) { return concerns(entry, host); });
-      });
-    return all;
+    return read(request, loss_rows{loss_rows_max, loss_row_gap_ns}, [&](const loss_entry& entry) {
+      return request.host.empty() || std::any_of(hosts.begin(), hosts.end(), [&](const auto& host) {
+               return concerns(entry, host);
+             });
+    });
   }
 
   result<std::vector<host_coverage>> completeness(const ledger_request& request) override {
-    BOOST_OUTCOME_TRY(all, read(request));
+    BOOST_OUTCOME_TRY(all, read(request, loss_rows{completeness_rows_max}, [](const auto&) { return true; }));
     const by_whom index{all};
     std::vector<host_coverage> out;
     std::vector<loss_entry> of_host;
@@ -119,28 +117,15 @@ public:
   }
 
 private:
-  result<std::vector<loss_entry>> read(const ledger_request& request) {
-    std::vector<loss_entry> all;
-    bool too_many = false;
+  template <class Wanted>
+  result<std::vector<loss_entry>> read(const ledger_request& request, loss_rows rows, Wanted wanted) {
     BOOST_OUTCOME_TRYV(store_->ledger(request.from_ns, request.to_ns, [&](const ledger_entry& entry) {
       auto loss = to_loss(entry);
-      if (!loss
-          || (!request.site.empty() && loss->origin.edge != edge_id::none && loss->site != request.site))
-        return;
-      too_many = too_many || all.size() >= ledger_entries_max;
-      if (!too_many)
-        all.push_back(std::move(*loss));
+      if (loss && (request.site.empty() || loss->origin.edge == edge_id::none || loss->site == request.site)
+          && wanted(*loss))
+        rows.add(std::move(*loss));
     }));
-    if (too_many)
-      return fail(errc::exhausted,
-                  fmt::format("the ledger has more than {} entries in that range: ask for a shorter "
-                              "one, or for one site",
-                              ledger_entries_max));
-    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
-      return std::tie(a.from_ns, a.to_ns, a.origin, a.first)
-             < std::tie(b.from_ns, b.to_ns, b.origin, b.first);
-    });
-    return all;
+    return rows.take();
   }
 
   std::vector<host_view> hosts_of(const ledger_request& request) const {

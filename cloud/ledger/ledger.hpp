@@ -34,13 +34,17 @@ struct host_coverage {
 class ledger_reader {
 public:
   virtual ~ledger_reader() = default;
-  // By time. With `host`, also what concerns every host of its edge. exhausted: over entries_max.
+  // By time, in at most loss_rows_max rows. With `host`, also what concerns every host of its edge.
   [[nodiscard]] virtual result<std::vector<loss_entry>> losses(const ledger_request& request) = 0;
   // One of each host, by site and host, or in the request's order.
   [[nodiscard]] virtual result<std::vector<host_coverage>> completeness(const ledger_request& request) = 0;
 };
 
-inline constexpr std::size_t ledger_entries_max = 100'000; // in one answer
+// Beyond, entries of one kind and cause become one over the time between them: nobody can make the ledger unreadable.
+inline constexpr std::size_t loss_rows_max = 10'000;
+inline constexpr std::size_t completeness_rows_max = 100'000; // of all hosts that one answer is about
+// Of one cause and stream, losses that lie no further apart are one row of an answer.
+inline constexpr std::int64_t loss_row_gap_ns = 60'000'000'000;
 
 // From what the store keeps and what is known of hosts.
 [[nodiscard]] std::unique_ptr<ledger_reader> make_ledger(std::shared_ptr<engine> store,

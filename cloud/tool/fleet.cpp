@@ -164,10 +164,9 @@ table loss_table(const json& losses, double) {
   table out{
       {{"SITE"}, {"HOST"}, {"STATE"}, {"CAUSE"}, {"FROM"}, {"TO"}, {"RECORDS", align::right}, {"DETAIL"}}};
   for (const auto& l : losses) {
-    const auto first = number(l, "first_sequence");
+    const auto records = number(l, "records");
     out.add({or_dash(text(l, "site")), whose(l), text(l, "state"), text(l, "cause"), moment(l, "start"),
-             moment(l, "end"), first == 0 ? "-" : format_count(number(l, "last_sequence") - first + 1),
-             text(l, "detail")});
+             moment(l, "end"), records == 0 ? "-" : format_count(records), text(l, "detail")});
   }
   return out;
 }
