@@ -13,6 +13,8 @@
 #include "actors/node/version.hpp"
 #include "actors/push/push_service.hpp"
 #include "cloud/api/routes.hpp"
+#include "cloud/ingest/clock_trust.hpp"
+#include "cloud/ingest/held_clock.hpp"
 #include "cloud/ingest/ingest.hpp"
 #include "cloud/ingest/push_core.hpp"
 #include "cloud/ledger/ledger.hpp"
@@ -107,6 +109,8 @@ public:
     keys_ = keys;
     BOOST_OUTCOME_TRY(registry, link::registry::open(config_.data / "registry"));
     registry_ = std::move(registry);
+    held_ = std::make_shared<held_clock>(system_clock(), *store_);
+    trust_ = std::make_shared<clock_trust>(*held_, config_.future_max);
     BOOST_OUTCOME_TRY(incarnation, load_incarnation(*store_, random_));
     config_.receiver.incarnation = incarnation;
     config_.receiver.name = config_.name;
@@ -123,6 +127,8 @@ public:
     ingest_settings.hosts = hosts_;
     ingest_settings.board = board_;
     ingest_settings.clock = &system_clock();
+    ingest_settings.held = held_;
+    ingest_settings.trust = trust_;
     ingest_settings.random = &random_;
     ingest_settings.metrics = &metrics_.registry();
     ingest_settings.future_max = config_.future_max;
@@ -176,6 +182,10 @@ public:
     settings.link_address = link_->address();
     settings.on_revoked = [to = ingest_](edge_id edge) {
       caf::anon_send(to, revoked_atom_v, static_cast<std::uint64_t>(edge));
+    };
+    settings.takes_data = [trust = trust_]() -> result<void> {
+      auto doubt = doubt_of(trust->judge());
+      return doubt.empty() ? result<void>{ok()} : result<void>{fail(errc::unavailable, std::move(doubt))};
     };
     settings.reload = [this] { return read_again(); };
     operations_ = std::make_unique<operations>(std::move(settings), system_clock(), random_);
@@ -243,6 +253,8 @@ private:
     settings.token_names_sites = true;
     settings.kept_from_ns = [store = store_] { return store->kept_from_ns(); };
     settings.future_max = config_.future_max;
+    settings.clock = held_.get();
+    settings.clock_doubt = [trust = trust_] { return doubt_of(trust->judge()); };
     settings.queue_bytes_max = config_.remote_write_bytes_max;
     settings.commit = [to = ingest_](push::push_outcome what, push::push_service_config::done_function done) {
       caf::anon_send(to, std::make_shared<push_job>(push_job{std::move(what.hosts), std::move(done)}));
@@ -258,6 +270,8 @@ private:
   std::shared_ptr<engine> store_;
   link::curve_keypair keys_;
   std::shared_ptr<link::registry> registry_;
+  std::shared_ptr<held_clock> held_; // reads the store when it is made
+  std::shared_ptr<clock_trust> trust_;
   std::shared_ptr<fleet> hosts_ = std::make_shared<fleet>();
   std::shared_ptr<edge_board> board_ = std::make_shared<edge_board>();
   std::optional<actor_settings> actor_settings_;

@@ -126,6 +126,8 @@ std::vector<host_status> operations::hosts() {
   return out;
 }
 
+result<void> operations::healthy() { return settings_.takes_data(); }
+
 result<void> operations::ready() { return ok(); } // serves queries from the moment that it listens
 
 result<std::string> operations::reload() { return settings_.reload(); }

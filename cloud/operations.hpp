@@ -28,6 +28,7 @@ struct operations_settings {
   std::string advertise;    // "host:port" for tokens; empty: made from this machine's name and `link_address`
   std::string link_address; // as bound
   std::function<void(edge_id)> on_revoked;
+  std::function<result<void>()> takes_data; // or why not
   std::function<result<std::string>()> reload;
 };
 
@@ -37,6 +38,7 @@ public:
 
   std::vector<site_status> sites() override;
   std::vector<host_status> hosts() override;
+  result<void> healthy() override;
   result<void> ready() override;
   result<std::string> reload() override;
   result<invite> make_invite(const invite_request& request) override;

@@ -195,6 +195,7 @@ void receiver::note_duplicate(session& of) {
 void receiver::note_clock(session& of, edge_id user, std::int64_t wall_ns) {
   const auto before = of.view.clock_offset_ns;
   const auto said = std::clamp<std::int64_t>(wall_ns, 0, INT64_MAX / 2); // it may say anything
+  backend_.on_clock(user, said);
   const auto offset = of.view.clock_offset_ns = said - clock_.wall_ns();
   if (std::llabs(offset) < clock_offset_told_ns || std::llabs(offset - before) < clock_offset_told_ns
       || !may_log())

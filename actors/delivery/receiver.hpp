@@ -52,6 +52,10 @@ public:
   virtual void store(delivery_job job) = 0;
   // What the whole stream holds now, to be made durable before on_held_durable(ticket) is called.
   virtual void keep_held(std::uint64_t ticket, const stream_key& key, const held_stream& held) = 0;
+  // The clock of a peer shows this now, as it says.
+  virtual void on_clock(edge_id user, std::int64_t wall_ns) {
+    static_cast<void>(user), static_cast<void>(wall_ns);
+  }
   // An edge, or one behind it, has said how far its older epochs reach: a gateway passes that on.
   virtual void on_epochs(const link::origin_state& state) { static_cast<void>(state); }
   // Nothing is known of these streams any more (`delivery.epochs_max`): what was kept of them may go.

@@ -152,6 +152,11 @@ struct push_service::impl : std::enable_shared_from_this<impl> {
     rules.watermark_ms = now_ns / ns_per_ms;
     rules.watermark_from_ms = rules.watermark_ms - watermark_lag_max_ms;
     auto outcome = assembler.add(scratch, rules);
+    if (outcome.refused_by[static_cast<std::size_t>(push_refusal::ahead)] != 0 && config.clock_doubt)
+      if (const auto doubt = config.clock_doubt(); !doubt.empty()) {
+        let_go(item.bytes);
+        return full(*item.to, doubt);
+      }
     metrics.duplicates.Increment(static_cast<double>(outcome.duplicates));
     for (std::size_t i = 0; i < push_refusals; ++i)
       metrics.refused[i]->Increment(static_cast<double>(outcome.refused_by[i]));
@@ -194,12 +199,12 @@ struct push_service::impl : std::enable_shared_from_this<impl> {
   bounded_queue<waiting_request> queue;
   write_request scratch; // these two: the service's thread
   push_assembler assembler;
+  log_limiter refusal_lines{refusal_lines_per_minute};
   std::thread worker;
 };
 
 push_service::push_service(push_service_config config, prometheus::Registry& metrics)
     : impl_(std::make_shared<impl>(std::move(config), metrics)) {
-  log_limiter refusal_lines{refusal_lines_per_minute};
   impl_->worker = std::thread{[raw = impl_.get()] { raw->run(); }};
 }
 

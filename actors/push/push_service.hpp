@@ -28,6 +28,9 @@ struct push_service_config {
   std::chrono::nanoseconds future_max{0};
   std::uint64_t queue_bytes_max = queue_bytes_max_default; // uncompressed; one request is always taken
   clock_source* clock = &system_clock();
+  // Why the clock may be wrong, empty where it is not doubted: then no request is refused for being ahead of it for good,
+  // but told to come again. May be missing.
+  std::function<std::string()> clock_doubt;
   // Called on the service's thread. `done` is called once, from any thread, after the commit or its failure.
   using done_function = std::function<void(result<void>)>;
   std::function<void(push_outcome what, done_function done)> commit;

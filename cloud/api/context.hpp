@@ -76,14 +76,15 @@ struct invite {
   bool used = false;
 };
 
-// Implemented by the node. Any thread may call; sites(), hosts() and ready() answer from memory, at once. The
+// Implemented by the node. Any thread may call; sites(), hosts(), healthy() and ready() answer from memory, at once. The
 // others may wait for the disk.
 class node_operations {
 public:
   virtual ~node_operations() = default;
   [[nodiscard]] virtual std::vector<site_status> sites() = 0;
   [[nodiscard]] virtual std::vector<host_status> hosts() = 0;
-  [[nodiscard]] virtual result<void> ready() = 0;         // the message says what is missing
+  [[nodiscard]] virtual result<void> healthy() = 0; // whether data can be stored; the message says why not
+  [[nodiscard]] virtual result<void> ready() = 0;   // the message says what is missing
   [[nodiscard]] virtual result<std::string> reload() = 0; // what changed, for people
   [[nodiscard]] virtual result<invite> make_invite(const invite_request& request) = 0;
   [[nodiscard]] virtual result<std::vector<invite>> invites() = 0;

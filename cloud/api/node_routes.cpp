@@ -88,6 +88,12 @@ void hosts(const context_ptr& context, const http::request& request, http::respo
   to->answer(success(list_of(all)));
 }
 
+void healthy(const context_ptr& context, const http::request&, http::responder_ptr to) {
+  const auto now = context->node->healthy();
+  to->answer(now ? plain_text(200, "Skerry is Healthy.\n")
+                 : plain_text(503, fmt::format("Skerry is not healthy: {}\n", now.error().message)));
+}
+
 void ready(const context_ptr& context, const http::request&, http::responder_ptr to) {
   const auto now = context->node->ready();
   to->answer(now ? plain_text(200, "Skerry is Ready.\n")
@@ -199,9 +205,7 @@ void add_node_routes(const context_ptr& context, std::vector<http::route>& into)
   };
   add("GET", "/api/v1/sites", false, sites);
   add("GET", "/api/v1/hosts", false, hosts);
-  add("GET", "/-/healthy", false, [](const context_ptr&, const http::request&, http::responder_ptr to) {
-    to->answer(plain_text(200, "Skerry is Healthy.\n"));
-  });
+  add("GET", "/-/healthy", false, healthy);
   add("GET", "/-/ready", false, ready);
   add("POST", "/-/reload", true, reload);
   add("PUT", "/-/reload", true, reload);

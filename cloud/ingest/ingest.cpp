@@ -1,12 +1,14 @@
 #include "cloud/ingest/ingest.hpp"
 
 #include "actors/delivery/reception_metrics.hpp"
+#include "actors/node/log_limiter.hpp"
 #include "actors/node/mirrored_counters.hpp"
-#include "cloud/ingest/held_clock.hpp"
 #include "cloud/ingest/ingest_core.hpp"
 #include "cloud/ingest/push_core.hpp"
 #include "cloud/ingest/shard.hpp"
 
+#include <prometheus/gauge.h>
+#include <prometheus/registry.h>
 #include <spdlog/spdlog.h>
 
 #include <optional>
@@ -31,15 +33,17 @@ public:
     totals_.add(&plain::ahead, "future_records_total",
                 "Records further ahead than ingest.future_max: tombstones.");
     totals_.add(&plain::refused, "refused_parts_total", "Parts that the store did not take.");
+    totals_.add(&plain::doubted, "doubted_parts_total",
+                "Parts that were not taken because they are ahead of a clock that most edges contradict.");
   }
   void update(const shard_counters& from) {
     totals_.update({from.records, from.samples, from.duplicate_records, from.malformed_records,
-                    from.ahead_records, from.refused_parts});
+                    from.ahead_records, from.refused_parts, from.doubted_parts});
   }
 
 private:
   struct plain {
-    std::uint64_t records, samples, duplicates, malformed, ahead, refused;
+    std::uint64_t records, samples, duplicates, malformed, ahead, refused, doubted;
   };
   mirrored_counters<plain> totals_;
 };
@@ -50,12 +54,13 @@ struct ingest_state {
   ingest_actor::pointer self = nullptr;
   ingest_config config;
   std::optional<delivery::registry_authority> keys;
-  std::shared_ptr<held_clock> held;
   std::optional<ingest_core> core;
   std::optional<push_core> pushed;
   std::optional<delivery::reception> reception;
   std::optional<delivery::reception_metrics> metrics;
   std::optional<shard_metrics> of_shards;
+  prometheus::Gauge* clock_trusted = nullptr;
+  log_limiter doubt_lines{1};
   std::shared_ptr<shard_counters> counters = std::make_shared<shard_counters>();
   std::vector<shard_actor> shards{shard_count};
   int ticks = 0;
@@ -64,7 +69,6 @@ struct ingest_state {
     self = owner;
     config = std::move(c);
     keys.emplace(*config.registry);
-    held = std::make_shared<held_clock>(*config.clock, *config.store);
     ingest_core::outputs outputs;
     const auto to_shard = [this](shard_id id, std::shared_ptr<shard_part> part) {
       self->send(shard(id), std::move(part));
@@ -78,6 +82,9 @@ struct ingest_state {
       caf::anon_send(to, held_atom_v, ticket, std::move(failed));
     };
     outputs.send = config.send;
+    outputs.clock = [trust = config.trust](edge_id user, std::int64_t wall_ns) {
+      trust->heard(user, wall_ns);
+    };
     core.emplace(config.receiver, config.store, config.hosts, *keys, *config.clock, *config.random,
                  std::move(outputs));
     pushed.emplace(config.store, config.hosts, *config.clock, *config.random, to_shard);
@@ -85,6 +92,13 @@ struct ingest_state {
                       config.message_bytes_max, config.send);
     metrics.emplace(*config.metrics, "skerry_ingest_");
     of_shards.emplace(*config.metrics);
+    clock_trusted =
+        &prometheus::BuildGauge()
+             .Name("skerry_ingest_clock_trusted")
+             .Help("0 while most edges say that this node's clock is behind: what is ahead of it is "
+                   "not taken then.")
+             .Register(*config.metrics)
+             .Add({});
   }
 
   shard_actor& shard(shard_id id) {
@@ -94,8 +108,9 @@ struct ingest_state {
       settings.store = config.store;
       settings.hosts = config.hosts;
       settings.counters = counters;
-      settings.clock_owner = held;
-      settings.clock = held.get();
+      settings.clock_owner = config.held;
+      settings.clock = config.held.get();
+      settings.trust = config.trust;
       settings.future_max = config.future_max;
       shards[id] = spawn_shard(self->system(), std::move(settings));
     }
@@ -107,13 +122,17 @@ struct ingest_state {
     auto edges = core->receiver().edges();
     metrics->update(core->receiver(), *reception, edges);
     of_shards->update(*counters);
+    const auto doubt = doubt_of(config.trust->judge());
+    clock_trusted->Set(doubt.empty() ? 1 : 0);
+    if (!doubt.empty() && doubt_lines.allow())
+      spdlog::error("ingest: {}", doubt);
     config.board->publish(std::move(edges));
     if (++ticks % ticks_per_cleaning == 0)
       config.hosts->forget_before(config.store->kept_from_ns());
     if (ticks % ticks_per_host_state == 0)
-      core->keep_host_state({held->note()});
+      core->keep_host_state({config.held->note()});
     else if (ticks == 1) // for a node that is killed soon
-      core->put_quietly({held->note()});
+      core->put_quietly({config.held->note()});
   }
 };
 
@@ -145,7 +164,7 @@ ingest_actor::behavior_type ingest(ingest_actor::stateful_pointer<ingest_state> 
         auto& state = self->state;
         state.pushed->refuse_all("the node is stopping");
         state.core->receiver().say_bye();
-        state.core->keep_host_state({state.held->note()});
+        state.core->keep_host_state({state.config.held->note()});
         for (auto& shard : state.shards)
           if (shard)
             caf::anon_send(shard, stop_atom_v);

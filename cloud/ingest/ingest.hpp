@@ -4,7 +4,9 @@
 
 #include "actors/actors.hpp"
 #include "actors/delivery/receiver.hpp"
+#include "cloud/ingest/clock_trust.hpp"
 #include "cloud/ingest/fleet.hpp"
+#include "cloud/ingest/held_clock.hpp"
 #include "cloud/store/engine.hpp"
 
 #include <chrono>
@@ -44,6 +46,8 @@ struct ingest_config {
   // Started by main; may be called from any thread, never blocks.
   std::function<void(const link::peer_id& to, link::message message)> send;
   clock_source* clock = nullptr;
+  std::shared_ptr<held_clock> held;   // over `clock`: what samples are judged by
+  std::shared_ptr<clock_trust> trust; // of it
   random_source* random = nullptr;
   prometheus::Registry* metrics = nullptr;
   std::chrono::nanoseconds future_max = std::chrono::minutes{10};

@@ -29,6 +29,7 @@ public:
     // On the engine's thread; leads to receiver::on_held_durable.
     std::function<void(std::uint64_t ticket, std::string failed)> held;
     std::function<void(const link::peer_id& to, link::message message)> send;
+    std::function<void(edge_id user, std::int64_t wall_ns)> clock; // what an edge's shows; may be empty
   };
 
   // Reads back from the engine what is held.
@@ -49,6 +50,10 @@ public:
   }
   void store(delivery::delivery_job job) override;
   void keep_held(std::uint64_t ticket, const stream_key& key, const delivery::held_stream& held) override;
+  void on_clock(edge_id user, std::int64_t wall_ns) override {
+    if (to_.clock)
+      to_.clock(user, wall_ns);
+  }
   void forget(const std::vector<stream_key>& keys) override;
   void send(const link::peer_id& to, link::message message) override { to_.send(to, std::move(message)); }
 

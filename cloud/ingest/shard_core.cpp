@@ -160,6 +160,16 @@ void shard_core::append_front(const std::string& name, stream_state& stream) {
   while (!stream.queue.empty()) {
     const auto part = stream.queue.front().part;
     auto request = make_request(name, stream, *part);
+    // What the clock says would be lost for good.
+    const auto doubt =
+        stream.then.ahead != 0 && config_.trust ? doubt_of(config_.trust->judge()) : std::string{};
+    if (!doubt.empty()) {
+      ++config_.counters->doubted_parts;
+      const auto done = std::move(stream.queue.front());
+      stream.queue.pop_front();
+      done.answer(part->ticket, doubt);
+      continue;
+    }
     if (!request.records.empty()) {
       const auto ticket = part->ticket;
       waiting_[ticket] = name;
@@ -215,6 +225,8 @@ append_request shard_core::make_request(const std::string& name, stream_state& s
     if (cause) {
       replaces.replace(record, *cause, samples_in(record), request, replaced);
       continue;
+    }
+    request.records.push_back(record);
     if (record.kind == record_kind::frame)
       note_frame(record, key, now_ns, then);
     if (record.kind == record_kind::watermark || (record.flags & flag_watermark) != 0)
@@ -225,14 +237,21 @@ append_request shard_core::make_request(const std::string& name, stream_state& s
   encode_shard_ranges(ranges_with(stream.kept, part), value);
   request.state.push_back({name, std::string{as_text(value)}});
   request.sets = part.sets;
-    }
-    request.records.push_back(record);
   struct kept_bytes {
     std::shared_ptr<const void> run;
     std::vector<std::shared_ptr<byte_buffer>> replaced;
   };
   request.owner = std::make_shared<const kept_bytes>(kept_bytes{part.from.bytes.owner, std::move(replaced)});
   return request;
+}
+
+// So many as can be told.
+std::uint64_t shard_core::samples_in(const record_view& record) {
+  std::uint64_t samples = 0;
+  if (record.kind == record_kind::frame && decode_frame_sections(record.payload, scratch_))
+    for (const auto& section : scratch_.sections)
+      samples += section.value_count();
+  return samples;
 }
 
 // Of the frame that check() decoded.
@@ -258,15 +277,6 @@ void shard_core::note_frame(const record_view& record, const stream_key& key, st
 
 void shard_core::apply(const effects& then, const shard_part& part) {
   const auto& key = part.from.header.key;
-// So many as can be told.
-std::uint64_t shard_core::samples_in(const record_view& record) {
-  std::uint64_t samples = 0;
-  if (record.kind == record_kind::frame && decode_frame_sections(record.payload, scratch_))
-    for (const auto& section : scratch_.sections)
-      samples += section.value_count();
-  return samples;
-}
-
   auto& counters = *config_.counters;
   counters.records += then.records;
   counters.duplicate_records += then.duplicates;

@@ -6,6 +6,7 @@
 
 #include "actors/node/clock.hpp"
 #include "actors/node/planted.hpp"
+#include "cloud/ingest/clock_trust.hpp"
 #include "cloud/ingest/fleet.hpp"
 #include "cloud/store/engine.hpp"
 #include "schemas/model/frame.hpp"
@@ -42,6 +43,7 @@ struct shard_counters {
   std::atomic<std::uint64_t> malformed_records = 0; // acknowledged, and written to the ledger as corrupt
   std::atomic<std::uint64_t> ahead_records = 0;     // further ahead than ingest.future_max: tombstones
   std::atomic<std::uint64_t> refused_parts = 0;     // the engine took nothing
+  std::atomic<std::uint64_t> doubted_parts = 0; // not taken: they are ahead of a clock that edges contradict
 };
 
 struct shard_config {
@@ -53,6 +55,8 @@ struct shard_config {
   std::shared_ptr<const void> clock_owner; // keeps `clock`, where it must be kept
   clock_source* clock = nullptr;
   std::chrono::nanoseconds future_max = std::chrono::minutes{10};
+  // Where it doubts `clock`, a part with something ahead is refused: its edge keeps it. Null: the clock is right.
+  std::shared_ptr<const clock_trust> trust;
   planted_faults planted = nullptr; // by the simulator alone
 };
 

@@ -16,6 +16,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import Cloud, Edge, Workspace, get_json, run_command, seeded, wait_until  # noqa: E402
 from lib.skewed_clock import SkewedClock  # noqa: E402
+from lib.web import Failed  # noqa: E402
 from test_rounds import check_identities  # noqa: E402
 
 HOUR = 3600
@@ -52,7 +53,7 @@ def edges_with_wrong_clocks(workspace, random):
     cloud = Cloud(workspace).start()
     edges = {}
     began = time.time()
-    for name, offset in (("behind", -2 * HOUR), ("ahead", 2 * HOUR), ("jumping", 0)):
+    for name, offset in (("behind", -2 * HOUR), ("right", 0), ("ahead", 2 * HOUR), ("jumping", 0)):
         edge = Edge(workspace, name, collect={"interval": "200ms", "enabled": ["loadavg"]},
                     spool={"commit_journal": workspace.file(name + ".journal")})
         edge.clock = SkewedClock.make(workspace, name, offset)
@@ -119,6 +120,59 @@ def cloud_in_the_past(workspace, cloud, edges):
     cloud.process.argv = argv
 
 
+def stood_for(records, ledger):
+    """The records that tombstones stand for besides their own, as they would be listed."""
+    stones = {tuple(r[:4]) for r in records if r[4] == "7"}
+    out = []
+    for words in ledger:
+        if "tombstone" in words:
+            at = words.index("tombstone")
+            first, last = int(words[at + 1]), int(words[at + 3].removeprefix("last="))
+            if (*words[:3], str(first)) in stones:
+                out += [[*words[:3], str(seq), "7"] for seq in range(first + 1, last + 1)]
+    return out
+
+
+def not_healthy(node):
+    try:
+        node.get("/-/healthy")
+    except Failed as e:
+        assert e.status == 503, e
+        return e.body
+    return ""
+
+
+def fresh_cloud_in_the_past(workspace):
+    """A cloud whose clock is wrong from its first start on destroys nothing of what its edges send."""
+    cloud = Cloud(workspace, name="new")
+    clock = SkewedClock.make(workspace, "new", -2 * HOUR).rule(cloud)
+    cloud.start()
+    began = time.time()
+    edges = []
+    for name in ("east", "west"):
+        edge = Edge(workspace, name, collect={"interval": "200ms", "enabled": ["loadavg"]})
+        edge.join(cloud.invite(name, name))
+        edges.append(edge.start())
+
+    wait_until(lambda: cloud.metric("skerry_ingest_clock_trusted") == 0, 20, "the cloud to doubt its clock")
+    wait_until(lambda: cloud.metric("skerry_shard_doubted_parts_total") > 1, 20, "what is ahead to be kept away")
+    assert "behind those of" in not_healthy(cloud)
+    for edge in edges:
+        assert not ahead(cloud, edge.name), "samples were called ahead by a clock that is behind"
+    clock.set(0)
+    for edge in edges:
+        wait_until(lambda e=edge: since(began, cloud, e.name, 0), 60, f"samples of {edge.name}")
+        wait_until(lambda e=edge: e.pending() == 0, 60, f"{edge.name} to drain")
+        first = min(since(began, cloud, edge.name, 0))
+        assert first - began < 10, f"{edge.name}: the first sample is of {first - began:.1f} s after the start"
+        assert not ahead(cloud, edge.name)
+    assert not not_healthy(cloud)
+    for edge in edges:
+        edge.process.stop()
+    cloud.process.stop()
+    print("  a new cloud two hours in the past: it says so, and destroys nothing")
+
+
 def check(cloud, edges):
     # Without collecting, so that they end.
     for edge in edges.values():
@@ -134,8 +188,8 @@ def check(cloud, edges):
     for edge in edges.values():
         edge.process.stop()
     cloud.process.stop()
-    _, records, _ = cloud.verify()
-    check_identities(edges.values(), records)
+    _, records, ledger = cloud.verify()
+    check_identities(edges.values(), records + stood_for(records, ledger))
     for name in edges:
         frames = sum(1 for r in records if r[0] == ids[name] and r[4] == "1")
         print(f"  {name}: {frames} frames in the log, {len(stored[name])} samples of a series")
@@ -156,6 +210,8 @@ def main():
         cloud, edges = made
         cloud_in_the_past(workspace, cloud, edges)
         check(cloud, edges)
+    with Workspace("clocks-new") as workspace:
+        fresh_cloud_in_the_past(workspace)
     print("passed")
 
 

@@ -179,6 +179,29 @@ TEST_CASE("one series with too many labels does not end the push that it is in")
   CHECK(got.body.find("1 samples were refused, 1 were stored") == 0);
 }
 
+TEST_CASE("what is ahead of a clock that is doubted is to come again, all of it") {
+  push_service_config config;
+  std::atomic<bool> doubted = true;
+  config.future_max = std::chrono::minutes{10};
+  config.clock_doubt = [&] {
+    return doubted ? std::string{"the clock of this node is behind"} : std::string{};
+  };
+  service_world w{std::move(config)};
+  const auto ahead_ms = system_clock().wall_ns() / 1'000'000 + 7'200'000;
+  const auto body = write_builder{}.series({{"__name__", "a"}}, {{1'000, 1}, {ahead_ms, 1}}).body();
+  w.send(body);
+  const auto got = w.answers.wait();
+  CHECK(got.status == 503);
+  CHECK(got.body.find("the clock of this node is behind") == 0);
+  w.send(one_sample()); // nothing of it is ahead
+  w.commit().second(ok());
+  CHECK(w.answers.wait().status == 204);
+  doubted = false;
+  w.send(body);
+  w.commit().second(ok());
+  CHECK(w.answers.wait().status == 400);
+}
+
 TEST_CASE("samples from the future are refused in the answer, and say nothing of their host") {
   struct fixed_clock final : clock_source {
     [[nodiscard]] std::int64_t wall_ns() const noexcept override { return 1'700'000'000'000'000'000; }

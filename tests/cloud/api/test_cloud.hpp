@@ -33,6 +33,11 @@ public:
     return all_sites;
   }
   std::vector<host_status> hosts() override { return all_hosts; }
+  result<void> healthy() override {
+    if (!is_healthy)
+      return fail(errc::unavailable, "the clock is wrong");
+    return ok();
+  }
   result<void> ready() override {
     if (!is_ready)
       return fail(errc::unavailable, "the log is being read");
@@ -72,6 +77,7 @@ public:
   std::vector<host_status> all_hosts;
   std::vector<invite> made;
   std::size_t invites_max = 100;
+  std::atomic<bool> is_healthy{true};
   std::atomic<bool> is_ready{true};
   std::atomic<bool> reload_works{true};
   std::atomic<int> reloads{0};

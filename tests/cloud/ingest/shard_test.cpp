@@ -93,6 +93,7 @@ struct world {
   std::shared_ptr<fake_engine> store = std::make_shared<fake_engine>();
   std::shared_ptr<fleet> hosts = std::make_shared<fleet>();
   std::shared_ptr<shard_counters> counters = std::make_shared<shard_counters>();
+  std::shared_ptr<clock_trust> trust = std::make_shared<clock_trust>(clock, std::chrono::minutes{10});
   std::map<std::uint64_t, std::vector<std::string>> answers; // by ticket: how each try ended
   listener_actor listener;
   shard_actor shard;
@@ -125,6 +126,7 @@ struct world {
     config.counters = counters;
     config.clock = &clock;
     config.future_max = std::chrono::minutes{10};
+    config.trust = trust;
     shard = spawn_shard(actors.system, std::move(config));
     actors.run();
   }
@@ -380,6 +382,34 @@ TEST_CASE("samples further ahead than ingest.future_max become tombstones and ar
   CHECK(w.counters->samples == 2);
   CHECK(only_host(*w.hosts).last_sample_ns == limit);
   CHECK(only_host(*w.hosts).live_watermark_ns == 0); // a clock that runs ahead makes nobody current
+}
+
+TEST_CASE("what is ahead of a clock that most edges contradict is not taken, and not lost") {
+  world w;
+  const auto two_hours = 7200 * second;
+  for (const auto edge : {edge_id{7}, edge_id{8}, edge_id{9}})
+    w.trust->heard(edge, now + two_hours);
+  const auto from = run_maker{1}.frame_at(now + two_hours).watermark_at(now + two_hours).make();
+  w.send(1, from);
+  CHECK(w.store->open.empty());
+  REQUIRE(w.answers[1].size() == 1);
+  CHECK(w.answers[1][0].find("the clock of this node is 7200 s or more behind") == 0);
+  CHECK(w.counters->doubted_parts == 1);
+  CHECK(w.counters->ahead_records == 0);
+  // What is not ahead goes on.
+  w.send(2, run_maker{3}.frame_at(now).make());
+  REQUIRE(w.store->open.size() == 1);
+  w.succeed();
+  CHECK(w.answers[2] == std::vector<std::string>{""});
+  CHECK(w.kept() == span_of(3, 3));
+  // The others put theirs right: then this one is wrong.
+  w.trust->heard(edge_id{8}, now);
+  w.trust->heard(edge_id{9}, now);
+  w.send(3, from);
+  REQUIRE(w.store->open.size() == 1);
+  w.succeed();
+  CHECK(w.answers[3] == std::vector<std::string>{""});
+  CHECK(w.counters->ahead_records == 2);
 }
 
 TEST_CASE("a sample with a time of its own makes no host complete since then") {
