@@ -1,5 +1,7 @@
 #include "actors/node/http_client.hpp"
 
+#include "actors/node/http_body.hpp"
+
 #include <curl/curl.h>
 #include <fmt/format.h>
 
@@ -10,6 +12,8 @@ namespace skerry {
 namespace {
 
 struct body_sink {
+  CURL* curl = nullptr;
+  http_body decoder;
   std::string body;
   std::size_t bytes_max = 0;
   bool too_long = false;
@@ -17,13 +21,13 @@ struct body_sink {
 
 std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user) {
   auto& sink = *static_cast<body_sink*>(user);
-  const auto bytes = size * count;
-  if (bytes > sink.bytes_max - sink.body.size()) {
-    sink.too_long = true;
-    return 0; // ends the transfer
-  }
-  sink.body.append(data, bytes);
-  return bytes;
+  const bool taken = sink.decoder.take(sink.curl, {data, size * count}, [&](std::string_view piece) {
+    sink.too_long = piece.size() > sink.bytes_max - sink.body.size();
+    if (!sink.too_long)
+      sink.body.append(piece);
+    return !sink.too_long;
+  });
+  return taken ? size * count : 0; // 0 ends the transfer
 }
 
 std::string form_of(const std::vector<std::pair<std::string, std::string>>& parameters) {
@@ -40,10 +44,12 @@ bool single_line(std::string_view text) {
   return text.find_first_of(std::string_view{"\r\n\0", 3}) == text.npos;
 }
 
-error failure_of(CURLcode code, const outgoing_request& request, const char* details, bool too_long) {
+error failure_of(CURLcode code, const outgoing_request& request, const char* details, const body_sink& sink) {
   const auto where = request.unix_socket.empty() ? request.url : request.unix_socket;
-  const std::string_view why = details[0] != '\0' ? details : curl_easy_strerror(code);
-  if (too_long)
+  const std::string_view why = !sink.decoder.error().empty() ? std::string_view{sink.decoder.error()}
+                               : details[0] != '\0'          ? details
+                                                             : curl_easy_strerror(code);
+  if (sink.too_long)
     return {errc::exhausted,
             fmt::format("the answer from {} is longer than {} bytes", where, request.body_bytes_max)};
   switch (code) {
@@ -91,7 +97,7 @@ result<outgoing_response> send_request(const outgoing_request& request) {
   set(CURLOPT_PROXY, "");
   set(CURLOPT_NOSIGNAL, 1L);
   set(CURLOPT_TIMEOUT_MS, static_cast<long>(request.timeout.count()));
-  set(CURLOPT_ACCEPT_ENCODING, "");
+  set(CURLOPT_HTTP_CONTENT_DECODING, 0L);
   set(CURLOPT_USERAGENT, "skerry");
   if (!request.unix_socket.empty())
     set(CURLOPT_UNIX_SOCKET_PATH, request.unix_socket.c_str());
@@ -103,6 +109,7 @@ result<outgoing_response> send_request(const outgoing_request& request) {
       headers.reset(longer);
     }
   };
+  add_header(http_body::accept_gzip);
   if (!single_line(request.bearer_token) || !single_line(request.content_type)
       || !single_line(request.method))
     return fail(errc::invalid_argument, "a header of the request holds a line break");
@@ -129,13 +136,16 @@ result<outgoing_response> send_request(const outgoing_request& request) {
   set(CURLOPT_HTTPHEADER, headers.get());
 
   body_sink sink;
+  sink.curl = curl.get();
   sink.bytes_max = request.body_bytes_max;
   set(CURLOPT_WRITEFUNCTION, &on_body);
   set(CURLOPT_WRITEDATA, &sink);
   char details[CURL_ERROR_SIZE] = {};
   set(CURLOPT_ERRORBUFFER, details);
-  if (const auto code = curl_easy_perform(curl.get()); code != CURLE_OK)
-    return boost::outcome_v2::failure(failure_of(code, request, details, sink.too_long));
+  const auto code = curl_easy_perform(curl.get());
+  const bool whole = code == CURLE_OK && (request.method == "HEAD" || sink.decoder.finish(curl.get()));
+  if (!whole)
+    return boost::outcome_v2::failure(failure_of(code, request, details, sink));
 
   outgoing_response out;
   long status = 0;

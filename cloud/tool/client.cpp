@@ -1,5 +1,7 @@
 #include "cloud/tool/client.hpp"
 
+#include "actors/node/http_body.hpp"
+
 #include <curl/curl.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -26,12 +28,22 @@ bool is_this_machine(std::string_view url) noexcept {
   return host.starts_with("//127.") || host.starts_with("//localhost") || host.starts_with("//[::1]");
 }
 
+struct received {
+  CURL* curl = nullptr;
+  http_body decoder;
+  std::string body;
+  bool too_long = false;
+};
+
 std::size_t keep(char* data, std::size_t size, std::size_t count, void* into) {
-  auto& out = *static_cast<std::string*>(into);
-  if (out.size() + size * count > answer_bytes_max)
-    return 0; // curl ends with a write error
-  out.append(data, size * count);
-  return size * count;
+  auto& answer = *static_cast<received*>(into);
+  const bool taken = answer.decoder.take(answer.curl, {data, size * count}, [&](std::string_view piece) {
+    answer.too_long = piece.size() > answer_bytes_max - answer.body.size();
+    if (!answer.too_long)
+      answer.body.append(piece);
+    return !answer.too_long;
+  });
+  return taken ? size * count : 0; // 0: curl ends with a write error
 }
 
 } // namespace
@@ -88,26 +100,29 @@ result<std::pair<long, std::string>> api_client::exchange(std::string_view path,
   }
   curl_easy_reset(curl);
   const auto url = to.url + std::string{path};
-  std::string answer;
+  received answer;
+  answer.curl = curl;
   std::string posted = body ? encode(*body) : std::string{};
   curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(impl_->timeout.count()));
   curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, connect_timeout_ms);
-  curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, ""); // whatever curl can undo
+  curl_easy_setopt(curl, CURLOPT_HTTP_CONTENT_DECODING, 0L);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
-  std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)> headers{nullptr, curl_slist_free_all};
+  std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)> headers{
+      curl_slist_append(nullptr, http_body::accept_gzip), curl_slist_free_all};
   if (!to.unix_socket.empty())
     curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, to.unix_socket.c_str());
   if (is_this_machine(to.url))
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
   if (!to.bearer_token.empty()) {
     const auto header = "Authorization: Bearer " + to.bearer_token;
-    headers.reset(curl_slist_append(nullptr, header.c_str()));
-    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
+    if (curl_slist_append(headers.get(), header.c_str()) == nullptr)
+      return fail(errc::exhausted, "libcurl has no memory for a request");
   }
+  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
   if (body) {
     curl_easy_setopt(curl, CURLOPT_POSTFIELDS, posted.c_str());
     curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(posted.size()));
@@ -131,11 +146,18 @@ result<std::pair<long, std::string>> api_client::exchange(std::string_view path,
         fmt::format(
             "{} gave no answer in {} s; try again, ask for less, or (query) wait longer with --timeout",
             to.name(), impl_->timeout.count() / 1'000));
-  default: return fail(errc::io, fmt::format("asking {} failed: {}", to.name(), curl_easy_strerror(code)));
+  default:
+    return fail(errc::io, fmt::format("asking {} failed: {}", to.name(),
+                                      answer.too_long ? fmt::format("its answer is longer than {} bytes",
+                                                                    answer_bytes_max)
+                                      : answer.decoder.error().empty() ? curl_easy_strerror(code)
+                                                                       : answer.decoder.error()));
   }
+  if (!answer.decoder.finish(curl))
+    return fail(errc::io, fmt::format("asking {} failed: {}", to.name(), answer.decoder.error()));
   long status = 0;
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-  return std::pair{status, std::move(answer)};
+  return std::pair{status, std::move(answer.body)};
 }
 
 result<json> api_client::unwrap(result<std::pair<long, std::string>> answer) {

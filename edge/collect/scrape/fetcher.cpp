@@ -1,5 +1,7 @@
 #include "edge/collect/scrape/fetcher.hpp"
 
+#include "actors/node/http_body.hpp"
+
 #include <curl/curl.h>
 #include <fmt/format.h>
 #include <prometheus/counter.h>
@@ -22,7 +24,9 @@ namespace {
 
 constexpr long receive_buffer_bytes = 64 << 10;
 constexpr std::size_t body_reserve_max = 16 << 20; // believed from Content-Length
-constexpr long idle_connection_seconds = 300;      // longer than scrape intervals are
+constexpr std::size_t refusal_bytes_max = 64
+                                          << 10; // of an answer that is no page: read to keep the connection
+constexpr long idle_connection_seconds = 300;    // longer than scrape intervals are
 constexpr int poll_ms = 1000;
 
 // Loopback, private and link-local addresses: the network is near, compression would only cost processor
@@ -75,6 +79,7 @@ public:
   ~fetch_slot() {
     curl_easy_cleanup(easy_);
     curl_slist_free_all(headers_);
+    curl_slist_free_all(gzip_headers_);
     curl_slist_free_all(connect_to_);
   }
   fetch_slot(const fetch_slot&) = delete;
@@ -85,12 +90,15 @@ public:
   const fetch_options options_;
   CURL* easy_ = nullptr;
   curl_slist* headers_ = nullptr;
+  curl_slist* gzip_headers_ = nullptr; // the same, and that gzip is welcome
   curl_slist* connect_to_ = nullptr;
   std::atomic<bool> busy_{false};
   // Of the request under way; on the fetcher's thread.
   fetch_request request_;
   fetcher::callback done_;
+  http_body decoder_;
   std::string body_;
+  std::size_t received_bytes_ = 0; // as they came, compressed or not
   bool too_large_ = false;
   bool gzip_ = false;
   bool near_ = true; // until the address is known, as that costs least
@@ -100,28 +108,52 @@ public:
 
 namespace {
 
-std::size_t take_body(char* data, std::size_t, std::size_t size, void* self) {
-  auto& slot = *static_cast<fetch_slot*>(self);
+// What of a compressed page may come over the wire: what does not compress grows a little.
+std::size_t received_bytes_max(std::size_t page_bytes_max) {
+  return page_bytes_max + page_bytes_max / 64 + (4 << 10);
+}
+
+// False: the page is over its limit.
+bool append(fetch_slot& slot, std::string_view piece) {
   auto& body = slot.body_;
-  if (size > slot.request_.body_bytes_max - body.size()) {
+  if (piece.size() > slot.request_.body_bytes_max - body.size()) {
     slot.too_large_ = true;
-    return 0; // ends the transfer
+    return false;
   }
   if (body.empty()) {
     // One allocation for the whole page, of about its size.
     auto expected = slot.last_size_ + slot.last_size_ / 32 + 64;
     curl_off_t length = -1;
-    if (!slot.gzip_ && curl_easy_getinfo(slot.easy_, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length) == CURLE_OK
+    if (!slot.decoder_.compressed()
+        && curl_easy_getinfo(slot.easy_, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length) == CURLE_OK
         && length > 0)
       expected = static_cast<std::size_t>(length);
-    const auto wanted = std::max(size, std::min({expected, slot.request_.body_bytes_max, body_reserve_max}));
+    const auto wanted =
+        std::max(piece.size(), std::min({expected, slot.request_.body_bytes_max, body_reserve_max}));
     if (body.capacity() < wanted) {
       body = std::string{}; // growing what is there would double it
       body.reserve(wanted);
     }
   }
-  body.append(data, size);
-  return size;
+  body.append(piece);
+  return true;
+}
+
+// Less than `size` ends the transfer.
+std::size_t take_body(char* data, std::size_t, std::size_t size, void* self) {
+  auto& slot = *static_cast<fetch_slot*>(self);
+  slot.received_bytes_ += size;
+  long status = 0;
+  curl_easy_getinfo(slot.easy_, CURLINFO_RESPONSE_CODE, &status);
+  if (status != 200)
+    return slot.received_bytes_ <= refusal_bytes_max ? size : 0;
+  if (slot.received_bytes_ > received_bytes_max(slot.request_.body_bytes_max)) {
+    slot.too_large_ = true;
+    return 0;
+  }
+  const bool taken = slot.decoder_.take(slot.easy_, {data, size},
+                                        [&slot](std::string_view piece) { return append(slot, piece); });
+  return taken ? size : 0;
 }
 
 } // namespace
@@ -171,7 +203,9 @@ result<void> fetch_slot::prepare() {
   for (const auto& header : options_.headers)
     headers_ = curl_slist_append(headers_, header.c_str());
   set("URL", CURLOPT_URL, url.c_str());
-  set("headers", CURLOPT_HTTPHEADER, headers_);
+  gzip_headers_ = curl_slist_append(nullptr, http_body::accept_gzip);
+  for (const auto* header = headers_; header != nullptr; header = header->next)
+    gzip_headers_ = curl_slist_append(gzip_headers_, header->data);
   set("HTTP version", CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   set("protocols", CURLOPT_PROTOCOLS_STR, "http,https");
   set("protocols", CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
@@ -203,7 +237,8 @@ result<void> fetch_slot::prepare() {
                         : tls == "TLS13" ? CURL_SSLVERSION_TLSv1_3
                                          : CURL_SSLVERSION_TLSv1_2));
   gzip_ = options_.gzip == compression::on;
-  set("compression", CURLOPT_ACCEPT_ENCODING, gzip_ ? "gzip" : nullptr);
+  set("headers", CURLOPT_HTTPHEADER, gzip_ ? gzip_headers_ : headers_);
+  set("compression", CURLOPT_HTTP_CONTENT_DECODING, 0L); // http_body does
   if (first != CURLE_OK)
     return fail(errc::invalid_argument,
                 fmt::format("a target's {} is refused: {}", which, curl_easy_strerror(first)));
@@ -344,6 +379,8 @@ private:
       s.request_.body_bytes_max = fetch_body_bytes_max;
     s.body_ = std::move(s.request_.buffer);
     s.body_.clear();
+    s.decoder_.begin();
+    s.received_bytes_ = 0;
     s.too_large_ = false;
     s.error_[0] = '\0';
     curl_easy_setopt(s.easy_, CURLOPT_TIMEOUT_MS,
@@ -352,7 +389,7 @@ private:
         s.options_.gzip == compression::on || (s.options_.gzip == compression::automatic && !s.near_);
     if (gzip != s.gzip_) {
       s.gzip_ = gzip;
-      curl_easy_setopt(s.easy_, CURLOPT_ACCEPT_ENCODING, gzip ? "gzip" : nullptr);
+      curl_easy_setopt(s.easy_, CURLOPT_HTTPHEADER, gzip ? s.gzip_headers_ : s.headers_);
     }
     if (const auto connections = static_cast<long>(slots_->load() * 2 + 64); connections > connections_) {
       connections_ = connections * 2;
@@ -395,17 +432,29 @@ private:
     } else if (code == CURLE_ABORTED_BY_CALLBACK) {
       response.failure = fetch_failure::other;
       response.error = "the fetcher stops";
-    } else if (code != CURLE_OK) {
-      response.failure = failure_of(code);
-      response.error = s.error_[0] != '\0' ? s.error_.data() : curl_easy_strerror(code);
-    } else if (status != 200) {
+    } else if (status != 200 && (code == CURLE_OK || code == CURLE_WRITE_ERROR)) {
       response.failure = fetch_failure::status;
       response.error = fmt::format("server returned HTTP status {}", status);
+    } else if (!s.decoder_.error().empty()) {
+      response.failure = fetch_failure::other;
+      response.error = s.decoder_.error();
+    } else if (code != CURLE_OK) {
+      response.failure = failure_of(code);
+      response.error = fmt::format("{}{}", code == CURLE_PARTIAL_FILE ? "the answer is incomplete: " : "",
+                                   s.error_[0] != '\0' ? s.error_.data() : curl_easy_strerror(code));
+    } else if (!s.decoder_.finish(s.easy_)) {
+      response.failure = fetch_failure::other;
+      response.error = s.decoder_.error();
+    } else if (s.decoder_.ended_by_close() && !s.decoder_.compressed() && !s.body_.ends_with('\n')) {
+      response.failure = fetch_failure::other;
+      response.error =
+          "the answer is incomplete: it has no length, and its connection was closed within a line";
     } else {
       s.last_size_ = s.body_.size();
     }
     if (address != nullptr && *address != '\0')
       s.near_ = s.options_.proxy_url.empty() && is_near(address);
+    s.decoder_.begin(); // gives its memory back
     requests_.Increment();
     body_bytes_.Increment(static_cast<double>(s.body_.size()));
     if (connects > 0)

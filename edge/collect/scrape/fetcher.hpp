@@ -7,6 +7,9 @@
 // the fetcher's thread and must be quick (post to an actor). Every accepted request gets exactly one
 // callback, also when the fetcher stops. A page's memory goes round: give the buffer of an older page with
 // the request.
+//
+// A page is whole or it is an error: a body that ends before its length, its last chunk or the end of its compressed
+// data, and one without any of these that does not end with a line feed (actors/node/http_body.hpp).
 
 #include "schemas/error.hpp"
 

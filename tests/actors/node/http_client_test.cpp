@@ -1,3 +1,4 @@
+#include "actors/http/compress.hpp"
 #include "actors/http/server.hpp"
 #include "actors/node/http_client.hpp"
 #include "tests/actors/node/temporary_folder.hpp"
@@ -28,10 +29,18 @@ struct running {
       const std::lock_guard lock{mutex};
       waiting.push_back(std::move(to));
     };
+    auto packed = [](const http::request& from, http::responder_ptr to) {
+      std::string body(4'000, 'x');
+      http::gzip(body);
+      if (from.parameter("cut") != nullptr)
+        body.resize(body.size() - 9);
+      to->answer({200, "text/plain", body, {{"Content-Encoding", "gzip"}}});
+    };
     auto started = http::server::start(std::move(config),
                                        {{"GET", "/echo", echo, false},
                                         {"POST", "/echo", echo, true},
                                         {"GET", "/large", large, false},
+                                        {"GET", "/packed", packed, false},
                                         {"GET", "/never", never, false}},
                                        registry);
     if (!started)
@@ -75,6 +84,14 @@ TEST_CASE("the client asks over TCP and over the Unix socket", "[http client]") 
   request.parameters.clear();
   request.body = "{}";
   CHECK(send_request(request).value().body == "POST {} 3");
+}
+
+TEST_CASE("a compressed answer that is not whole is none", "[http client]") {
+  running server;
+  CHECK(send_request(server.to("/packed")).value().body == std::string(4'000, 'x'));
+  const auto cut = send_request(server.to("/packed?cut=1"));
+  REQUIRE(!cut);
+  CHECK(cut.error().message.find("its compressed data ends before its end") != std::string::npos);
 }
 
 TEST_CASE("what goes wrong is told apart", "[http client]") {

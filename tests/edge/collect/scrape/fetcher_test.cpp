@@ -109,6 +109,163 @@ TEST_CASE("gzip where it is asked for") {
   CHECK(s.get(options, std::move(request)).failure == fetch_failure::body_size);
 }
 
+TEST_CASE("a compressed page is one whole stream, whoever asked for it") {
+  const std::string page = "a 100000040\nb 2\n";
+  const auto whole = gzip(page);
+  const std::string head = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n";
+  std::string answer;
+  http_server server{[&](const std::string&) { return answer; }};
+  server.closes = true;
+  setup s;
+  const auto slot = s.fetch->open(to(server.url())).value(); // loopback: gzip was not asked for
+  const auto get = [&](std::string bytes) {
+    answer = std::move(bytes);
+    return s.get(slot);
+  };
+  CHECK(get(head + whole).body == page);
+  for (std::size_t cut = 0; cut < whole.size(); ++cut) {
+    const auto r = get(head + whole.substr(0, cut));
+    INFO("cut after " << cut << " of " << whole.size() << " bytes");
+    REQUIRE(r.failure == fetch_failure::other);
+    REQUIRE(r.body.empty());
+    REQUIRE(r.error == "the answer is incomplete: its compressed data ends before its end");
+  }
+  // Two members are one page, also where one of them is cut or nothing.
+  CHECK(get(head + gzip("a 1\n") + gzip("b 2\n")).body == "a 1\nb 2\n");
+  CHECK(get(head + whole + gzip("c 3\n").substr(0, 12)).failure == fetch_failure::other);
+  CHECK(get(head + gzip("") + whole + gzip("")).body == page);
+  CHECK(get(head + gzip("")).error.empty());
+  // What is damaged, and what follows.
+  for (const auto at : {whole.size() - 1, whole.size() - 5, std::size_t{12}, std::size_t{0}}) {
+    auto damaged = whole;
+    damaged[at] = static_cast<char>(damaged[at] ^ 1);
+    INFO("flipped at " << at);
+    CHECK(get(head + damaged).failure == fetch_failure::other);
+  }
+  CHECK(get(head + whole + "\n").failure == fetch_failure::other);
+  CHECK(get(head + whole + std::string(8, '\0')).failure == fetch_failure::other);
+  CHECK(get(head + page).error == "the answer's compressed data is damaged: incorrect header check");
+  // A length or chunks do not make a cut stream whole.
+  const auto cut = whole.substr(0, whole.size() / 2);
+  CHECK(get(http_server::ok(cut, "Content-Encoding: gzip\r\n")).failure == fetch_failure::other);
+}
+
+TEST_CASE("the answer's header says how it is encoded") {
+  const std::string page = "a 1\n";
+  std::string headers;
+  std::string bytes;
+  http_server server{[&](const std::string&) { return http_server::ok(bytes, headers); }};
+  setup s;
+  const auto slot = s.fetch->open(to(server.url())).value();
+  const auto get = [&](std::string header, std::string body) {
+    headers = std::move(header);
+    bytes = std::move(body);
+    return s.get(slot);
+  };
+  CHECK(get("content-encoding: GZip\r\n", gzip(page)).body == page);
+  CHECK(get("Content-Encoding: x-gzip\r\n", gzip(page)).body == page);
+  CHECK(get("Content-Encoding: , identity ,gzip\r\n", gzip(page)).body == page);
+  CHECK(get("Content-Encoding: identity\r\nContent-Encoding: gzip\r\n", gzip(page)).body == page);
+  CHECK(get("Content-Encoding: identity\r\n", page).body == page);
+  CHECK(get("Content-Encoding:\r\n", page).body == page);
+  CHECK(get("", gzip(page)).body == gzip(page)); // a page of its own kind, for the parser to refuse
+  std::string zlib(100, '\0');
+  auto size = static_cast<uLongf>(zlib.size());
+  REQUIRE(compress(reinterpret_cast<Bytef*>(zlib.data()), &size, reinterpret_cast<const Bytef*>(page.data()),
+                   static_cast<uLong>(page.size()))
+          == Z_OK);
+  zlib.resize(size);
+  CHECK(get("Content-Encoding: deflate\r\n", zlib).body == page);
+  CHECK(get("Content-Encoding: deflate\r\n", zlib.substr(0, size - 1)).failure == fetch_failure::other);
+  CHECK(get("Content-Encoding: deflate\r\n", zlib + zlib).failure == fetch_failure::other);
+  CHECK(get("Content-Encoding: br\r\n", page).error
+        == "the answer's Content-Encoding 'br' is not understood; it may be gzip, deflate or identity");
+  CHECK(
+      get("Content-Encoding: gzip\r\nContent-Encoding: gzip\r\n", gzip(gzip(page))).error
+      == "the answer's Content-Encoding 'gzip, gzip' is not understood; it may be gzip, deflate or identity");
+  CHECK(get("Content-Encoding: br\r\n", "").failure == fetch_failure::other); // also of nothing
+  CHECK(get("Content-Encoding: gzip\r\n", "").failure == fetch_failure::other);
+  CHECK(get("Transfer-Encoding: gzip, chunked\r\n", gzip(page)).failure == fetch_failure::other);
+}
+
+TEST_CASE("compressed bytes without end are bounded as pages are") {
+  std::string bytes;
+  http_server server{
+      [&](const std::string&) { return http_server::ok(bytes, "Content-Encoding: gzip\r\n"); }};
+  setup s;
+  const auto slot = s.fetch->open(to(server.url())).value();
+  const auto get = [&] {
+    fetch_request request;
+    request.body_bytes_max = 100'000;
+    return s.get(slot, std::move(request));
+  };
+  bytes = gzip(std::string(100'000, 'a'));
+  CHECK(get().body.size() == 100'000);
+  bytes = gzip(std::string(100'001, 'a'));
+  CHECK(get().failure == fetch_failure::body_size);
+  bytes = gzip(std::string(64 << 20, 'a'));
+  CHECK(get().failure == fetch_failure::body_size);
+  bytes.clear();
+  for (const auto nothing = gzip(""); bytes.size() < 200'000;)
+    bytes += nothing;
+  CHECK(get().failure == fetch_failure::body_size);
+}
+
+TEST_CASE("a plain page ends where it says, or with a line feed") {
+  std::string answer;
+  http_server server{[&](const std::string&) { return answer; }};
+  server.closes = true;
+  setup s;
+  const auto slot = s.fetch->open(to(server.url())).value();
+  const auto get = [&](std::string bytes) {
+    answer = std::move(bytes);
+    return s.get(slot);
+  };
+  const std::string page = "a 1\nb 100000040\n";
+  // With a length, and in chunks: cut anywhere it is refused.
+  const auto measured = http_server::ok(page);
+  const std::string chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na 1\nb\r\nb\r\n "
+                              "100000040\n\r\n0\r\n\r\n";
+  for (const auto& whole : {measured, chunked}) {
+    REQUIRE(get(whole).body == page);
+    for (auto cut = whole.find("\r\n\r\n") + 4; cut < whole.size(); ++cut) {
+      if (cut == whole.size() - 1 && whole == chunked)
+        break; // nothing is missing but the line feed of the last chunk, which libcurl can do without
+      const auto r = get(whole.substr(0, cut));
+      INFO("cut after " << cut << " of " << whole.size() << " bytes");
+      REQUIRE(r.failure == fetch_failure::other);
+      REQUIRE(r.error.starts_with("the answer is incomplete: "));
+      REQUIRE(r.body.empty());
+    }
+  }
+  CHECK(get(http_server::ok("a 1\nb 2")).body == "a 1\nb 2"); // it has a length
+  const std::string head = "HTTP/1.0 200 OK\r\n\r\n";
+  CHECK(get(head + page).body == page);
+  for (const auto* cut : {"", "a", "a 1\nb", "a 1\nb 100"}) {
+    INFO(cut);
+    CHECK(get(head + cut).error
+          == "the answer is incomplete: it has no length, and its connection was closed within a line");
+  }
+}
+
+TEST_CASE("an answer that is no page is not taken in") {
+  std::string answer;
+  http_server server{[&](const std::string&) { return answer; }};
+  setup s;
+  const auto slot = s.fetch->open(to(server.url())).value();
+  for (const auto* status : {"204 No Content", "206 Partial Content", "404 Not Found", "500 Oops"}) {
+    answer = std::string{"HTTP/1.1 "} + status + "\r\nContent-Encoding: br\r\nContent-Length: 4\r\n\r\n"
+             + (std::string_view{status}.starts_with("204") ? "" : "a 1\n");
+    const auto r = s.get(slot);
+    INFO(status);
+    CHECK(r.failure == fetch_failure::status);
+    CHECK(r.error == std::string{"server returned HTTP status "} + std::string{status}.substr(0, 3));
+    CHECK(r.body.empty());
+  }
+  answer = "HTTP/1.1 503 Busy\r\nContent-Length: 10000000\r\n\r\n" + std::string(10'000'000, 'x');
+  CHECK(s.get(slot).error == "server returned HTTP status 503");
+}
+
 TEST_CASE("chunked pages, and pages that end with the connection") {
   setup s;
   http_server chunked{[](const std::string&) {

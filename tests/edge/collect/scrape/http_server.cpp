@@ -134,6 +134,7 @@ void http_server::serve(int fd) {
         good = w > 0;
         sent += good ? static_cast<std::size_t>(w) : 0;
       }
+      good = good && !closes;
     }
   }
   SSL_free(ssl);

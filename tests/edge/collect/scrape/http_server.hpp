@@ -30,6 +30,8 @@ public:
   } // for localhost
   [[nodiscard]] int connections() const noexcept { return connections_; }
 
+  std::atomic<bool> closes{false}; // each connection after its first answer
+
   // 200 with Content-Length.
   [[nodiscard]] static std::string ok(const std::string& body, const std::string& headers = "");
 
