@@ -1,4 +1,5 @@
-// Pages from outside: never crash, and mean the same with and without the memory of the page before.
+// Pages from outside: never crash, mean the same with and without the memory of the page before, and hold no sample that
+// stands in the quotes of another.
 // Input: one byte of format and flags, then pages, each ended by a zero byte.
 
 #include "edge/collect/scrape/exposition_parser.hpp"
@@ -61,6 +62,42 @@ struct reader {
   }
 };
 
+// The samples of a page whose every line is well-formed, counted byte by byte and without the parser's code: lines that
+// are neither blank nor begin with #, where a line feed between quotes ends none.
+std::uint64_t count_samples(std::string_view page) {
+  enum class place { start, comment, sample, quotes, escape };
+  auto at = place::start;
+  std::uint64_t samples = 0;
+  for (const char c : page) {
+    switch (at) {
+    case place::start:
+      if (c == ' ' || c == '\t' || c == '\n')
+        break;
+      samples += c == '#' ? 0 : 1;
+      at = c == '#' ? place::comment : place::sample;
+      break;
+    case place::comment:
+      if (c == '\n')
+        at = place::start;
+      break;
+    case place::sample:
+      if (c == '\n')
+        at = place::start;
+      else if (c == '"')
+        at = place::quotes;
+      break;
+    case place::quotes:
+      if (c == '"')
+        at = place::sample;
+      else if (c == '\\')
+        at = place::escape;
+      break;
+    case place::escape: at = place::quotes; break;
+    }
+  }
+  return samples;
+}
+
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -80,6 +117,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (seen != expected || remembers.report.samples != fresh.report.samples
         || remembers.report.lines_refused != fresh.report.lines_refused
         || remembers.report.error != fresh.report.error)
+      std::abort();
+    if (fresh.report.error.empty() && fresh.report.samples != count_samples(page))
       std::abort();
   }
   return 0;

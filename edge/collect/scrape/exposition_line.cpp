@@ -41,11 +41,12 @@ struct cursor {
         ++at;
     return {first, static_cast<std::size_t>(at - first)};
   }
-  // After the opening quote; returns what is between the quotes, still escaped. False: no closing quote.
+  // After the opening quote; returns what is between the quotes, still escaped. False: no closing quote, or a line feed
+  // after a backslash.
   bool quoted(std::string_view& into) {
     const char* first = at;
     while (at != end && *at != '"') {
-      if (*at == '\\' && ++at == end)
+      if (*at == '\\' && (++at == end || *at == '\n'))
         return false;
       ++at;
     }
@@ -75,8 +76,10 @@ const char* walk_labels(cursor& c, Each&& each) {
       return "expected = after a label name";
     c.blanks();
     std::string_view value;
-    if (!c.take('"') || !c.quoted(value))
+    if (!c.take('"'))
       return "expected a quoted label value";
+    if (!c.quoted(value))
+      return "a label value's closing quote is missing";
     if (!is_utf8(value))
       return "a label value is not UTF-8";
     each(name, value);
@@ -230,6 +233,31 @@ exposition_format format_of(std::string_view content_type) noexcept {
     return (a >= 'A' && a <= 'Z' ? static_cast<char>(a - 'A' + 'a') : a) == b;
   });
   return same ? exposition_format::open_metrics : exposition_format::text;
+}
+
+const char* find_line_end(const char* at, const char* end) noexcept {
+  const auto find = [end](const char* from, char c) {
+    const void* found = from == end ? nullptr : std::memchr(from, c, static_cast<std::size_t>(end - from));
+    return found == nullptr ? end : static_cast<const char*>(found);
+  };
+  while (at != end && is_blank(*at))
+    ++at;
+  const char* feed = find(at, '\n');
+  if (at == end || *at == '#')
+    return feed;
+  for (;;) {
+    const auto* quote = static_cast<const char*>(std::memchr(at, '"', static_cast<std::size_t>(feed - at)));
+    if (quote == nullptr)
+      return feed;
+    at = quote + 1;
+    while (at != end && *at != '"')
+      at += *at == '\\' && at + 1 != end ? 2 : 1;
+    if (at == end)
+      return find(quote + 1, '"') == end ? feed : end;
+    ++at;
+    if (at > feed)
+      feed = find(at, '\n');
+  }
 }
 
 bool parse_value_part(const char* at, const char* end, exposition_format format, std::string_view metric,

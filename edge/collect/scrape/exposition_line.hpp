@@ -31,7 +31,13 @@ struct exposition_line {
   const char* error = ""; // of kind bad; static text
 };
 
-// `line` is without its '\n'. Does not read labels: parse_labels does, for series that are new.
+// Where the line at `at` ends: at a '\n', or at `end`. A line feed between quotes is part of a label's value and ends no
+// line, except in what begins with #. A quote that is never closed takes in all that follows; where no other quote
+// follows, it is the closing one that is missing, and the line ends at its line feed.
+[[nodiscard]] const char* find_line_end(const char* at, const char* end) noexcept;
+
+// `line` is without its '\n'; between quotes there may be line feeds in the text format, in OpenMetrics there is none.
+// Does not read labels: parse_labels does, for series that are new.
 [[nodiscard]] exposition_line parse_line(std::string_view line, exposition_format format);
 
 // What follows the series and the blanks after it: value, timestamp, exemplar. `end` is where the line ends.

@@ -68,6 +68,40 @@ std::size_t equal_bytes(const char* a, const char* b, std::size_t n) noexcept {
   return i;
 }
 
+// Whether no line feed can stand between quotes: each line has an even number of them, and none follows a backslash.
+bool quotes_close_in_each_line(const char* p, const char* end) noexcept {
+  unsigned odd = 0;
+  unsigned escaped = 0; // the byte at `p` follows a backslash
+#if defined(__SSE2__)
+  const auto find = [](const __m128i& in, char c) {
+    return static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(in, _mm_set1_epi8(c))));
+  };
+  for (; end - p >= 16; p += 16) {
+    const auto bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    auto quotes = find(bytes, '"');
+    const auto escapes = find(bytes, '\\');
+    if ((quotes & (escapes << 1 | escaped)) != 0)
+      return false;
+    escaped = escapes >> 15;
+    for (auto feeds = find(bytes, '\n'); feeds != 0; feeds &= feeds - 1) {
+      const auto before = (feeds & (0 - feeds)) - 1;
+      if ((odd ^ static_cast<unsigned>(__builtin_parity(quotes & before))) != 0)
+        return false;
+      odd = 0;
+      quotes &= ~before;
+    }
+    odd ^= static_cast<unsigned>(__builtin_parity(quotes));
+  }
+#endif
+  for (; p != end; ++p) {
+    if ((*p == '"' && escaped != 0) || (*p == '\n' && odd != 0))
+      return false;
+    odd ^= *p == '"' ? 1 : 0;
+    escaped = *p == '\\' ? 1 : 0;
+  }
+  return true;
+}
+
 constexpr std::ptrdiff_t line_shown_max = 80; // of a refused line, in its message
 
 // Under which family's metadata a sample of another name falls.
@@ -207,11 +241,23 @@ struct exposition_parser::walk {
   // Takes lines apart up to and with the first that holds a sample or is refused.
   const char* unremembered(const char* p) {
     while (p != end && !ended) {
-      const auto* eol = static_cast<const char*>(std::memchr(p, '\n', static_cast<std::size_t>(end - p)));
-      const char* const next = eol == nullptr ? end : eol + 1;
-      const std::string_view text{p, static_cast<std::size_t>((eol == nullptr ? end : eol) - p)};
+      const auto* feed = static_cast<const char*>(std::memchr(p, '\n', static_cast<std::size_t>(end - p)));
+      const char* last = feed == nullptr ? end : feed;
+      std::string_view text{p, static_cast<std::size_t>(last - p)};
       auto line = parse_line(text, self.format_);
-      if (eol == nullptr && self.format_ == exposition_format::open_metrics && line.kind != line_kind::end) {
+      // What is well-formed up to its first line feed has no open quote there: only the others need a second look.
+      if (line.kind == line_kind::bad && feed != nullptr) {
+        if (const char* const whole = find_line_end(p, end); whole != last) {
+          last = whole;
+          text = {p, static_cast<std::size_t>(last - p)};
+          if (self.format_ == exposition_format::text)
+            line = parse_line(text, self.format_);
+          if (line.kind == line_kind::bad)
+            last = end; // its quotes can't be trusted: nobody knows which of what follows was meant as a line
+        }
+      }
+      const char* const next = last == end ? end : last + 1;
+      if (feed == nullptr && self.format_ == exposition_format::open_metrics && line.kind != line_kind::end) {
         line.kind = line_kind::bad; // the page was cut: half a number looks like a number
         line.error = "the page ends within a line";
       }
@@ -238,8 +284,12 @@ struct exposition_parser::walk {
   }
 
   void refuse(const char* p, const char* next, const char* why) {
-    ++report.lines_refused;
-    fail_at(p, why);
+    const auto more = std::count(p, next - 1, '\n');
+    report.lines_refused += 1 + static_cast<std::uint64_t>(more);
+    fail_at(p, more == 0
+                   ? std::string{why}
+                   : fmt::format("{}; the {} lines after it are not read, as a quote is open at its end", why,
+                                 more));
     if (next_old < old.size() && (old[next_old].ref & flag_refused) != 0)
       ++next_old;
     scratch.lines.push_back({offset(p), offset(p), offset(next), flag_refused | no_series});
@@ -301,11 +351,13 @@ struct exposition_parser::walk {
       return;
     families_ready = true;
     auto& families = scratch.families;
+    const bool simple = quotes_close_in_each_line(base, end);
     for (const char* p = base; p != end;) {
-      const auto* eol = static_cast<const char*>(std::memchr(p, '\n', static_cast<std::size_t>(end - p)));
-      const char* const last = eol == nullptr ? end : eol;
-      if (*p == '#') {
-        const auto line = parse_line({p, static_cast<std::size_t>(last - p)}, self.format_);
+      const void* const feed = simple ? std::memchr(p, '\n', static_cast<std::size_t>(end - p)) : nullptr;
+      const char* const last = feed != nullptr ? static_cast<const char*>(feed) : find_line_end(p, end);
+      const std::string_view text{p, static_cast<std::size_t>(last - p)};
+      if (const auto first = text.find_first_not_of(" \t"); first != text.npos && text[first] == '#') {
+        const auto line = parse_line(text, self.format_);
         if (line.kind == line_kind::help)
           families[line.name].help = line.text;
         else if (line.kind == line_kind::type)
@@ -313,7 +365,7 @@ struct exposition_parser::walk {
         else if (line.kind == line_kind::unit)
           families[line.name].unit = line.text;
       }
-      p = eol == nullptr ? end : eol + 1;
+      p = last == end ? end : last + 1;
     }
   }
 

@@ -7,7 +7,9 @@
 // where only the value differs the series reference is reused and a number is read. Only lines that were not
 // there last time are taken apart. When lines move, a table over the last page finds them again.
 //
-// A malformed line is refused and counted, the rest of the page is kept.
+// A malformed line is refused and counted, the rest of the page is kept. A line is never cut within quotes: what stands
+// in a label's value is no line of the page (find_line_end). Where a quote is open at the end of a malformed line, all
+// that follows is refused with it.
 //
 // Memory kept for each target: the last page and 16 bytes a sample. One thread at a time, not always the
 // same; what is needed only while a page is parsed belongs to the thread.
@@ -36,7 +38,7 @@ public:
 struct page_report {
   std::uint64_t samples = 0;       // well-formed, before any relabelling
   std::uint64_t kept = 0;          // of these, not dropped; duplicates are among them
-  std::uint64_t lines_refused = 0; // malformed
+  std::uint64_t lines_refused = 0; // malformed, or after an open quote
   std::uint64_t series_parsed = 0; // that were taken apart: not remembered
   std::string error;               // the first problem, with its line; empty: the page is well-formed
 };

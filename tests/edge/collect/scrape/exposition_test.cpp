@@ -206,6 +206,77 @@ TEST_CASE("text format: a malformed line is refused, the rest is kept") {
   }
 }
 
+TEST_CASE("text format: a line feed between quotes ends no line") {
+  page_reader r;
+  const std::string page = "# TYPE proc gauge\n"
+                           "proc{cmd=\"x;\nnode_load1 999\n# TYPE after counter\n\",pid=\"1\"} 1\n"
+                           "proc{cmd=\"\n\"} 2 1500\n"
+                           "after 3\n";
+  for (int i = 0; i < 3; ++i) { // with memory from the second time on
+    const auto v = r.read(page);
+    CHECK(r.report.error.empty());
+    CHECK(r.report.samples == 3);
+    REQUIRE(v.at(0).size() == 2);
+    CHECK(v.at(0).at(to_string(labels{
+              {"__name__", "proc"}, {"cmd", "x;\nnode_load1 999\n# TYPE after counter\n"}, {"pid", "1"}}))
+          == bits(1));
+    CHECK(v.at(0).at("after") == bits(3));
+    CHECK(v.at(1'500'000'000).size() == 1);
+    CHECK(r.families["after"].type == metric_type::unknown);
+  }
+  // Another value of the same series, found by memory.
+  auto changed = page;
+  changed.replace(changed.find("} 1\n"), 4, "} 77\n");
+  CHECK(r.read(changed).at(0).size() == 2);
+  CHECK(r.report.series_parsed == 0);
+}
+
+TEST_CASE("what stands in the quotes of a refused line is no line") {
+  const std::string evil = "evil 9\n# TYPE after counter\nevil{a=\\\"1\\\"} 9\n";
+  for (const auto format : {exposition_format::text, open})
+    for (const std::string& bad : {
+             "a{b=\"x\n" + evil + "\",2=\"y\"} 1",                 // a label name that is none
+             "a{1=\"x\",b=\"y\n" + evil + "\"} 1",                 // before what is wrong, and after it
+             "a{b=\"x\n" + evil + "\"} no_number",                 //
+             "a{b=\"\xff\n" + evil + "\"} 1",                      // not UTF-8
+             "a{b=\"x\",b=\"x\n" + evil + "\",c} 1",               //
+             "a{b=\"x\\\n" + evil + "\"} 1",                       // a backslash before a line feed
+             "a_total 1 # {b=\"x\n" + evil + "\"} 1",              // exemplars
+             "a_bucket{le=\"1\"} 1 2 # {b=\"x\n" + evil + "\"} 1", //
+             "a \"x\n" + evil + "\" 1",                            // where no quotes belong
+             "{\"x\n" + evil + "\"} 1",                            // names in quotes are of later versions
+         }) {
+      INFO(bad);
+      page_reader r;
+      for (int i = 0; i < 3; ++i) {
+        const auto v = r.read("before 1\n" + bad + "\nafter 2\n# EOF\n", format);
+        CHECK(v.at(0) == std::map<std::string, std::uint64_t>{{"before", bits(1)}});
+        CHECK(r.report.lines_refused == 7);
+        CHECK(r.report.error.starts_with("line 2: "));
+        CHECK(r.report.error.find("the 6 lines after it are not read") != std::string::npos);
+      }
+    }
+  // A backslash before the closing quote: from there on quotes open where they should close.
+  page_reader r;
+  const std::string shifted = "a{b=\"x\n" + evil + "\\\"} 1\nafter 2\nb{c=\"\nevil 9\n\"} 3\nlast 4\n";
+  CHECK(r.read("before 1\n" + shifted).at(0).size() == 1);
+  CHECK(r.report.error
+        == "line 2: expected a label name; the 9 lines after it are not read, as a quote is open at its end: "
+           "'a{b=\"x'");
+  // OpenMetrics has no line feeds between quotes, well-formed as the line may be.
+  CHECK(r.read("before 1\na{b=\"x\nevil 9\n\"} 1\nafter 2\n# EOF\n", open).at(0).size() == 1);
+  CHECK(r.report.lines_refused == 5);
+}
+
+TEST_CASE("quotes in metadata and comments are text") {
+  page_reader r;
+  const auto v = r.read("# HELP a An \"open quote\na 1\n# HELP b \"\n# \"\n#\"\n  # HELP c \"\nb 2\nc 3\n");
+  CHECK(r.report.error.empty());
+  CHECK(v.at(0).size() == 3);
+  CHECK(r.families["a"].help == "An \"open quote");
+  CHECK(r.families["c"].help == "\"");
+}
+
 TEST_CASE("OpenMetrics: what a page may hold") {
   page_reader r;
   const auto v = r.read("# TYPE a counter\n# UNIT a \n# HELP a Help\n"
@@ -305,8 +376,17 @@ TEST_CASE("a page is read the same with and without memory") {
   const char* values[] = {"0",   "1", "12.5", "NaN", "+Inf", "-0", "1e3", "1.445753e+06",
                           "bad", "",  "3 ",   "0x1", "7 x"};
   const char* times[] = {"", "", "", "", " 1000", " 2000.5", " x"};
-  const char* extra[] = {
-      "# HELP m1 help\n", "# TYPE m1 gauge\n", "# TYPE m1 counter\n", "# hm\n", "\n", "garbage\n", "# EOF\n"};
+  const char* extra[] = {"# HELP m1 help\n",
+                         "# TYPE m1 gauge\n",
+                         "# TYPE m1 counter\n",
+                         "# hm\n",
+                         "\n",
+                         "garbage\n",
+                         "# EOF\n",
+                         "m1{l=\"x\nm2 7\n# TYPE m2 counter\n\"} 5\n",
+                         "m3{l=\"\n\",x} 1\n",
+                         "m4{l=\"\n",
+                         "# HELP m2 \"\n"};
   for (int world = 0; world < 60; ++world) {
     const auto format = world % 2 == 0 ? exposition_format::text : open;
     page_reader remembers;
