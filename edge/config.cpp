@@ -40,6 +40,9 @@ void read_collect(config_section& s, edge_config& to) {
   s.read("netstat_fields", c.netstat_fields);
   s.read("vmstat_fields", c.vmstat_fields);
   read_count(s, "series_max", c.series_max, 1, 1'000'000);
+  read_size(s, "pages_bytes_max", to.scrape_pages_bytes_max);
+  if (to.scrape_pages_bytes_max < (1 << 20) || to.scrape_pages_bytes_max > (std::size_t{16} << 30))
+    s.complain("pages_bytes_max", "must lie between 1MiB and 16GiB");
   read_count(s, "tasks_max", c.tasks_max, 1, 10'000'000);
   s.read("time_max", c.time_max);
   for (const auto& mistake : c.mistakes())

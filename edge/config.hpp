@@ -9,6 +9,7 @@
 #include "actors/node/reload.hpp"
 #include "actors/push/push_service.hpp"
 #include "edge/collect/host/host_config.hpp"
+#include "edge/collect/scrape/page_budget.hpp"
 #include "edge/collect/scrape/scrape_config.hpp"
 #include "edge/gateway/spool_limits.hpp"
 
@@ -32,6 +33,7 @@ struct edge_config {
   std::string collect_job = "node";
   host_config collectors;
   scrape_settings scrape;
+  std::size_t scrape_pages_bytes_max = pages_bytes_max_default;
 
   std::uint64_t spool_bytes_max = 0; // 0: the smaller of 10 GiB and 20 % of the disk
   std::uint64_t spool_segment_bytes = 64 << 20;

@@ -27,6 +27,7 @@ struct roster_state {
   std::string local_host;
   // Started with the first target: libcurl and its TLS library take megabytes that a node without targets can spare.
   std::shared_ptr<fetcher> pages;
+  std::size_t pages_bytes_max = pages_bytes_max_default;
   prometheus::Gauge* targets = nullptr;
 
   void init(roster_actor::pointer owner, roster_config c) {
@@ -66,12 +67,13 @@ struct roster_state {
         spdlog::error("collect: this machine's metrics are not collected: {}", collectors.error().message);
       }
     }
+    pages_bytes_max = settings.scrape_pages_bytes_max;
     manager->apply(settings.scrape);
     assign();
   }
 
   void start_fetcher() {
-    auto started = fetcher::start(*config.metrics);
+    auto started = fetcher::start(*config.metrics, pages_bytes_max);
     if (started)
       pages = std::move(started).value();
     else

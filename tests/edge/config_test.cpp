@@ -116,6 +116,7 @@ TEST_CASE("the example of an edge's configuration has the defaults") {
   CHECK(is.collectors.netstat_fields == like.collectors.netstat_fields);
   CHECK(is.collectors.vmstat_fields == like.collectors.vmstat_fields);
   CHECK(is.collectors.series_max == like.collectors.series_max);
+  CHECK(is.scrape_pages_bytes_max == like.scrape_pages_bytes_max);
   CHECK(is.collectors.tasks_max == like.collectors.tasks_max);
   CHECK(is.collectors.time_max == like.collectors.time_max);
   CHECK(is.scrape.scrape_interval == like.scrape.scrape_interval);

@@ -5,6 +5,7 @@
 #include <curl/curl.h>
 #include <fmt/format.h>
 #include <prometheus/counter.h>
+#include <prometheus/gauge.h>
 #include <prometheus/registry.h>
 
 #include <algorithm>
@@ -23,7 +24,9 @@ namespace skerry::edge {
 namespace {
 
 constexpr long receive_buffer_bytes = 64 << 10;
-constexpr std::size_t body_reserve_max = 16 << 20; // believed from Content-Length
+constexpr std::size_t failed_buffer_bytes_max = 1
+                                                << 20; // of a failed page: goes round, larger memory is freed
+constexpr std::size_t body_reserve_max = 16 << 20;     // believed from Content-Length
 constexpr std::size_t refusal_bytes_max = 64
                                           << 10; // of an answer that is no page: read to keep the connection
 constexpr long idle_connection_seconds = 300;    // longer than scrape intervals are
@@ -73,6 +76,14 @@ struct curl_global {
 
 } // namespace
 
+// Finds memory for the pages of all slots that are under way.
+class page_keeper {
+public:
+  virtual ~page_keeper() = default;
+  // Charges `slot` for `bytes` of page. False: it was given up, or has to be.
+  virtual bool charge(fetch_slot& slot, std::size_t bytes) = 0;
+};
+
 class fetch_slot {
 public:
   explicit fetch_slot(fetch_options options) : options_(std::move(options)), easy_(curl_easy_init()) {}
@@ -100,6 +111,9 @@ public:
   std::string body_;
   std::size_t received_bytes_ = 0; // as they came, compressed or not
   bool too_large_ = false;
+  bool given_up_ = false; // for want of memory
+  page_keeper* keeper_ = nullptr;
+  page_charge charge_;
   bool gzip_ = false;
   bool near_ = true; // until the address is known, as that costs least
   std::size_t last_size_ = 0;
@@ -120,8 +134,10 @@ bool append(fetch_slot& slot, std::string_view piece) {
     slot.too_large_ = true;
     return false;
   }
-  if (body.empty()) {
-    // One allocation for the whole page, of about its size.
+  if (slot.given_up_)
+    return false;
+  if (const auto needed = body.size() + piece.size(); body.empty() || needed > body.capacity()) {
+    // One allocation for the whole page, of about its size; beyond that it doubles.
     auto expected = slot.last_size_ + slot.last_size_ / 32 + 64;
     curl_off_t length = -1;
     if (!slot.decoder_.compressed()
@@ -129,9 +145,13 @@ bool append(fetch_slot& slot, std::string_view piece) {
         && length > 0)
       expected = static_cast<std::size_t>(length);
     const auto wanted =
-        std::max(piece.size(), std::min({expected, slot.request_.body_bytes_max, body_reserve_max}));
+        std::max(needed, std::min({std::max(std::min(expected, body_reserve_max), body.size() * 2),
+                                   slot.request_.body_bytes_max}));
+    if (!slot.keeper_->charge(slot, std::max(wanted, body.capacity())))
+      return false;
     if (body.capacity() < wanted) {
-      body = std::string{}; // growing what is there would double it
+      if (body.empty())
+        body = std::string{}; // growing what is there would double it
       body.reserve(wanted);
     }
   }
@@ -247,10 +267,23 @@ result<void> fetch_slot::prepare() {
 
 namespace {
 
-class curl_fetcher final : public fetcher {
+class curl_fetcher final : public fetcher, page_keeper {
 public:
-  explicit curl_fetcher(prometheus::Registry& metrics)
-      : requests_(prometheus::BuildCounter()
+  curl_fetcher(prometheus::Registry& metrics, std::size_t pages_bytes_max)
+      : budget_(std::make_shared<page_budget>(pages_bytes_max)),
+        pages_bytes_(prometheus::BuildGauge()
+                         .Name("skerry_scrape_pages_bytes")
+                         .Help("Memory of pages that are being fetched or wait to be taken in.")
+                         .Register(metrics)
+                         .Add({})),
+        given_up_(
+            prometheus::BuildCounter()
+                .Name("skerry_scrape_pages_given_up_total")
+                .Help(
+                    "Pages given up because all together would have held more than collect.pages_bytes_max.")
+                .Register(metrics)
+                .Add({})),
+        requests_(prometheus::BuildCounter()
                       .Name("skerry_scrape_requests_total")
                       .Help("HTTP requests to targets that were answered or failed.")
                       .Register(metrics)
@@ -324,6 +357,28 @@ public:
   }
 
 private:
+  bool charge(fetch_slot& slot, std::size_t bytes) override {
+    if (slot.decoder_.compressed())
+      bytes += http_body::decoder_bytes;
+    while (!slot.charge_.resize(bytes)) {
+      auto* largest = &slot;
+      for (const auto& other : active_)
+        if (other->charge_.bytes() > (largest == &slot ? bytes : largest->charge_.bytes()))
+          largest = other.get();
+      give_up(*largest);
+      if (largest == &slot)
+        return false;
+    }
+    return true;
+  }
+
+  void give_up(fetch_slot& slot) {
+    slot.given_up_ = true; // its transfer ends with its next bytes
+    std::string{}.swap(slot.body_);
+    slot.charge_ = page_charge{budget_};
+    given_up_.Increment();
+  }
+
   void run() {
     // OpenSSL writes with write(2): a peer that went away must not end the process. The signal is the
     // thread's own.
@@ -338,6 +393,7 @@ private:
           break;
         starting_.swap(queue_);
       }
+      pages_bytes_.Set(static_cast<double>(budget_->bytes()));
       for (auto& slot : starting_)
         begin(std::move(slot));
       starting_.clear();
@@ -375,8 +431,12 @@ private:
 
   void begin(fetch_slot_ptr slot) {
     auto& s = *slot;
-    if (s.request_.body_bytes_max == 0 || s.request_.body_bytes_max > fetch_body_bytes_max)
-      s.request_.body_bytes_max = fetch_body_bytes_max;
+    auto& page_bytes_max = s.request_.body_bytes_max;
+    page_bytes_max = page_bytes_max == 0 ? std::min(fetch_body_bytes_max, budget_->bytes_max())
+                                         : std::min(fetch_body_bytes_max, page_bytes_max);
+    s.keeper_ = this;
+    s.charge_ = page_charge{budget_};
+    s.given_up_ = false;
     s.body_ = std::move(s.request_.buffer);
     s.body_.clear();
     s.decoder_.begin();
@@ -422,7 +482,14 @@ private:
     response.duration = std::chrono::microseconds{total_us};
     if (type != nullptr)
       response.content_type = type;
-    if (s.too_large_) {
+    if (s.given_up_) {
+      response.failure = fetch_failure::body_size;
+      response.error =
+          fmt::format("given up as the largest of the pages being fetched, which together would hold more "
+                      "than {} bytes; raise "
+                      "collect.pages_bytes_max, or set body_size_limit where a target's pages have no end",
+                      budget_->bytes_max());
+    } else if (s.too_large_) {
       response.failure = fetch_failure::body_size;
       response.error =
           fmt::format("the page is larger than body_size_limit ({} bytes)", s.request_.body_bytes_max);
@@ -462,9 +529,16 @@ private:
     // The target keeps this memory: not much more than the page.
     if (s.body_.capacity() > s.body_.size() + s.body_.size() / 4 + (4 << 10))
       s.body_.shrink_to_fit();
+    if (response.failure != fetch_failure::none && s.body_.capacity() > failed_buffer_bytes_max)
+      std::string{}.swap(s.body_);
+    if (!s.body_.empty())
+      (void)s.charge_.resize(s.body_.capacity()); // less than before
     response.body = std::move(s.body_);
-    if (response.failure != fetch_failure::none)
+    response.charge = std::move(s.charge_);
+    if (response.failure != fetch_failure::none) {
       response.body.clear();
+      response.charge = {};
+    }
     // The set is searched by address: a slot that is under way is in it.
     const auto it = active_.find(fetch_slot_ptr{fetch_slot_ptr{}, &s});
     const auto slot = *it;
@@ -480,6 +554,7 @@ private:
       done(std::move(response));
   }
 
+  const std::shared_ptr<page_budget> budget_;
   CURLM* multi_ = nullptr;
   std::thread thread_;
   std::mutex mutex_;
@@ -490,6 +565,8 @@ private:
   std::vector<fetch_slot_ptr> starting_;
   std::unordered_set<fetch_slot_ptr> active_;
   long connections_ = 0;
+  prometheus::Gauge& pages_bytes_;
+  prometheus::Counter& given_up_;
   prometheus::Counter& requests_;
   prometheus::Counter& body_bytes_;
   prometheus::Counter& connects_;
@@ -497,8 +574,8 @@ private:
 
 } // namespace
 
-result<std::unique_ptr<fetcher>> fetcher::start(prometheus::Registry& metrics) {
-  auto made = std::make_unique<curl_fetcher>(metrics);
+result<std::unique_ptr<fetcher>> fetcher::start(prometheus::Registry& metrics, std::size_t pages_bytes_max) {
+  auto made = std::make_unique<curl_fetcher>(metrics, pages_bytes_max);
   BOOST_OUTCOME_TRYV(made->init());
   return std::unique_ptr<fetcher>{std::move(made)};
 }

@@ -10,7 +10,12 @@
 //
 // A page is whole or it is an error: a body that ends before its length, its last chunk or the end of its compressed
 // data, and one without any of these that does not end with a line feed (actors/node/http_body.hpp).
+//
+// Pages under way, and answered ones until their fetch_response is destroyed, hold `pages_bytes_max` together. A page
+// that no longer fits makes the largest one under way fail, itself if it is that one: targets without end do not stop
+// those with small pages. A page alone always fits.
 
+#include "edge/collect/scrape/page_budget.hpp"
 #include "schemas/error.hpp"
 
 #include <chrono>
@@ -58,8 +63,9 @@ struct fetch_options {
 
 struct fetch_request {
   std::chrono::milliseconds timeout{10'000};
-  std::size_t body_bytes_max = 0; // uncompressed; 0: fetch_body_bytes_max
-  std::string buffer;             // memory for the page; its content is dropped
+  std::size_t body_bytes_max =
+      0;              // uncompressed; 0: fetch_body_bytes_max, or pages_bytes_max where that is less
+  std::string buffer; // memory for the page; its content is dropped
 };
 
 enum class fetch_failure : std::uint8_t { none, connect, timeout, tls, body_size, status, other };
@@ -71,6 +77,7 @@ struct fetch_response {
   std::string content_type;
   std::string body;
   std::chrono::nanoseconds duration{0};
+  page_charge charge; // of `body`; destroy it with the page
 };
 
 class fetch_slot;
@@ -81,7 +88,8 @@ public:
   using callback = std::function<void(fetch_response)>;
 
   // io: the thread or libcurl could not start. `metrics` outlives the fetcher.
-  [[nodiscard]] static result<std::unique_ptr<fetcher>> start(prometheus::Registry& metrics);
+  [[nodiscard]] static result<std::unique_ptr<fetcher>>
+  start(prometheus::Registry& metrics, std::size_t pages_bytes_max = pages_bytes_max_default);
   // Stops: requests under way are answered with a failure, their callbacks have run on return. Slots may
   // outlive it.
   virtual ~fetcher() = default;

@@ -4,10 +4,12 @@
 #include <catch2/catch.hpp>
 #include <prometheus/registry.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <mutex>
 #include <zlib.h>
 
 using namespace skerry;
@@ -246,6 +248,79 @@ TEST_CASE("a plain page ends where it says, or with a line feed") {
     CHECK(get(head + cut).error
           == "the answer is incomplete: it has no length, and its connection was closed within a line");
   }
+}
+
+TEST_CASE("pages without end share one budget, and do not stop small pages") {
+  constexpr std::size_t budget = 8 << 20;
+  std::string chunk(1 << 20, '1');
+  chunk.insert(0, "100000\r\n");
+  chunk.append("\r\n");
+  const std::string head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+  // Each answers with far more than the budget; the small one only once the others have sent that.
+  http_server endless{[&](const std::string&) {
+    auto out = head;
+    for (int i = 0; i < 64; ++i)
+      out += chunk;
+    return out;
+  }};
+  http_server small{[](const std::string&) { return http_server::ok("a 1\n"); }};
+  prometheus::Registry registry;
+  const auto fetch = fetcher::start(registry, budget).value();
+  std::vector<fetch_slot_ptr> slots;
+  std::mutex mutex;
+  std::vector<std::string> errors;
+  for (int i = 0; i < 8; ++i) {
+    slots.push_back(fetch->open(to(endless.url())).value());
+    REQUIRE(fetch->fetch(slots.back(), {}, [&](fetch_response r) {
+      const std::lock_guard lock{mutex};
+      CHECK(r.failure == fetch_failure::body_size);
+      CHECK(r.body.empty());
+      errors.push_back(r.error);
+    }));
+  }
+  const auto slot = fetch->open(to(small.url())).value();
+  for (std::size_t done = 0; done != 8;) {
+    std::promise<fetch_response> answer;
+    auto future = answer.get_future();
+    REQUIRE(fetch->fetch(slot, {}, [&](fetch_response r) { answer.set_value(std::move(r)); }));
+    const auto r = future.get();
+    REQUIRE(r.error.empty());
+    REQUIRE(r.body == "a 1\n");
+    REQUIRE(r.charge.bytes() >= r.body.size());
+    const std::lock_guard lock{mutex};
+    done = errors.size();
+  }
+  CHECK(std::any_of(errors.begin(), errors.end(), [](const auto& error) {
+    return error.find("collect.pages_bytes_max") != std::string::npos;
+  }));
+}
+
+TEST_CASE("answered pages count until they are taken in, and one alone always fits") {
+  constexpr std::size_t budget = 1 << 20;
+  http_server server{[](const std::string&) { return http_server::ok(std::string(900'000, 'a')); }};
+  prometheus::Registry registry;
+  const auto fetch = fetcher::start(registry, budget).value();
+  const auto get = [&](const fetch_slot_ptr& slot, std::size_t bytes_max) {
+    std::promise<fetch_response> answer;
+    auto future = answer.get_future();
+    fetch_request request;
+    request.body_bytes_max = bytes_max;
+    REQUIRE(
+        fetch->fetch(slot, std::move(request), [&](fetch_response r) { answer.set_value(std::move(r)); }));
+    return future.get();
+  };
+  const auto first = fetch->open(to(server.url())).value();
+  const auto second = fetch->open(to(server.url())).value();
+  {
+    const auto kept = get(first, 0);
+    CHECK(kept.error.empty());
+    CHECK(get(second, 0).error.find("collect.pages_bytes_max") != std::string::npos);
+  }
+  CHECK(get(second, 0).error.empty());
+  http_server large{[](const std::string&) { return http_server::ok(std::string(3'000'000, 'a')); }};
+  const auto third = fetch->open(to(large.url())).value();
+  CHECK(get(third, 0).error == "the page is larger than body_size_limit (1048576 bytes)");
+  CHECK(get(third, 3'000'000).body.size() == 3'000'000);
 }
 
 TEST_CASE("an answer that is no page is not taken in") {
