@@ -90,18 +90,20 @@ public:
   ~fetch_slot() {
     curl_easy_cleanup(easy_);
     curl_slist_free_all(headers_);
-    curl_slist_free_all(gzip_headers_);
     curl_slist_free_all(connect_to_);
   }
   fetch_slot(const fetch_slot&) = delete;
   fetch_slot& operator=(const fetch_slot&) = delete;
 
   result<void> prepare();
+  // What depends on where the next request goes: the target's URL, or one that it was redirected to.
+  [[nodiscard]] bool aim(std::string url, bool with_credentials);
+  // After an answer that redirects: aims at where it points. False: it points nowhere.
+  [[nodiscard]] bool follow();
 
   const fetch_options options_;
   CURL* easy_ = nullptr;
   curl_slist* headers_ = nullptr;
-  curl_slist* gzip_headers_ = nullptr; // the same, and that gzip is welcome
   curl_slist* connect_to_ = nullptr;
   std::atomic<bool> busy_{false};
   // Of the request under way; on the fetcher's thread.
@@ -114,6 +116,11 @@ public:
   bool given_up_ = false; // for want of memory
   page_keeper* keeper_ = nullptr;
   page_charge charge_;
+  std::string url_; // of the request under way
+  bool with_credentials_ = true;
+  long redirects_ = 0;
+  std::chrono::steady_clock::time_point deadline_;
+  std::chrono::microseconds spent_{0}; // on the requests that redirected
   bool gzip_ = false;
   bool near_ = true; // until the address is known, as that costs least
   std::size_t last_size_ = 0;
@@ -193,44 +200,9 @@ result<void> fetch_slot::prepare() {
     if (!value.empty())
       set(name, option, value.c_str());
   };
-  auto url = options_.url;
-  // A name to verify and to send as SNI is what libcurl takes from the URL: ask for that name, connect to the
-  // address.
-  if (!options_.server_name.empty() && options_.url.starts_with("https://")) {
-    CURLU* parts = curl_url();
-    char* host = nullptr;
-    char* port = nullptr;
-    char* whole = nullptr;
-    if (curl_url_set(parts, CURLUPART_URL, options_.url.c_str(), 0) == CURLUE_OK
-        && curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK
-        && curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK
-        && curl_url_set(parts, CURLUPART_HOST, options_.server_name.c_str(), 0) == CURLUE_OK
-        && curl_url_get(parts, CURLUPART_URL, &whole, 0) == CURLUE_OK) {
-      connect_to_ = curl_slist_append(
-          nullptr, fmt::format("{}:{}:{}:{}", options_.server_name, port, host, port).c_str());
-      headers_ = curl_slist_append(headers_, fmt::format("Host: {}:{}", host, port).c_str());
-      set("server_name", CURLOPT_CONNECT_TO, connect_to_);
-      url = whole;
-    } else {
-      first = CURLE_URL_MALFORMAT;
-      which = "server_name";
-    }
-    curl_free(host);
-    curl_free(port);
-    curl_free(whole);
-    curl_url_cleanup(parts);
-  }
-  for (const auto& header : options_.headers)
-    headers_ = curl_slist_append(headers_, header.c_str());
-  set("URL", CURLOPT_URL, url.c_str());
-  gzip_headers_ = curl_slist_append(nullptr, http_body::accept_gzip);
-  for (const auto* header = headers_; header != nullptr; header = header->next)
-    gzip_headers_ = curl_slist_append(gzip_headers_, header->data);
   set("HTTP version", CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   set("protocols", CURLOPT_PROTOCOLS_STR, "http,https");
-  set("protocols", CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-  set("redirects", CURLOPT_FOLLOWLOCATION, options_.follow_redirects ? 1L : 0L);
-  set("redirects", CURLOPT_MAXREDIRS, fetch_redirects_max);
+  set("redirects", CURLOPT_FOLLOWLOCATION, 0L); // follow() does
   set("signals", CURLOPT_NOSIGNAL, 1L);
   set("progress", CURLOPT_NOPROGRESS, 1L);
   set("buffer", CURLOPT_BUFFERSIZE, receive_buffer_bytes);
@@ -240,11 +212,7 @@ result<void> fetch_slot::prepare() {
   set("write", CURLOPT_WRITEDATA, static_cast<void*>(this));
   set("private", CURLOPT_PRIVATE, static_cast<void*>(this));
   set("error", CURLOPT_ERRORBUFFER, error_.data());
-  if (options_.basic_auth) {
-    set("basic_auth", CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_BASIC));
-    set("basic_auth", CURLOPT_USERNAME, options_.username.c_str());
-    set("basic_auth", CURLOPT_PASSWORD, options_.password.c_str());
-  }
+  set("basic_auth", CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_BASIC));
   text("ca_file", CURLOPT_CAINFO, options_.ca_file);
   text("cert_file", CURLOPT_SSLCERT, options_.cert_file);
   text("key_file", CURLOPT_SSLKEY, options_.key_file);
@@ -257,12 +225,106 @@ result<void> fetch_slot::prepare() {
                         : tls == "TLS13" ? CURL_SSLVERSION_TLSv1_3
                                          : CURL_SSLVERSION_TLSv1_2));
   gzip_ = options_.gzip == compression::on;
-  set("headers", CURLOPT_HTTPHEADER, gzip_ ? gzip_headers_ : headers_);
   set("compression", CURLOPT_HTTP_CONTENT_DECODING, 0L); // http_body does
   if (first != CURLE_OK)
     return fail(errc::invalid_argument,
                 fmt::format("a target's {} is refused: {}", which, curl_easy_strerror(first)));
+  if (!aim(options_.url, true))
+    return fail(errc::invalid_argument,
+                "a target's URL, server_name or credentials are refused: they are malformed");
   return ok();
+}
+
+namespace {
+
+std::string part_of(CURLU* url, CURLUPart which, unsigned flags = 0) {
+  char* text = nullptr;
+  if (curl_url_get(url, which, &text, flags) != CURLUE_OK)
+    return {};
+  std::string out{text};
+  curl_free(text);
+  return out;
+}
+
+using url_ptr = std::unique_ptr<CURLU, decltype(&curl_url_cleanup)>;
+
+url_ptr parse_url(const std::string& text) {
+  url_ptr out{curl_url(), curl_url_cleanup};
+  if (out && curl_url_set(out.get(), CURLUPART_URL, text.c_str(), 0) != CURLUE_OK)
+    out.reset();
+  return out;
+}
+
+bool same_host(const std::string& a, const std::string& b) {
+  const auto first = parse_url(a);
+  const auto second = parse_url(b);
+  if (!first || !second)
+    return false;
+  auto host = part_of(first.get(), CURLUPART_HOST);
+  auto other = part_of(second.get(), CURLUPART_HOST);
+  for (auto* name : {&host, &other})
+    if (name->ends_with('.')) // a fully qualified name
+      name->pop_back();
+  return !host.empty() && curl_strequal(host.c_str(), other.c_str()) != 0;
+}
+
+} // namespace
+
+bool fetch_slot::aim(std::string url, bool with_credentials) {
+  url_ = std::move(url);
+  with_credentials_ = with_credentials;
+  const std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)> old_headers{
+      std::exchange(headers_, nullptr), curl_slist_free_all};
+  const std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)> old_connect_to{
+      std::exchange(connect_to_, nullptr), curl_slist_free_all};
+  const auto header = [this](const std::string& line) {
+    if (auto* longer = curl_slist_append(headers_, line.c_str()))
+      headers_ = longer;
+  };
+  auto asked = url_;
+  // A name to verify and to send as SNI is what libcurl takes from the URL: ask for that name, connect to the
+  // address.
+  if (!options_.server_name.empty() && url_.starts_with("https://")) {
+    const auto parts = parse_url(url_);
+    if (!parts)
+      return false;
+    const auto host = part_of(parts.get(), CURLUPART_HOST);
+    const auto port = part_of(parts.get(), CURLUPART_PORT, CURLU_DEFAULT_PORT);
+    if (curl_url_set(parts.get(), CURLUPART_HOST, options_.server_name.c_str(), 0) != CURLUE_OK)
+      return false;
+    connect_to_ = curl_slist_append(
+        nullptr, fmt::format("{}:{}:{}:{}", options_.server_name, port, host, port).c_str());
+    header(fmt::format("Host: {}:{}", host, port));
+    asked = part_of(parts.get(), CURLUPART_URL);
+  }
+  if (gzip_)
+    header(http_body::accept_gzip);
+  for (const auto& line : options_.headers)
+    header(line);
+  if (with_credentials && !options_.authorization.empty())
+    header("Authorization: " + options_.authorization);
+  const bool basic = with_credentials && options_.basic_auth;
+  bool good = true;
+  const auto set = [&](CURLoption option, auto value) {
+    good = curl_easy_setopt(easy_, option, value) == CURLE_OK && good;
+  };
+  set(CURLOPT_URL, asked.c_str());
+  set(CURLOPT_HTTPHEADER, headers_);
+  set(CURLOPT_CONNECT_TO, connect_to_);
+  set(CURLOPT_USERNAME, basic ? options_.username.c_str() : nullptr);
+  set(CURLOPT_PASSWORD, basic ? options_.password.c_str() : nullptr);
+  return good;
+}
+
+bool fetch_slot::follow() {
+  curl_header* location = nullptr;
+  const auto next = parse_url(url_);
+  if (!next || curl_easy_header(easy_, "Location", 0, CURLH_HEADER, -1, &location) != CURLHE_OK
+      || curl_url_set(next.get(), CURLUPART_URL, location->value, CURLU_URLENCODE) != CURLUE_OK)
+    return false;
+  auto to = part_of(next.get(), CURLUPART_URL);
+  const bool with_credentials = with_credentials_ && same_host(options_.url, to);
+  return aim(std::move(to), with_credentials);
 }
 
 namespace {
@@ -442,20 +504,21 @@ private:
     s.decoder_.begin();
     s.received_bytes_ = 0;
     s.too_large_ = false;
-    s.error_[0] = '\0';
-    curl_easy_setopt(s.easy_, CURLOPT_TIMEOUT_MS,
-                     static_cast<long>(std::max<std::int64_t>(1, s.request_.timeout.count())));
+    s.redirects_ = 0;
+    s.spent_ = {};
+    s.deadline_ = std::chrono::steady_clock::now() + s.request_.timeout;
+    bool aimed = true;
     const bool gzip =
         s.options_.gzip == compression::on || (s.options_.gzip == compression::automatic && !s.near_);
-    if (gzip != s.gzip_) {
+    if (gzip != s.gzip_ || s.url_ != s.options_.url) {
       s.gzip_ = gzip;
-      curl_easy_setopt(s.easy_, CURLOPT_HTTPHEADER, gzip ? s.gzip_headers_ : s.headers_);
+      aimed = s.aim(s.options_.url, true);
     }
     if (const auto connections = static_cast<long>(slots_->load() * 2 + 64); connections > connections_) {
       connections_ = connections * 2;
       curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, connections_);
     }
-    if (curl_multi_add_handle(multi_, s.easy_) != CURLM_OK) {
+    if (!aimed || !send(s)) {
       fetch_response response;
       response.failure = fetch_failure::other;
       response.error = "libcurl refuses the request";
@@ -465,9 +528,47 @@ private:
     active_.insert(std::move(slot));
   }
 
+  // Asks for what the slot aims at, within what is left of the request's time.
+  bool send(fetch_slot& s) {
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(s.deadline_ - std::chrono::steady_clock::now());
+    s.error_[0] = '\0';
+    curl_easy_setopt(s.easy_, CURLOPT_TIMEOUT_MS, static_cast<long>(std::max<std::int64_t>(1, left.count())));
+    return curl_multi_add_handle(multi_, s.easy_) == CURLM_OK;
+  }
+
+  // Whether the answer redirects and the request goes on elsewhere. `why` is set where it would have to and can't.
+  bool redirect(fetch_slot& s, CURLcode code, std::string& why) {
+    long status = 0;
+    curl_off_t took_us = 0;
+    curl_easy_getinfo(s.easy_, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(s.easy_, CURLINFO_TOTAL_TIME_T, &took_us);
+    const bool redirects = status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+    if (!redirects || !s.options_.follow_redirects || (code != CURLE_OK && code != CURLE_WRITE_ERROR))
+      return false;
+    if (++s.redirects_ > fetch_redirects_max) {
+      why = fmt::format("more than {} redirects", fetch_redirects_max);
+      return false;
+    }
+    if (!s.follow()) {
+      why = fmt::format("server returned HTTP status {} without a Location that can be followed", status);
+      return false;
+    }
+    s.spent_ += std::chrono::microseconds{took_us};
+    s.decoder_.begin();
+    s.received_bytes_ = 0;
+    if (send(s))
+      return true;
+    why = "libcurl refuses the redirected request";
+    return false;
+  }
+
   void end(fetch_slot& s, CURLcode code) {
     curl_multi_remove_handle(multi_, s.easy_);
     fetch_response response;
+    std::string lost_way;
+    if (redirect(s, code, lost_way))
+      return;
     long status = 0;
     long connects = 0;
     curl_off_t total_us = 0;
@@ -479,7 +580,7 @@ private:
     curl_easy_getinfo(s.easy_, CURLINFO_NUM_CONNECTS, &connects);
     curl_easy_getinfo(s.easy_, CURLINFO_PRIMARY_IP, &address);
     response.status = static_cast<int>(status);
-    response.duration = std::chrono::microseconds{total_us};
+    response.duration = s.spent_ + std::chrono::microseconds{total_us};
     if (type != nullptr)
       response.content_type = type;
     if (s.given_up_) {
@@ -499,6 +600,9 @@ private:
     } else if (code == CURLE_ABORTED_BY_CALLBACK) {
       response.failure = fetch_failure::other;
       response.error = "the fetcher stops";
+    } else if (!lost_way.empty()) {
+      response.failure = fetch_failure::status;
+      response.error = lost_way;
     } else if (status != 200 && (code == CURLE_OK || code == CURLE_WRITE_ERROR)) {
       response.failure = fetch_failure::status;
       response.error = fmt::format("server returned HTTP status {}", status);

@@ -11,6 +11,9 @@
 // A page is whole or it is an error: a body that ends before its length, its last chunk or the end of its compressed
 // data, and one without any of these that does not end with a line feed (actors/node/http_body.hpp).
 //
+// Redirects are followed up to fetch_redirects_max. Credentials (`authorization`, basic authentication) go along to the
+// same host, whatever its port and scheme, and no longer once another host was asked.
+//
 // Pages under way, and answered ones until their fetch_response is destroyed, hold `pages_bytes_max` together. A page
 // that no longer fits makes the largest one under way fail, itself if it is that one: targets without end do not stop
 // those with small pages. A page alone always fits.
@@ -44,7 +47,8 @@ enum class compression : std::uint8_t {
 
 struct fetch_options {
   std::string url;
-  std::vector<std::string> headers; // "Name: value"; may hold secrets, never logged
+  std::vector<std::string> headers; // "Name: value"
+  std::string authorization;        // of the header of that name; a secret, never logged
   std::string username;             // basic authentication where `basic_auth`
   std::string password;
   bool basic_auth = false;

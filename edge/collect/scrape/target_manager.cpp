@@ -73,7 +73,7 @@ result<fetch_options> make_fetch_options(const scrape_config& config, const reso
     }
     if (credentials.find_first_of("\r\n") != std::string::npos)
       return fail(errc::invalid_argument, "the credentials of an authorization span several lines");
-    out.headers.push_back(fmt::format("Authorization: {} {}", http.authorization_type, credentials));
+    out.authorization = fmt::format("{} {}", http.authorization_type, credentials);
   }
   out.ca_file = http.tls.ca_file;
   out.cert_file = http.tls.cert_file;

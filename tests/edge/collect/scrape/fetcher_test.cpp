@@ -411,6 +411,82 @@ TEST_CASE("redirects are followed, or not") {
   CHECK(s.get(stay).status == 302);
 }
 
+TEST_CASE("credentials go along a redirect to the same host, and to no other") {
+  std::mutex mutex;
+  std::vector<std::string> heads;
+  const auto page = [&](const std::string& head) {
+    const std::lock_guard lock{mutex};
+    heads.push_back(head);
+    return http_server::ok("a 1\n");
+  };
+  const auto moved = [](const std::string& where) {
+    return "HTTP/1.1 307 Moved\r\nLocation: " + where + "\r\nContent-Length: 0\r\n\r\n";
+  };
+  http_server end{page};
+  http_server secure_end{page, true};
+  const auto by_name = [](const http_server& server) {
+    return "http://localhost:" + std::to_string(server.port());
+  };
+  http_server back{[&](const std::string&) { return moved(end.url("/again")); }};
+  http_server first{[&](const std::string& head) {
+    if (head.starts_with("GET /here"))
+      return moved("/end");
+    if (head.starts_with("GET /port"))
+      return moved(end.url("/end"));
+    if (head.starts_with("GET /scheme"))
+      return moved("https://127.0.0.1:" + std::to_string(secure_end.port()) + "/end");
+    if (head.starts_with("GET /name"))
+      return moved(by_name(end) + "/end"); // another name of the same machine is another host
+    if (head.starts_with("GET /there"))
+      return moved(by_name(back) + "/back");
+    if (head.starts_with("GET /loop"))
+      return moved("/loop");
+    if (head.starts_with("GET /nowhere"))
+      return std::string{"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n"};
+    if (head.starts_with("GET /file"))
+      return moved("file:///etc/passwd");
+    return page(head);
+  }};
+  setup s;
+  for (const bool basic : {false, true}) {
+    const std::string wanted =
+        basic ? "\r\nAuthorization: Basic dXNlcjpwYXNz\r\n" : "\r\nAuthorization: Bearer secret\r\n";
+    const auto sent = [&](const std::string& path) {
+      auto options = to(first.url(path));
+      options.basic_auth = basic;
+      options.username = "user";
+      options.password = "pass";
+      if (!basic)
+        options.authorization = "Bearer secret";
+      options.insecure_skip_verify = true;
+      const auto slot = s.fetch->open(options).value();
+      heads.clear();
+      for (int i = 0; i < 2; ++i) { // the second begins at the target again
+        const auto r = s.get(slot);
+        INFO(path << ": " << r.error);
+        CHECK(r.body == "a 1\n");
+      }
+      CHECK(heads.size() == 2);
+      return std::all_of(heads.begin(), heads.end(),
+                         [&](const auto& head) { return head.find(wanted) != std::string::npos; })
+                 ? "all"
+             : std::none_of(heads.begin(), heads.end(),
+                            [](const auto& head) { return head.find("Authorization") != std::string::npos; })
+                 ? "none"
+                 : "some";
+    };
+    CHECK(sent("/metrics") == std::string{"all"});
+    CHECK(sent("/here") == std::string{"all"});
+    CHECK(sent("/port") == std::string{"all"});
+    CHECK(sent("/scheme") == std::string{"all"});
+    CHECK(sent("/name") == std::string{"none"});
+    CHECK(sent("/there") == std::string{"none"}); // nor any more when that host points back
+  }
+  CHECK(s.get(to(first.url("/loop"))).error == "more than 10 redirects");
+  CHECK(s.get(to(first.url("/nowhere"))).status == 302);
+  CHECK(s.get(to(first.url("/file"))).failure != fetch_failure::none);
+}
+
 TEST_CASE("TLS: the target proves who it is") {
   http_server server{[](const std::string&) { return http_server::ok("a 1\n"); }, true};
   auto text = (std::filesystem::temp_directory_path() / "skerry_tls_XXXXXX").string();
