@@ -72,6 +72,7 @@ inline void check_same(const http::server_config& is, const http::server_config&
   CHECK(is.bearer_token == like.bearer_token);
   CHECK(is.allow_remote_unauthenticated == like.allow_remote_unauthenticated);
   CHECK(is.hosts_allowed == like.hosts_allowed);
+  CHECK(is.trusted_proxies == like.trusted_proxies);
   CHECK(is.threads == like.threads);
   CHECK(is.connections_max == like.connections_max);
   CHECK(is.request_timeout == like.request_timeout);

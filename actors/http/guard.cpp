@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <arpa/inet.h>
 #include <array>
+#include <charconv>
+#include <cstring>
 #include <sodium.h>
 
 namespace skerry::http {
@@ -46,8 +48,85 @@ bool is_loopback_literal(std::string_view address) {
   return IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127);
 }
 
+bool is_proxy_header(std::string_view name) noexcept {
+  static constexpr std::string_view names[] = {"forwarded",           "via",
+                                               "x-real-ip",           "x-client-ip",
+                                               "x-cluster-client-ip", "true-client-ip",
+                                               "forwarded-for",       "cf-connecting-ip",
+                                               "fastly-client-ip",    "x-original-forwarded-for",
+                                               "x-forwarded",         "x-proxyuser-ip",
+                                               "x-original-host",     "x-envoy-external-address"};
+  return name.starts_with("x-forwarded-")
+         || std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
+
+std::optional<network> parse_network(std::string_view text) {
+  const auto slash = text.find('/');
+  const std::string address{text.substr(0, slash)};
+  network out;
+  unsigned width = 128;
+  if (in_addr v4{}; inet_pton(AF_INET, address.c_str(), &v4) == 1) {
+    width = 32;
+    out.bytes[10] = out.bytes[11] = 0xff;
+    std::memcpy(&out.bytes[12], &v4, sizeof v4);
+  } else if (inet_pton(AF_INET6, address.c_str(), out.bytes.data()) != 1) {
+    return std::nullopt;
+  }
+  unsigned bits = width;
+  if (slash != text.npos) {
+    const auto count = text.substr(slash + 1);
+    const auto read = std::from_chars(count.data(), count.data() + count.size(), bits);
+    if (count.empty() || read.ec != std::errc{} || read.ptr != count.data() + count.size() || bits > width)
+      return std::nullopt;
+  }
+  out.bits = bits + 128 - width;
+  return out;
+}
+
+namespace {
+
+bool contains(const network& in, const network& address) {
+  const auto whole = in.bits / 8;
+  if (std::memcmp(in.bytes.data(), address.bytes.data(), whole) != 0)
+    return false;
+  const auto rest = in.bits % 8;
+  return rest == 0 || ((in.bytes[whole] ^ address.bytes[whole]) >> (8 - rest)) == 0;
+}
+
+} // namespace
+
+bool guard::trusted(std::string_view text) const {
+  const auto address = parse_network(text);
+  return address && address->bits == 128
+         && std::any_of(trusted_proxies_.begin(), trusted_proxies_.end(),
+                        [&](const network& one) { return contains(one, *address); });
+}
+
+// The client is the right-most address that is no trusted proxy's; where all are, the left-most. What is no address
+// is nobody's: not loopback.
+bool guard::forwarded_from_loopback(std::string_view list) const {
+  std::string client;
+  for (bool more = true; more;) {
+    const auto comma = list.rfind(',');
+    auto one = comma == list.npos ? list : list.substr(comma + 1);
+    more = comma != list.npos;
+    list = list.substr(0, more ? comma : 0);
+    const auto first = one.find_first_not_of(" \t\"");
+    one =
+        first == one.npos ? std::string_view{} : one.substr(first, one.find_last_not_of(" \t\"") - first + 1);
+    host_and_port parts; // some proxies add the port
+    client = split_host_port(one, parts) ? parts.host : std::string{one};
+    if (!trusted(client))
+      break;
+  }
+  return is_loopback_literal(client);
+}
+
 guard::guard(const server_config& config)
     : token_(config.bearer_token), remote_allowed_(config.allow_remote_unauthenticated) {
+  for (const auto& text : config.trusted_proxies)
+    if (const auto one = parse_network(text)) // validate() has refused the others
+      trusted_proxies_.push_back(*one);
   for (const auto& host : config.hosts_allowed) {
     if (host == "*")
       any_host_ = true;
@@ -72,7 +151,7 @@ bool guard::host_allowed(std::string_view host, const peer& from) const {
 }
 
 verdict guard::check(const peer& from, bool http_1_1, std::string_view host, std::string_view origin,
-                     std::string_view authorization, bool changes_state) const {
+                     std::string_view authorization, bool changes_state, const forwarding& by) const {
   if (from.unix_socket) {
     if (!from.own_user)
       return {403, principal::anonymous_loopback, "peer",
@@ -90,7 +169,9 @@ verdict guard::check(const peer& from, bool http_1_1, std::string_view host, std
     if (scheme == std::string_view::npos || lower(origin.substr(scheme + 3)) != lower(host))
       return {403, principal::anonymous_remote, "origin", "cross-origin requests are not served\n"};
   }
-  auto who = from.loopback ? principal::anonymous_loopback : principal::anonymous_remote;
+  const bool by_trusted = by.any && trusted(from.address);
+  const bool loopback = by_trusted ? forwarded_from_loopback(by.forwarded_for) : from.loopback;
+  auto who = loopback ? principal::anonymous_loopback : principal::anonymous_remote;
   constexpr std::string_view scheme = "bearer ";
   if (!token_.empty() && authorization.size() >= scheme.size()
       && lower(authorization.substr(0, scheme.size())) == scheme) {
@@ -99,6 +180,12 @@ verdict guard::check(const peer& from, bool http_1_1, std::string_view host, std
       return {401, who, "token", "the bearer token is not the one of this node\n"};
     who = principal::bearer;
   }
+  if (by.any && !by_trusted && from.loopback && who != principal::bearer)
+    return {
+        403, principal::anonymous_remote, "proxy",
+        "this came through a proxy on this machine that is not known: whoever asks it would count as local; "
+        "add the "
+        "proxy's address to http.trusted_proxies and let it set X-Forwarded-For, or send the bearer token\n"};
   if (who == principal::anonymous_remote && !token_.empty() && !remote_allowed_)
     return {401, who, "token", "a bearer token is needed from other machines\n"};
   if (changes_state && who != principal::bearer)

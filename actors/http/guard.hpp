@@ -1,12 +1,16 @@
 #pragma once
 
 // Decides whether a request may be served: Host (against DNS rebinding), Origin (against cross-origin
-// requests), and the bearer token. Immutable after construction; any thread may ask.
+// requests), the bearer token, and whom a proxy speaks for. Immutable after construction; any thread may ask.
 
 #include "actors/http/server.hpp"
 
+#include <array>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace skerry::http {
 
@@ -16,12 +20,28 @@ struct peer {
   bool own_user = false;     // of a Unix socket: root, or the user that this process runs as
   bool loopback = false;     // of TCP: the other end is this machine
   std::string local_address; // of TCP: the literal that the client connected to, without port
+  std::string address;       // of TCP: the other end's, without port
 };
+
+// What the header says of proxies between the client and here.
+struct forwarding {
+  bool any = false;          // a header is there that proxies set: is_proxy_header()
+  std::string forwarded_for; // every X-Forwarded-For, in order, with commas between them
+};
+[[nodiscard]] bool is_proxy_header(std::string_view lower_case_name) noexcept;
+
+// Addresses with their first `bits` in common; IPv4 as IPv6's mapped addresses.
+struct network {
+  std::array<std::uint8_t, 16> bytes{};
+  unsigned bits = 0;
+};
+// "10.0.0.0/8", "127.0.0.1", "fd00::/8"; empty where it is none of these.
+[[nodiscard]] std::optional<network> parse_network(std::string_view text);
 
 struct verdict {
   unsigned status = 200; // anything else: refuse with it
   principal who = principal::anonymous_remote;
-  std::string_view reason; // for the counter: "host", "origin", "token", "state"
+  std::string_view reason; // for the counter: "host", "origin", "token", "state", "proxy"
   std::string_view message;
 };
 
@@ -30,12 +50,16 @@ public:
   explicit guard(const server_config& config);
   // Empty headers: absent. `http_1_1`: the protocol version demands a Host.
   [[nodiscard]] verdict check(const peer& from, bool http_1_1, std::string_view host, std::string_view origin,
-                              std::string_view authorization, bool changes_state) const;
+                              std::string_view authorization, bool changes_state,
+                              const forwarding& by = {}) const;
 
 private:
   [[nodiscard]] bool host_allowed(std::string_view host, const peer& from) const;
   std::string token_;
+  [[nodiscard]] bool trusted(std::string_view address) const;
+  [[nodiscard]] bool forwarded_from_loopback(std::string_view forwarded_for) const;
   bool remote_allowed_;
+  std::vector<network> trusted_proxies_;
   bool any_host_ = false;
   std::vector<std::string> hosts_; // lower case
 };

@@ -197,7 +197,8 @@ peer inspect_peer(int fd) {
   address = {};
   length = sizeof address;
   if (::getpeername(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0)
-    out.loopback = is_loopback_literal(printable(address, false));
+    out.address = printable(address, false);
+  out.loopback = is_loopback_literal(out.address);
   return out;
 }
 

@@ -1,5 +1,6 @@
 #include "actors/http/server.hpp"
 
+#include "actors/http/guard.hpp"
 #include "actors/http/listen.hpp"
 #include "actors/http/session.hpp"
 
@@ -47,6 +48,10 @@ result<void> server_config::validate() const {
   for (const auto c : bearer_token)
     if (static_cast<unsigned char>(c) <= 0x20 || c == 0x7f)
       return bad("the bearer token holds a space or a control character; write it without them");
+  for (const auto& text : trusted_proxies)
+    if (!parse_network(text))
+      return bad(fmt::format(
+          "'{}' in trusted_proxies is no address or network; write 10.1.2.3, 10.0.0.0/8 or fd00::/8", text));
   if (threads == 0 || threads > 256)
     return bad("the number of threads must be from 1 to 256");
   if (connections_max == 0)

@@ -79,7 +79,8 @@ struct server_config {
   std::size_t body_bytes_max = 32 << 20;
   std::chrono::milliseconds request_timeout{30'000}; // to read one request, and to write one answer
   std::chrono::milliseconds idle_timeout{120'000};
-  std::vector<std::string> hosts_allowed; // besides loopback names and the address listened on
+  std::vector<std::string> hosts_allowed;   // besides loopback names and the address listened on
+  std::vector<std::string> trusted_proxies; // addresses and networks whose X-Forwarded-For is believed
   std::string metric_prefix = "skerry";
 
   // What is wrong with it, as a sentence; e.g. a bind beyond loopback without a token.

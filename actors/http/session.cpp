@@ -300,9 +300,17 @@ void session::on_header(error_code ec) {
 
   // A body that nobody will want is not read.
   const auto has_body = !parser_->is_done();
-  const auto verdict = shared_->admission.check(
-      peer_, version_ >= 11, as_view(message[bhttp::field::host]), as_view(message[bhttp::field::origin]),
-      as_view(message[bhttp::field::authorization]), match_.found != nullptr && match_.found->changes_state);
+  forwarding by;
+  for (const auto& field : message) {
+    const auto name = lower(as_view(field.name_string()));
+    by.any = by.any || is_proxy_header(name);
+    if (name == "x-forwarded-for")
+      by.forwarded_for += (by.forwarded_for.empty() ? "" : ",") + std::string{as_view(field.value())};
+  }
+  const auto verdict = shared_->admission.check(peer_, version_ >= 11, as_view(message[bhttp::field::host]),
+                                                as_view(message[bhttp::field::origin]),
+                                                as_view(message[bhttp::field::authorization]),
+                                                match_.found != nullptr && match_.found->changes_state, by);
   keep_alive_ = message.keep_alive();
   if (verdict.status != 200)
     return refuse(verdict.status, verdict.reason, std::string{verdict.message}, !has_body);

@@ -19,6 +19,7 @@ void read_settings(config_section& from, server_config& to) {
   from.read("listen", to.listen);
   from.read("allow_remote_unauthenticated", to.allow_remote_unauthenticated);
   from.read("hosts_allowed", to.hosts_allowed);
+  from.read("trusted_proxies", to.trusted_proxies);
   read_count(from, "threads", to.threads, 1, 64);
   read_count(from, "connections_max", to.connections_max, 1, 100'000);
   read_size(from, "body_bytes_max", to.body_bytes_max);

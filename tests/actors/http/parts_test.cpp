@@ -78,6 +78,56 @@ TEST_CASE("routes: exact, one segment captured, HEAD as GET, 404 and 405", "[htt
   CHECK(!routes.find("GET", "/%"));
 }
 
+TEST_CASE("the guard: whom a proxy speaks for", "[http]") {
+  server_config config;
+  config.bearer_token = "correct-horse";
+  peer near;
+  near.loopback = true;
+  near.address = "127.0.0.1";
+  peer far;
+  far.address = "10.1.2.3";
+  const auto ask = [](const guard& g, const peer& from, forwarding by, std::string_view auth = "") {
+    return g.check(from, true, "127.0.0.1:7480", "", auth, false, by);
+  };
+  const guard none{config};
+  for (const auto* header :
+       {"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "forwarded", "via", "x-real-ip"})
+    CHECK(is_proxy_header(header));
+  CHECK_FALSE(is_proxy_header("x-prometheus-remote-write-version"));
+  // Not trusted: refused on loopback, whatever it says; the token is a right of its own.
+  CHECK(ask(none, near, {}).who == principal::anonymous_loopback);
+  for (const auto* chain : {"", "127.0.0.1", "8.8.8.8"}) {
+    CHECK(ask(none, near, {true, chain}).status == 403);
+    CHECK(ask(none, near, {true, chain}).message.find("http.trusted_proxies") != std::string_view::npos);
+    CHECK(ask(none, near, {true, chain}, "Bearer correct-horse").who == principal::bearer);
+    CHECK(ask(none, near, {true, chain}, "Bearer wrong").status == 401);
+    CHECK(ask(none, far, {true, chain}).status == 401); // no better than without
+  }
+  config.allow_remote_unauthenticated = true;
+  config.trusted_proxies = {"127.0.0.1", "10.0.0.0/8", "fd00::/8"};
+  const guard some{config};
+  const auto who = [&](const peer& from, const char* chain) { return ask(some, from, {true, chain}).who; };
+  for (const auto* chain :
+       {"127.0.0.2", "127.0.0.2, 10.9.9.9", "::1,fd00::7", "8.8.8.8, [::1]:80", "\"127.0.0.9:4711\""}) {
+    INFO(chain);
+    CHECK(who(near, chain) == principal::anonymous_loopback);
+    CHECK(who(far, chain) == principal::anonymous_loopback);
+  }
+  for (const auto* chain : {"", "8.8.8.8", "127.0.0.2, 8.8.8.8", "127.0.0.2, 8.8.8.8, 10.1.1.1", "127.0.0.2,",
+                            "unknown", "127.0.0.2, _hidden", "10.1.1.1", "127.0.0.1/8"}) {
+    INFO(chain);
+    CHECK(who(near, chain) == principal::anonymous_remote);
+  }
+  peer other;
+  other.address = "11.1.1.1";
+  CHECK(who(other, "127.0.0.2") == principal::anonymous_remote);   // not trusted: what it says counts nothing
+  CHECK(ask(some, near, {}).who == principal::anonymous_loopback); // asked by the proxy's machine itself
+  for (const auto* bad : {"", "x", "10.0.0.0/33", "10.0.0.0/", "::/129", "10.0.0.0/8x", "10.0.0"}) {
+    config.trusted_proxies = {bad};
+    CHECK_FALSE(config.validate());
+  }
+}
+
 TEST_CASE("the guard: Host, Origin, token, state", "[http]") {
   server_config config;
   config.listen = "10.1.2.3:7480";
