@@ -77,6 +77,8 @@ inline void check_same(const http::server_config& is, const http::server_config&
   CHECK(is.connections_max == like.connections_max);
   CHECK(is.request_timeout == like.request_timeout);
   CHECK(is.body_bytes_max == like.body_bytes_max);
+  CHECK(is.bodies_bytes_max == like.bodies_bytes_max);
+  CHECK(is.answers_bytes_max == like.answers_bytes_max);
 }
 
 // Every key that the sources ask for stands in the example; `at_least` so many, or how keys are read has changed.

@@ -12,6 +12,7 @@ namespace {
 constexpr int level = 3;             // JSON of metrics shrinks about as well as with 6, at half the time
 constexpr int window_bits = 15 + 16; // 16: a gzip header instead of zlib's
 constexpr int memory_level = 8;
+constexpr std::size_t piece_bytes = 256 << 10;
 
 std::string_view trimmed(std::string_view text) {
   const auto first = text.find_first_not_of(" \t");
@@ -38,26 +39,48 @@ bool accepts_gzip(std::string_view header) {
   return false;
 }
 
-bool gzip(std::string& body) {
+bool gzip(std::string& body, std::vector<std::string>& more) {
   if (body.size() > std::numeric_limits<uInt>::max())
     return false;
   z_stream stream{};
   if (deflateInit2(&stream, level, Z_DEFLATED, window_bits, memory_level, Z_DEFAULT_STRATEGY) != Z_OK)
     return false;
-  std::string out;
-  out.resize(body.size()); // what does not fit is not shorter
-  stream.next_in = reinterpret_cast<Bytef*>(body.data());
-  stream.avail_in = static_cast<uInt>(body.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  const auto done = deflate(&stream, Z_FINISH) == Z_STREAM_END;
-  const auto size = stream.total_out;
+  std::vector<std::string> out;
+  bool fits = true;
+  const auto compress = [&](const std::string& piece, int flush) {
+    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(piece.data()));
+    stream.avail_in = static_cast<uInt>(piece.size());
+    while (fits) {
+      if (stream.avail_out == 0) {
+        // In one piece: what does not fit is not shorter.
+        fits = out.empty() || !more.empty();
+        if (!fits)
+          return;
+        out.emplace_back(more.empty() ? body.size() : piece_bytes, '\0');
+        stream.next_out = reinterpret_cast<Bytef*>(out.back().data());
+        stream.avail_out = static_cast<uInt>(out.back().size());
+      }
+      const auto code = deflate(&stream, flush);
+      if (code == Z_STREAM_END || (flush == Z_NO_FLUSH && stream.avail_in == 0))
+        return;
+    }
+  };
+  compress(body, more.empty() ? Z_FINISH : Z_NO_FLUSH);
+  for (std::size_t i = 0; i < more.size(); ++i) {
+    if (i == 0)
+      body = std::string{};
+    compress(more[i], i + 1 == more.size() ? Z_FINISH : Z_NO_FLUSH);
+    more[i] = std::string{};
+  }
+  const auto unused = stream.avail_out;
   deflateEnd(&stream);
-  if (!done)
+  if (!fits)
     return false;
-  out.resize(size);
-  out.shrink_to_fit();
-  body = std::move(out);
+  out.back().resize(out.back().size() - unused);
+  out.back().shrink_to_fit();
+  body = std::move(out.front());
+  out.erase(out.begin());
+  more = std::move(out);
   return true;
 }
 

@@ -3,11 +3,13 @@
 // The HTTP server that edge and cloud share: HTTP/1.1 over Boost.Beast, on TCP and on Unix sockets.
 //
 // It owns its threads (`threads`, default 1) and runs handlers on them; a handler that needs longer takes the
-// responder along and answers from any thread. Bounds: connections, header and body size, time for a request
+// responder along and answers from any thread. Bounds: connections, header (bytes and fields) and body size, bytes of all
+// bodies being read and of all answers being written, time for a request, for an answer that the client does not read,
 // and for an idle connection; each has a counter. It checks Host and Origin (against DNS rebinding and
 // cross-origin requests), sends no CORS headers, and compresses with gzip where the client asks.
 
 #include "schemas/error.hpp"
+#include "schemas/memory_budget.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -47,7 +49,13 @@ struct response {
   std::string content_type = "application/json";
   std::string body;
   std::vector<std::pair<std::string, std::string>> headers;
+  std::vector<std::string> more{}; // comes after `body`: a large answer in pieces, none of which is copied
+  std::shared_ptr<memory_share> held =
+      nullptr; // what it takes of server_config::answers; null: the server takes it
 };
+
+// What an answer may have without taking it from server_config::answers: connections_max bounds those.
+inline constexpr std::size_t answer_free_bytes = 64 << 10;
 
 // Answers once, from any thread; the first answer counts. Dropped unanswered: 500.
 class responder {
@@ -77,7 +85,12 @@ struct server_config {
   std::size_t connections_max = 512;
   std::size_t header_bytes_max = 64 << 10; // dashboards ask with long URLs
   std::size_t body_bytes_max = 32 << 20;
+  std::size_t bodies_bytes_max = 64 << 20;   // of all that are being read or handled, beyond 64 KiB each
+  std::size_t answers_bytes_max = 128 << 20; // of all that are being built or written, beyond 64 KiB each
+  // What answers are taken from, for whoever builds them in pieces; null: made by the server.
+  std::shared_ptr<memory_budget> answers = nullptr;
   std::chrono::milliseconds request_timeout{30'000}; // to read one request, and to write one answer
+  std::chrono::milliseconds stall_timeout{10'000};   // an answer of which the client takes nothing
   std::chrono::milliseconds idle_timeout{120'000};
   std::vector<std::string> hosts_allowed;   // besides loopback names and the address listened on
   std::vector<std::string> trusted_proxies; // addresses and networks whose X-Forwarded-For is believed

@@ -25,6 +25,11 @@ namespace {
 
 namespace bhttp = beast::http;
 
+// Of a header: many small ones take far more memory than bytes on the wire.
+constexpr std::ptrdiff_t header_fields_max = 256;
+constexpr std::size_t header_read_bytes = 8 << 10;
+// Of a body without taking it from the budget: connections_max bounds those.
+constexpr std::size_t body_free_bytes = 64 << 10;
 // The operator gets in even when every other connection is taken.
 constexpr std::size_t unix_connections_max = 64;
 // Room beside the header: reading a body goes through the same buffer.
@@ -65,11 +70,30 @@ response error_response(std::string_view target, unsigned status, std::string me
           {}};
 }
 
+// Answers that nobody can hold now.
+response no_room(std::string_view target, std::string message) {
+  auto out = error_response(target, 503, std::move(message));
+  out.headers.emplace_back("Retry-After", "1");
+  return out;
+}
+
+std::size_t size_of(const response& with) noexcept {
+  auto bytes = with.body.size();
+  for (const auto& piece : with.more)
+    bytes += piece.size();
+  return bytes;
+}
+
 class session_responder final : public responder {
 public:
-  session_responder(std::weak_ptr<session> owner, std::uint64_t number, bool gzip_wanted,
-                    std::shared_ptr<std::atomic<bool>> gone)
-      : owner_(std::move(owner)), number_(number), gzip_wanted_(gzip_wanted), gone_(std::move(gone)) {}
+  session_responder(std::shared_ptr<shared_state> shared, std::weak_ptr<session> owner, std::string path,
+                    std::uint64_t number, bool gzip_wanted, std::shared_ptr<std::atomic<bool>> gone)
+      : shared_(std::move(shared)),
+        owner_(std::move(owner)),
+        path_(std::move(path)),
+        number_(number),
+        gzip_wanted_(gzip_wanted),
+        gone_(std::move(gone)) {}
 
   ~session_responder() override {
     if (!answered_)
@@ -91,18 +115,32 @@ private:
       gzip_wanted_ = false;
     if (!to)
       return;
+    const auto size = size_of(with);
+    if (!with.held && size > answer_free_bytes) {
+      with.held = std::make_shared<memory_share>(shared_->answers);
+      if (!with.held->grow(size)) {
+        shared_->metrics.refused("answers_bytes_max");
+        with =
+            no_room(path_, "the answers that are being written hold all of http.answers_bytes_max; try again "
+                           "later\n");
+      }
+    }
     const auto encoded = std::any_of(with.headers.begin(), with.headers.end(), [](const auto& header) {
       return lower(header.first) == "content-encoding";
     });
-    if (!encoded && with.body.size() > compress_bytes_min) {
-      if (gzip_wanted_ && gzip(with.body))
+    if (!encoded && size > compress_bytes_min) {
+      if (gzip_wanted_ && gzip(with.body, with.more))
         with.headers.emplace_back("Content-Encoding", "gzip");
       with.headers.emplace_back("Vary", "Accept-Encoding");
+      if (with.held)
+        with.held->shrink_to(size_of(with));
     }
     to->answer(number_, std::move(with));
   }
 
+  std::shared_ptr<shared_state> shared_;
   std::weak_ptr<session> owner_;
+  std::string path_;
   std::uint64_t number_;
   bool gzip_wanted_;
   std::shared_ptr<std::atomic<bool>> gone_;
@@ -118,6 +156,8 @@ shared_state::shared_state(server_config with, std::vector<route> routes_, prome
       admission(config),
       routes(std::move(routes_)),
       metrics(registry, config.metric_prefix),
+      answers(config.answers ? config.answers : std::make_shared<memory_budget>(config.answers_bytes_max)),
+      bodies(std::make_shared<memory_budget>(config.bodies_bytes_max)),
       io(static_cast<int>(config.threads)) {}
 
 bool shared_state::add(const std::shared_ptr<session>& opened, bool unix_socket) {
@@ -158,6 +198,7 @@ session::session(std::shared_ptr<shared_state> shared, stream_socket socket)
       socket_(std::move(socket)),
       timer_(strand_),
       peer_(inspect_peer(socket_.native_handle())),
+      body_held_(shared_->bodies),
       gone_(std::make_shared<std::atomic<bool>>(false)) {}
 
 void session::start() {
@@ -229,6 +270,7 @@ void session::wait_for_request() {
   response_.reset();
   serializer_.reset();
   request_ = {};
+  body_held_.clear();
   match_ = {};
   if (buffer_.size() > 0)
     return read_header();
@@ -252,10 +294,36 @@ void session::read_header() {
   parser_.emplace();
   parser_->header_limit(static_cast<std::uint32_t>(shared_->config.header_bytes_max));
   parser_->body_limit(shared_->config.body_bytes_max);
-  bhttp::async_read_header(
-      socket_, buffer_, *parser_,
-      asio::bind_executor(strand_,
-                          [self = shared_from_this()](error_code ec, std::size_t) { self->on_header(ec); }));
+  parse_header();
+}
+
+// Reads on until the header is there. Its fields are counted before they are parsed.
+void session::parse_header() {
+  if (buffer_.size() > 0) {
+    auto header = std::string_view{static_cast<const char*>(buffer_.data().data()), buffer_.size()};
+    header = header.substr(0, header.find("\r\n\r\n"));
+    head_ = false; // what it is, is not known yet
+    request_started_ = std::chrono::steady_clock::now();
+    if (std::count(header.begin(), header.end(), '\n') > header_fields_max)
+      return refuse(431, "header_fields_max",
+                    fmt::format("the header has more than {} fields\n", header_fields_max));
+    error_code ec;
+    buffer_.consume(parser_->put(buffer_.data(), ec));
+    if (parser_->is_header_done() || (ec && ec != bhttp::error::need_more))
+      return on_header(parser_->is_header_done() ? error_code{} : ec);
+    if (buffer_.size() >= shared_->config.header_bytes_max)
+      return on_header(bhttp::error::header_limit);
+  }
+  socket_.async_read_some(
+      buffer_.prepare(std::min(header_read_bytes, buffer_.max_size() - buffer_.size())),
+      asio::bind_executor(strand_, [self = shared_from_this()](error_code ec, std::size_t count) {
+        if (self->closed_)
+          return;
+        if (ec || self->timed_out_)
+          return self->on_header(ec == asio::error::eof ? bhttp::error::partial_message : ec);
+        self->buffer_.commit(count);
+        self->parse_header();
+      }));
 }
 
 void session::on_read_error(error_code ec) {
@@ -325,6 +393,11 @@ void session::on_header(error_code ec) {
   request_.path = path ? std::move(path).value() : std::string{}; // the router decoded it already
   if (const auto read = decode_parameters(target.value().query, request_.parameters); !read)
     return refuse(400, "malformed", read.error().message + "\n", !has_body);
+  if (const auto length = parser_->content_length();
+      has_body && length && *length > body_free_bytes
+      && *length > shared_->bodies->bytes_max()
+                       - std::min(shared_->bodies->taken(), shared_->bodies->bytes_max()))
+    return refuse_body();
   for (const auto& field : message)
     request_.headers.emplace_back(lower(as_view(field.name_string())), std::string{as_view(field.value())});
   if (!has_body)
@@ -343,11 +416,32 @@ void session::on_header(error_code ec) {
 }
 
 void session::read_body() {
-  bhttp::async_read(socket_, buffer_, *parser_,
-                    asio::bind_executor(strand_, [self = shared_from_this()](error_code ec, std::size_t) {
-                      if (!self->closed_)
-                        self->on_body(ec);
-                    }));
+  parser_->eager(true);
+  bhttp::async_read_some(
+      socket_, buffer_, *parser_,
+      asio::bind_executor(strand_, [self = shared_from_this()](error_code ec, std::size_t) {
+        if (!self->closed_)
+          self->on_body_part(ec);
+      }));
+}
+
+void session::on_body_part(error_code ec) {
+  if (ec || timed_out_)
+    return on_body(ec);
+  // What has no length grows by doubling.
+  const auto size = parser_->get().body().size() * (parser_->content_length() ? 1 : 2);
+  if (size > body_free_bytes && size > body_held_.bytes() && !body_held_.grow(size - body_held_.bytes()))
+    return refuse_body();
+  if (parser_->is_done())
+    return on_body({});
+  read_body();
+}
+
+void session::refuse_body() {
+  parser_->get().body() = std::string{};
+  body_held_.clear();
+  refuse(503, "bodies_bytes_max",
+         "the requests that are being read hold all of http.bodies_bytes_max; try again later\n");
 }
 
 void session::on_body(error_code ec) {
@@ -364,6 +458,8 @@ void session::on_body(error_code ec) {
         415, "content_type",
         "multipart/form-data is not read: send the parameters as application/x-www-form-urlencoded\n", true);
   if (lower(type) == "application/x-www-form-urlencoded") {
+    if (request_.body.size() > body_free_bytes && !body_held_.grow(request_.body.size()))
+      return refuse_body();
     const auto in_url = static_cast<std::ptrdiff_t>(request_.parameters.size());
     if (const auto read = decode_parameters(request_.body, request_.parameters); !read)
       return refuse(400, "malformed", read.error().message + "\n", true);
@@ -378,7 +474,7 @@ void session::on_body(error_code ec) {
 void session::run_handler() {
   request_number_ = ++requests_;
   watch_client();
-  auto to = std::make_shared<session_responder>(weak_from_this(), request_number_,
+  auto to = std::make_shared<session_responder>(shared_, weak_from_this(), request_.path, request_number_,
                                                 accepts_gzip(request_.header("accept-encoding")), gone_);
   try {
     match_.found->run(request_, to);
@@ -388,6 +484,8 @@ void session::run_handler() {
   } catch (...) {
     to->answer(error_response(request_.path, 500, "internal error\n"));
   }
+  request_ = {}; // the handler has what it needs
+  body_held_.clear();
 }
 
 // While a handler works the socket is readable when the client leaves, or when it sends the next request
@@ -415,6 +513,8 @@ void session::refuse(unsigned status, std::string_view reason, std::string messa
                             std::move(message));
   if (status == 405)
     out.headers.emplace_back("Allow", match_.allow);
+  if (status == 503)
+    out.headers.emplace_back("Retry-After", "1");
   if (status == 401)
     out.headers.emplace_back("WWW-Authenticate", "Bearer");
   write(std::move(out));
@@ -425,7 +525,7 @@ void session::write(response with) {
   timed_out_ = false;
   error_code ignored;
   socket_.cancel(ignored); // the watch for a client that leaves
-  start_timer(waiting::writing, shared_->config.request_timeout);
+  write_deadline_ = std::chrono::steady_clock::now() + shared_->config.request_timeout;
   auto& out = response_.emplace(static_cast<bhttp::status>(with.status), version_ == 10 ? 10u : 11u);
   if (with.status < 200 || with.status > 599) {
     spdlog::error("http: the handler of {} answered with status {}", match_.pattern, with.status);
@@ -439,18 +539,36 @@ void session::write(response with) {
     if (!has_control(name) && !has_control(value))
       out.insert(name, value);
   out.keep_alive(keep_alive_);
-  const auto size = with.body.size();
+  const auto size = size_of(with);
   if (!head_)
-    out.body() = std::move(with.body);
+    out.body() = {std::move(with.body), std::move(with.more), std::move(with.held)};
   if (out.result_int() != 204 && out.result_int() != 304)
     out.content_length(size);
   serializer_.emplace(out);
-  const auto done = asio::bind_executor(
-      strand_, [self = shared_from_this()](error_code ec, std::size_t) { self->on_written(ec); });
-  if (head_)
-    bhttp::async_write_header(socket_, *serializer_, done);
-  else
-    bhttp::async_write(socket_, *serializer_, done);
+  if (!head_)
+    return write_some();
+  start_timer(waiting::writing, shared_->config.request_timeout);
+  bhttp::async_write_header(
+      socket_, *serializer_,
+      asio::bind_executor(strand_,
+                          [self = shared_from_this()](error_code ec, std::size_t) { self->on_written(ec); }));
+}
+
+// As much as the client takes at once. One that takes nothing is closed before its time is over.
+void session::write_some() {
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(write_deadline_
+                                                                          - std::chrono::steady_clock::now());
+  start_timer(waiting::writing,
+              std::clamp(left, std::chrono::milliseconds{0}, shared_->config.stall_timeout));
+  bhttp::async_write_some(
+      socket_, *serializer_,
+      asio::bind_executor(strand_, [self = shared_from_this()](error_code ec, std::size_t) {
+        if (self->closed_)
+          return;
+        if (ec || self->serializer_->is_done())
+          return self->on_written(ec);
+        self->write_some();
+      }));
 }
 
 void session::on_written(error_code ec) {
@@ -497,6 +615,8 @@ void session::close() {
   stop_timer();
   error_code ignored;
   socket_.close(ignored);
+  request_ = {};
+  body_held_.clear();
   shared_->remove(shared_from_this(), peer_.unix_socket);
 }
 

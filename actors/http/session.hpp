@@ -9,6 +9,7 @@
 //   closed
 // One timer bounds each step that waits for the client.
 
+#include "actors/http/answer_body.hpp"
 #include "actors/http/guard.hpp"
 #include "actors/http/metrics.hpp"
 #include "actors/http/router.hpp"
@@ -48,6 +49,8 @@ struct shared_state {
   const guard admission;
   router routes;
   server_metrics metrics;
+  const std::shared_ptr<memory_budget> answers; // being built or written
+  const std::shared_ptr<memory_budget> bodies;  // being read or handled
   asio::io_context io;
 
   // False where a bound is reached or the server stops: the caller drops the connection.
@@ -79,13 +82,17 @@ private:
 
   void wait_for_request();
   void read_header();
+  void parse_header();
   void on_header(error_code ec);
   void read_body();
+  void on_body_part(error_code ec);
   void on_body(error_code ec);
+  void refuse_body();
   void on_read_error(error_code ec);
   void run_handler();
   void watch_client();
   void write(response with);
+  void write_some();
   void on_written(error_code ec);
   void linger();
   void read_leftovers();
@@ -111,6 +118,7 @@ private:
   beast::flat_buffer buffer_;
   std::optional<beast::http::request_parser<beast::http::string_body>> parser_;
   request request_;
+  memory_share body_held_; // of its body
   router::match match_;
   std::uint64_t request_number_ = 0; // the one being handled; 0 while none is
   std::uint64_t requests_ = 0;
@@ -121,8 +129,9 @@ private:
   bool keep_alive_ = false;
   bool unread_ = false; // the client may still be sending what nobody will read
 
-  std::optional<beast::http::response<beast::http::string_body>> response_;
-  std::optional<beast::http::response_serializer<beast::http::string_body>> serializer_;
+  std::optional<beast::http::response<answer_body>> response_;
+  std::optional<beast::http::response_serializer<answer_body>> serializer_;
+  std::chrono::steady_clock::time_point write_deadline_;
   std::size_t leftovers_ = 0;
   std::array<char, 1024> discarded_; // NOLINT: never read
 };

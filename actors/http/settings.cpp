@@ -12,6 +12,7 @@ namespace skerry::http {
 namespace {
 
 constexpr std::size_t token_bytes_max = 4096;
+constexpr std::size_t answers_bytes_min = 4 << 20;
 
 } // namespace
 
@@ -23,6 +24,12 @@ void read_settings(config_section& from, server_config& to) {
   read_count(from, "threads", to.threads, 1, 64);
   read_count(from, "connections_max", to.connections_max, 1, 100'000);
   read_size(from, "body_bytes_max", to.body_bytes_max);
+  read_size(from, "bodies_bytes_max", to.bodies_bytes_max);
+  if (to.bodies_bytes_max < to.body_bytes_max)
+    from.complain("bodies_bytes_max", "must be at least body_bytes_max");
+  read_size(from, "answers_bytes_max", to.answers_bytes_max);
+  if (to.answers_bytes_max < answers_bytes_min)
+    from.complain("answers_bytes_max", "must be at least 4MiB");
   read_milliseconds(from, "request_timeout", to.request_timeout);
   std::string file;
   if (from.read("token_file", file)) {
