@@ -10,7 +10,12 @@ namespace skerry::promql {
 
 namespace {
 
-// Aggregates what `from` gives. The groups' columns are held.
+// What a group takes beside its columns. The list may have room for as many again.
+std::uint64_t bytes_beside_columns(const labels& metric) {
+  return 2 * sizeof(partial_group) + memory_of(metric) + sizeof(label_key) + table_entry_bytes;
+}
+
+// Aggregates what `from` gives. The groups are held.
 partial_aggregate collect(evaluation& from, const aggregation& a, const step_range& steps) {
   partial_aggregate out{a.op, steps.count, {}};
   group_index index{a};
@@ -19,9 +24,10 @@ partial_aggregate collect(evaluation& from, const aggregation& a, const step_ran
     bool fresh = false;
     const auto at = index.find(item, fresh);
     if (fresh) {
-      if (!from.hold(0, cells))
+      auto metric = index.labels_of_group(item);
+      if (!from.hold(0, cells, bytes_beside_columns(metric)))
         return;
-      out.groups.push_back(make_group(a.op, steps.count, index.labels_of_group(item)));
+      out.groups.push_back(make_group(a.op, steps.count, std::move(metric)));
     }
     if (at < out.groups.size())
       add(a.op, out.groups[at], item.values);
@@ -30,10 +36,13 @@ partial_aggregate collect(evaluation& from, const aggregation& a, const step_ran
 }
 
 void release(evaluation& ev, const partial_aggregate& all) {
-  ev.release(0, all.groups.size() * partial_columns(all.op) * all.steps);
+  std::uint64_t bytes = 0;
+  for (const auto& g : all.groups)
+    bytes += bytes_beside_columns(g.metric);
+  ev.release(0, all.groups.size() * partial_columns(all.op) * all.steps, bytes);
 }
 
-// Merges the shards' parts in order.
+// Merges the shards' parts in order. Their bytes are held, and not afterwards.
 partial_aggregate merge_all(evaluation& ev, const aggregation& a, const step_range& steps,
                             std::vector<byte_buffer>& parts) {
   partial_aggregate all{a.op, steps.count, {}};
@@ -41,7 +50,8 @@ partial_aggregate merge_all(evaluation& ev, const aggregation& a, const step_ran
   std::unordered_map<label_key, std::size_t, label_key_hash> index;
   for (auto& bytes : parts) {
     auto part = decode_partial(bytes);
-    bytes = {};
+    ev.release(0, 0, bytes.size());
+    bytes = byte_buffer{};
     if (!part || part.value().op != a.op || part.value().steps != steps.count) {
       ev.fail(part ? error{errc::malformed, "a shard aggregated something else"} : part.error());
       break;
@@ -50,13 +60,25 @@ partial_aggregate merge_all(evaluation& ev, const aggregation& a, const step_ran
       const auto [at, fresh] = index.try_emplace(whole.key(g.metric, false), all.groups.size());
       if (!fresh)
         merge(a.op, all.groups[at->second], g);
-      else if (ev.hold(0, partial_columns(a.op) * steps.count))
+      else if (ev.hold(0, partial_columns(a.op) * steps.count, bytes_beside_columns(g.metric)))
         all.groups.push_back(std::move(g));
       else
         return all;
     }
   }
   return all;
+}
+
+// At the most.
+std::uint64_t encoded_bytes(const partial_aggregate& all) {
+  constexpr std::uint64_t varint_bytes_max = 10;
+  std::uint64_t bytes = 4 * varint_bytes_max;
+  for (const auto& g : all.groups) {
+    bytes += varint_bytes_max + partial_columns(all.op) * all.steps * sizeof(double);
+    for (const auto& l : g.metric)
+      bytes += 2 * varint_bytes_max + l.name.size() + l.value.size();
+  }
+  return bytes;
 }
 
 partial_aggregate collect_shards(evaluation& ev, const aggregation& a, const step_range& steps) {
@@ -76,11 +98,15 @@ partial_aggregate collect_shards(evaluation& ev, const aggregation& a, const ste
     try {
       evaluation part{ev, *found, shard};
       const auto made = collect(part, a, steps);
+      const auto bytes = encoded_bytes(made);
+      if (!part.failed() && part.hold(0, 0, bytes)) {
+        parts[shard].reserve(bytes);
+        encode_partial(made, parts[shard]);
+        part.release(0, 0, bytes - parts[shard].size());
+      }
       release(part, made);
       if (part.failed())
         failures[shard] = part.failure();
-      else
-        encode_partial(made, parts[shard]);
     } catch (const std::exception& e) { // out of memory: this query's end, nobody else's
       failures[shard] = error{errc::exhausted, std::string{"the query could not go on: "} + e.what()};
     }

@@ -43,6 +43,11 @@ struct kept_series {
   std::size_t places = 0;
 };
 
+// Lists may have room for as many again.
+constexpr std::uint64_t candidate_bytes = 2 * sizeof(candidate);
+constexpr std::uint64_t group_bytes = 2 * sizeof(ranked_group) + sizeof(label_key) + table_entry_bytes;
+constexpr std::uint64_t kept_bytes = 2 * sizeof(kept_series) + sizeof(std::vector<double>); // and its column
+
 // Each step's k. Fails where it is no whole number that fits, as in Prometheus.
 bool read_k(evaluation& ev, const std::vector<double>& parameter, std::vector<std::size_t>& k_of) {
   constexpr double limit = 9'223'372'036'854'775'808.0;
@@ -62,16 +67,14 @@ bool read_k(evaluation& ev, const std::vector<double>& parameter, std::vector<st
 
 void eval_topk(evaluation& ev, const aggregation& a, const step_range& steps, const series_sink& sink) {
   const behind ranks_behind{a.op == aggregate_op::topk};
-  std::vector<double> parameter;
+  scalar_column parameter{ev, *a.parameter, steps};
+  holding all_held{ev};
   std::vector<std::size_t> k_of;
-  ev.scalar(*a.parameter, steps, parameter);
-  if (ev.failed() || !read_k(ev, parameter, k_of))
+  if (ev.failed() || !all_held.add(0, steps.count) || !read_k(ev, parameter.values(), k_of))
     return;
   group_index index{a};
   std::vector<ranked_group> groups;
   std::vector<kept_series> kept;
-  std::uint64_t held = 0;
-  std::uint64_t heap_cells = 0;
   ev.vector(*a.inner, steps, [&](const series_item& item) {
     bool fresh = false;
     const auto at = index.find(item, fresh);
@@ -80,9 +83,8 @@ void eval_topk(evaluation& ev, const aggregation& a, const step_range& steps, co
     if (fresh) {
       // Each step's heap is a vector: as large as so many cells before it holds anything.
       const auto cells = steps.count * sizeof(std::vector<candidate>) / sizeof(double);
-      if (!ev.hold(0, cells))
+      if (!all_held.add(0, cells, group_bytes))
         return;
-      heap_cells += cells;
       groups.emplace_back().best.resize(steps.count);
     }
     bool is_kept = false;
@@ -96,20 +98,17 @@ void eval_topk(evaluation& ev, const aggregation& a, const step_range& steps, co
           continue;
         std::pop_heap(best.begin(), best.end(), ranks_behind);
         if (auto& out = kept[best.back().series]; --out.places == 0) {
-          out.metric = {};
-          ev.release(1, 0);
-          --held;
+          all_held.remove(1, 0, memory_of(out.metric));
+          out.metric = labels{};
         }
         best.pop_back();
       } else {
-        if (!ev.hold(1, 0))
+        if (!all_held.add(1, 0, candidate_bytes))
           return;
-        ++held;
       }
       if (!is_kept) {
-        if (!ev.hold(1, 0))
+        if (!all_held.add(1, 0, kept_bytes + memory_of(*item.metric)))
           return;
-        ++held;
         is_kept = true;
         kept.push_back({labels_of(item), 0});
       }
@@ -119,8 +118,10 @@ void eval_topk(evaluation& ev, const aggregation& a, const step_range& steps, co
     }
   });
   // Back to columns, group by group; the first step's order is an instant query's.
+  if (ev.failed())
+    return;
   std::vector<std::vector<double>> columns(kept.size());
-  std::uint64_t cells = 0;
+  holding columns_held{ev};
   for (auto& g : groups) {
     std::vector<std::uint32_t> order;
     for (std::size_t k = 0; k < g.best.size(); ++k) {
@@ -128,9 +129,8 @@ void eval_topk(evaluation& ev, const aggregation& a, const step_range& steps, co
       for (const auto& c : g.best[k]) {
         auto& column = columns[c.series];
         if (column.empty()) {
-          if (!ev.hold(0, steps.count))
+          if (!columns_held.add(0, steps.count))
             break;
-          cells += steps.count;
           column.assign(steps.count, absent_value);
           order.push_back(c.series);
         }
@@ -141,13 +141,11 @@ void eval_topk(evaluation& ev, const aggregation& a, const step_range& steps, co
       if (ev.stopped())
         break;
       sink({&kept[series].metric, false, columns[series]});
-      columns[series] = {};
+      columns[series] = std::vector<double>{};
     }
-    ev.release(0, cells);
-    cells = 0;
+    columns_held.clear();
     g = {};
   }
-  ev.release(held, heap_cells);
 }
 
 void eval_quantile(evaluation& ev, const aggregation& a, const step_range& steps, const series_sink& sink) {
@@ -155,23 +153,27 @@ void eval_quantile(evaluation& ev, const aggregation& a, const step_range& steps
     labels metric;
     std::vector<std::vector<double>> columns;
   };
-  std::vector<double> phi;
-  ev.scalar(*a.parameter, steps, phi);
+  constexpr std::size_t block = 8; // steps side by side in one cache line are read together
+  scalar_column phi{ev, *a.parameter, steps};
+  if (ev.failed())
+    return;
   group_index index{a};
   std::vector<group> groups;
-  std::uint64_t held = 0;
+  holding held{ev};
   ev.vector(*a.inner, steps, [&](const series_item& item) {
-    if (!ev.hold(0, steps.count))
+    // The list of columns may have room for as many again; a block's rows get a value of each.
+    if (!held.add(0, steps.count, 2 * sizeof(std::vector<double>) + 2 * block * sizeof(double)))
       return;
-    held += steps.count;
     bool fresh = false;
     const auto at = index.find(item, fresh);
-    if (fresh)
-      groups.emplace_back().metric = index.labels_of_group(item);
+    if (fresh) {
+      auto metric = index.labels_of_group(item);
+      if (!held.add(0, 0, 2 * sizeof(group) + memory_of(metric) + sizeof(label_key) + table_entry_bytes))
+        return;
+      groups.emplace_back().metric = std::move(metric);
+    }
     groups[at].columns.emplace_back(item.values.begin(), item.values.end());
   });
-  // Steps side by side in one cache line are read together.
-  constexpr std::size_t block = 8;
   std::vector<std::vector<double>> rows(block);
   step_column column{ev, steps.count};
   const auto out = column.values();
@@ -193,7 +195,6 @@ void eval_quantile(evaluation& ev, const aggregation& a, const step_range& steps
       sink({&g.metric, false, out});
     g = {};
   }
-  ev.release(0, held);
 }
 
 } // namespace skerry::promql

@@ -58,12 +58,18 @@ void eval_count_values(evaluation& ev, const aggregation& a, const step_range& s
   };
   std::vector<counted> all;
   std::unordered_map<value_key, std::size_t, value_key_hash> by_value;
-  std::uint64_t held = 0;
+  holding held{ev};
   ev.vector(*a.inner, steps, [&](const series_item& item) {
     bool fresh = false;
     const auto group = index.find(item, fresh);
-    if (fresh)
-      groups.push_back(index.labels_of_group(item));
+    if (fresh) {
+      auto metric = index.labels_of_group(item);
+      if (!held.add(0, 0, 2 * sizeof(labels) + memory_of(metric) + sizeof(label_key) + table_entry_bytes))
+        return;
+      groups.push_back(std::move(metric));
+    }
+    if (group >= groups.size())
+      return; // failed
     value_key last;
     std::size_t at = all.size();
     for (std::size_t k = 0; k < steps.count; ++k) {
@@ -76,9 +82,8 @@ void eval_count_values(evaluation& ev, const aggregation& a, const step_range& s
       if (at == all.size() || !(key == last)) {
         const auto [found, made] = by_value.try_emplace(key, all.size());
         if (made) {
-          if (!ev.hold(0, steps.count))
+          if (!held.add(0, steps.count, 2 * sizeof(counted) + sizeof(value_key) + table_entry_bytes))
             return;
-          held += steps.count;
           all.push_back({key, std::vector<double>(steps.count, absent_value)});
         }
         at = found->second;
@@ -99,9 +104,10 @@ void eval_count_values(evaluation& ev, const aggregation& a, const step_range& s
       set_label(metric, label, std::move(text));
     }
     table.add_or_fail(std::move(metric), c.column);
+    held.remove(0, steps.count);
     c = {};
   }
-  ev.release(0, held);
+  held.clear();
   table.hand_over(sink);
 }
 

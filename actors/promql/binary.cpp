@@ -39,8 +39,10 @@ void eval_binary(evaluation& ev, const binary_expression& b, const step_range& s
   if (vector_left && type_of(*b.right) == value_type::vector)
     return eval_vector_match(ev, b, steps, sink);
   const auto& inner = vector_left ? *b.left : *b.right;
-  std::vector<double> scalars;
-  ev.scalar(vector_left ? *b.right : *b.left, steps, scalars);
+  scalar_column column{ev, vector_left ? *b.right : *b.left, steps};
+  if (ev.failed())
+    return;
+  const auto& scalars = column.values();
   if (drops_name(b.op) || b.return_bool)
     return drop_names(ev, inner, steps, sink,
                       [&](std::span<double> values) { change(b, values, scalars, vector_left); });

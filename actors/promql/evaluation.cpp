@@ -42,9 +42,30 @@ labels labels_of(const series_item& item) {
   return out;
 }
 
-step_column::step_column(evaluation& ev, std::size_t steps) : ev_(ev) {
-  if (ev.hold(0, steps))
+bool holding::add(std::uint64_t samples, std::uint64_t cells, std::uint64_t bytes) {
+  if (!ev_.hold(samples, cells, bytes))
+    return false;
+  samples_ += samples;
+  cells_ += cells;
+  bytes_ += bytes;
+  return true;
+}
+
+void holding::remove(std::uint64_t samples, std::uint64_t cells, std::uint64_t bytes) noexcept {
+  ev_.release(samples, cells, bytes);
+  samples_ -= samples;
+  cells_ -= cells;
+  bytes_ -= bytes;
+}
+
+step_column::step_column(evaluation& ev, std::size_t steps) : held_(ev) {
+  if (held_.add(0, steps))
     values_.assign(steps, absent_value);
+}
+
+scalar_column::scalar_column(evaluation& ev, const expression& e, const step_range& steps) : held_(ev) {
+  if (held_.add(0, steps.count))
+    ev.scalar(e, steps, values_);
 }
 
 evaluation::evaluation(series_source& source, const evaluate_options& options, std::int64_t start_ms,
@@ -77,7 +98,7 @@ bool evaluation::stopped() {
   return failed_;
 }
 
-bool evaluation::hold(std::uint64_t samples, std::uint64_t cells) {
+bool evaluation::hold(std::uint64_t samples, std::uint64_t cells, std::uint64_t bytes) {
   const auto samples_max = options_.samples_max;
   // The floor lets a handful of short columns pass whatever samples_max is.
   constexpr std::uint64_t cells_floor = 1 << 20;
@@ -98,10 +119,19 @@ bool evaluation::hold(std::uint64_t samples, std::uint64_t cells) {
     fail(errc::exhausted, "query processing would load too many samples into memory in query execution");
     return false;
   }
+  bytes += cells * sizeof(double);
+  if (bytes != 0 && options_.memory != nullptr && !options_.memory->take(bytes)) {
+    budget_.samples.fetch_sub(samples, std::memory_order_relaxed);
+    budget_.cells.fetch_sub(cells, std::memory_order_relaxed);
+    fail(options_.memory->refusal());
+    return false;
+  }
   return true;
 }
 
-void evaluation::release(std::uint64_t samples, std::uint64_t cells) noexcept {
+void evaluation::release(std::uint64_t samples, std::uint64_t cells, std::uint64_t bytes) noexcept {
+  if (options_.memory != nullptr)
+    options_.memory->give(bytes + cells * sizeof(double));
   budget_.samples.fetch_sub(samples, std::memory_order_relaxed);
   budget_.cells.fetch_sub(cells, std::memory_order_relaxed);
 }
@@ -135,6 +165,13 @@ void evaluation::select(const vector_selector& v, const step_range& steps, std::
   request.newest_only = newest_only && wanted.count == 1;
   request.samples_max = options_.samples_max * scanned_per_sample_max;
   request.cancelled = options_.cancelled;
+  request.memory = options_.memory;
+  // Their caches stay as long as the tree does. A shard's are counted by prepare().
+  std::uint64_t matching_bytes = 0;
+  for (const auto& m : v.matchers)
+    matching_bytes += m.matching_bytes();
+  if (matching_bytes != 0 && found_ == nullptr && !hold(0, 0, matching_bytes))
+    return;
   const each_series unless_stopped = [&](const series_view& view) {
     if (!stopped())
       each(view);
@@ -389,13 +426,11 @@ struct evaluation::scalar_dispatch {
   }
   void operator()(const binary_expression& b) const {
     ev.scalar(*b.left, steps, out);
-    if (!ev.hold(0, steps.count))
+    const scalar_column right{ev, *b.right, steps};
+    if (ev.failed())
       return;
-    std::vector<double> right;
-    ev.scalar(*b.right, steps, right);
     for (std::size_t k = 0; k < out.size(); ++k)
       out[k] = compute(b.op, out[k], right[k]);
-    ev.release(0, steps.count);
   }
   void operator()(const call& c) const { c.target->run.scalar(ev, c, steps, out); }
   template <class Other>

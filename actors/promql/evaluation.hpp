@@ -110,9 +110,10 @@ public:
   [[nodiscard]] bool failed() const noexcept { return failed_; }
   [[nodiscard]] const error& failure() const noexcept { return failure_; }
 
-  // Samples and column cells that are held now, against samples_max. False: failed.
-  [[nodiscard]] bool hold(std::uint64_t samples, std::uint64_t cells);
-  void release(std::uint64_t samples, std::uint64_t cells) noexcept;
+  // What is held from now on: samples and column cells against samples_max; cells and other bytes against the query's
+  // memory. False: failed, nothing is held. `holding` gives it back by itself.
+  [[nodiscard]] bool hold(std::uint64_t samples, std::uint64_t cells, std::uint64_t bytes = 0);
+  void release(std::uint64_t samples, std::uint64_t cells, std::uint64_t bytes = 0) noexcept;
 
 private:
   struct vector_dispatch;
@@ -131,18 +132,52 @@ private:
   error failure_;
 };
 
+// What somebody holds, given back at its end.
+class holding {
+public:
+  explicit holding(evaluation& ev) noexcept : ev_(ev) {}
+  ~holding() { clear(); }
+  holding(const holding&) = delete;
+  holding& operator=(const holding&) = delete;
+
+  // False: the evaluation failed over it.
+  [[nodiscard]] bool add(std::uint64_t samples, std::uint64_t cells, std::uint64_t bytes = 0);
+  void remove(std::uint64_t samples, std::uint64_t cells, std::uint64_t bytes = 0) noexcept;
+  void clear() noexcept { remove(samples_, cells_, bytes_); }
+
+private:
+  evaluation& ev_;
+  std::uint64_t samples_ = 0;
+  std::uint64_t cells_ = 0;
+  std::uint64_t bytes_ = 0;
+};
+
 // A column of one's own, counted. Empty when the evaluation failed over it.
 class step_column {
 public:
   step_column(evaluation& ev, std::size_t steps);
-  ~step_column() { ev_.release(0, values_.size()); }
   step_column(const step_column&) = delete;
   step_column& operator=(const step_column&) = delete;
 
   [[nodiscard]] std::span<double> values() noexcept { return values_; }
 
 private:
-  evaluation& ev_;
+  holding held_;
+  std::vector<double> values_;
+};
+
+// A scalar at every step, counted. May be empty where the evaluation failed: ask it first.
+class scalar_column {
+public:
+  scalar_column(evaluation& ev, const expression& e, const step_range& steps);
+  scalar_column(const scalar_column&) = delete;
+  scalar_column& operator=(const scalar_column&) = delete;
+
+  [[nodiscard]] std::vector<double>& values() noexcept { return values_; }
+  [[nodiscard]] double operator[](std::size_t step) const noexcept { return values_[step]; }
+
+private:
+  holding held_;
   std::vector<double> values_;
 };
 

@@ -52,10 +52,16 @@ void append_points(const series_item& item, const step_range& steps, std::vector
       into.push_back({steps.at(k), item.values[k]});
 }
 
+// Of one series of a result beside its points. The list may have room for as many again.
+template <class Series>
+std::uint64_t result_bytes(const series_item& item) {
+  return 2 * sizeof(Series) + memory_of(*item.metric);
+}
+
 vector_value instant_vector(evaluation& ev, const expression& e, const step_range& steps) {
   vector_value out;
   ev.vector(e, steps, [&](const series_item& item) {
-    if (!is_absent(item.values[0]) && ev.hold(1, 0))
+    if (!is_absent(item.values[0]) && ev.hold(1, 0, result_bytes<vector_sample>(item)))
       out.push_back({labels_of(item), {steps.start_ms, item.values[0]}});
   });
   if (!ordered(e))
@@ -113,16 +119,18 @@ result<matrix_value> evaluate_range(const expression& e, series_source& source, 
   const auto take = [&](const series_item& item) {
     matrix_series made;
     append_points(item, steps, made.points);
-    if (made.points.empty() || !ev.hold(made.points.size(), 0))
+    if (made.points.empty()
+        || !ev.hold(made.points.size(), 0,
+                    made.points.size() * sizeof(point) + result_bytes<matrix_series>(item)))
       return;
     made.metric = labels_of(item);
     out.push_back(std::move(made));
   };
   if (type == value_type::scalar) {
-    std::vector<double> values;
-    ev.scalar(e, steps, values);
+    scalar_column column{ev, e, steps};
     const labels none;
-    take({&none, false, values});
+    if (!ev.failed())
+      take({&none, false, column.values()});
   } else {
     ev.vector(e, steps, take);
   }

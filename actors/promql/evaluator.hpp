@@ -5,10 +5,11 @@
 // through each series once, whatever the number of steps.
 //
 // Failures: invalid_argument (the expression's type can't be asked for this way, or Prometheus' own error of
-// evaluation, in its words), exhausted (samples_max), cancelled (the flag was raised), timeout (the deadline
-// passed), and whatever the source returns.
+// evaluation, in its words), exhausted (samples_max, the query's memory), unavailable (the memory of all queries),
+// cancelled (the flag was raised), timeout (the deadline passed), and whatever the source returns.
 
 #include "actors/promql/ast.hpp"
+#include "actors/promql/query_memory.hpp"
 #include "actors/promql/value.hpp"
 
 #include <atomic>
@@ -32,6 +33,8 @@ struct evaluate_options {
   std::int64_t subquery_step_ms = subquery_step_ms_default; // of subqueries that name none
   std::uint64_t samples_max = samples_max_default;          // held at once
   const std::atomic<bool>* cancelled = nullptr;             // polled between series
+  query_memory* memory =
+      nullptr; // counts what is held, the result included, which stays counted; null: unbounded
   std::optional<std::chrono::steady_clock::time_point> deadline{};
 };
 

@@ -94,22 +94,27 @@ void eval_of_histograms(evaluation& ev, const call& c, const step_range& steps, 
 void eval_histogram_quantile(evaluation& ev, const call& c, const step_range& steps,
                              const series_sink& sink) {
   constexpr std::string_view le = "le";
-  std::vector<double> phi;
-  ev.scalar(*c.arguments[0], steps, phi);
+  scalar_column phi{ev, *c.arguments[0], steps};
+  if (ev.failed())
+    return;
   auto of_histogram = label_picker::except({std::string{le}}, true); // two names are two histograms
   const auto of_result = label_picker::except({std::string{le}});
   std::vector<histogram> all;
   std::unordered_map<label_key, std::size_t, label_key_hash> by_labels;
-  std::uint64_t held = 0;
+  holding held{ev};
   ev.vector(*c.arguments[1], steps, [&](const series_item& item) {
     const auto bound = bound_of(value_of(*item.metric, le));
-    if (!bound || !ev.hold(0, steps.count))
+    // Lists may have room for as many again; a step's buckets get one of each.
+    if (!bound || !held.add(0, steps.count, 2 * sizeof(histogram::buckets[0]) + 2 * sizeof(bucket)))
       return;
-    held += steps.count;
     const auto [at, fresh] =
         by_labels.try_emplace(of_histogram.key(*item.metric, item.without_name), all.size());
-    if (fresh)
-      all.push_back({of_result.pick(*item.metric, false), {}});
+    if (fresh) {
+      auto metric = of_result.pick(*item.metric, false);
+      if (!held.add(0, 0, 2 * sizeof(histogram) + memory_of(metric) + sizeof(label_key) + table_entry_bytes))
+        return;
+      all.push_back({std::move(metric), {}});
+    }
     all[at->second].buckets.emplace_back(*bound, std::vector<double>{item.values.begin(), item.values.end()});
   });
   series_table table{ev};
@@ -132,7 +137,7 @@ void eval_histogram_quantile(evaluation& ev, const call& c, const step_range& st
       table.add_or_fail(std::move(h.metric), out);
     h = {};
   }
-  ev.release(0, held);
+  held.clear();
   table.hand_over(sink);
 }
 

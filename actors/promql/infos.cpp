@@ -53,7 +53,7 @@ struct collector {
     auto text = fmt::format("PromQL info: metric might not be a counter, name does not end in "
                             "_total/_sum/_count/_bucket: \"{}\" ({})",
                             name, line_and_column(query, e.at.begin));
-    if (std::find(out.begin(), out.end(), text) == out.end())
+    if (out.size() < infos_max && std::find(out.begin(), out.end(), text) == out.end())
       out.push_back(std::move(text));
   }
 };

@@ -1,5 +1,6 @@
 #include "actors/promql/json.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -110,8 +111,37 @@ constexpr std::array<bool, 256> plain_characters = [] {
   return plain;
 }();
 
+void append_escaped(std::string& out, std::string_view text);
+
 struct value_writer {
   std::string& out;
+  const may_go_on* more = nullptr;
+
+  [[nodiscard]] bool go_on() const { return more == nullptr || (*more)(out); }
+  // What a query made of labels may be large.
+  void metric(const labels& all) const {
+    constexpr std::size_t text_max = 16 << 10;
+    if (std::all_of(all.begin(), all.end(), [](const label& l) { return l.value.size() <= text_max; }))
+      return append_labels(out, all);
+    out += '{';
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      if (i > 0)
+        out += ',';
+      append_string(out, all[i].name);
+      out += ":\"";
+      for (std::string_view left = all[i].value; !left.empty();) {
+        auto size = std::min(text_max, left.size());
+        for (int back = 0; back < 3 && size < left.size() && (left[size] & 0xC0) == 0x80; ++back)
+          --size; // a character stays whole
+        append_escaped(out, left.substr(0, size));
+        left.remove_prefix(size);
+        if (!go_on())
+          return;
+      }
+      out += '"';
+    }
+    out += '}';
+  }
 
   void pair(const point& p) const {
     out += '[';
@@ -136,9 +166,9 @@ struct value_writer {
   }
   void operator()(const vector_value& all) const {
     out += '[';
-    for (std::size_t i = 0; i < all.size(); ++i) {
+    for (std::size_t i = 0; i < all.size() && go_on(); ++i) {
       out += i == 0 ? R"({"metric":)" : R"(,{"metric":)";
-      append_labels(out, all[i].metric);
+      metric(all[i].metric);
       out += R"(,"value":)";
       pair(all[i].at);
       out += '}';
@@ -147,13 +177,16 @@ struct value_writer {
   }
   void operator()(const matrix_value& all) const {
     out += '[';
-    for (std::size_t i = 0; i < all.size(); ++i) {
+    constexpr std::size_t points_between_looks = 1024;
+    for (std::size_t i = 0; i < all.size() && go_on(); ++i) {
       out += i == 0 ? R"({"metric":)" : R"(,{"metric":)";
-      append_labels(out, all[i].metric);
+      metric(all[i].metric);
       out += R"(,"values":[)";
       for (std::size_t k = 0; k < all[i].points.size(); ++k) {
         if (k > 0)
           out += ',';
+        if (k % points_between_looks == points_between_looks - 1 && !go_on())
+          return;
         pair(all[i].points[k]);
       }
       out += "]}";
@@ -163,11 +196,12 @@ struct value_writer {
 };
 
 template <class Alternative>
-void append_result(std::string& out, value_type type, const Alternative& of) {
+void append_result(std::string& out, value_type type, const Alternative& of,
+                   const may_go_on* more = nullptr) {
   out += R"({"resultType":")";
   out += to_string(type);
   out += R"(","result":)";
-  value_writer{out}(of);
+  value_writer{out, more}(of);
   out += '}';
 }
 
@@ -210,8 +244,9 @@ void append_time_short(std::string& out, std::int64_t time_ms) {
       out.pop_back();
 }
 
-void append_string(std::string& out, std::string_view text) {
-  out += '"';
+namespace {
+
+void append_escaped(std::string& out, std::string_view text) {
   std::size_t done = 0;
   std::size_t at = 0;
   const auto flush = [&](std::size_t skip) {
@@ -250,6 +285,13 @@ void append_string(std::string& out, std::string_view text) {
     }
   }
   out.append(text, done, at - done);
+}
+
+} // namespace
+
+void append_string(std::string& out, std::string_view text) {
+  out += '"';
+  append_escaped(out, text);
   out += '"';
 }
 
@@ -269,6 +311,10 @@ void append_labels(std::string& out, const labels& all) {
 
 void append_value(std::string& out, const value& v) {
   std::visit([&](const auto& alternative) { append_result(out, type_of(v), alternative); }, v);
+}
+
+void append_value(std::string& out, const value& v, const may_go_on& more) {
+  std::visit([&](const auto& alternative) { append_result(out, type_of(v), alternative, &more); }, v);
 }
 
 void append_value(std::string& out, const matrix_value& v) { append_result(out, value_type::matrix, v); }

@@ -5,6 +5,7 @@
 #include "actors/promql/value.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -25,5 +26,8 @@ void append_labels(std::string& out, const labels& all); // {"__name__":"up",…
 // {"resultType":…,"result":…}
 void append_value(std::string& out, const value& v);
 void append_value(std::string& out, const matrix_value& v);
+// The same; asks after some kilobytes at the most. Whoever is asked may take what `out` has by then, or end it: false.
+using may_go_on = std::function<bool(std::string& out)>;
+void append_value(std::string& out, const value& v, const may_go_on& more);
 
 } // namespace skerry::promql

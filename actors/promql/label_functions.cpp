@@ -2,11 +2,11 @@
 
 #include "actors/promql/label_keys.hpp"
 #include "actors/promql/lexer.hpp"
+#include "actors/promql/regex.hpp"
 #include "actors/promql/series_table.hpp"
 #include "actors/promql/vector_functions.hpp"
 
 #include <fmt/format.h>
-#include <re2/re2.h>
 
 #include <charconv>
 
@@ -14,7 +14,6 @@ namespace skerry::promql {
 
 namespace {
 
-constexpr std::int64_t regex_memory_max = 8 << 20;
 constexpr int group_none = -1; // a reference to nothing stands for nothing
 
 struct piece {
@@ -35,8 +34,19 @@ public:
     end_piece(group_none);
   }
 
+  [[nodiscard]] std::uint64_t size(const std::vector<re2::StringPiece>& groups) const {
+    std::uint64_t bytes = 0;
+    for (const auto& p : pieces_) {
+      bytes += p.literal.size();
+      if (p.group >= 0 && static_cast<std::size_t>(p.group) < groups.size())
+        bytes += groups[static_cast<std::size_t>(p.group)].size();
+    }
+    return bytes;
+  }
+
   [[nodiscard]] std::string expand(const std::vector<re2::StringPiece>& groups) const {
     std::string out;
+    out.reserve(size(groups));
     for (const auto& p : pieces_) {
       out += p.literal;
       if (p.group >= 0 && static_cast<std::size_t>(p.group) < groups.size())
@@ -93,25 +103,32 @@ void eval_label_replace(evaluation& ev, const call& c, const step_range& steps, 
   const auto& to = text_of(*c.arguments[1]);
   const auto& source = text_of(*c.arguments[3]);
   const auto& pattern = text_of(*c.arguments[4]);
-  re2::RE2::Options options;
-  options.set_log_errors(false);
-  options.set_max_mem(regex_memory_max);
-  const re2::RE2 regex{"^(?:" + pattern + ")$", options};
-  if (!regex.ok())
+  const auto compiled = compile_regex(pattern);
+  if (!compiled)
     return ev.fail(errc::invalid_argument,
                    fmt::format("invalid regular expression in label_replace(): {}", pattern));
   if (!is_label_name(to))
     return ev.fail(errc::invalid_argument,
                    fmt::format("invalid destination label name in label_replace(): {}", to));
+  const auto& regex = *compiled.value().regex;
+  holding regex_held{ev};
+  if (!regex_held.add(0, 0, compiled.value().memory_max))
+    return;
   const replacement with{text_of(*c.arguments[2]), regex};
   std::vector<re2::StringPiece> groups(static_cast<std::size_t>(regex.NumberOfCapturingGroups()) + 1);
   series_table table{ev};
   ev.vector(*c.arguments[0], steps, [&](const series_item& item) {
+    holding copied{ev};
+    if (!copied.add(0, 0, memory_of(*item.metric)))
+      return;
     auto metric = labels_of(item);
-    const std::string value{value_of(metric, source)};
+    const auto value = value_of(metric, source);
     if (regex.Match({value.data(), value.size()}, 0, value.size(), re2::RE2::ANCHOR_BOTH, groups.data(),
-                    static_cast<int>(groups.size())))
+                    static_cast<int>(groups.size()))) {
+      if (!copied.add(0, 0, with.size(groups)))
+        return;
       set_label(metric, to, with.expand(groups));
+    }
     table.add_or_fail(std::move(metric), item.values);
   });
   table.hand_over(sink);
@@ -129,8 +146,15 @@ void eval_label_join(evaluation& ev, const call& c, const step_range& steps, con
                    fmt::format("invalid destination label name in label_join(): {}", to));
   series_table table{ev};
   ev.vector(*c.arguments[0], steps, [&](const series_item& item) {
+    std::uint64_t size = separator.size() * c.arguments.size();
+    for (std::size_t i = 3; i < c.arguments.size(); ++i)
+      size += value_of(*item.metric, text_of(*c.arguments[i])).size();
+    holding copied{ev};
+    if (!copied.add(0, 0, memory_of(*item.metric) + size))
+      return;
     auto metric = labels_of(item);
     std::string joined;
+    joined.reserve(size);
     for (std::size_t i = 3; i < c.arguments.size(); ++i) {
       if (i > 3)
         joined += separator;

@@ -17,11 +17,21 @@ std::uint64_t seed() {
   return made;
 }
 
+// A long text as its hash: the key need not hold a copy.
 void append(std::string& to, std::string_view text) {
+  constexpr std::size_t copied_max = 256;
   const auto size = static_cast<std::uint32_t>(text.size());
   char bytes[sizeof size];
   std::memcpy(bytes, &size, sizeof size);
-  to.append(bytes, sizeof bytes).append(text);
+  to.append(bytes, sizeof bytes);
+  if (text.size() <= copied_max) {
+    to.append(text);
+    return;
+  }
+  const auto hash = XXH3_128bits_withSeed(text.data(), text.size(), seed());
+  char hashed[sizeof hash];
+  std::memcpy(hashed, &hash, sizeof hash);
+  to.append(hashed, sizeof hashed);
 }
 
 void sort_unique(std::vector<std::string>& names) {

@@ -43,6 +43,9 @@ double sum(std::span<const double> values) noexcept {
 // falling order (a monotonic queue), so a window costs what is new in it, however long it is.
 template <class Better>
 void extremes(const window_input& in, std::span<double> out, Better better) {
+  holding held{in.ev};
+  if (!held.add(0, in.values.size()))
+    return;
   std::vector<std::size_t> waiting;
   std::size_t head = 0;
   std::size_t next = 0;
@@ -91,6 +94,9 @@ void windows_present_over_time(const window_input& in, std::span<double> out) {
 }
 void windows_quantile_over_time(const window_input& in, std::span<double> out) {
   std::vector<double> values;
+  holding held{in.ev};
+  if (!held.add(0, in.values.size()))
+    return;
   each_window(in, out, [&](const window& w) {
     values.assign(in.values.begin() + static_cast<std::ptrdiff_t>(w.first),
                   in.values.begin() + static_cast<std::ptrdiff_t>(w.last));

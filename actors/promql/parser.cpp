@@ -103,6 +103,7 @@ public:
   result<expression_ptr> run() {
     if (next().kind == token_kind::end)
       return complain(0, "no expression found in input");
+    BOOST_OUTCOME_TRYV(charge(sizeof(std::string) * query().size() / 2)); // names of labels take most: (a,b)
     BOOST_OUTCOME_TRY(made, expression_at(lowest));
     if (next().kind != token_kind::end)
       return unexpected();
@@ -379,14 +380,14 @@ result<void> check_size(std::string_view query) {
 
 } // namespace
 
-result<expression_ptr> parse(std::string_view query) {
+result<expression_ptr> parse(std::string_view query, query_memory* memory) {
   BOOST_OUTCOME_TRYV(check_size(query));
-  return parser{query}.run();
+  return parser{query, memory}.run();
 }
 
-result<std::vector<matcher>> parse_selector(std::string_view text, bool anything) {
+result<std::vector<matcher>> parse_selector(std::string_view text, bool anything, query_memory* memory) {
   BOOST_OUTCOME_TRYV(check_size(text));
-  return parser{text}.run_selector(anything);
+  return parser{text, memory}.run_selector(anything);
 }
 
 } // namespace skerry::promql

@@ -16,7 +16,8 @@ public:
   using tree = std::unique_ptr<expression>; // while it grows
   using failure = decltype(fail(errc::invalid_argument, std::string{}));
 
-  explicit parser_cursor(std::string_view query) : query_(query), tokens_(lex(query)) {}
+  parser_cursor(std::string_view query, query_memory* memory)
+      : query_(query), memory_(memory), tokens_(lex(query)) {}
 
   [[nodiscard]] const token& next(std::size_t ahead = 0) const noexcept {
     return tokens_[std::min(index_ + ahead, tokens_.size() - 1)];
@@ -42,9 +43,17 @@ public:
   template <class Node>
   [[nodiscard]] result<tree> make(position_range at, Node node, std::uint32_t depth_below,
                                   bool invariant) const {
+    BOOST_OUTCOME_TRYV(charge(sizeof(expression) + sizeof(expression_ptr) + allocation_bytes));
     if (depth_below >= tree_depth_max)
       return complain(at.begin, fmt::format("the expression is more than {} levels deep", tree_depth_max));
     return std::make_unique<expression>(expression{at, std::move(node), invariant, depth_below + 1});
+  }
+
+  // Counts what stays in the tree.
+  [[nodiscard]] result<void> charge(std::uint64_t bytes) const {
+    if (memory_ != nullptr && !memory_->take(bytes))
+      return memory_->refusal();
+    return ok();
   }
 
   [[nodiscard]] std::string_view query() const noexcept { return query_; }
@@ -54,6 +63,7 @@ protected:
 
 private:
   std::string_view query_;
+  query_memory* memory_;
   std::vector<token> tokens_;
   std::size_t index_ = 0;
 };

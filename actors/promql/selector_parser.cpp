@@ -156,6 +156,7 @@ result<void> selector_parser::matchers(vector_selector& into) {
       return complain(name.at.begin, made.error().message);
     if (into.matchers.size() >= matchers_max)
       return complain(name.at.begin, fmt::format("more than {} matchers", matchers_max));
+    BOOST_OUTCOME_TRYV(charge(made.value().memory_bytes()));
     into.matchers.push_back(std::move(made.value()));
     if (next().kind == token_kind::comma)
       take();

@@ -19,6 +19,8 @@ class RE2;
 
 namespace skerry::promql {
 
+class query_memory;
+
 enum class match_op : std::uint8_t { equal, not_equal, regex, not_regex };
 
 // One `name op "value"`. Regular expressions are anchored, as in Prometheus. An absent label has the value
@@ -32,12 +34,16 @@ public:
   [[nodiscard]] match_op op() const noexcept { return op_; }
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] const std::string& value() const noexcept { return value_; }
+  // What it takes as it is, and what matching may add to that.
+  [[nodiscard]] std::uint64_t memory_bytes() const;
+  [[nodiscard]] std::uint64_t matching_bytes() const noexcept { return matching_bytes_; }
 
 private:
   match_op op_ = match_op::equal;
   std::string name_;
   std::string value_;
   std::shared_ptr<const re2::RE2> regex_;
+  std::uint64_t matching_bytes_ = 0;
 };
 
 struct select_request {
@@ -50,6 +56,7 @@ struct select_request {
   bool newest_only = false; // of each series only the newest sample is wanted
   std::uint64_t samples_max = 50'000'000;
   const std::atomic<bool>* cancelled = nullptr; // polled; may be null
+  query_memory* memory = nullptr;               // counts what the source holds meanwhile; may be null
 };
 
 // Labels with `site` and `host`; times ascending and unique; both spans are as long. Valid during the call
@@ -92,7 +99,7 @@ public:
   virtual ~series_source() = default;
 
   // Calls `each` once per series (by labels), in no stated order; one with no sample in the range may be left
-  // out. exhausted: over samples_max; cancelled.
+  // out. exhausted: over samples_max; exhausted, unavailable: over a bound of its memory; cancelled.
   virtual result<void> select(const select_request& request, const each_series& each) = 0;
   // The same for whoever can read shards side by side. By default all is one shard.
   virtual result<std::unique_ptr<selected>> prepare(const select_request& request);

@@ -2,14 +2,21 @@
 
 namespace skerry::promql {
 
+namespace {
+
+// The list may have room for as many series again.
+std::uint64_t bytes_beside_values(const labels& metric) {
+  return 2 * sizeof(held_series) + memory_of(metric) + sizeof(label_key) + table_entry_bytes;
+}
+
+} // namespace
+
 series_table::added series_table::add(labels metric, std::span<const double> values) {
   const auto present = count_present(values);
   const auto [found, fresh] = by_labels_.try_emplace(whole_.key(metric, false), all_.size());
-  if (!ev_.hold(present, fresh ? values.size() : 0))
+  if (!held_.add(present, fresh ? values.size() : 0, fresh ? bytes_beside_values(metric) : 0))
     return added::fine; // failed
-  samples_ += present;
   if (fresh) {
-    cells_ += values.size();
     all_.push_back({std::move(metric), {values.begin(), values.end()}});
     return added::fine;
   }
@@ -38,6 +45,7 @@ void series_table::hand_over(const series_sink& sink) {
       break;
     if (any_present(s.values))
       sink({&s.metric, false, s.values});
+    held_.remove(0, s.values.size(), memory_of(s.metric));
     s = {};
   }
   clear();
@@ -46,8 +54,7 @@ void series_table::hand_over(const series_sink& sink) {
 void series_table::clear() {
   all_.clear();
   by_labels_.clear();
-  ev_.release(samples_, cells_);
-  samples_ = cells_ = 0;
+  held_.clear();
 }
 
 } // namespace skerry::promql

@@ -25,8 +25,8 @@ public:
     refuse // an error
   };
 
-  series_table(evaluation& ev, same_labels policy = same_labels::merge) : ev_(ev), policy_(policy) {}
-  ~series_table() { clear(); }
+  series_table(evaluation& ev, same_labels policy = same_labels::merge)
+      : ev_(ev), policy_(policy), held_(ev) {}
   series_table(const series_table&) = delete;
   series_table& operator=(const series_table&) = delete;
 
@@ -45,8 +45,7 @@ private:
   label_picker whole_ = label_picker::except({}, true);
   std::vector<held_series> all_;
   std::unordered_map<label_key, std::size_t, label_key_hash> by_labels_;
-  std::uint64_t samples_ = 0;
-  std::uint64_t cells_ = 0;
+  holding held_;
 };
 
 } // namespace skerry::promql

@@ -13,20 +13,15 @@ namespace {
 class presence {
 public:
   presence(evaluation& ev, const vector_matching& m, std::size_t steps)
-      : ev_(ev),
-        steps_(steps),
-        picker_(m.on ? label_picker::only(m.labels) : label_picker::except(m.labels)) {}
-  ~presence() { ev_.release(0, held_); }
-  presence(const presence&) = delete;
-  presence& operator=(const presence&) = delete;
+      : steps_(steps),
+        picker_(m.on ? label_picker::only(m.labels) : label_picker::except(m.labels)),
+        held_(ev) {}
 
   void add(const series_item& item) {
     auto& seen = groups_[picker_.key(*item.metric, item.without_name)];
     if (seen.empty()) {
-      const auto cells = steps_ / sizeof(double) + 1;
-      if (!ev_.hold(0, cells))
+      if (!held_.add(0, steps_ / sizeof(double) + 1, sizeof(label_key) + sizeof seen + table_entry_bytes))
         return;
-      held_ += cells;
       seen.resize(steps_);
     }
     for (std::size_t k = 0; k < steps_; ++k)
@@ -39,11 +34,10 @@ public:
   }
 
 private:
-  evaluation& ev_;
   std::size_t steps_;
   label_picker picker_;
   std::unordered_map<label_key, std::vector<std::uint8_t>, label_key_hash> groups_;
-  std::uint64_t held_ = 0;
+  holding held_;
 };
 
 // Leaves the steps where the group was seen (or was not).

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <limits>
 #include <numbers>
 
@@ -24,20 +25,22 @@ double larger(double a, double b) noexcept {
   return a == b ? (std::signbit(a) ? b : a) : std::max(a, b);
 }
 
+using columns = std::deque<scalar_column>;
+
 // Every value with the step's scalar arguments behind it.
 template <class F>
 void with_scalars(evaluation& ev, const call& c, const step_range& steps, const series_sink& sink, F f) {
-  std::vector<std::vector<double>> scalars(c.arguments.size() - 1);
+  columns scalars;
   for (std::size_t i = 1; i < c.arguments.size(); ++i)
-    ev.scalar(*c.arguments[i], steps, scalars[i - 1]);
+    scalars.emplace_back(ev, *c.arguments[i], steps);
+  if (ev.failed())
+    return;
   drop_names(ev, *c.arguments[0], steps, sink, [&](std::span<double> values) {
     for (std::size_t k = 0; k < values.size(); ++k)
       if (!is_absent(values[k]))
         values[k] = f(values[k], scalars, k);
   });
 }
-using columns = std::vector<std::vector<double>>;
-
 // Only the order of an instant query's result is seen.
 template <class Before>
 void sorted(evaluation& ev, const call& c, const step_range& steps, const series_sink& sink, Before before) {
@@ -92,10 +95,9 @@ void eval_sort_desc(evaluation& ev, const call& c, const step_range& steps, cons
 
 void eval_vector(evaluation& ev, const call& c, const step_range& steps, const series_sink& sink) {
   const labels none;
-  std::vector<double> values;
-  ev.scalar(*c.arguments[0], steps, values);
+  scalar_column column{ev, *c.arguments[0], steps};
   if (!ev.stopped())
-    sink({&none, false, values});
+    sink({&none, false, column.values()});
 }
 
 void eval_timestamp(evaluation& ev, const call& c, const step_range& steps, const series_sink& sink) {
@@ -122,6 +124,8 @@ void eval_timestamp(evaluation& ev, const call& c, const step_range& steps, cons
 
 void eval_absent(evaluation& ev, const call& c, const step_range& steps, const series_sink& sink) {
   step_column column{ev, steps.count};
+  if (ev.failed())
+    return;
   const auto out = column.values();
   std::fill(out.begin(), out.end(), 1);
   ev.vector(*c.arguments[0], steps, [&](const series_item& item) {
@@ -146,6 +150,9 @@ void eval_time(evaluation&, const call&, const step_range& steps, std::vector<do
 
 void eval_scalar(evaluation& ev, const call& c, const step_range& steps, std::vector<double>& out) {
   out.assign(steps.count, std::numeric_limits<double>::quiet_NaN());
+  holding held{ev};
+  if (!held.add(0, 0, steps.count))
+    return;
   std::vector<std::uint8_t> seen(steps.count); // 0, 1, or more
   ev.vector(*c.arguments[0], steps, [&](const series_item& item) {
     for (std::size_t k = 0; k < out.size(); ++k) {

@@ -16,11 +16,17 @@ namespace skerry::promql {
 
 namespace {
 
-// {a="b", c="d"}, as Prometheus' messages have them.
+// {a="b", c="d"}, as Prometheus' messages have them; of very large ones the beginning.
 std::string describe(const labels& all) {
+  constexpr std::uint64_t described_max = 16 << 10;
   std::string out = "{";
-  for (const auto& l : all)
+  std::uint64_t bytes = 0;
+  for (const auto& l : all) {
+    bytes += l.name.size() + l.value.size();
+    if (bytes > described_max)
+      return out + (out.size() > 1 ? ", …}" : "…}");
     out += fmt::format("{}{}={}", out.size() > 1 ? ", " : "", l.name, quote(l.value));
+  }
   return out + "}";
 }
 
@@ -51,10 +57,8 @@ public:
         picker_(m_.on ? label_picker::only(m_.labels) : label_picker::except(m_.labels)),
         result_(result_picker()),
         swapped_(m_.card == match_cardinality::one_to_many),
-        table_(ev) {}
-  ~vector_matcher() { ev_.release(0, held_); }
-  vector_matcher(const vector_matcher&) = delete;
-  vector_matcher& operator=(const vector_matcher&) = delete;
+        table_(ev),
+        held_(ev) {}
 
   void run(const series_sink& sink) {
     ev_.vector(swapped_ ? *b_.left : *b_.right, steps_, [&](const series_item& item) { add_one(item); });
@@ -88,22 +92,17 @@ private:
     return label_picker::only(std::move(names));
   }
 
-  [[nodiscard]] bool hold(std::uint64_t cells) {
-    if (!ev_.hold(0, cells))
-      return false;
-    held_ += cells;
-    return true;
-  }
-
   void add_one(const series_item& item) {
-    if (!hold(steps_.count))
+    if (!held_.add(0, steps_.count,
+                   2 * sizeof(member) + memory_of(*item.metric) + sizeof(label_key) + sizeof(match_group)
+                       + table_entry_bytes))
       return;
     auto& g = groups_[picker_.key(*item.metric, item.without_name)];
     g.members.push_back({labels_of(item), {item.values.begin(), item.values.end()}});
     if (g.members.size() == 1)
       return;
     if (g.merged.empty()) {
-      if (!hold(2 * steps_.count))
+      if (!held_.add(0, 2 * steps_.count))
         return;
       g.merged = g.members[0].values;
       g.owner.assign(steps_.count, 0);
@@ -123,10 +122,16 @@ private:
 
   // An error only where the other side has anything at that step, so it has to wait.
   void note_duplicate(std::size_t step, const labels& first, const labels& second) {
-    if (many_present_.empty())
+    if (many_present_.empty()) {
+      if (!held_.add(0, 0, steps_.count))
+        return;
       many_present_.resize(steps_.count);
-    if (duplicate_at_.insert(step).second)
-      duplicates_.push_back({step, first, second});
+    }
+    if (duplicate_at_.count(step) != 0
+        || !held_.add(0, 0, 2 * sizeof(duplicate) + memory_of(first) + memory_of(second) + table_entry_bytes))
+      return;
+    duplicate_at_.insert(step);
+    duplicates_.push_back({step, first, second});
   }
 
   // Going step by step one would meet the earliest refusal first; the "one" side's duplicates before others.
@@ -191,7 +196,7 @@ private:
 
   void mark_matched(match_group& g, std::span<const double> out) {
     if (g.matched.empty()) {
-      if (!hold(steps_.count / sizeof(double) + 1))
+      if (!held_.add(0, steps_.count / sizeof(double) + 1))
         return;
       g.matched.resize(steps_.count);
     }
@@ -233,7 +238,7 @@ private:
   std::unordered_set<std::size_t> duplicate_at_;
   std::string refusal_; // "": none
   std::size_t refused_at_ = 0;
-  std::uint64_t held_ = 0;
+  holding held_;
 };
 
 } // namespace

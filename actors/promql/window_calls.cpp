@@ -11,9 +11,12 @@ namespace skerry::promql {
 
 namespace {
 
-// The raw samples of a series without its stale markers; spans of the view itself where it has none.
+// The raw samples of a series without its stale markers; spans of the view itself where it has none. Empty where the
+// evaluation failed over them.
 class clean_samples {
 public:
+  explicit clean_samples(evaluation& ev) : held_(ev) {}
+
   void set(std::span<const std::int64_t> times_ms, std::span<const double> values) {
     times_ = times_ms;
     values_ = values;
@@ -21,6 +24,15 @@ public:
       return;
     kept_times_.clear();
     kept_values_.clear();
+    times_ = {};
+    values_ = {};
+    if (values.size() > room_) {
+      if (!held_.add(0, 2 * (values.size() - room_)))
+        return;
+      room_ = values.size();
+      kept_times_.reserve(room_);
+      kept_values_.reserve(room_);
+    }
     for (std::size_t i = 0; i < values.size(); ++i) {
       if (is_absent(values[i]))
         continue;
@@ -38,6 +50,8 @@ private:
   std::span<const double> values_;
   std::vector<std::int64_t> kept_times_;
   std::vector<double> kept_values_;
+  std::size_t room_ = 0; // of both
+  holding held_;
 };
 
 using series_samples = std::function<void(const labels& metric, bool without_name,
@@ -46,7 +60,7 @@ using series_samples = std::function<void(const labels& metric, bool without_nam
 // The samples that the windows of these steps can hold, series by series, ascending, without stale markers.
 void each_selected(evaluation& ev, const expression& range, const step_range& steps,
                    const series_samples& each) {
-  clean_samples clean;
+  clean_samples clean{ev};
   if (const auto* m = std::get_if<matrix_selector>(&range.node)) {
     return ev.select(m->selector, steps, m->range_ms, false, [&](const series_view& view) {
       clean.set(view.times_ms, view.values);
@@ -56,7 +70,8 @@ void each_selected(evaluation& ev, const expression& range, const step_range& st
   }
   const auto& s = std::get<subquery>(range.node);
   const auto inner = ev.steps_of(s, steps);
-  if (ev.failed() || inner.count == 0 || !ev.hold(0, inner.count))
+  holding times_held{ev};
+  if (ev.failed() || inner.count == 0 || !times_held.add(0, inner.count))
     return;
   std::vector<std::int64_t> times(inner.count);
   for (std::size_t k = 0; k < inner.count; ++k)
@@ -65,7 +80,6 @@ void each_selected(evaluation& ev, const expression& range, const step_range& st
     clean.set(times, item.values);
     each(*item.metric, item.without_name, clean.times(), clean.values());
   });
-  ev.release(0, inner.count);
 }
 
 struct range_of {
@@ -83,12 +97,12 @@ range_of range_of_argument(const expression& range) {
 
 void eval_window_function(evaluation& ev, const call& c, const step_range& steps, const series_sink& sink) {
   const expression* range = nullptr;
-  std::vector<std::vector<double>> parameters;
+  std::deque<scalar_column> parameters;
   for (const auto& argument : c.arguments) {
     if (type_of(*argument) == value_type::matrix)
       range = &unwrap(*argument);
     else
-      ev.scalar(*argument, steps, parameters.emplace_back());
+      parameters.emplace_back(ev, *argument, steps);
   }
   const auto span = range_of_argument(*range);
   std::int64_t at_ms = 0;
@@ -124,9 +138,11 @@ void eval_absent_over_time(evaluation& ev, const call& c, const step_range& step
     return;
   const auto out = absent.values();
   std::fill(out.begin(), out.end(), 1);
+  const std::deque<scalar_column> none;
   each_selected(ev, range, steps, [&](const labels&, bool, auto times_ms, auto values) {
     windows_present_over_time(
-        {ev, times_ms, values, steps, span.range_ms, span.when.offset_ms, pinned, at_ms, {}}, seen.values());
+        {ev, times_ms, values, steps, span.range_ms, span.when.offset_ms, pinned, at_ms, none},
+        seen.values());
     for (std::size_t k = 0; k < out.size(); ++k)
       if (!is_absent(seen.values()[k]))
         out[k] = absent_value;
@@ -141,7 +157,8 @@ void evaluation::matrix(const expression& e, std::int64_t time_ms, matrix_value&
   const step_range steps{time_ms, 1, 1};
   each_selected(*this, range, steps,
                 [&](const labels& metric, bool without_name, auto times_ms, auto values) {
-                  if (!hold(values.size(), 0))
+                  if (!hold(values.size(), 0,
+                            values.size() * sizeof(point) + 2 * sizeof(matrix_series) + memory_of(metric)))
                     return;
                   matrix_series made{labels_of({&metric, without_name, {}}), {}};
                   made.points.reserve(values.size());

@@ -5,6 +5,8 @@
 
 #include "actors/promql/evaluation.hpp"
 
+#include <deque>
+
 namespace skerry::promql {
 
 struct window_input {
@@ -16,7 +18,7 @@ struct window_input {
   std::int64_t offset_ms = 0;
   bool pinned = false; // every window ends at at_ms - offset_ms
   std::int64_t at_ms = 0;
-  std::span<const std::vector<double>> parameters; // the scalar arguments in their order, one value per step
+  const std::deque<scalar_column>& parameters; // the scalar arguments in their order
 
   [[nodiscard]] std::int64_t end_of(std::size_t k) const noexcept {
     return minus(pinned ? at_ms : steps.at(k), offset_ms);
