@@ -110,6 +110,7 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
     to.limits.timeout = to.queries.timeout_max;
     read_milliseconds(s, "lookback", to.limits.lookback);
     read_count(s, "samples_max", to.limits.samples_max, 1, std::int64_t{1} << 40);
+    api::read_memory(s, to.limits);
     read_size(s, "cache_bytes_max", to.query_cache_bytes_max);
     if (const auto valid = to.queries.validate(); !valid)
       s.complain("threads", valid.error().message);

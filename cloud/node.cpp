@@ -204,6 +204,8 @@ public:
     context.metrics = metrics_.route().run;
     context.build = {std::string{version}, {}};
     context.limits = config_.limits;
+    context.memory = std::make_shared<memory_budget>(config_.limits.memory_bytes_max);
+    context.answers = config_.http.answers = std::make_shared<memory_budget>(config_.http.answers_bytes_max);
     context.started_ns = system_clock().wall_ns();
     context.config_text = config_.text;
     context.retention = retention_text();

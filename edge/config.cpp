@@ -125,6 +125,8 @@ void read_uplink(config_section& s, edge_config& to) {
 edge_config default_config() {
   edge_config config;
   config.http.listen = "127.0.0.1:7490";
+  config.http.bodies_bytes_max = 32 << 20;
+  config.http.answers_bytes_max = 64 << 20;
   std::array<char, 256> name{};
   if (::gethostname(name.data(), name.size() - 1) == 0)
     config.host = name.data();
@@ -169,6 +171,7 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
     to.limits.timeout = to.queries.timeout_max;
     read_milliseconds(s, "lookback", to.limits.lookback);
     read_count(s, "samples_max", to.limits.samples_max, 1, std::int64_t{1} << 40);
+    api::read_memory(s, to.limits);
     if (const auto valid = to.queries.validate(); !valid)
       s.complain("threads", valid.error().message);
   });

@@ -60,7 +60,11 @@ struct edge_config {
   std::uint64_t remote_write_bytes_max = 16 << 20;
   api::query_pool_config queries{1, 16, std::chrono::milliseconds{120'000}, std::chrono::milliseconds{100}};
   api::query_limits limits{std::chrono::milliseconds{promql::lookback_ms_default},
-                           std::chrono::milliseconds{120'000}, 5'000'000, 100'000};
+                           std::chrono::milliseconds{120'000},
+                           5'000'000,
+                           100'000,
+                           48 << 20,
+                           96 << 20};
 
   // Edges further out: empty `link_bind` is off.
   std::string link_bind;

@@ -293,6 +293,8 @@ private:
     context.queries = queries_.get();
     context.lookups = lookups_.get();
     context.limits = config_.limits;
+    context.memory = std::make_shared<memory_budget>(config_.limits.memory_bytes_max);
+    context.answers = config_.http.answers = std::make_shared<memory_budget>(config_.http.answers_bytes_max);
     context.targets_from_up = false;
     context.status.build = {std::string{version}, {}};
     context.status.started_ns = system_clock().wall_ns();

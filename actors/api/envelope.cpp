@@ -57,8 +57,8 @@ api_error to_api_error(const error& e) {
 
 std::string begin_success() { return R"({"status":"success","data":)"; }
 
-http::response end_success(std::string body, const std::vector<std::string>& warnings,
-                           const std::vector<std::string>& infos) {
+void append_end(std::string& body, const std::vector<std::string>& warnings,
+                const std::vector<std::string>& infos) {
   const auto add = [&body](std::string_view name, const std::vector<std::string>& all) {
     if (all.empty())
       return;
@@ -72,6 +72,11 @@ http::response end_success(std::string body, const std::vector<std::string>& war
   add(R"(,"warnings":)", warnings);
   add(R"(,"infos":)", infos);
   body += '}';
+}
+
+http::response end_success(std::string body, const std::vector<std::string>& warnings,
+                           const std::vector<std::string>& infos) {
+  append_end(body, warnings, infos);
   return {200, "application/json", std::move(body), {}};
 }
 

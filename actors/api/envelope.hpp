@@ -40,5 +40,8 @@ struct api_error {
 [[nodiscard]] std::string begin_success();
 [[nodiscard]] http::response end_success(std::string body, const std::vector<std::string>& warnings = {},
                                          const std::vector<std::string>& infos = {});
+// The same at the end of what is written in pieces.
+void append_end(std::string& out, const std::vector<std::string>& warnings = {},
+                const std::vector<std::string>& infos = {});
 
 } // namespace skerry::api

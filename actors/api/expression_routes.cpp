@@ -13,24 +13,30 @@ namespace skerry::api {
 
 namespace {
 
-void format_query(const query_context_ptr&, const http::request& request, http::responder_ptr to) {
-  const auto tree = promql::parse(text_parameter(request, "query"));
+http::response parse_failure(const error& e) {
+  return failure(to_api_error(e.code == errc::invalid_argument ? invalid_parameter("query", e.message) : e));
+}
+
+void format_query(const query_context_ptr& context, const http::request& request, http::responder_ptr to) {
+  const auto memory = make_memory(*context);
+  const auto tree = promql::parse(text_parameter(request, "query"), memory.get());
   if (!tree)
-    return to->answer(failure(to_api_error(invalid_parameter("query", tree.error().message))));
+    return to->answer(parse_failure(tree.error()));
   std::string data;
   promql::append_string(data, promql::pretty(*tree.value()));
   to->answer(success(data));
 }
 
-void parse_query(const query_context_ptr&, const http::request& request, http::responder_ptr to) {
-  const auto tree = promql::parse(text_parameter(request, "query"));
+void parse_query(const query_context_ptr& context, const http::request& request, http::responder_ptr to) {
+  const auto memory = make_memory(*context);
+  const auto tree = promql::parse(text_parameter(request, "query"), memory.get());
   if (!tree)
-    return to->answer(failure(to_api_error(invalid_parameter("query", tree.error().message))));
+    return to->answer(parse_failure(tree.error()));
   to->answer(success(to_json(*tree.value())));
 }
 
 // Exemplars are not kept: a query that is right finds none.
-void query_exemplars(const query_context_ptr&, const http::request& request, http::responder_ptr to) {
+void query_exemplars(const query_context_ptr& context, const http::request& request, http::responder_ptr to) {
   const auto start_ms = time_parameter(request, "start", time_ms_min);
   if (!start_ms)
     return to->answer(failure(to_api_error(start_ms.error())));
@@ -40,8 +46,9 @@ void query_exemplars(const query_context_ptr&, const http::request& request, htt
   if (end_ms.value() < start_ms.value())
     return to->answer(
         failure(to_api_error({errc::invalid_argument, "end timestamp must not be before start timestamp"})));
-  if (const auto tree = promql::parse(text_parameter(request, "query")); !tree)
-    return to->answer(failure(to_api_error({errc::invalid_argument, tree.error().message})));
+  const auto memory = make_memory(*context);
+  if (const auto tree = promql::parse(text_parameter(request, "query"), memory.get()); !tree)
+    return to->answer(failure(to_api_error(tree.error())));
   to->answer(success("[]"));
 }
 

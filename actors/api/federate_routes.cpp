@@ -1,5 +1,6 @@
 // GET /federate: the newest sample of each series, as a Prometheus scrapes it.
 
+#include "actors/api/answer_text.hpp"
 #include "actors/api/parameters.hpp"
 #include "actors/api/route_list.hpp"
 #include "actors/promql/json.hpp"
@@ -32,12 +33,15 @@ void append_value(std::string& out, std::string_view text) {
     }
 }
 
-std::string exposition(const found_series& all) {
-  std::string out;
+result<http::response> exposition(const found_series& all, const std::shared_ptr<memory_budget>& answers) {
+  answer_text text{answers};
+  auto& out = text.tail();
   std::string_view family;
   for (const auto& [key, newest] : all) {
     const auto& [name, rest] = key;
-    if (name != family || out.empty()) {
+    if (!text.go_on())
+      break;
+    if (name != family) { // no name is empty
       out += fmt::format("# TYPE {} untyped\n", name);
       family = name;
     }
@@ -58,15 +62,22 @@ std::string exposition(const found_series& all) {
     promql::append_number(out, newest.value);
     out += fmt::format(" {}\n", newest.time_ms);
   }
-  return out;
+  return text.take(exposition_type);
 }
 
 result<found_series> newest_of(const query_context& context, const std::vector<promql::select_request>& asked,
                                const query_ticket& ticket) {
   found_series all;
+  result<void> fits = ok();
   for (auto one : asked) {
     one.cancelled = &ticket.cancelled();
     one.samples_max = context.limits.samples_max;
+    // Stays counted as long as the query's memory does.
+    const auto keep = [memory = one.memory](std::uint64_t bytes) -> result<void> {
+      if (memory != nullptr && !memory->take(bytes))
+        return memory->refusal();
+      return ok();
+    };
     BOOST_OUTCOME_TRYV(context.source->select(one, [&](const promql::series_view& series) {
       if (series.times_ms.empty() || promql::is_stale(series.values.back()))
         return;
@@ -77,9 +88,12 @@ result<found_series> newest_of(const query_context& context, const std::vector<p
           name = label.value;
         else
           rest.push_back(label);
-      if (!name.empty() && all.size() <= context.limits.series_max)
+      if (fits && all.size() <= context.limits.series_max)
+        fits = keep(2 * sizeof(labels) + promql::memory_of(series.all) + promql::table_entry_bytes);
+      if (fits && !name.empty() && all.size() <= context.limits.series_max)
         all[{std::move(name), std::move(rest)}] = {series.times_ms.back(), series.values.back()};
     }));
+    BOOST_OUTCOME_TRYV(fits);
   }
   if (all.size() > context.limits.series_max)
     return fail(errc::exhausted,
@@ -90,7 +104,10 @@ result<found_series> newest_of(const query_context& context, const std::vector<p
 void federate(const query_context_ptr& context, const http::request& request, http::responder_ptr to) {
   if (request.all("match[]").empty())
     return to->answer({200, exposition_type, {}, {}});
-  auto asked = select_parameters(request, true);
+  const auto memory = make_memory(*context);
+  auto asked = select_parameters(request, *memory, true);
+  if (!asked && asked.error().code != errc::invalid_argument)
+    return to->answer(failure(to_api_error(asked.error())));
   if (!asked)
     return to->answer({400, "text/plain; charset=utf-8", asked.error().message + "\n", {}});
   const auto now_ms = context->clock->wall_ns() / ns_per_ms;
@@ -99,12 +116,13 @@ void federate(const query_context_ptr& context, const http::request& request, ht
     one.to_ms = now_ms;
     one.newest_only = true;
   }
-  run_on_pool(*context->lookups, std::move(to), {},
+  run_on_pool(*context->lookups, std::move(to), {}, memory,
               [context, asked = std::move(asked).value()](const query_ticket& ticket) -> http::response {
                 const auto found = newest_of(*context, asked, ticket);
                 if (!found)
                   return query_failure(found.error(), ticket);
-                return {200, exposition_type, exposition(found.value()), {}};
+                auto text = exposition(found.value(), context->answers);
+                return text ? std::move(text).value() : query_failure(text.error(), ticket);
               });
 }
 

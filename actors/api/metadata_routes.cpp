@@ -1,3 +1,4 @@
+#include "actors/api/answer_text.hpp"
 #include "actors/api/parameters.hpp"
 #include "actors/api/route_list.hpp"
 #include "actors/promql/json.hpp"
@@ -20,58 +21,82 @@ constexpr std::string_view cut_warning = "results truncated due to limit";
 struct listing {
   std::vector<select_request> requests;
   std::uint64_t limit = 0; // 0: none was asked for
+  query_memory_ptr memory;
+
+  // Of the list; stays counted as long as the listing does.
+  [[nodiscard]] result<void> keep(std::uint64_t bytes) const {
+    if (!memory->take(bytes + promql::table_entry_bytes))
+      return memory->refusal();
+    return ok();
+  }
 };
 
-result<listing> read_listing(const http::request& request) {
-  BOOST_OUTCOME_TRY(requests, select_parameters(request));
+result<listing> read_listing(const http::request& request, const query_context& context) {
+  auto memory = make_memory(context);
+  BOOST_OUTCOME_TRY(requests, select_parameters(request, *memory));
   BOOST_OUTCOME_TRY(limit, limit_parameter(request));
   std::erase_if(requests, [](const select_request& one) { return one.to_ms < one.from_ms; });
-  return listing{std::move(requests), limit.value_or(0)};
+  return listing{std::move(requests), limit.value_or(0), std::move(memory)};
 }
 
 // Sends elements as a JSON list; over series_max it is an error, over the caller's limit a warning.
 template <class Elements, class Append>
-http::response send_list(const Elements& all, const listing& asked, const query_limits& limits,
-                         Append append) {
+http::response send_list(const Elements& all, const listing& asked, const query_context& context,
+                         const query_ticket& ticket, Append append) {
+  const auto& limits = context.limits;
   if (asked.limit == 0 && all.size() > limits.series_max)
     return failure(
         {api_errc::execution, fmt::format("the answer has {} elements; at most {} are sent. Narrow match[] "
                                           "or the time range, or set limit",
                                           all.size(), limits.series_max)});
-  auto body = begin_success() + "[";
+  answer_text text{context.answers};
+  auto& body = text.tail();
+  body = begin_success() + "[";
+  std::vector<std::string> warnings;
   std::uint64_t sent = 0;
   for (const auto& element : all) {
-    if (asked.limit != 0 && sent == asked.limit)
-      return end_success(body + "]", {std::string{cut_warning}});
+    if (asked.limit != 0 && sent == asked.limit) {
+      warnings.emplace_back(cut_warning);
+      break;
+    }
+    if (!text.go_on())
+      break;
     if (sent++ > 0)
       body += ',';
     append(body, element);
   }
-  return end_success(body + "]");
+  body += ']';
+  append_end(body, warnings);
+  auto made = text.take("application/json");
+  return made ? std::move(made).value() : query_failure(made.error(), ticket);
 }
 
 // The union of what each request finds, sorted.
 using ask_strings = std::function<result<std::vector<std::string>>(const select_request&)>;
 
 void send_strings(const query_context_ptr& context, listing asked, http::responder_ptr to, ask_strings ask) {
-  run_on_pool(*context->lookups, std::move(to), {}, [context, asked, ask](const query_ticket& ticket) {
-    std::set<std::string> all;
-    for (auto request : asked.requests) {
-      request.cancelled = &ticket.cancelled();
-      request.samples_max = context->limits.samples_max;
-      auto found = ask(request);
-      if (!found)
-        return query_failure(found.error(), ticket);
-      all.insert(std::make_move_iterator(found.value().begin()),
-                 std::make_move_iterator(found.value().end()));
-    }
-    return send_list(all, asked, context->limits,
-                     [](std::string& out, const std::string& text) { promql::append_string(out, text); });
-  });
+  const auto memory = asked.memory;
+  run_on_pool(
+      *context->lookups, std::move(to), {}, memory, [context, asked, ask](const query_ticket& ticket) {
+        std::set<std::string> all;
+        for (auto request : asked.requests) {
+          request.cancelled = &ticket.cancelled();
+          request.samples_max = context->limits.samples_max;
+          auto found = ask(request);
+          if (!found)
+            return query_failure(found.error(), ticket);
+          for (auto& text : found.value())
+            if (const auto bytes = sizeof text + promql::memory_of(text); all.insert(std::move(text)).second)
+              if (const auto fits = asked.keep(bytes); !fits)
+                return query_failure(fits.error(), ticket);
+        }
+        return send_list(all, asked, *context, ticket,
+                         [](std::string& out, const std::string& text) { promql::append_string(out, text); });
+      });
 }
 
 void label_names(const query_context_ptr& context, const http::request& request, http::responder_ptr to) {
-  auto asked = read_listing(request);
+  auto asked = read_listing(request, *context);
   if (!asked)
     return to->answer(failure(to_api_error(asked.error())));
   send_strings(context, std::move(asked.value()), std::move(to),
@@ -83,7 +108,7 @@ void label_values(const query_context_ptr& context, const http::request& request
   if (!promql::is_label_name(name))
     return to->answer(
         failure({api_errc::bad_data, fmt::format("invalid label name: {}", promql::quote(name))}));
-  auto asked = read_listing(request);
+  auto asked = read_listing(request, *context);
   if (!asked)
     return to->answer(failure(to_api_error(asked.error())));
   send_strings(context, std::move(asked.value()), std::move(to),
@@ -93,24 +118,26 @@ void label_values(const query_context_ptr& context, const http::request& request
 void series(const query_context_ptr& context, const http::request& request, http::responder_ptr to) {
   if (request.all("match[]").empty())
     return to->answer(failure({api_errc::bad_data, "no match[] parameter provided"}));
-  auto read = read_listing(request);
+  auto read = read_listing(request, *context);
   if (!read)
     return to->answer(failure(to_api_error(read.error())));
-  run_on_pool(*context->lookups, std::move(to), {},
+  const auto memory = read.value().memory;
+  run_on_pool(*context->lookups, std::move(to), {}, memory,
               [context, asked = std::move(read.value())](const query_ticket& ticket) {
                 std::set<labels> all;
                 const auto keep_max = std::max<std::uint64_t>(context->limits.series_max, asked.limit);
                 for (auto one : asked.requests) {
                   one.cancelled = &ticket.cancelled();
                   one.samples_max = context->limits.samples_max;
+                  result<void> fits = ok();
                   const auto done = context->source->series(one, [&](const labels& found) {
-                    if (all.size() <= keep_max)
-                      all.insert(found);
+                    if (fits && all.size() <= keep_max && all.insert(found).second)
+                      fits = asked.keep(sizeof found + promql::memory_of(found));
                   });
-                  if (!done)
-                    return query_failure(done.error(), ticket);
+                  if (!done || !fits)
+                    return query_failure(!done ? done.error() : fits.error(), ticket);
                 }
-                return send_list(all, asked, context->limits, promql::append_labels);
+                return send_list(all, asked, *context, ticket, promql::append_labels);
               });
 }
 
@@ -149,7 +176,7 @@ void metadata(const query_context_ptr& context, const http::request& request, ht
   const auto limit = limit_parameter(request);
   if (!limit)
     return to->answer(failure(to_api_error(limit.error())));
-  run_on_pool(*context->lookups, std::move(to), {},
+  run_on_pool(*context->lookups, std::move(to), {}, nullptr,
               [context, limit = limit.value(),
                metric = std::string{text_parameter(request, "metric")}](const query_ticket& ticket) {
                 const auto all = context->source->metadata();

@@ -175,17 +175,26 @@ result<std::optional<std::uint64_t>> limit_parameter(const http::request& reques
   return std::optional{static_cast<std::uint64_t>(limit)};
 }
 
-result<std::vector<promql::select_request>> select_parameters(const http::request& request, bool anything) {
+result<std::vector<promql::select_request>> select_parameters(const http::request& request,
+                                                              promql::query_memory& memory, bool anything) {
   promql::select_request base;
   BOOST_OUTCOME_TRY(from_ms, time_parameter(request, "start", time_ms_min));
   BOOST_OUTCOME_TRY(to_ms, time_parameter(request, "end", time_ms_max));
   base.from_ms = from_ms;
   base.to_ms = to_ms;
+  base.memory = &memory;
   std::vector<promql::select_request> out;
   for (const auto text : request.all("match[]")) {
-    auto parsed = promql::parse_selector(text, anything);
+    auto parsed = promql::parse_selector(text, anything, &memory);
+    if (!parsed && parsed.error().code != errc::invalid_argument)
+      return parsed.error();
     if (!parsed)
       return invalid_parameter("match[]", parsed.error().message);
+    std::uint64_t bytes = sizeof base;
+    for (const auto& m : parsed.value())
+      bytes += m.matching_bytes();
+    if (!memory.take(bytes))
+      return memory.refusal();
     out.push_back(base);
     out.back().matchers = std::move(parsed.value());
   }

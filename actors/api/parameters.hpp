@@ -4,6 +4,7 @@
 // them, with the parameter's name.
 
 #include "actors/http/server.hpp"
+#include "actors/promql/query_memory.hpp"
 #include "actors/promql/series_source.hpp"
 
 #include <chrono>
@@ -37,8 +38,8 @@ duration_parameter(const http::request& request, std::string_view name, std::chr
 [[nodiscard]] result<std::optional<std::uint64_t>> limit_parameter(const http::request& request);
 // start, end and every match[]: one request to the store each, or one without matchers when there is no
 // match[]. As Prometheus takes it, the end may be before the start: nothing is there. `anything`: also a selector that
-// every series matches.
-[[nodiscard]] result<std::vector<promql::select_request>> select_parameters(const http::request& request,
-                                                                            bool anything = false);
+// every series matches. They are counted in `memory`, as will be what answering them takes.
+[[nodiscard]] result<std::vector<promql::select_request>>
+select_parameters(const http::request& request, promql::query_memory& memory, bool anything = false);
 
 } // namespace skerry::api

@@ -8,6 +8,7 @@
 #include "actors/api/query_pool.hpp"
 #include "actors/http/server.hpp"
 #include "actors/node/clock.hpp"
+#include "actors/node/config.hpp"
 #include "actors/node/reload.hpp"
 #include "actors/promql/evaluator.hpp"
 
@@ -30,8 +31,13 @@ struct query_limits {
   std::chrono::milliseconds lookback{promql::lookback_ms_default};
   std::chrono::milliseconds timeout{120'000};
   std::uint64_t samples_max = promql::samples_max_default;
-  std::size_t series_max = 1'000'000; // in one answer of /series, /labels and label values
+  std::size_t series_max = 1'000'000;              // in one answer of /series, /labels and label values
+  std::uint64_t memory_each_bytes_max = 128 << 20; // that one query holds
+  std::uint64_t memory_bytes_max = 256 << 20;      // that all queries hold together
 };
+
+// Reads `memory_bytes_max` and `memory_each_bytes_max` of the section `query`.
+void read_memory(config_section& from, query_limits& to);
 
 // Stands between one query and its source, and says afterwards what the reader should know; a node may note what is read
 // and keep answers. On the query's thread.
@@ -74,6 +80,9 @@ struct query_context {
   query_pool* lookups = nullptr;
   clock_source* clock = &system_clock();
   query_limits limits;
+  // limits.memory_bytes_max of them, and what answers are taken from (http::server_config::answers). Null: no bound.
+  std::shared_ptr<memory_budget> memory;
+  std::shared_ptr<memory_budget> answers;
   status_facts status;
   std::function<std::unique_ptr<query_watch>()> watch; // empty: nothing is noted or kept
   bool targets_from_up = true; // /api/v1/targets from what is stored; else the node has a route of its own
@@ -82,9 +91,13 @@ using query_context_ptr = std::shared_ptr<const query_context>;
 
 [[nodiscard]] std::vector<http::route> make_query_routes(query_context context);
 
-// Runs `work` on the pool and sends what it returns; a full pool answers 503 at once.
+// What counts one query's memory, from before it is parsed.
+using query_memory_ptr = std::shared_ptr<promql::query_memory>;
+[[nodiscard]] query_memory_ptr make_memory(const query_context& context);
+
+// Runs `work` on the pool and sends what it returns; a full pool answers 503 at once. `memory` may be null.
 void run_on_pool(query_pool& pool, http::responder_ptr to, std::chrono::nanoseconds timeout,
-                 std::function<http::response(const query_ticket&)> work);
+                 query_memory_ptr memory, std::function<http::response(const query_ticket&)> work);
 // A failure of a query, told apart by why it was stopped.
 [[nodiscard]] http::response query_failure(const error& e, const query_ticket& ticket);
 

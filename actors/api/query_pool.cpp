@@ -83,6 +83,7 @@ struct query_pool::impl {
                       .Register(metrics);
     timed_out = &stops.Add({{"reason", "timeout"}});
     abandoned = &stops.Add({{"reason", "client_gone"}});
+    bound = &stops.Add({{"reason", "bound"}});
   }
 
   void work() {
@@ -109,6 +110,8 @@ struct query_pool::impl {
     } catch (const std::exception& failure) { // a bug, but one query's bug must not end the node
       spdlog::error("query: a query ended in an exception: {}", failure.what());
     }
+    if (e.ticket.bound_.load())
+      bound->Increment();
     e.work = {}; // what it holds (the client's connection) goes now
     duration.Observe(std::chrono::duration<double>(steady::now() - e.accepted).count());
   }
@@ -152,6 +155,7 @@ struct query_pool::impl {
   prometheus::Histogram& duration;
   prometheus::Counter* timed_out = nullptr;
   prometheus::Counter* abandoned = nullptr;
+  prometheus::Counter* bound = nullptr; // by samples or memory
 
   std::mutex mutex; // guards what follows
   std::condition_variable wake_worker;

@@ -28,12 +28,15 @@ class query_ticket {
 public:
   [[nodiscard]] const std::atomic<bool>& cancelled() const noexcept { return cancelled_; }
   [[nodiscard]] stop_reason reason() const noexcept { return reason_.load(); } // set before `cancelled`
+  // It was ended by a bound on samples or memory: for the pool's counter.
+  void note_bound() const noexcept { bound_.store(true); }
 
 private:
   friend class query_pool;
   void stop(stop_reason why) noexcept;
   std::atomic<bool> cancelled_{false};
   std::atomic<stop_reason> reason_{stop_reason::none};
+  mutable std::atomic<bool> bound_{false};
 };
 
 struct query_pool_config {

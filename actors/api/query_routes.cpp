@@ -1,6 +1,8 @@
+#include "actors/api/answer_text.hpp"
 #include "actors/api/parameters.hpp"
 #include "actors/api/query_stats.hpp"
 #include "actors/api/route_list.hpp"
+#include "actors/node/settings.hpp"
 #include "actors/promql/evaluator.hpp"
 #include "actors/promql/infos.hpp"
 #include "actors/promql/json.hpp"
@@ -24,6 +26,7 @@ struct query_settings {
   bool stats = false;
   std::vector<std::string> infos; // where something is found
   query_timings times;
+  query_memory_ptr memory;
 };
 struct instant_query {
   std::shared_ptr<const promql::expression> tree;
@@ -36,8 +39,9 @@ struct range_query {
   query_settings settings;
 };
 
-result<std::shared_ptr<const promql::expression>> query_parameter(const http::request& request) {
-  BOOST_OUTCOME_TRY(tree, promql::parse(text_parameter(request, "query")));
+result<std::shared_ptr<const promql::expression>> query_parameter(const http::request& request,
+                                                                  promql::query_memory& memory) {
+  BOOST_OUTCOME_TRY(tree, promql::parse(text_parameter(request, "query"), &memory));
   return std::shared_ptr<const promql::expression>{std::move(tree)};
 }
 
@@ -64,14 +68,17 @@ result<promql::evaluate_options> options_from(const http::request& request, cons
   return options;
 }
 
-result<query_settings> settings_from(const http::request& request, const query_limits& limits) {
+result<query_settings> settings_from(const http::request& request, const query_context& context) {
+  const auto& limits = context.limits;
   query_settings settings;
+  settings.memory = make_memory(context);
   settings.times.received = std::chrono::steady_clock::now();
   BOOST_OUTCOME_TRY(timeout, timeout_parameter(request, limits));
   BOOST_OUTCOME_TRY(options, options_from(request, limits));
   BOOST_OUTCOME_TRY(limit, limit_parameter(request));
   settings.timeout = timeout;
   settings.options = options;
+  settings.options.memory = settings.memory.get();
   settings.limit = limit.value_or(0);
   settings.stats = !text_parameter(request, "stats").empty();
   return settings;
@@ -79,8 +86,10 @@ result<query_settings> settings_from(const http::request& request, const query_l
 
 result<instant_query> read_instant(const http::request& request, const query_context& context) {
   BOOST_OUTCOME_TRY(time_ms, time_parameter(request, "time", context.clock->wall_ns() / ns_per_ms));
-  BOOST_OUTCOME_TRY(settings, settings_from(request, context.limits));
-  auto tree = query_parameter(request);
+  BOOST_OUTCOME_TRY(settings, settings_from(request, context));
+  auto tree = query_parameter(request, *settings.memory);
+  if (!tree && tree.error().code != errc::invalid_argument)
+    return tree.error();
   if (!tree) // Prometheus 2.42 names the parameter here, not with a range
     return invalid_parameter("query", tree.error().message);
   settings.infos = promql::infos_of(*tree.value(), text_parameter(request, "query"));
@@ -110,8 +119,8 @@ result<range_query> read_range(const http::request& request, const query_context
   if ((end_ms - start_ms) / step_ms > promql::points_max)
     return fail(errc::invalid_argument, "exceeded maximum resolution of 11,000 points per timeseries. Try "
                                         "decreasing the query resolution (?step=XX)");
-  BOOST_OUTCOME_TRY(settings, settings_from(request, context.limits));
-  BOOST_OUTCOME_TRY(tree, query_parameter(request));
+  BOOST_OUTCOME_TRY(settings, settings_from(request, context));
+  BOOST_OUTCOME_TRY(tree, query_parameter(request, *settings.memory));
   if (const auto type = promql::type_of(*tree);
       type != promql::value_type::scalar && type != promql::value_type::vector)
     return fail(errc::invalid_argument,
@@ -171,15 +180,18 @@ http::response answer(const query_context& context, const query_ticket& ticket, 
   auto warnings = watch->warnings();
   if (cut(outcome.value(), settings.limit))
     warnings.emplace_back("results truncated due to limit");
-  auto body = begin_success();
-  promql::append_value(body, outcome.value());
+  answer_text text{context.answers};
+  auto& body = text.tail();
+  body = begin_success();
+  promql::append_value(body, outcome.value(), text.checkpoint());
   if (settings.stats) {
     body.pop_back(); // data's brace
     append_stats(body, settings.times, source);
     body += '}';
   }
-  return end_success(std::move(body), warnings,
-                     finds_something(outcome.value()) ? settings.infos : std::vector<std::string>{});
+  append_end(body, warnings, finds_something(outcome.value()) ? settings.infos : std::vector<std::string>{});
+  auto made = text.take("application/json");
+  return made ? std::move(made).value() : query_failure(made.error(), ticket);
 }
 
 void instant(const query_context_ptr& context, const http::request& request, http::responder_ptr to) {
@@ -187,7 +199,8 @@ void instant(const query_context_ptr& context, const http::request& request, htt
   if (!query)
     return to->answer(failure(to_api_error(query.error())));
   const auto timeout = query.value().settings.timeout;
-  run_on_pool(*context->queries, std::move(to), timeout,
+  const auto memory = query.value().settings.memory;
+  run_on_pool(*context->queries, std::move(to), timeout, memory,
               [context, q = std::move(query.value())](const query_ticket& ticket) {
                 return answer(*context, ticket, q.settings,
                               [&q](query_watch&, promql::series_source& source, const auto& options) {
@@ -201,7 +214,8 @@ void range(const query_context_ptr& context, const http::request& request, http:
   if (!query)
     return to->answer(failure(to_api_error(query.error())));
   const auto timeout = query.value().settings.timeout;
-  run_on_pool(*context->queries, std::move(to), timeout,
+  const auto memory = query.value().settings.memory;
+  run_on_pool(*context->queries, std::move(to), timeout, memory,
               [context, q = std::move(query.value())](const query_ticket& ticket) {
                 return answer(*context, ticket, q.settings,
                               [&q](query_watch& watch, promql::series_source& source,
@@ -214,7 +228,24 @@ void range(const query_context_ptr& context, const http::request& request, http:
 
 } // namespace
 
+void read_memory(config_section& from, query_limits& to) {
+  constexpr std::uint64_t memory_min = 8 << 20;
+  read_size(from, "memory_bytes_max", to.memory_bytes_max);
+  if (to.memory_bytes_max < memory_min)
+    from.complain("memory_bytes_max", "must be at least 8MiB");
+  to.memory_each_bytes_max = std::min(to.memory_each_bytes_max, to.memory_bytes_max);
+  read_size(from, "memory_each_bytes_max", to.memory_each_bytes_max);
+  if (to.memory_each_bytes_max < memory_min || to.memory_each_bytes_max > to.memory_bytes_max)
+    from.complain("memory_each_bytes_max", "must lie between 8MiB and memory_bytes_max");
+}
+
+query_memory_ptr make_memory(const query_context& context) {
+  return std::make_shared<promql::query_memory>(context.memory, context.limits.memory_each_bytes_max);
+}
+
 http::response query_failure(const error& e, const query_ticket& ticket) {
+  if (e.code == errc::exhausted || e.code == errc::unavailable)
+    ticket.note_bound();
   switch (ticket.reason()) {
   case stop_reason::timeout: return query_timed_out();
   case stop_reason::client_gone:
@@ -226,9 +257,11 @@ http::response query_failure(const error& e, const query_ticket& ticket) {
 }
 
 void run_on_pool(query_pool& pool, http::responder_ptr to, std::chrono::nanoseconds timeout,
-                 std::function<http::response(const query_ticket&)> work) {
+                 query_memory_ptr memory, std::function<http::response(const query_ticket&)> work) {
   const auto accepted = pool.submit(
-      [to, work = std::move(work)](const query_ticket& ticket) {
+      [to, memory = std::move(memory), work = std::move(work)](const query_ticket& ticket) {
+        if (memory)
+          memory->started();
         if (ticket.cancelled().load())
           return to->answer(query_failure({errc::cancelled, {}}, ticket));
         to->answer(work(ticket));

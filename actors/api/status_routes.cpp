@@ -91,22 +91,32 @@ http::response tsdb_answer(const query_context& context, std::uint64_t limit, co
   asked.from_ms = asked.to_ms - tsdb_span_ms;
   asked.cancelled = &ticket.cancelled();
   asked.samples_max = context.limits.samples_max;
-  counts by_name, by_pair, memory;
+  counts by_name, by_pair, memory_of_name;
   std::map<std::string, std::set<std::string>, std::less<>> values;
   std::uint64_t series = 0;
+  promql::query_memory memory{context.memory, context.limits.memory_each_bytes_max};
+  memory.started();
+  asked.memory = &memory;
+  bool fits = true;
+  const auto keep = [&](std::uint64_t bytes) { fits = fits && memory.take(bytes); };
   const auto done = context.source->series(asked, [&](const labels& all) {
-    if (++series > context.limits.series_max)
+    if (++series > context.limits.series_max || !fits)
       return;
     for (const auto& [name, value] : all) {
       if (name == label_name)
         ++by_name[value];
       ++by_pair[name + "=" + value];
-      if (values[name].insert(value).second)
-        memory[name] += value.size();
+      if (values[name].insert(value).second) {
+        memory_of_name[name] += value.size();
+        // In three tables at the most.
+        keep(3 * (promql::table_entry_bytes + sizeof value + name.size() + promql::memory_of(value)));
+      }
     }
   });
   if (!done)
     return query_failure(done.error(), ticket);
+  if (!fits)
+    return query_failure(memory.refusal(), ticket);
   counts by_label;
   for (const auto& [name, all] : values)
     by_label[name] = all.size();
@@ -118,7 +128,7 @@ http::response tsdb_answer(const query_context& context, std::uint64_t limit, co
                              {"maxTime", asked.to_ms}}},
                            {"seriesCountByMetricName", largest(by_name, limit)},
                            {"labelValueCountByLabelName", largest(by_label, limit)},
-                           {"memoryInBytesByLabelName", largest(memory, limit)},
+                           {"memoryInBytesByLabelName", largest(memory_of_name, limit)},
                            {"seriesCountByLabelValuePair", largest(by_pair, limit)}}));
 }
 
@@ -126,7 +136,7 @@ void tsdb(const query_context_ptr& context, const http::request& request, http::
   const auto limit = limit_parameter(request);
   if (!limit)
     return to->answer(failure(to_api_error(limit.error())));
-  run_on_pool(*context->lookups, std::move(to), {},
+  run_on_pool(*context->lookups, std::move(to), {}, nullptr,
               [context, limit = limit.value().value_or(tsdb_limit_default)](const query_ticket& ticket) {
                 return tsdb_answer(*context, limit, ticket);
               });

@@ -19,6 +19,7 @@ using nlohmann::json;
 namespace {
 
 constexpr std::int64_t ns_per_ms = 1'000'000;
+constexpr std::uint64_t target_bytes = 4 << 10; // of one as JSON in memory and as text, beside its labels
 
 std::string rfc3339(std::int64_t time_ms) {
   return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(static_cast<std::time_t>(time_ms / 1'000)),
@@ -35,12 +36,13 @@ labels target_of(const labels& metric) {
 }
 
 result<promql::vector_value> now(const query_context& context, const query_ticket& ticket,
-                                 const char* query) {
+                                 promql::query_memory& memory, const char* query) {
   BOOST_OUTCOME_TRY(tree, promql::parse(query));
   promql::evaluate_options options;
   options.lookback_ms = context.limits.lookback.count();
   options.samples_max = context.limits.samples_max;
   options.cancelled = &ticket.cancelled();
+  options.memory = &memory;
   BOOST_OUTCOME_TRY(
       found, promql::evaluate_instant(*tree, *context.source, context.clock->wall_ns() / ns_per_ms, options));
   auto* vector = std::get_if<promql::vector_value>(&found);
@@ -49,11 +51,13 @@ result<promql::vector_value> now(const query_context& context, const query_ticke
 
 http::response active_targets(const query_context& context, const query_ticket& ticket,
                               const std::string& pool) {
-  const auto up = now(context, ticket, "up");
+  promql::query_memory memory{context.memory, context.limits.memory_each_bytes_max};
+  memory.started();
+  const auto up = now(context, ticket, memory, "up");
   if (!up)
     return query_failure(up.error(), ticket);
-  const auto times = now(context, ticket, "timestamp(up)");
-  const auto durations = now(context, ticket, "scrape_duration_seconds");
+  const auto times = now(context, ticket, memory, "timestamp(up)");
+  const auto durations = now(context, ticket, memory, "scrape_duration_seconds");
   if (!times || !durations)
     return query_failure(!times ? times.error() : durations.error(), ticket);
   std::map<labels, double> time_of, duration_of;
@@ -67,6 +71,8 @@ http::response active_targets(const query_context& context, const query_ticket& 
     const std::string job{value_of(target, "job")};
     if (!pool.empty() && pool != job)
       continue;
+    if (!memory.take(target_bytes + 2 * promql::memory_of(target)))
+      return query_failure(memory.refusal(), ticket);
     json named = json::object();
     for (const auto& label : target)
       named[label.name] = label.value;
@@ -90,7 +96,7 @@ http::response active_targets(const query_context& context, const query_ticket& 
 void targets(const query_context_ptr& context, const http::request& request, http::responder_ptr to) {
   if (text_parameter(request, "state") == "dropped")
     return to->answer(success(R"({"activeTargets":[],"droppedTargets":[]})"));
-  run_on_pool(*context->lookups, std::move(to), {},
+  run_on_pool(*context->lookups, std::move(to), {}, nullptr,
               [context, pool = std::string{text_parameter(request, "scrapePool")}](
                   const query_ticket& ticket) { return active_targets(*context, ticket, pool); });
 }

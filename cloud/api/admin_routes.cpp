@@ -21,10 +21,12 @@ void delete_series(const context_ptr& context, const http::request& request, htt
     return to->answer(disabled());
   if (request.all("match[]").empty())
     return to->answer(failure({api_errc::bad_data, "no match[] parameter provided"}));
-  auto asked = select_parameters(request);
+  const auto memory =
+      std::make_shared<promql::query_memory>(context->memory, context->limits.memory_each_bytes_max);
+  auto asked = select_parameters(request, *memory);
   if (!asked)
     return to->answer(failure(to_api_error(asked.error())));
-  run_on_pool(context, std::move(to), {}, [context, asked = std::move(asked).value()](const query_ticket&) {
+  run_on_pool(context, std::move(to), {}, [context, memory, asked = std::move(asked).value()](const auto&) {
     std::vector<std::vector<promql::matcher>> selectors;
     for (const auto& one : asked)
       selectors.push_back(one.matchers);

@@ -107,6 +107,8 @@ struct api_context {
   http::handler metrics; // serves /metrics; empty: no such route
   build_info build;
   query_limits limits;
+  std::shared_ptr<memory_budget> memory;  // of all queries; null: unbounded
+  std::shared_ptr<memory_budget> answers; // that are being written; null: unbounded
   // What /api/v1/status/… answers besides.
   std::int64_t started_ns = 0;
   std::string config_text;

@@ -223,6 +223,8 @@ std::vector<http::route> make_routes(api_context given) {
   queries.lookups = context->lookups;
   queries.clock = context->clock;
   queries.limits = context->limits;
+  queries.memory = context->memory;
+  queries.answers = context->answers;
   queries.status = {context->build, context->started_ns, context->config_text,
                     context->flags, context->retention,  context->reloaded};
   queries.watch = [context]() -> std::unique_ptr<api::query_watch> {

@@ -52,6 +52,8 @@ TEST_CASE("the example of a cloud's configuration has the defaults") {
   CHECK(is.limits.timeout == like.limits.timeout);
   CHECK(is.limits.lookback == like.limits.lookback);
   CHECK(is.limits.samples_max == like.limits.samples_max);
+  CHECK(is.limits.memory_bytes_max == like.limits.memory_bytes_max);
+  CHECK(is.limits.memory_each_bytes_max == like.limits.memory_each_bytes_max);
 }
 
 TEST_CASE("the example of a cloud's configuration shows every key") {

@@ -1,5 +1,7 @@
 #include "tests/cloud/api/test_cloud.hpp"
 
+#include <fmt/format.h>
+
 #include <future>
 
 using namespace skerry;
@@ -144,6 +146,34 @@ TEST_CASE("a query that loads too many samples is refused") {
   const auto got = cloud.ask("/api/v1/query?query=up");
   CHECK(got.status == 422);
   CHECK(json::parse(got.body)["errorType"] == "execution");
+}
+
+TEST_CASE("a query that holds too much memory is refused, and so is an answer") {
+  query_limits limits;
+  limits.memory_each_bytes_max = 4 << 20;
+  test_cloud cloud{{}, limits, 1 << 20};
+  const auto refused = cloud.ask("/api/v1/query?query=max_over_time(vector(1)[1d:10ms])");
+  CHECK(refused.status == 422);
+  CHECK(json::parse(refused.body)["errorType"] == "execution");
+  CHECK(json::parse(refused.body)["error"]
+        == "query processing would hold more than 4194304 bytes in memory in query execution "
+           "(query.memory_each_bytes_max)");
+  CHECK(cloud.ask("/api/v1/query?query=up").status == 200);
+  // Regular expressions count before they match, in lists as in queries.
+  std::string selector = "{job=\"p\"";
+  for (int i = 0; i < 100; ++i)
+    selector += ",job=~\"p%7C.{" + std::to_string(300 + i) + "}\"";
+  for (const auto* path : {"query", "parse_query", "format_query", "query_exemplars"})
+    CHECK(cloud.ask(fmt::format("/api/v1/{}", path), "POST", "query=" + selector + "}").status == 422);
+  CHECK(cloud.ask("/api/v1/series", "POST", "match[]=" + selector + "}").status == 422);
+  CHECK(cloud.ask("/api/v1/labels", "POST", "match[]=" + selector + "}").status == 422);
+  // A large answer from little memory: `<` is six characters in JSON.
+  const auto large =
+      "query=label_replace(vector(1),\"x\",\"" + std::string(30'000, '<') + "\",\"\",\"\")[9m:1m]";
+  const auto escaped = cloud.ask("/api/v1/query", "POST", large);
+  CHECK(escaped.status == 200);
+  CHECK(escaped.body.size() > 180'000);
+  CHECK(cloud.memory->taken() == 0);
 }
 
 TEST_CASE("a query beyond the queue is refused; what needs no place in it is answered") {

@@ -120,7 +120,8 @@ private:
 
 class test_cloud {
 public:
-  explicit test_cloud(query_pool_config pool_config = {}, query_limits limits = {})
+  explicit test_cloud(query_pool_config pool_config = {}, query_limits limits = {},
+                      std::uint64_t answers_bytes_max = 256 << 20)
       : pool(pool_config, registry), lookups({}, registry) {
     const std::int64_t ms = now_s * 1'000;
     source.add({{"__name__", "up"}, {"job", "p"}, {"host", "a"}, {"site", "s"}}, {{ms - 15'000, 0}, {ms, 1}});
@@ -164,6 +165,8 @@ public:
     };
     context.build = {"0.1.0", "abc"};
     context.limits = limits;
+    context.memory = memory = std::make_shared<memory_budget>(limits.memory_bytes_max);
+    context.answers = std::make_shared<memory_budget>(answers_bytes_max);
     http::server_config config;
     config.listen = "127.0.0.1:0";
     config.unix_socket = socket();
@@ -172,6 +175,8 @@ public:
       FAIL(started.error().message);
     server = std::move(started.value());
   }
+
+  std::shared_ptr<memory_budget> memory; // of all queries
 
   [[nodiscard]] std::string socket() const { return (directory.path() / "operator.sock").string(); }
   [[nodiscard]] std::string url() const { return "http://" + server->address(); }
