@@ -38,6 +38,7 @@ public:
   void columns_of(const compact_set_ptr& set, const set_members& members, std::vector<std::uint32_t>& to);
   [[nodiscard]] series_column& operator[](std::uint32_t column) { return columns_[column]; }
   [[nodiscard]] const series_column& operator[](std::uint32_t column) const { return columns_[column]; }
+  [[nodiscard]] std::size_t size() const noexcept { return columns_.size(); }
   // All of the place, settled.
   [[nodiscard]] std::vector<series_column> take();
 

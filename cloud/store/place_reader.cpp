@@ -26,6 +26,9 @@ void will_need(bytes_view bytes) noexcept {
                     MADV_WILLNEED); // NOLINT: an address as a number
 }
 
+// Of a column that grows: on average it has room for half as many again.
+constexpr std::uint64_t bytes_per_sample = 3 * (sizeof(std::int64_t) + sizeof(double)) / 2;
+
 struct block_head {
   block_index index;
   bool ascending = true;
@@ -76,7 +79,12 @@ result<kept_source_ptr> find_source(const partition& in, const partition_reader&
 
 place_reader::place_reader(const store_snapshot& from, std::span<const std::shared_ptr<partition>> partitions,
                            const store_parts& parts, read_bounds& bounds)
-    : from_(from), partitions_(partitions), parts_(parts), bounds_(bounds), readers_(partitions.size()) {}
+    : from_(from),
+      partitions_(partitions),
+      parts_(parts),
+      bounds_(bounds),
+      readers_(partitions.size()),
+      held_(bounds.memory) {}
 
 bool place_reader::passable(const error& e, const char* what) {
   if (e.code != errc::corrupt && e.code != errc::malformed && e.code != errc::unsupported_version)
@@ -97,7 +105,14 @@ result<void> place_reader::count(std::size_t samples) {
     return fail(errc::exhausted,
                 fmt::format("the query reads more than {} samples; narrow its matchers or its range",
                             bounds_.samples_max));
-  return ok();
+  return held_.add(samples * bytes_per_sample);
+}
+
+result<void> place_reader::count_columns(std::size_t known) {
+  std::uint64_t bytes = 0;
+  for (auto i = known; i < to_.size(); ++i)
+    bytes += 2 * sizeof(series_column) + promql::memory_of(to_[static_cast<std::uint32_t>(i)].all);
+  return bytes == 0 ? ok() : held_.add(bytes);
 }
 
 result<partition_reader*> place_reader::partition_at(std::size_t index) {
@@ -130,8 +145,9 @@ result<void> place_reader::find_columns(const partition_hit& hit) {
   if (!hit.of_set.empty() && hit.of_set.back() >= set->count())
     return fail(errc::corrupt, "the label index names a series that its set lacks");
   columns_.clear();
+  const auto known = to_.size();
   to_.columns_of(set, hit.of_set, columns_);
-  return ok();
+  return count_columns(known);
 }
 
 bool place_reader::all_newer(std::int64_t time_ns) const {
@@ -265,6 +281,7 @@ result<void> place_reader::read_block(const partition_hit& hit, const block_plac
 
 result<std::vector<series_column>> place_reader::read(const place& what) {
   to_.start(what.site, what.host);
+  held_.clear();
   const auto heads = [&]() -> result<void> {
     const auto count = what.heads.size();
     for (std::size_t i = 0; i < count; ++i) {
@@ -290,8 +307,10 @@ result<std::vector<series_column>> place_reader::read(const place& what) {
 
 result<std::vector<series_column>> place_reader::name(const place& what) {
   to_.start(what.site, what.host);
-  for (const auto& hit : what.heads)
-    find_columns(hit);
+  held_.clear();
+  for (const auto& hit : what.heads) {
+    BOOST_OUTCOME_TRYV(find_columns(hit));
+  }
   for (const auto& hit : what.partitions) {
     BOOST_OUTCOME_TRYV(go_on());
     if (auto made = find_columns(hit); !made && !passable(made.error(), "series set"))

@@ -3,6 +3,7 @@
 // Reads what one host ("place") has of a query's series: samples of all logs and partitions, by labels, in order of
 // time, each time once. One object per thread and query; the snapshot and what was found in it are shared.
 
+#include "actors/promql/query_memory.hpp"
 #include "cloud/store/log_window.hpp"
 #include "cloud/store/partitions.hpp"
 #include "cloud/store/place_columns.hpp"
@@ -70,6 +71,7 @@ struct read_bounds {
   std::uint64_t samples_max = 0;
   bool newest_only = false; // of each series; others may come with them
   const std::atomic<bool>* cancelled = nullptr;
+  promql::query_memory* memory = nullptr; // null: unbounded
   std::atomic<std::uint64_t> samples{0};
 
   // Whether any time in [first, last] is.
@@ -83,6 +85,10 @@ public:
 
   // exhausted, cancelled, io. Damage is left out, counted and logged.
   [[nodiscard]] result<std::vector<series_column>> read(const place& what);
+  // What its last answer takes of the query's memory.
+  [[nodiscard]] promql::memory_hold take_held() noexcept {
+    return std::exchange(held_, promql::memory_hold{bounds_.memory});
+  }
   // Only the labels.
   [[nodiscard]] result<std::vector<series_column>> name(const place& what);
 
@@ -100,7 +106,7 @@ private:
   [[nodiscard]] cache_key head_key(const partition_hit& hit,
                                    const block_place& at) const; // of the block's head
   // Into columns_: those of the members that hit, in their order.
-  void find_columns(const head_hit& hit);
+  [[nodiscard]] result<void> find_columns(const head_hit& hit);
   [[nodiscard]] result<void> find_columns(const partition_hit& hit);
   // Whether each of them has a sample that is newer.
   [[nodiscard]] bool all_newer(std::int64_t time_ns) const;
@@ -110,12 +116,15 @@ private:
   [[nodiscard]] bool passable(const error& e, const char* what);
   [[nodiscard]] result<void> go_on() const;
   [[nodiscard]] result<void> count(std::size_t samples);
+  // The columns that came since there were `known`.
+  [[nodiscard]] result<void> count_columns(std::size_t known);
 
   const store_snapshot& from_;
   std::span<const std::shared_ptr<partition>> partitions_;
   const store_parts& parts_;
   read_bounds& bounds_;
   std::vector<std::unique_ptr<partition_reader>> readers_; // by partition, opened when first needed
+  promql::memory_hold held_;                               // for what to_ holds
   place_columns to_;
   std::vector<std::uint32_t> columns_; // of the hit that is read, in to_
   block_decoder decoder_;

@@ -7,10 +7,12 @@
 
 namespace skerry::cloud {
 
-void place_reader::find_columns(const head_hit& hit) {
+result<void> place_reader::find_columns(const head_hit& hit) {
   columns_.clear();
+  const auto known = to_.size();
   for (const auto& section : hit.sections)
     to_.columns_of(hit.source->sets[section.number], *section.members, columns_);
+  return count_columns(known);
 }
 
 std::size_t place_reader::find_frames(const head_hit& hit) {
@@ -34,7 +36,7 @@ std::size_t place_reader::find_frames(const head_hit& hit) {
 }
 
 result<void> place_reader::read_head(const head_hit& hit) {
-  find_columns(hit);
+  BOOST_OUTCOME_TRYV(find_columns(hit));
   const auto& env = *from_.logs[hit.log];
   const bool use_windows = parts_.cache.bytes_max() != 0 && hit.source->width <= window_columns_max;
   const auto first = find_frames(hit);

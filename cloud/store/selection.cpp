@@ -27,6 +27,9 @@ constexpr std::uint64_t shard_samples_min = 100'000; // some milliseconds each
 constexpr std::int64_t interval_guess_ns = 15'000'000'000;
 constexpr std::int64_t span_max_ns = 30 * std::int64_t{86'400'000'000'000};
 
+// Of a place that was found, and of its slot while it is read ahead.
+constexpr std::uint64_t place_bytes = sizeof(place) + promql::table_entry_bytes + 128;
+
 std::int64_t to_ns(std::int64_t ms, bool end_of) noexcept {
   if (ms > INT64_MAX / ns_per_ms - 1)
     return INT64_MAX;
@@ -39,10 +42,15 @@ std::int64_t to_ns(std::int64_t ms, bool end_of) noexcept {
 
 selection::selection(store_snapshot from, const store_parts& parts, read_pool& helpers,
                      const promql::select_request& request)
-    : from_(std::move(from)), parts_(parts), helpers_(helpers), request_(request) {
+    : from_(std::move(from)),
+      parts_(parts),
+      helpers_(helpers),
+      request_(request),
+      found_held_(request.memory) {
   bounds_.from_ns = to_ns(request.from_ms, false);
   bounds_.to_ns = to_ns(request.to_ms, true);
   bounds_.samples_max = request.samples_max;
+  bounds_.memory = request.memory;
   if (request.step_ms > request.span_ms && request.step_ms <= INT64_MAX / ns_per_ms
       && bounds_.from_ns != INT64_MIN) {
     bounds_.step_ns = static_cast<std::uint64_t>(request.step_ms * ns_per_ms);
@@ -189,7 +197,14 @@ result<void> selection::find() {
   std::sort(places_.begin(), places_.end(), [](const place* a, const place* b) {
     return std::tie(a->site, a->host) < std::tie(b->site, b->host);
   });
-  return ok();
+  std::uint64_t bytes = 0;
+  for (const auto* at : places_) {
+    bytes += place_bytes + at->partitions.size() * sizeof(partition_hit)
+             + (at->heads.size() > 1 ? at->heads.size() * sizeof(head_hit) : 0);
+    for (const auto& hit : at->partitions)
+      bytes += hit.of_set.size() * sizeof(std::uint16_t);
+  }
+  return found_held_.add(bytes);
 }
 
 // What the thread that asked and its helpers share. A helper that comes too late finds it stopped and touches nothing
@@ -200,6 +215,7 @@ struct selection::lookahead {
     const place* what = nullptr;
     stage at = stage::unclaimed;
     std::vector<series_column> columns;
+    promql::memory_hold held{nullptr}; // for the columns
     std::size_t samples = 0;
     result<void> how = ok();
   };
@@ -238,6 +254,7 @@ struct selection::lookahead {
         return;
       }
       into.columns = std::move(read.value());
+      into.held = reader.take_held();
       for (const auto& c : into.columns)
         into.samples += c.times.size();
     } catch (const std::exception& e) { // out of memory: this query's end, nobody else's
@@ -251,6 +268,7 @@ struct selection::lookahead {
     stopped = true;
     changed.notify_all();
     changed.wait(lock, [this] { return helping == 0; });
+    slots.clear(); // a helper that comes too late keeps nothing of the query
   }
 
   void help(place_reader& reader) {
@@ -335,6 +353,7 @@ result<void> selection::read(std::size_t shard, const promql::each_series& each)
   const auto end = places_.size() * (shard + 1) / shards_;
   for (auto i = begin; i < end; ++i) {
     BOOST_OUTCOME_TRY(columns, reader.read(*places_[i]));
+    const auto held = reader.take_held();
     for (const auto& c : columns)
       if (!c.times.empty())
         each({c.all, c.times, c.values});
@@ -346,7 +365,7 @@ result<void> selection::read_ahead(const promql::each_series& each) {
   auto shared = std::make_shared<lookahead>();
   shared->slots.reserve(places_.size());
   for (const auto* at : places_)
-    shared->slots.push_back({at, lookahead::stage::unclaimed, {}, 0, ok()});
+    shared->slots.push_back({at, lookahead::stage::unclaimed, {}, promql::memory_hold{nullptr}, 0, ok()});
   const auto count = shared->slots.size();
   struct stop_at_end { // also where `each` throws
     lookahead& of;
@@ -409,6 +428,7 @@ result<void> selection::read_ahead(const promql::each_series& each) {
         if (!c.times.empty())
           each({c.all, c.times, c.values});
     wanted.columns = {};
+    wanted.held.clear();
     lock.lock();
   }
   return how;

@@ -57,6 +57,7 @@ private:
   store_parts parts_;
   read_pool& helpers_;
   const promql::select_request& request_;
+  promql::memory_hold found_held_; // for found_
   read_bounds bounds_;
   std::vector<promql::matcher> place_matchers_;
   std::vector<promql::matcher> label_matchers_;

@@ -6,6 +6,39 @@
 
 namespace skerry::cloud {
 
+namespace {
+
+// Texts, each once, counted as long as the query's memory is.
+class text_set {
+public:
+  explicit text_set(promql::query_memory* memory) : memory_(memory) {}
+
+  void insert(std::string_view text) {
+    if (failed_ || all_.find(text) != all_.end())
+      return;
+    if (memory_ != nullptr
+        && !memory_->take(2 * sizeof(std::string) + 2 * text.size() + promql::table_entry_bytes)) {
+      failed_ = memory_->refusal();
+      return;
+    }
+    all_.emplace(text);
+  }
+
+  [[nodiscard]] result<std::vector<std::string>> take() {
+    if (failed_)
+      return *failed_;
+    return std::vector<std::string>{std::make_move_iterator(all_.begin()),
+                                    std::make_move_iterator(all_.end())};
+  }
+
+private:
+  promql::query_memory* memory_;
+  std::set<std::string, std::less<>> all_;
+  std::optional<error> failed_;
+};
+
+} // namespace
+
 result<void> selection::series(const std::function<void(const labels&)>& each) {
   BOOST_OUTCOME_TRYV(find());
   place_reader reader{from_, opened_, parts_, bounds_};
@@ -38,13 +71,13 @@ result<void> selection::each_reader(const char* what, Each&& each) {
 }
 
 result<std::vector<std::string>> selection::label_names() {
-  std::set<std::string, std::less<>> names;
+  text_set names{request_.memory};
   if (!request_.matchers.empty()) {
     BOOST_OUTCOME_TRYV(series([&](const labels& all) {
       for (const auto& l : all)
         names.insert(l.name);
     }));
-    return std::vector<std::string>{names.begin(), names.end()};
+    return names.take();
   }
   BOOST_OUTCOME_TRYV(open_partitions());
   each_source([&](const head_source& source) {
@@ -56,19 +89,19 @@ result<std::vector<std::string>> selection::label_names() {
       names.insert("host");
   });
   BOOST_OUTCOME_TRYV(each_reader("index", [&](const partition_reader& reader) {
-    return reader.each_label_name([&](std::string_view name) { names.emplace(name); });
+    return reader.each_label_name([&](std::string_view name) { names.insert(name); });
   }));
-  return std::vector<std::string>{names.begin(), names.end()};
+  return names.take();
 }
 
 result<std::vector<std::string>> selection::label_values(std::string_view name) {
-  std::set<std::string, std::less<>> values;
+  text_set values{request_.memory};
   if (!request_.matchers.empty()) {
     BOOST_OUTCOME_TRYV(series([&](const labels& all) {
       if (const auto value = value_of(all, name); !value.empty())
-        values.emplace(value);
+        values.insert(value);
     }));
-    return std::vector<std::string>{values.begin(), values.end()};
+    return values.take();
   }
   BOOST_OUTCOME_TRYV(open_partitions());
   each_source([&](const head_source& source) {
@@ -81,9 +114,9 @@ result<std::vector<std::string>> selection::label_values(std::string_view name) 
       set->each_value(name, [&](const std::string& value) { values.insert(value); });
   });
   BOOST_OUTCOME_TRYV(each_reader("index", [&](const partition_reader& reader) {
-    return reader.each_label_value(name, [&](std::string_view value) { values.emplace(value); });
+    return reader.each_label_value(name, [&](std::string_view value) { values.insert(value); });
   }));
-  return std::vector<std::string>{values.begin(), values.end()};
+  return values.take();
 }
 
 result<std::vector<promql::family_metadata>> selection::metadata() {
