@@ -225,6 +225,9 @@ result<matrix_value> result_cache::evaluate(const promql::expression& e, promql:
       BOOST_OUTCOME_TRY(before, part(range.start_ms, from_ms - range.step_ms));
       made->answer = std::move(before);
     }
+    // What is kept of it, the part that is taken, and the answer while both are joined.
+    if (options.memory != nullptr && !options.memory->take(2 * old->bytes))
+      return options.memory->refusal();
     join(made->answer, slice(old->answer, from_ms, to_ms));
     steps_kept_.Increment(static_cast<double>((to_ms - from_ms) / range.step_ms + 1));
     if (to_ms < last_ms) {
@@ -238,10 +241,15 @@ result<matrix_value> result_cache::evaluate(const promql::expression& e, promql:
         read(name.first, name.second, std::max(span.from_ms, first), span.to_ms);
     }
   }
+  const auto answer_bytes = bytes_of(made->answer);
+  made->bytes = answer_bytes + key.size() * 2 + made->hosts.size() * 200 + sizeof *made;
+  if (made->hosts.size() > hosts_max || made->bytes > bytes_max_ / entry_share_max)
+    return std::move(made->answer);
+  // A copy is kept.
+  if (options.memory != nullptr && !options.memory->take(answer_bytes))
+    return options.memory->refusal();
   auto answer = made->answer;
-  made->bytes = bytes_of(made->answer) + key.size() * 2 + made->hosts.size() * 200 + sizeof *made;
-  if (made->hosts.size() <= hosts_max)
-    put(key, std::move(made));
+  put(key, std::move(made));
   return answer;
 }
 
