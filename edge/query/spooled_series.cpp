@@ -1,5 +1,5 @@
+#include "actors/promql/query_memory.hpp"
 #include "edge/query/spooled_series.hpp"
-
 #include "schemas/model/frame.hpp"
 
 #include <fmt/format.h>
@@ -55,6 +55,11 @@ double resolve(double a, double b) noexcept {
 
 } // namespace
 
+// Lists may have room for as many again; a series of one host is copied while it is handed over.
+constexpr std::uint64_t bytes_per_sample = 2 * sizeof(sample);
+constexpr std::uint64_t series_bytes =
+    2 * (sizeof(labels*) + sizeof(std::vector<sample>)) + sizeof(labels) + promql::table_entry_bytes;
+
 struct spooled_series::collected {
   struct one_series {
     const labels* all = nullptr; // the key in `index`
@@ -68,6 +73,7 @@ struct spooled_series::collected {
   std::map<std::pair<std::pair<edge_id, set_hash>, std::string>, members> known; // by set and host
   std::map<edge_id, std::string> sites;
   std::uint64_t samples = 0;
+  promql::memory_hold held{nullptr};
 };
 
 result<series_set_ptr> spooled_series::set_of(edge_id edge, const set_hash& hash,
@@ -93,6 +99,7 @@ result<void> spooled_series::collect(const promql::select_request& request, bool
   const auto to_ns = request.to_ms == INT64_MAX ? INT64_MAX : ns_of(request.to_ms + 1) - 1;
   value_decoder decoder;
   frame f;
+  into.held = promql::memory_hold{request.memory};
   return store_->scan(from_ns, to_ns, [&](const run& one, const spool::set_finder& find) -> result<void> {
     if (request.cancelled != nullptr && request.cancelled->load(std::memory_order_relaxed))
       return fail(errc::cancelled, "the query was cancelled");
@@ -114,6 +121,8 @@ result<void> spooled_series::collect(const promql::select_request& request, bool
         auto& members = it->second;
         if (unknown) {
           BOOST_OUTCOME_TRY(set, set_of(edge, section.set, find));
+          BOOST_OUTCOME_TRYV(into.held.add(section.series_count * sizeof(std::uint32_t) + record.host.size()
+                                           + 2 * promql::table_entry_bytes));
           members.assign(section.series_count, not_wanted);
           for (std::size_t i = 0; set && i < set->members.size() && i < members.size(); ++i) {
             auto all = set->members[i].all;
@@ -122,6 +131,7 @@ result<void> spooled_series::collect(const promql::select_request& request, bool
             sort_labels(all);
             if (!matches(all, request.matchers))
               continue;
+            BOOST_OUTCOME_TRYV(into.held.add(series_bytes + promql::memory_of(all)));
             const auto [place, added] =
                 into.index.try_emplace(std::move(all), static_cast<std::uint32_t>(into.found.size()));
             if (added)
@@ -131,6 +141,7 @@ result<void> spooled_series::collect(const promql::select_request& request, bool
         }
         if (!values)
           continue;
+        const auto before = into.samples;
         for (std::size_t i = 0; i < section.series_count; ++i) {
           if (!section.present.empty() && (section.present[i / 64] >> (i % 64) & 1) == 0)
             continue;
@@ -142,6 +153,7 @@ result<void> spooled_series::collect(const promql::select_request& request, bool
                                          "execution");
           into.found[members[i]].samples.push_back({ms_of(f.time_ns), v});
         }
+        BOOST_OUTCOME_TRYV(into.held.add((into.samples - before) * bytes_per_sample));
       }
     }
     return ok();
@@ -167,7 +179,7 @@ result<void> spooled_series::select(const promql::select_request& request,
       times.push_back(s.time_ms);
       values.push_back(s.value);
     }
-    one.samples = {};
+    one.samples = std::vector<sample>{};
     if (!times.empty())
       each({*one.all, times, values});
   }
