@@ -15,6 +15,7 @@
 #include "edge/gateway/gateway.hpp"
 #include "edge/gateway/pushed.hpp"
 #include "edge/identity.hpp"
+#include "edge/query/damage_watch.hpp"
 #include "edge/query/spooled_series.hpp"
 #include "edge/status.hpp"
 #include "edge/uplink/uplink.hpp"
@@ -296,6 +297,7 @@ private:
     context.memory = std::make_shared<memory_budget>(config_.limits.memory_bytes_max);
     context.answers = config_.http.answers = std::make_shared<memory_budget>(config_.http.answers_bytes_max);
     context.targets_from_up = false;
+    context.watch = [this] { return std::make_unique<damage_watch>(*source_); };
     context.status.build = {std::string{version}, {}};
     context.status.started_ns = system_clock().wall_ns();
     context.status.reloaded = [this] { return read_again_.last(); };

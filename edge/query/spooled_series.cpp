@@ -1,5 +1,6 @@
-#include "actors/promql/query_memory.hpp"
 #include "edge/query/spooled_series.hpp"
+
+#include "actors/promql/query_memory.hpp"
 #include "schemas/model/frame.hpp"
 
 #include <fmt/format.h>
@@ -100,7 +101,7 @@ result<void> spooled_series::collect(const promql::select_request& request, bool
   value_decoder decoder;
   frame f;
   into.held = promql::memory_hold{request.memory};
-  return store_->scan(from_ns, to_ns, [&](const run& one, const spool::set_finder& find) -> result<void> {
+  const auto one_run = [&](const run& one, const spool::set_finder& find) -> result<void> {
     if (request.cancelled != nullptr && request.cancelled->load(std::memory_order_relaxed))
       return fail(errc::cancelled, "the query was cancelled");
     BOOST_OUTCOME_TRY(records, decode_records(one));
@@ -124,6 +125,8 @@ result<void> spooled_series::collect(const promql::select_request& request, bool
           BOOST_OUTCOME_TRYV(into.held.add(section.series_count * sizeof(std::uint32_t) + record.host.size()
                                            + 2 * promql::table_entry_bytes));
           members.assign(section.series_count, not_wanted);
+          if (!set) // went with a segment that was damaged
+            ++left_out_;
           for (std::size_t i = 0; set && i < set->members.size() && i < members.size(); ++i) {
             auto all = set->members[i].all;
             all.push_back({"host", std::string{record.host}});
@@ -157,7 +160,10 @@ result<void> spooled_series::collect(const promql::select_request& request, bool
       }
     }
     return ok();
-  });
+  };
+  BOOST_OUTCOME_TRY(damaged, store_->scan(from_ns, to_ns, one_run));
+  left_out_ += damaged;
+  return ok();
 }
 
 result<void> spooled_series::select(const promql::select_request& request,

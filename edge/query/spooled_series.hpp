@@ -2,13 +2,15 @@
 
 // What a spool holds, as a source for queries: what waits for the link, and what was delivered and is kept for a
 // while (spool.local_retention). So a crew can look while the link is down. Every request reads the segments of its
-// time range from disk; nothing is kept in memory but the decoded series sets, up to `sets_max` of them.
+// time range from disk; nothing is kept in memory but the decoded series sets, up to `sets_max` of them. What is damaged
+// is left out, and handed to repair.
 //
 // Any thread, several at once.
 
 #include "actors/promql/series_source.hpp"
 #include "edge/spool/spool.hpp"
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -33,6 +35,9 @@ public:
                                                 const promql::select_request& request) override;
   result<std::vector<promql::family_metadata>> metadata() override;
 
+  // How often something was left out because it is damaged.
+  [[nodiscard]] std::uint64_t left_out() const noexcept { return left_out_.load(); }
+
 private:
   struct collected;
 
@@ -42,6 +47,7 @@ private:
 
   std::shared_ptr<const spool> store_;
   std::function<std::string(edge_id)> site_of_;
+  std::atomic<std::uint64_t> left_out_{0};
   std::mutex mutex_;
   std::map<std::pair<edge_id, set_hash>, series_set_ptr> sets_; // all are let go when they are too many
 };

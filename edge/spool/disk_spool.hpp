@@ -46,6 +46,7 @@ inline constexpr std::size_t salvage_commit_bytes = 4 << 20;
 inline constexpr int examine_attempts_max = 2; // a machine short of memory is no reason to give a segment up
 inline constexpr std::chrono::seconds examine_pause{2};
 inline constexpr std::chrono::seconds repair_wait{1}; // by who finds damage; then it asks again
+inline constexpr int damaged_places_max = 64; // of a stream in a segment, that a scan tries to pass by
 // Runs that fill their pages badly are put together once they are backlog: when so many bytes of them have
 // come in a row and are still held, the next commit's transaction replaces them by one run.
 inline constexpr std::size_t packed_run_bytes = 64 << 10;
@@ -106,8 +107,9 @@ public:
   std::vector<stream_state> streams() const override;
   spool_usage usage() const override;
   void trim_kept(bool all) override;
-  result<void> scan(std::int64_t from_ns, std::int64_t to_ns,
-                    const std::function<result<void>(const run&, const set_finder&)>& each) const override;
+  result<std::size_t>
+  scan(std::int64_t from_ns, std::int64_t to_ns,
+       const std::function<result<void>(const run&, const set_finder&)>& each) const override;
   result<void> close() override;
 
 private:
@@ -135,6 +137,8 @@ private:
   // no room to salvage.
   result<void> suspect(const segment_ptr& found, const std::string& what) const;
   void suspect_later(const std::vector<segment_ptr>& all);
+  // The same without waiting, for who goes on with the rest; once, where there was no room to salvage it.
+  void hand_to_repair(const segment_ptr& found, const std::string& what) const;
   void start_repairing(); // under repair_
   void repair_all();      // the thread
   result<void> repair(const segment_ptr& found, const std::string& what);

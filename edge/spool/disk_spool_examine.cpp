@@ -84,6 +84,17 @@ result<void> disk_spool::suspect(const segment_ptr& found, const std::string& wh
   return ok();
 }
 
+void disk_spool::hand_to_repair(const segment_ptr& found, const std::string& what) const {
+  const std::lock_guard lock{repair_};
+  if (stopping_ || unrepaired_.contains(found->number))
+    return;
+  const auto entry = suspects_.try_emplace(found->number, to_repair{found, what}).first;
+  if (entry->second.what.empty())
+    entry->second.what = what;
+  const_cast<disk_spool*>(this)->start_repairing(); // as above
+  repair_changed_.notify_all();
+}
+
 void disk_spool::suspect_later(const std::vector<segment_ptr>& all) {
   const std::lock_guard lock{repair_};
   for (const auto& one : all)

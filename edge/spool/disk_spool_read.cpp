@@ -206,8 +206,13 @@ result<std::optional<series_set_ptr>> disk_spool::find_set(edge_id edge, const s
                                          wrong->first->directory.string(), wrong->second));
 }
 
-result<void> disk_spool::scan(std::int64_t from_ns, std::int64_t to_ns,
-                              const std::function<result<void>(const run&, const set_finder&)>& each) const {
+result<std::size_t>
+disk_spool::scan(std::int64_t from_ns, std::int64_t to_ns,
+                 const std::function<result<void>(const run&, const set_finder&)>& each) const {
+  const auto is_damage = [](const error& e) {
+    return e.code == errc::corrupt || e.code == errc::malformed || e.code == errc::io;
+  };
+  std::size_t damaged = 0;
   struct part {
     stream_key key;
     range_set stored;
@@ -241,28 +246,48 @@ result<void> disk_spool::scan(std::int64_t from_ns, std::int64_t to_ns,
       const std::lock_guard table{table_};
       return one->gone;
     };
+    bool wrong = false;
+    const auto is_wrong = [&, &one = where](const error& e) {
+      if (!wrong)
+        hand_to_repair(one, e.message);
+      wrong = true;
+    };
     for (const auto& [key, stored] : parts) {
+      // Past what can't be read: ever further, since nobody knows how many records stood there.
+      sequence stride = 1;
+      int places = 0;
       for (auto next = stored.next(1); next != 0;) {
         const auto found =
             read_segment(where, [&](const segment_reader& reader) { return reader.find_run(key, next); });
         if (!found) {
           if (gone())
             break;
-          return found.error();
+          if (!is_damage(found.error()))
+            return found.error();
+          is_wrong(found.error());
+          if (++places == damaged_places_max)
+            break;
+          next = stored.next(next + stride);
+          stride *= 2;
+          continue;
         }
         if (!found.value())
           break;
+        stride = 1;
         const auto& run = *found.value();
         if (const auto done = each(run, find); !done) {
           if (gone())
             break;
-          return done;
+          if (!is_damage(done.error()))
+            return done.error();
+          is_wrong(done.error());
         }
         next = stored.next(std::max(next, run.header.last()) + 1);
       }
     }
+    damaged += wrong ? 1 : 0;
   }
-  return ok();
+  return damaged;
 }
 
 std::vector<stream_state> disk_spool::streams() const {

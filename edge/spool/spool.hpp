@@ -152,13 +152,15 @@ public:
   // Deletes kept segments that are over their time or bytes, or all of them. The writer's thread.
   virtual void trim_kept(bool all) { static_cast<void>(all); }
   // Every run with a record in [from, to] (event times) that is on disk, released or not, and with each the sets'
-  // finder of its segment. A run may come twice while segments change, and may hold records of other times. Stops
-  // where `each` fails. io or corrupt: a segment can't be read (the next delivery from it saves what is sound).
+  // finder of its segment. A run may come twice while segments change, and may hold records of other times. Where a
+  // segment is damaged, or `each` fails with corrupt or malformed, that part is left out and the segment is handed to
+  // repair, which goes on by itself; any other failure of `each` ends it. How many segments were found damaged.
   using set_finder = std::function<result<std::optional<series_set_ptr>>(edge_id, const set_hash&)>;
-  virtual result<void> scan(std::int64_t from_ns, std::int64_t to_ns,
-                            const std::function<result<void>(const run&, const set_finder&)>& each) const {
+  virtual result<std::size_t>
+  scan(std::int64_t from_ns, std::int64_t to_ns,
+       const std::function<result<void>(const run&, const set_finder&)>& each) const {
     static_cast<void>(from_ns), static_cast<void>(to_ns), static_cast<void>(each);
-    return ok();
+    return std::size_t{0};
   }
 
   virtual result<void> close() = 0; // marks the stop as orderly

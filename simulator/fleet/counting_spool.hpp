@@ -58,8 +58,9 @@ public:
   std::vector<edge::stream_state> streams() const override { return behind_->streams(); }
   edge::spool_usage usage() const override { return behind_->usage(); }
   void trim_kept(bool all) override { behind_->trim_kept(all); }
-  result<void> scan(std::int64_t from_ns, std::int64_t to_ns,
-                    const std::function<result<void>(const run&, const set_finder&)>& each) const override {
+  result<std::size_t>
+  scan(std::int64_t from_ns, std::int64_t to_ns,
+       const std::function<result<void>(const run&, const set_finder&)>& each) const override {
     return behind_->scan(from_ns, to_ns, each);
   }
   result<void> close() override { return behind_->close(); }

@@ -3,7 +3,9 @@
 #include "edge/query/spooled_series.hpp"
 #include "tests/edge/spool/spool_world.hpp"
 
+#include <fstream>
 #include <map>
+#include <thread>
 
 using namespace skerry;
 using namespace skerry::edge;
@@ -97,4 +99,63 @@ TEST_CASE("the same sample from two records is one, and of two values the same o
     values.assign(series.values.begin(), series.values.end());
   }));
   CHECK(values == std::vector<double>{3.0});
+}
+
+TEST_CASE("over a damaged spool a query answers what is sound, and the segment is repaired") {
+  temporary_directory dir;
+  world w;
+  std::shared_ptr<spool> store = w.open(small_config(dir.path()));
+  spooled_series source{store, [](edge_id) { return std::string{"s"}; }};
+  // Large frames, so that each has pages of its own and there are several segments.
+  const std::vector<series_set_ptr> sets{some_set(1, 256)};
+  constexpr std::int64_t frames = 2'000;
+  std::string damaged_record;
+  for (std::int64_t t = 1; t <= frames; ++t) {
+    auto record = frame_record(sets[0], t * second);
+    if (t == 10)
+      damaged_record = std::string{as_text(record.payload)};
+    REQUIRE(store->commit(stream_id::telemetry, std::vector<pending_record>{std::move(record)}, sets));
+    if (store->usage().segments >= 3)
+      break;
+  }
+  const auto count = [&] {
+    const auto all = selected(source, R"(m{nr="0000"})", 0, (frames + 1) * 1'000);
+    return all.empty() ? std::size_t{0} : all.begin()->second;
+  };
+  const auto whole = count();
+  REQUIRE(source.left_out() == 0);
+
+  std::size_t places = 0;
+  for (const auto& entry : fs::recursive_directory_iterator{dir.path() / "segments"}) {
+    if (!entry.is_regular_file())
+      continue;
+    std::string content;
+    {
+      std::ifstream in{entry.path(), std::ios::binary};
+      content.assign(std::istreambuf_iterator<char>{in}, {});
+    }
+    for (auto at = content.find(damaged_record); at != std::string::npos;
+         at = content.find(damaged_record, at + 1)) {
+      content[at + damaged_record.size() / 2] ^= 4;
+      ++places;
+    }
+    std::ofstream{entry.path(), std::ios::binary | std::ios::trunc} << content;
+  }
+  REQUIRE(places > 0);
+
+  const auto found = count(); // was: corrupt, for ever
+  CHECK(found < whole);
+  CHECK(found > whole / 2);
+  const auto noticed = source.left_out();
+  CHECK(noticed == 1);
+  REQUIRE(source.metadata());
+  // The repair goes on by itself, without anybody who delivers.
+  for (int i = 0; i < 2'000 && w.metric("skerry_spool_segments_damaged_total") == 0; ++i) {
+    count();
+    std::this_thread::sleep_for(std::chrono::milliseconds{5});
+  }
+  CHECK(w.metric("skerry_spool_segments_damaged_total") == 1);
+  const auto after = source.left_out();
+  CHECK(count() == whole - 1);
+  CHECK(source.left_out() == after);
 }
