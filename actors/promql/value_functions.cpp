@@ -13,13 +13,20 @@ namespace skerry::promql {
 
 namespace {
 
-// NaN if either is: not what std::fmin and std::fmax do.
+constexpr auto infinity = std::numeric_limits<double>::infinity();
+
+// As Go's math.Min and math.Max: NaN if either is, except beside an infinity that no value can pass. Not what std::fmin
+// and std::fmax do.
 double smaller(double a, double b) noexcept {
+  if (a == -infinity || b == -infinity)
+    return -infinity;
   if (std::isnan(a) || std::isnan(b))
     return std::numeric_limits<double>::quiet_NaN();
   return a == b ? (std::signbit(a) ? a : b) : std::min(a, b);
 }
 double larger(double a, double b) noexcept {
+  if (a == infinity || b == infinity)
+    return infinity;
   if (std::isnan(a) || std::isnan(b))
     return std::numeric_limits<double>::quiet_NaN();
   return a == b ? (std::signbit(a) ? b : a) : std::max(a, b);
@@ -41,6 +48,7 @@ void with_scalars(evaluation& ev, const call& c, const step_range& steps, const 
         values[k] = f(values[k], scalars, k);
   });
 }
+
 // Only the order of an instant query's result is seen.
 template <class Before>
 void sorted(evaluation& ev, const call& c, const step_range& steps, const series_sink& sink, Before before) {
