@@ -6,8 +6,19 @@
 
 #include <cmath>
 #include <functional>
+#include <numbers>
 
 namespace skerry::promql {
+
+// As Go's math.Atan2, by the quotient: where that is too small for a number, the sign of y is lost, which C's keeps.
+inline double atan2_by_quotient(double y, double x) noexcept {
+  if (y == 0 || x == 0 || !std::isfinite(y) || !std::isfinite(x))
+    return std::atan2(y, x);
+  const auto q = std::atan(y / x);
+  if (x > 0)
+    return q;
+  return q <= 0 ? q + std::numbers::pi : q - std::numbers::pi;
+}
 
 // f(op) with a function object of two doubles: numbers for arithmetic, bools for comparisons.
 template <class F>
@@ -19,7 +30,7 @@ decltype(auto) with_operator(binary_op op, F f) {
   case binary_op::divide: return f(std::divides<double>{});
   case binary_op::modulo: return f([](double a, double b) { return std::fmod(a, b); });
   case binary_op::power: return f([](double a, double b) { return std::pow(a, b); });
-  case binary_op::atan2: return f([](double a, double b) { return std::atan2(a, b); });
+  case binary_op::atan2: return f(atan2_by_quotient);
   case binary_op::equal: return f(std::equal_to<double>{});
   case binary_op::not_equal: return f(std::not_equal_to<double>{});
   case binary_op::less: return f(std::less<double>{});
