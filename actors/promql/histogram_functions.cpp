@@ -60,7 +60,7 @@ double quantile_of_buckets(double phi, std::vector<bucket>& buckets) {
   if (found == buckets.begin()) {
     if (found->bound <= 0)
       return found->bound;
-    return found->bound * (rank / found->count);
+    return 0 + found->bound * (rank / found->count); // from 0 on: never -0
   }
   const auto& below = *(found - 1);
   rank -= below.count;
