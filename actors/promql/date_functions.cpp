@@ -25,9 +25,18 @@ constexpr std::int64_t floor_divide(std::int64_t a, std::int64_t b) noexcept {
 }
 
 date date_at(std::int64_t seconds) noexcept {
+  // Go's time counts in 64 bits without a sign from a year on that is so long ago; what is before wraps around.
+  constexpr std::int64_t go_zero = -9'223'372'028'715'321'600;
+  constexpr std::uint64_t wrapped_days = 213'503'982'334'601; // 2^64 seconds, and the rest:
+  constexpr std::int64_t wrapped_seconds = 25'216;
   date d;
   d.days = floor_divide(seconds, day_seconds);
   d.second = (seconds % day_seconds + day_seconds) % day_seconds;
+  if (seconds < go_zero) {
+    d.second += wrapped_seconds;
+    d.days += static_cast<std::int64_t>(wrapped_days) + d.second / day_seconds;
+    d.second %= day_seconds;
+  }
   // Years begin in March here, so that the leap day is a year's last.
   const auto shifted = d.days + 719'468;
   const auto era = floor_divide(shifted, 146'097);
