@@ -29,6 +29,7 @@ struct Message {
     pong @14 :Ping;
     origins @15 :Origins;
     originState @16 :OriginState;
+    refusal @17 :Refusal;
   }
 }
 
@@ -61,7 +62,7 @@ struct StreamState {
 struct Hello {
   protocol @0 :UInt16;
   protocolMin @1 :UInt16;
-  features @2 :UInt64;       # bits; none defined yet
+  features @2 :UInt64;       # bits: 1 knows Refusal
   edge @3 :UInt64;
   instance @4 :Data;         # 16 random bytes, new with each process start
   streams @5 :List(StreamState);
@@ -74,7 +75,7 @@ struct Hello {
 
 struct Welcome {
   protocol @0 :UInt16;
-  features @1 :UInt64;
+  features @1 :UInt64;           # as in Hello
   durable @2 :List(StreamHeld);  # what need not be sent again
   creditBytes @3 :UInt64;        # how many bytes of batches may be unacknowledged
   configVersion @4 :UInt64;
@@ -82,6 +83,7 @@ struct Welcome {
   incarnation @6 :Data;          # 16 random bytes, kept by the receiver's store
   lostCustody @7 :List(StreamHeld);  # released by the sender, yet not here: written as lost
   batchBytesMax @8 :UInt32;
+  refusedEdges @9 :List(UInt64); # that Hello names and that the sender may not speak for: nothing of them is taken
 }
 
 struct StreamHeld {
@@ -174,7 +176,7 @@ struct Ping {
   linkBytesToday @3 :UInt64;
 }
 
-# The edges further out for which the sender asks to speak. One that belongs to another key is refused with Bye.
+# The edges further out for which the sender asks to speak. One that belongs to another key is answered with Refusal.
 struct Origins {
   edges @0 :List(UInt64);
 }
@@ -190,4 +192,26 @@ struct OriginState {
 struct StreamEnd {
   key @0 :StreamKey;
   last @1 :UInt64;
+}
+
+# Something of what was sent is not taken, and the session goes on. The sender keeps it, sends nothing more of the scope,
+# and tries one record of it after a while. Only to a sender that knows it (Hello.features); another one gets a Bye.
+struct Refusal {
+  enum Reason {
+    notNow @0;             # it can't be stored at the moment
+    forbidden @1;          # this key may not speak for the edge
+    malformed @2;          # it does not decode
+    overLimit @3;          # it is beyond a bound
+  }
+  enum Scope {
+    batch @0;              # these records
+    stream @1;
+    edge @2;
+    everything @3;
+  }
+  key @0 :StreamKey;       # for the scope `edge` only its edge may be given
+  batch @1 :Range;         # what was not taken; 0 to 0: nothing came yet
+  scope @2 :Scope;
+  reason @3 :Reason;
+  message @4 :Text;
 }

@@ -16,8 +16,10 @@ public:
   virtual ~authority() = default;
   [[nodiscard]] virtual bool may_speak(edge_id user, edge_id origin) = 0;
   [[nodiscard]] virtual result<std::string> site_of(edge_id edge) = 0;
-  // forbidden, conflict: the origin belongs to another key.
-  virtual result<void> register_origin(edge_id user, edge_id origin, std::int64_t now_s) = 0;
+  // All of them together, durably. Those that may not come back with their errors; forbidden, conflict: the origin
+  // belongs to another key, or was revoked.
+  [[nodiscard]] virtual std::map<edge_id, error>
+  register_origins(edge_id user, const std::vector<edge_id>& origins, std::int64_t now_s) = 0;
 };
 
 class registry_authority final : public authority {
@@ -25,7 +27,8 @@ public:
   explicit registry_authority(link::registry& keys) : keys_(keys) {}
   bool may_speak(edge_id user, edge_id origin) override;
   result<std::string> site_of(edge_id edge) override;
-  result<void> register_origin(edge_id user, edge_id origin, std::int64_t now_s) override;
+  std::map<edge_id, error> register_origins(edge_id user, const std::vector<edge_id>& origins,
+                                            std::int64_t now_s) override;
 
 private:
   link::registry& keys_;
@@ -37,7 +40,7 @@ public:
   authorized_backend(authority& keys, clock_source& clock) : keys_(keys), clock_(clock) {}
   std::optional<std::string> site_of(edge_id edge) override;
   bool may_speak(edge_id user, edge_id origin) override { return keys_.may_speak(user, origin); }
-  bool register_origin(edge_id user, edge_id origin) override;
+  refused_origins register_origins(edge_id user, const std::vector<edge_id>& origins) override;
 
 private:
   authority& keys_;

@@ -14,6 +14,9 @@ namespace skerry::delivery {
 namespace {
 
 constexpr std::int64_t clock_offset_told_ns = 60'000'000'000;
+constexpr std::size_t refused_shown_max = 64; // edges of one session
+constexpr std::size_t refusals_told_max =
+    256; // for one message; of further edges when something of them comes
 
 } // namespace
 
@@ -32,6 +35,37 @@ void receiver::restore_held(const stream_key& key, held_stream held) {
 void receiver::refuse(const link::peer_id& to, std::uint64_t session, link::bye_reason reason,
                       std::string message) {
   backend_.send(to, {session, link::bye{reason, std::move(message)}});
+}
+
+void receiver::refuse_records(session& of, edge_id user, link::refusal what) {
+  const auto number = of.number;
+  auto& refused = of.view.refused;
+  const bool first = !refused.contains(what.key.edge);
+  if (refused.size() < refused_shown_max || !first)
+    refused[what.key.edge] = {what.reason, what.message};
+  if (first && may_log())
+    spdlog::warn("{}: what edge {} brings of edge {} is not taken ({}): {}", config_.name, to_string(user),
+                 to_string(what.key.edge), link::to_string(what.reason), what.message);
+  if (what.batch.first != 0)
+    ++counters_.refused_batches;
+  if (of.knows_refusals) {
+    backend_.send(of.peer, {number, std::move(what)});
+    return;
+  }
+  refuse(of.peer, number,
+         what.reason == link::refusal_reason::not_now ? link::bye_reason::stopping
+                                                      : link::bye_reason::protocol_error,
+         std::move(what.message));
+  end_session(of);
+}
+
+refused_origins receiver::ask_for(edge_id user, std::vector<edge_id> origins) {
+  std::sort(origins.begin(), origins.end());
+  origins.erase(std::unique(origins.begin(), origins.end()), origins.end());
+  std::erase(origins, user);
+  auto refused = origins.empty() ? refused_origins{} : backend_.register_origins(user, origins);
+  counters_.forbidden += refused.size();
+  return refused;
 }
 
 void receiver::on_message(const link::peer_id& from, edge_id user, result<link::message> message) {
@@ -89,11 +123,15 @@ void receiver::handle(const link::peer_id& from, edge_id user, result<link::mess
     note_clock(session, user, ping->wall_ns);
     backend_.send(from, {session.number, link::pong{ping->wall_ns, ping->monotonic_ns}});
   } else if (const auto* origins = std::get_if<link::origins>(&body)) {
-    for (const auto origin : origins->edges)
-      if (origin != user && !backend_.register_origin(user, origin))
-        ++counters_.forbidden;
+    std::size_t told = 0;
+    for (auto& [edge, why] : ask_for(user, origins->edges)) {
+      if (!session.knows_refusals || ++told > refusals_told_max)
+        break;
+      refuse_records(session, user,
+                     {{edge, {}, stream_id{0}}, {0, 0}, link::refusal_scope::edge, why.reason, why.message});
+    }
   } else if (const auto* epochs = std::get_if<link::origin_state>(&body)) {
-    if (epochs->edge == user || !backend_.register_origin(user, epochs->edge)) {
+    if (epochs->edge == user || !ask_for(user, {epochs->edge}).empty()) {
       ++counters_.forbidden;
       return;
     }
@@ -139,6 +177,9 @@ void receiver::on_hello(const link::peer_id& from, edge_id user, const link::hel
   session.peer = from;
   session.instance = hello.instance;
   session.current = hello.current;
+  session.knows_refusals = (hello.features & link::feature_refusals) != 0
+                           && !planted(config_.planted, planted_fault::refusal_ends_session);
+  session.view.refused.clear();
   do
     session.number = random_.next();
   while (session.number == 0);
@@ -249,6 +290,7 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
   note_clock(to, user, hello.wall_ns);
   link::welcome welcome;
   welcome.protocol = std::min(hello.protocol, link::protocol_version);
+  welcome.features = link::feature_refusals;
   welcome.batch_bytes_max = static_cast<std::uint32_t>(config_.batch_bytes_max);
   welcome.server_time_ns = clock_.wall_ns();
   welcome.incarnation = config_.incarnation;
@@ -262,11 +304,25 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
   backend_.on_epochs(epochs);
   auto let_go = holdings_.forget_names(user);
   let_go.insert(user);
+  std::vector<edge_id> origins;
+  for (const auto& stream : hello.streams)
+    if (stream.key.edge != user && (origins.empty() || origins.back() != stream.key.edge))
+      origins.push_back(stream.key.edge);
+  const auto refused = ask_for(user, std::move(origins));
+  for (const auto& [edge, why] : refused) {
+    if (to.view.refused.size() < refused_shown_max)
+      to.view.refused.emplace(edge, why);
+    if (to.knows_refusals)
+      welcome.refused_edges.push_back(edge);
+  }
+  if (!refused.empty() && may_log())
+    spdlog::warn("{}: edge {} brings something of {} edges that it may not speak for: nothing of them is "
+                 "taken; the first is {}: {}",
+                 config_.name, to_string(user), refused.size(), to_string(refused.begin()->first),
+                 refused.begin()->second.message);
   for (const auto& stream : hello.streams) {
-    if (stream.key.edge != user && !backend_.register_origin(user, stream.key.edge)) {
-      ++counters_.forbidden;
+    if (refused.contains(stream.key.edge))
       continue;
-    }
     holdings_.named(user, stream.key);
     link::stream_held durable{stream.key, {}};
     if (const auto* held = holdings_.held(stream.key))

@@ -38,14 +38,22 @@ struct delivery_job {
   std::vector<series_set_ptr> sets;      // that the frames among them name and that may not be stored yet
 };
 
+// For which a key may not speak, and why.
+struct origin_refusal {
+  link::refusal_reason reason = link::refusal_reason::forbidden;
+  std::string message;
+};
+using refused_origins = std::map<edge_id, origin_refusal>;
+
 class receiver_backend {
 public:
   virtual ~receiver_backend() = default;
   // The site that this edge's key stands for; nullopt: the key was revoked meanwhile.
   [[nodiscard]] virtual std::optional<std::string> site_of(edge_id edge) = 0;
   [[nodiscard]] virtual bool may_speak(edge_id user, edge_id origin) = 0;
-  // False: the origin belongs to another key.
-  [[nodiscard]] virtual bool register_origin(edge_id user, edge_id origin) = 0;
+  // For all of these it may speak from now on, save those that come back.
+  [[nodiscard]] virtual refused_origins register_origins(edge_id user,
+                                                         const std::vector<edge_id>& origins) = 0;
   // How many series a set has that is stored here already; nullopt: unknown.
   [[nodiscard]] virtual std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) = 0;
   // Asynchronous: ends in receiver::on_stored. The backend keeps `ranges` with the records.
@@ -93,6 +101,7 @@ struct receiver_counters {
   std::uint64_t sessions = 0;
   std::uint64_t malformed = 0;
   std::uint64_t forbidden = 0;         // a record or message for what the key may not do
+  std::uint64_t refused_batches = 0;   // and the session went on
   std::uint64_t stale_messages = 0;    // of another session
   std::uint64_t refused_duplicate = 0; // two live nodes with one key
   std::uint64_t refused_version = 0;
@@ -124,6 +133,8 @@ struct edge_view {
   // behind.
   std::int64_t clock_offset_ns = 0;
   link::link_state link; // as its last batch or ping said
+  // In this session: edges of which it brought something that was not taken, and why; refused_shown_max of them.
+  refused_origins refused;
 };
 
 // What is held in memory for one session, at most of all.
@@ -186,6 +197,7 @@ private:
     std::int64_t had_until_ns = 0;
     std::int64_t waits_until_ns = 0; // it has more to send than what came
     std::int64_t duplicate_ns = 0;   // when another node with this key was last heard, monotonic; 0: never
+    bool knows_refusals = false;     // else it is told Bye
     edge_view view;
   };
   struct job_state {
@@ -234,11 +246,16 @@ private:
                        const tombstone& stone, std::int64_t time_ns, link::lane lane, std::uint64_t session,
                        sequence_range answer, std::uint64_t bytes);
   void discharge(const job_state& done);
+  void not_stored(const job_state& job, const std::string& why);
   void forget_epochs(edge_id edge);
   void ask_anew(session& of, edge_id user);
   void note_duplicate(session& of);
   [[nodiscard]] bool may_log(); // one more line about a peer
   void refuse(const link::peer_id& to, std::uint64_t session, link::bye_reason reason, std::string message);
+  // Something is not taken, and the session goes on, unless its sender knows no better than to end it.
+  void refuse_records(session& of, edge_id user, link::refusal what);
+  // Those of the origins that it may not speak for.
+  [[nodiscard]] refused_origins ask_for(edge_id user, std::vector<edge_id> origins);
   void acknowledge(const job_state& done);
 
   receiver_config config_;

@@ -61,9 +61,12 @@ void receiver::on_batch(session& from, edge_id user, const link::batch& batch) {
     note_waiting(from);
   if (bytes > config_.batch_bytes_max + record_bytes_max) {
     ++counters_.malformed;
-    refuse(from.peer, from.number, link::bye_reason::protocol_error,
-           fmt::format("a batch of {} bytes is over the limit", bytes));
-    end_session(from);
+    refuse_records(from, user,
+                   {batch.run.header.key,
+                    {batch.run.header.first, batch.run.header.last()},
+                    link::refusal_scope::batch,
+                    link::refusal_reason::over_limit,
+                    fmt::format("a batch of {} bytes is over the limit", bytes)});
     return;
   }
   take_run(from, user, batch.run, batch.lane, {});
@@ -73,23 +76,21 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
                         const std::vector<set_hash>& gone) {
   const auto& key = run.header.key;
   const sequence_range range{run.header.first, run.header.last()};
-  const auto protocol_error = [&](std::string what) {
-    ++counters_.malformed;
-    if (may_log())
-      spdlog::warn("{}: a batch of edge {} is refused: {}", config_.name, to_string(user), what);
-    refuse(from.peer, from.number, link::bye_reason::protocol_error, std::move(what));
-    end_session(from);
-  };
   const auto site = backend_.site_of(user);
-  if (!site || run.header.tenant != tenant_default
-      || (key.edge != user && !backend_.may_speak(user, key.edge))) {
+  if (!site) {
     ++counters_.forbidden;
-    if (may_log())
-      spdlog::warn("{}: edge {} may not speak for edge {}", config_.name, to_string(user),
-                   to_string(key.edge));
-    refuse(from.peer, from.number, site ? link::bye_reason::protocol_error : link::bye_reason::revoked,
-           "this key may not speak for the origin that a batch names");
+    refuse(from.peer, from.number, link::bye_reason::revoked, "the key of this edge was revoked");
     end_session(from);
+    return;
+  }
+  if (run.header.tenant != tenant_default || (key.edge != user && !backend_.may_speak(user, key.edge))) {
+    ++counters_.forbidden;
+    const bool whole = run.header.tenant == tenant_default;
+    refuse_records(from, user,
+                   {key, range, whole ? link::refusal_scope::edge : link::refusal_scope::batch,
+                    link::refusal_reason::forbidden,
+                    whole ? fmt::format("this key may not speak for edge {}", to_string(key.edge))
+                          : fmt::format("there is no tenant {}", run.header.tenant)});
     return;
   }
   if (!holdings_.came(user, key)) {
@@ -128,7 +129,10 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
   }
   auto records = decode_records(run);
   if (!records) {
-    protocol_error(records.error().message);
+    ++counters_.malformed;
+    refuse_records(
+        from, user,
+        {key, range, link::refusal_scope::batch, link::refusal_reason::malformed, records.error().message});
     return;
   }
   delivery_job job;
@@ -296,18 +300,30 @@ void receiver::on_stored(std::uint64_t ticket, const std::string& failed) {
   if (!failed.empty()) {
     ++counters_.store_failures;
     discharge(job);
-    const auto session = sessions_.find(static_cast<std::uint64_t>(job.user));
-    if (session != sessions_.end() && session->second.number != 0) {
-      // The edge keeps it and comes back after a while; one refusal ends the session, so the rest is not tried.
-      refuse(session->second.peer, session->second.number, link::bye_reason::stopping,
-             fmt::format("{} cannot store now: {}", config_.name, failed));
-      end_session(session->second);
-    }
+    not_stored(job, failed);
     return;
   }
   for (const auto& hash : job.sets)
     fresh_sets_.erase({job.key.edge, hash}); // the store has them now
   settle(std::move(job));
+}
+
+// The edge keeps it, and tries one record of the stream after a while.
+void receiver::not_stored(const job_state& job, const std::string& why) {
+  const auto it = sessions_.find(static_cast<std::uint64_t>(job.user));
+  if (it == sessions_.end() || it->second.number == 0)
+    return;
+  if (job.session == 0) { // a loss that its Hello told of: the next one tells again
+    refuse(it->second.peer, it->second.number, link::bye_reason::stopping,
+           fmt::format("{} cannot store now: {}", config_.name, why));
+    end_session(it->second);
+    return;
+  }
+  if (job.session != it->second.number)
+    return; // it is sent again in this session
+  refuse_records(it->second, job.user,
+                 {job.key, job.answer, link::refusal_scope::stream, link::refusal_reason::not_now,
+                  fmt::format("{} cannot store now: {}", config_.name, why)});
 }
 
 void receiver::on_held_durable(std::uint64_t ticket, const std::string& failed) {
@@ -319,6 +335,7 @@ void receiver::on_held_durable(std::uint64_t ticket, const std::string& failed) 
   discharge(job);
   if (!failed.empty()) {
     ++counters_.store_failures; // the records are stored; the next note that succeeds makes them held
+    not_stored(job, failed);
     return;
   }
   holdings_.settle(job.key, job.ranges);
@@ -361,6 +378,7 @@ void receiver::acknowledge(const job_state& done) {
   auto ranges = held->common_with(done.answer);
   if (ranges.empty())
     return;
+  it->second.view.refused.erase(done.key.edge);
   auto& pending = it->second.view.pending_records;
   pending -= std::min(pending, ranges.count());
   link::ack ack;

@@ -33,6 +33,8 @@ reception_metrics::reception_metrics(prometheus::Registry& registry, const std::
   received_.add(&c::sessions, "sessions_total", "Sessions opened.");
   received_.add(&c::malformed, "malformed_total", "Messages and batches that do not decode.");
   received_.add(&c::forbidden, "forbidden_total", "Messages for what their key may not do.");
+  received_.add(&c::refused_batches, "refused_batches_total",
+                "Batches not taken while the session went on; their sender keeps them.");
   received_.add(&c::stale_messages, "stale_messages_total", "Messages of another session, dropped.");
   const char* refused = "refused_sessions_total";
   const char* refused_help = "Sessions refused, by reason.";

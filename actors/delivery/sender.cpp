@@ -14,8 +14,21 @@ constexpr std::int64_t clock_jump_ns = 1'000'000'000; // the receiver is told of
 constexpr std::size_t batches_per_pump_max = 64;      // then the caller's thread gets a turn
 constexpr std::int64_t bandwidth_burst_ns = 1'000'000'000;
 constexpr std::int64_t thin_slice_ns =
-    15'000'000'000; // what was committed in so long goes at each thin interval
+    15'000'000'000;                     // what was committed in so long goes at each thin interval
+constexpr int probes_per_tick_max = 16; // of what is set aside
 constexpr std::size_t sets_message_bytes = 4 << 20; // uncompressed; more go in further messages
+
+// What stands in a run before a sequence that is not to be sent. Precondition: that is not its first record.
+result<run> cut_before(const run& from, sequence end) {
+  BOOST_OUTCOME_TRY(records, decode_records(from));
+  run_builder builder{from.header.key, from.header.first, from.header.tenant};
+  for (const auto& record : records) {
+    if (record.seq >= end)
+      break;
+    builder.append(record, sequences_of(record).value());
+  }
+  return std::move(builder).finish();
+}
 
 } // namespace
 
@@ -38,6 +51,7 @@ sender::sender(sender_config config, clock_source& clock, random_source& random,
       all_bytes_(static_cast<double>(config_.bandwidth_bytes), bandwidth_burst_ns),
       backlog_bytes_(static_cast<double>(config_.bandwidth_bytes) * config_.backlog_share,
                      bandwidth_burst_ns),
+      asides_(config_.set_aside, clock, random),
       retry_(config_.retry_min, config_.retry_max, random) {
   for (const auto& state : source_.streams())
     streams_[state.key].unacked = state.held;
@@ -54,6 +68,7 @@ void sender::reset_session(sender_phase to) {
   backlog_in_flight_bytes_ = 0;
   estimate_.reset();
   answer_due_since_ns_ = 0;
+  asides_.on_session_over();
 }
 
 void sender::on_connected() {
@@ -65,6 +80,7 @@ void sender::on_disconnected() { reset_session(sender_phase::down); }
 
 void sender::say_hello() {
   link::hello hello;
+  hello.features = link::feature_refusals;
   hello.edge = config_.edge;
   hello.instance = config_.instance;
   hello.wall_ns = clock_.wall_ns();
@@ -124,6 +140,8 @@ void sender::on_message(const link::message& message) {
     on_ack(*ack);
   else if (const auto* need = std::get_if<link::need>(&message.body))
     on_need(*need);
+  else if (const auto* refusal = std::get_if<link::refusal>(&message.body))
+    on_refusal(*refusal);
   else if (const auto* credit = std::get_if<link::credit>(&message.body))
     credit_bytes_ = credit->bytes;
   else if (const auto* ping = std::get_if<link::ping>(&message.body))
@@ -141,13 +159,14 @@ void sender::on_welcome(const link::message& message, const link::welcome& welco
   session_ = message.session;
   phase_ = sender_phase::live;
   refusal_.clear();
-  retry_.reset();
+  live_since_ns_ = clock_.monotonic_ns();
   credit_bytes_ = welcome.credit_bytes;
   batch_bytes_max_ = welcome.batch_bytes_max == 0
                          ? config_.batch_bytes_max
                          : std::min<std::size_t>(config_.batch_bytes_max, welcome.batch_bytes_max);
   batch_number_ = 0;
-  receiver_ = welcome.incarnation;
+  if (std::exchange(receiver_, welcome.incarnation) != welcome.incarnation)
+    asides_.clear(); // another receiver decides for itself
   ++counters_.sessions;
   for (const auto& lost : welcome.lost_custody) {
     counters_.lost_custody_records += lost.ranges.count();
@@ -165,6 +184,8 @@ void sender::on_welcome(const link::message& message, const link::welcome& welco
   std::uint64_t pending = 0;
   for (auto& [key, stream] : streams_) {
     stream.unsent = stream.unacked;
+    if (const auto* aside = asides_.ranges(key))
+      stream.unsent.remove(*aside);
     stream.fresh = {};
     stream.slice_from = 0;
     // Not the newest that are pending: a hole that was left behind is backlog.
@@ -174,7 +195,17 @@ void sender::on_welcome(const link::message& message, const link::welcome& welco
            stream.newest});
     pending += stream.unacked.count();
   }
-  spdlog::info("uplink: session {} is up, {} records are pending", session_, pending);
+  // Not once for each of a row of sessions that come to nothing.
+  if (std::exchange(achieved_, false))
+    spdlog::info("uplink: session {} is up, {} records are pending", session_, pending);
+  if (welcome.features & link::feature_refusals)
+    for (const auto edge : asides_.only_these_edges(welcome.refused_edges))
+      if (pending_records({link::refusal_scope::edge, {edge, {}, stream_id{0}}}) != 0)
+        note_set_aside({{edge, {}, stream_id{0}},
+                        {0, 0},
+                        link::refusal_scope::edge,
+                        link::refusal_reason::forbidden,
+                        "its key may not speak for that edge"});
   if (!origins_.empty())
     send(link::origins{origins_});
   origin_states_told_ = 0;
@@ -197,6 +228,7 @@ bool sender::tell_origin_states() {
 
 void sender::on_ack(const link::ack& ack) {
   oldest_first_ = false;
+  achieved();
   for (const auto& held : ack.ranges)
     acked(held.key, held.ranges);
   std::erase_if(in_flight_, [&](const flight& f) {
@@ -227,6 +259,13 @@ void sender::acked(const stream_key& key, const range_set& ranges) {
   stream.fresh.remove(now);
   stream.urgent.remove(now);
   counters_.acked_records += now.count();
+  for (const auto& [name, taken] : asides_.on_acked(key, now)) {
+    if (name.first == link::refusal_scope::batch)
+      continue;
+    origin_states_told_ = 0; // what was told of the edge was not taken either
+    if (set_aside_log_.allow())
+      spdlog::info("uplink: the receiver takes again what it had refused: {}", taken.message);
+  }
   // Not when the sender gives up waiting for an answer: until then the batch may still be stored.
   if (config_.under_way)
     config_.under_way->release(key, now);
@@ -269,14 +308,168 @@ void sender::on_need(const link::need& need) {
 }
 
 void sender::on_bye(const link::bye& bye) {
-  const bool first = refusal_ != bye.message || phase_ == sender_phase::live;
   refusal_ = bye.message.empty() ? "the receiver closed the session" : bye.message;
   if (bye.reason != link::bye_reason::stopping)
     ++counters_.refusals;
-  if (first)
+  if (std::exchange(refusal_logged_, refusal_) != refusal_)
     spdlog::warn("uplink: {}", refusal_);
   reset_session(sender_phase::waiting);
   retry_at_ns_ = clock_.monotonic_ns() + retry_.next().count();
+}
+
+// A session that came to nothing is not followed by another one at once.
+void sender::achieved() {
+  achieved_ = true;
+  retry_.reset();
+  refusal_logged_.clear();
+}
+
+// What is refused is pending as before; as set aside it waits for a probe.
+void sender::on_refusal(const link::refusal& refusal) {
+  const auto& key = refusal.key;
+  if (refusal.batch.first != 0) {
+    ++counters_.refused_batches;
+    // Only what was named is known not to be stored: others of the stream may be.
+    if (config_.under_way) {
+      range_set refused;
+      refused.add(refusal.batch);
+      config_.under_way->release(key, refused);
+    }
+  }
+  const auto of = streams_.find(key);
+  const bool known = refusal.scope == link::refusal_scope::everything || of != streams_.end()
+                     || (refusal.scope == link::refusal_scope::edge
+                         && pending_records({refusal.scope, {key.edge, {}, stream_id{0}}}) != 0);
+  if (!known)
+    return;
+  if (asides_.add(refusal))
+    note_set_aside(refusal);
+  if (of != streams_.end() && refusal.batch.first != 0) {
+    auto& stream = of->second;
+    std::erase_if(in_flight_, [&](const flight& f) {
+      if (f.key != key || f.range.last < refusal.batch.first || refusal.batch.last < f.range.first)
+        return false;
+      auto back = stream.unacked.common_with(f.range);
+      if (const auto* aside = asides_.ranges(key))
+        back.remove(*aside);
+      stream.unsent.add(back);
+      for (const auto& range : back.ranges())
+        stream.fresh.add(f.fresh.common_with(range));
+      landed(f);
+      return true;
+    });
+  }
+  if (!in_flight_.empty())
+    answer_due_since_ns_ = clock_.monotonic_ns();
+}
+
+void sender::note_set_aside(const link::refusal& refusal) {
+  if (!set_aside_log_.allow())
+    return;
+  const auto what = [&]() -> std::string {
+    switch (refusal.scope) {
+    case link::refusal_scope::batch:
+      return fmt::format("records {} to {} of {}", refusal.batch.first, refusal.batch.last,
+                         skerry::to_string(refusal.key));
+    case link::refusal_scope::stream: return skerry::to_string(refusal.key);
+    case link::refusal_scope::edge: return "what comes from edge " + skerry::to_string(refusal.key.edge);
+    case link::refusal_scope::everything: break;
+    }
+    return "anything";
+  }();
+  spdlog::warn(
+      "uplink: the receiver does not take {} ({}): {}; it stays in the spool and is tried again from "
+      "time to time, all else goes on",
+      what, link::to_string(refusal.reason), refusal.message);
+}
+
+std::uint64_t sender::pending_records(const set_asides::name& of) const {
+  std::uint64_t n = 0;
+  const auto& [scope, wanted] = of;
+  if (scope == link::refusal_scope::batch || scope == link::refusal_scope::stream) {
+    const auto it = streams_.find(wanted);
+    if (it == streams_.end())
+      return 0;
+    if (scope == link::refusal_scope::stream)
+      return it->second.unacked.count();
+    if (const auto* ranges = asides_.ranges(wanted))
+      for (const auto& range : ranges->ranges())
+        n += it->second.unacked.common_with(range).count();
+    return n;
+  }
+  for (auto it = streams_.lower_bound(wanted); it != streams_.end(); ++it) {
+    if (scope == link::refusal_scope::edge && it->first.edge != wanted.edge)
+      break;
+    n += it->second.unacked.count();
+  }
+  return n;
+}
+
+std::vector<set_aside_view> sender::set_aside() const {
+  std::vector<set_aside_view> out;
+  for (const auto& [name, of] : asides_.entries())
+    if (const auto records = pending_records(name); records != 0)
+      out.push_back({name.first, name.second, of.reason, of.message, of.since_wall_ns, records});
+  return out;
+}
+
+void sender::probe_set_aside() {
+  if (asides_.empty() || level_ > quota_level::no_backlog)
+    return;
+  const auto now = clock_.monotonic_ns();
+  int left = probes_per_tick_max;
+  for (auto it = asides_.entries().begin(); it != asides_.entries().end() && left > 0;) {
+    auto& [name, of] = *it;
+    if (of.probe || now < of.due_ns) {
+      ++it;
+    } else if (pending_records(name) == 0) { // limits or the receiver's word took all of it
+      it = asides_.entries().erase(it);
+    } else {
+      --left;
+      if (!probe(name, of))
+        return; // the link takes no more
+      ++it;
+    }
+  }
+}
+
+// Sends one record of it, in the place of all.
+bool sender::probe(const set_asides::name& name, set_asides::entry& of) {
+  const auto& [scope, wanted] = name;
+  for (auto it = streams_.lower_bound(wanted); it != streams_.end(); ++it) {
+    auto& [key, stream] = *it;
+    const bool within = scope == link::refusal_scope::everything
+                        || (scope == link::refusal_scope::edge ? key.edge == wanted.edge : key == wanted);
+    if (!within)
+      break;
+    sequence from = 0;
+    if (scope == link::refusal_scope::batch) {
+      range_set left;
+      for (const auto& range : of.ranges.ranges())
+        left.add(stream.unacked.common_with(range));
+      of.ranges = std::move(left);
+      from = of.ranges.next(of.cursor);
+      if (from == 0)
+        from = of.ranges.next(of.cursor = 1);
+    } else {
+      from = stream.unsent.next(1);
+    }
+    if (from == 0)
+      continue;
+    const auto lane = key.stream == stream_id::alert ? link::lane::alert : link::lane::backlog;
+    if (!has_room(0, lane))
+      return false;
+    const auto read = source_.read(key, from, 1);
+    if (!read || !read.value() || read.value()->header.first != from)
+      return true; // at the next tick
+    const auto& run = *read.value();
+    const std::pair probe{key, sequence_range{run.header.first, run.header.last()}};
+    if (!send_run(key, stream, run, lane))
+      return false;
+    of.probe = probe;
+    return true;
+  }
+  return true;
 }
 
 void sender::on_committed(const run& run, link::lane lane, bool replaced) {
@@ -304,6 +497,8 @@ void sender::on_committed(const run& run, link::lane lane, bool replaced) {
   if (fresh)
     stream.fresh.add(range);
   if (!tell_origin_states())
+    return;
+  if (asides_.blocks(key))
     return;
   // What was just committed is at hand: if nothing fresh waits before it, it goes without being read again.
   const auto own = key.stream == stream_id::alert ? link::lane::alert : link::lane::live;
@@ -381,6 +576,8 @@ void sender::landed(const flight& what) {
 }
 
 bool sender::pump_range(const stream_key& key, stream& of, sequence from, sequence to, link::lane lane) {
+  if (asides_.blocks(key))
+    return true;
   for (std::size_t i = 0; i < batches_per_pump_max; ++i) {
     from = of.unsent.next(from);
     if (from == 0 || from > to)
@@ -388,10 +585,18 @@ bool sender::pump_range(const stream_key& key, stream& of, sequence from, sequen
     if (!has_room(0, lane))
       return false;
     const auto bytes_max = lane == link::lane::backlog ? estimate_.batch_bytes(batch_limit()) : batch_limit();
-    const auto read = source_.read(key, from, bytes_max);
+    auto read = source_.read(key, from, bytes_max);
     if (!read)
       return false; // at the next tick
-    const auto& run = read.value();
+    auto& run = read.value();
+    if (const auto* aside = asides_.ranges(key); aside != nullptr && run)
+      if (const auto end = aside->next(from);
+          end != 0 && end <= run->header.last() && end > run->header.first) {
+        auto cut = cut_before(*run, end);
+        if (!cut)
+          return false;
+        run = std::move(cut).value();
+      }
     const auto found = run ? run->header.first : UINT64_MAX;
     if (found > from) {
       // The spool no longer has these (salvaged without them): nothing to wait for.
@@ -462,6 +667,8 @@ bool sender::pump_backlog() {
   }
   for (auto it = streams_.rbegin(); it != streams_.rend(); ++it) {
     auto& [key, state] = *it;
+    if (asides_.blocks(key))
+      continue;
     for (std::size_t i = 0; i < batches_per_pump_max && !state.unsent.empty(); ++i) {
       // The last records of the newest range: as many as fit a batch, judged by what was sent so far.
       const auto newest = state.unsent.ranges().back();
@@ -507,8 +714,10 @@ bool sender::send_ping() {
 }
 
 bool sender::has_backlog() const noexcept {
-  return std::any_of(streams_.begin(), streams_.end(), [](const auto& entry) {
+  return std::any_of(streams_.begin(), streams_.end(), [this](const auto& entry) {
     const auto& [key, state] = entry;
+    if (asides_.blocks(key))
+      return false;
     auto backlog = state.unsent;
     backlog.remove(state.fresh);
     return key.stream != stream_id::alert && !backlog.empty();
@@ -540,7 +749,10 @@ void sender::on_tick() {
     if (now - f.sent.at_ns <= config_.dead_after.count())
       return false;
     if (const auto it = streams_.find(f.key); it != streams_.end()) {
-      const auto again = it->second.unacked.common_with(f.range);
+      auto again = it->second.unacked.common_with(f.range);
+      asides_.on_unanswered(f.key, f.range);
+      if (const auto* aside = asides_.ranges(f.key))
+        again.remove(*aside);
       it->second.unsent.add(again);
       for (const auto& range : again.ranges())
         it->second.fresh.add(f.fresh.common_with(range));
@@ -550,6 +762,11 @@ void sender::on_tick() {
     return true;
   });
   mark_slices();
+  if (phase_ == sender_phase::live) {
+    if (!achieved_ && now - live_since_ns_ > config_.retry_max.count())
+      achieved();
+    probe_set_aside();
+  }
   const bool clock_jumped = std::llabs(clock_.wall_ns() - now - clock_said_ns_) > clock_jump_ns;
   if (phase_ == sender_phase::live && level_ != quota_level::exhausted
       && (clock_jumped || now - last_sent_ns_ > config_.ping_interval.count()))

@@ -6,16 +6,19 @@
 // first, then what is fresh, then the backlog; never more unacknowledged bytes than the receiver's credit, and of backlog
 // never more than the link delivers in a moment, so that it does not stand in the way of what is fresh. An ack releases.
 // Whatever was in flight when a connection or a session ends is simply pending again; the receiver trims what it has.
+// What the receiver refuses stays in the spool, set aside, and all else goes on.
 // docs/delivery.md states the rules. Not thread-safe; no I/O of its own.
 
 #include "actors/delivery/claims.hpp"
 #include "actors/delivery/link_estimate.hpp"
 #include "actors/delivery/origin_board.hpp"
 #include "actors/delivery/quota.hpp"
+#include "actors/delivery/set_asides.hpp"
 #include "actors/delivery/token_bucket.hpp"
 #include "actors/link/messages.hpp"
 #include "actors/node/backoff.hpp"
 #include "actors/node/clock.hpp"
+#include "actors/node/log_limiter.hpp"
 #include "actors/node/planted.hpp"
 
 #include <chrono>
@@ -73,6 +76,7 @@ struct sender_config {
   std::chrono::nanoseconds ping_interval = std::chrono::seconds{240};  // on a link with nothing to say
   std::chrono::nanoseconds retry_min = std::chrono::milliseconds{500}; // after a refusal
   std::chrono::nanoseconds retry_max = std::chrono::seconds{30};
+  set_aside_config set_aside;                      // when what was refused is tried again
   std::shared_ptr<const origin_board> further_out; // of a gateway: what edges behind it said; null: none is
   planted_faults planted = nullptr;                // by the simulator alone
 };
@@ -95,6 +99,7 @@ struct sender_counters {
   std::uint64_t stale_messages = 0; // of another session
   std::uint64_t dead_links = 0;
   std::uint64_t unanswered_batches = 0;   // not acknowledged in time: they go again
+  std::uint64_t refused_batches = 0;      // and the session went on: set aside
   std::uint64_t sets_missing = 0;         // asked for, and gone
   std::uint64_t lost_custody_records = 0; // released here, and no longer at the receiver
 };
@@ -129,12 +134,14 @@ public:
   [[nodiscard]] std::uint64_t in_flight_bytes() const noexcept { return in_flight_bytes_; }
   [[nodiscard]] const link_estimate& estimate() const noexcept { return estimate_; }
   [[nodiscard]] bool backlog_paused() const noexcept { return backlog_paused_; }
-  [[nodiscard]] bool has_backlog() const noexcept;              // unsent records that are not fresh
-  [[nodiscard]] bool backlog_flows() const noexcept;            // there is some, and it may go
+  [[nodiscard]] bool has_backlog() const noexcept;   // unsent records that are not fresh, nor set aside
+  [[nodiscard]] bool backlog_flows() const noexcept; // there is some, and it may go
   [[nodiscard]] std::uint64_t pending_records() const noexcept; // committed, not acknowledged
   [[nodiscard]] const std::string& refusal() const noexcept {
     return refusal_;
-  } // why `waiting`; empty: never
+  }                                                            // why `waiting`; empty: never
+  [[nodiscard]] std::vector<set_aside_view> set_aside() const; // that holds pending records
+  [[nodiscard]] bool is_set_aside(const stream_key& key) const { return asides_.blocks(key); } // all of it
 
 private:
   struct stream {
@@ -160,6 +167,12 @@ private:
   void on_ack(const link::ack& ack);
   void on_need(const link::need& need);
   void on_bye(const link::bye& bye);
+  void on_refusal(const link::refusal& refusal);
+  void probe_set_aside();
+  bool probe(const set_asides::name& name, set_asides::entry& of);
+  void note_set_aside(const link::refusal& refusal);
+  [[nodiscard]] std::uint64_t pending_records(const set_asides::name& of) const;
+  void achieved();
   void acked(const stream_key& key, const range_set& ranges);
   void pump();
   bool pump_alerts();
@@ -206,6 +219,7 @@ private:
   std::int64_t slice_marked_ns_ = 0;
   std::vector<edge_id> origins_;         // the edges whose streams are held, besides our own
   std::uint64_t origin_states_told_ = 0; // version of the board
+  set_asides asides_;
   // What was sent last was never answered: a receiver at `delivery.ranges_max` takes only what fills holes. The next
   // session begins with the oldest.
   bool oldest_first_ = false;
@@ -215,6 +229,10 @@ private:
   std::int64_t retry_at_ns_ = 0;
   backoff retry_;
   std::string refusal_;
+  std::string refusal_logged_; // the last that was, since a session achieved something
+  bool achieved_ = true;       // by this session, or the one before: something was acknowledged, or it lasted
+  std::int64_t live_since_ns_ = 0; // monotonic
+  log_limiter set_aside_log_{10};
   sender_counters counters_;
 };
 

@@ -99,6 +99,16 @@ result<std::vector<set_hash>> read_hashes(capnp::List<capnp::Data>::Reader from,
   return out;
 }
 
+result<std::vector<edge_id>> read_edges(capnp::List<std::uint64_t>::Reader from) {
+  if (from.size() > message_origins_max)
+    return over("edges", from.size(), message_origins_max);
+  std::vector<edge_id> out;
+  out.reserve(from.size());
+  for (const auto edge : from)
+    out.push_back(edge_id{edge});
+  return out;
+}
+
 result<body> read(wire::Hello::Reader from) {
   hello out;
   out.protocol = from.getProtocol();
@@ -146,6 +156,8 @@ result<body> read(wire::Welcome::Reader from) {
   BOOST_OUTCOME_TRY(lost, read_held(from.getLostCustody(), ranges_left));
   out.lost_custody = std::move(lost);
   out.batch_bytes_max = from.getBatchBytesMax();
+  BOOST_OUTCOME_TRY(refused, read_edges(from.getRefusedEdges()));
+  out.refused_edges = std::move(refused);
   return out;
 }
 
@@ -279,14 +291,8 @@ result<body> read(wire::Bye::Reader from) {
 }
 
 result<body> read(wire::Origins::Reader from) {
-  const auto edges = from.getEdges();
-  if (edges.size() > message_origins_max)
-    return over("edges", edges.size(), message_origins_max);
-  origins out;
-  out.edges.reserve(edges.size());
-  for (const auto edge : edges)
-    out.edges.push_back(edge_id{edge});
-  return out;
+  BOOST_OUTCOME_TRY(edges, read_edges(from.getEdges()));
+  return origins{std::move(edges)};
 }
 
 result<body> read(wire::OriginState::Reader from) {
@@ -303,6 +309,27 @@ result<body> read(wire::OriginState::Reader from) {
     if (is_known(key.stream))
       out.closed.push_back({key, entry.getLast()});
   }
+  return out;
+}
+
+result<body> read(wire::Refusal::Reader from) {
+  refusal out;
+  BOOST_OUTCOME_TRY(key, read_key(from.getKey()));
+  out.key = key;
+  const auto batch = from.getBatch();
+  out.batch = {batch.getFirst(), batch.getLast()};
+  if (out.batch.last < out.batch.first || out.batch.last == UINT64_MAX
+      || (out.batch.first == 0 && out.batch.last != 0))
+    return fail(errc::malformed,
+                fmt::format("link: a refusal of the records [{}, {}]", out.batch.first, out.batch.last));
+  const auto scope = static_cast<std::uint16_t>(from.getScope());
+  if (scope <= static_cast<std::uint16_t>(refusal_scope::everything))
+    out.scope = refusal_scope{scope};
+  const auto reason = static_cast<std::uint16_t>(from.getReason());
+  if (reason <= static_cast<std::uint16_t>(refusal_reason::over_limit))
+    out.reason = refusal_reason{reason};
+  BOOST_OUTCOME_TRY(text, read_text(from.getMessage(), bye_message_bytes_max, "a refusal"));
+  out.message = std::move(text);
   return out;
 }
 
@@ -324,6 +351,7 @@ result<body> read(wire::Message::Reader from, const message_parts& parts) {
   case wire::Message::PONG: return pong{from.getPong().getWallNs(), from.getPong().getMonotonicNs()};
   case wire::Message::ORIGINS: return read(from.getOrigins());
   case wire::Message::ORIGIN_STATE: return read(from.getOriginState());
+  case wire::Message::REFUSAL: return read(from.getRefusal());
   }
   return unknown{};
 }

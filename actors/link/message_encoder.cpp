@@ -61,6 +61,11 @@ void put_hashes(const std::vector<set_hash>& from, capnp::List<capnp::Data>::Bui
     to.set(i, as_data_of(from[i].bytes));
 }
 
+void put_edges(const std::vector<edge_id>& from, capnp::List<std::uint64_t>::Builder to) {
+  for (unsigned i = 0; i < from.size(); ++i)
+    to.set(i, static_cast<std::uint64_t>(from[i]));
+}
+
 bool is_zero(const nonce& value) noexcept {
   return std::all_of(value.begin(), value.end(), [](auto byte) { return byte == 0; });
 }
@@ -119,6 +124,8 @@ struct encoder {
     m.setIncarnation(as_data_of(from.incarnation));
     put_held(from.lost_custody, m.initLostCustody(count_of(from.lost_custody)));
     m.setBatchBytesMax(from.batch_bytes_max);
+    if (!from.refused_edges.empty())
+      put_edges(from.refused_edges, m.initRefusedEdges(count_of(from.refused_edges)));
   }
   void operator()(const batch& from) {
     auto m = to.initBatch();
@@ -185,9 +192,7 @@ struct encoder {
   }
   void operator()(const pong& from) { put_ping(from, to.initPong()); }
   void operator()(const origins& from) {
-    auto list = to.initOrigins().initEdges(count_of(from.edges));
-    for (unsigned i = 0; i < from.edges.size(); ++i)
-      list.set(i, static_cast<std::uint64_t>(from.edges[i]));
+    put_edges(from.edges, to.initOrigins().initEdges(count_of(from.edges)));
   }
 
   void operator()(const origin_state& from) {
@@ -199,6 +204,17 @@ struct encoder {
       put_key(from.closed[i].key, closed[i].initKey());
       closed[i].setLast(from.closed[i].last);
     }
+  }
+
+  void operator()(const refusal& from) {
+    auto m = to.initRefusal();
+    put_key(from.key, m.initKey());
+    auto batch = m.initBatch();
+    batch.setFirst(from.batch.first);
+    batch.setLast(from.batch.last);
+    m.setScope(static_cast<wire::Refusal::Scope>(from.scope));
+    m.setReason(static_cast<wire::Refusal::Reason>(from.reason));
+    put_text(from.message, bye_message_bytes_max, [&](unsigned n) { return m.initMessage(n); });
   }
 
   static void put_ping(const auto& from, wire::Ping::Builder m) {

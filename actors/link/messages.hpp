@@ -20,6 +20,8 @@ inline constexpr std::uint16_t protocol_version_min = 1;
 
 using nonce = std::array<std::uint8_t, 16>;
 
+inline constexpr std::uint64_t feature_refusals = 1; // it knows Refusal
+
 struct stream_held {
   stream_key key;
   range_set ranges;
@@ -58,6 +60,7 @@ struct welcome {
   nonce incarnation{};
   std::vector<stream_held> lost_custody;
   std::uint32_t batch_bytes_max = 0;
+  std::vector<edge_id> refused_edges; // of those that Hello named: nothing of them is taken
 };
 
 enum class lane : std::uint16_t { live = 0, backlog = 1, alert = 2 };
@@ -155,11 +158,34 @@ struct origin_state {
   std::vector<stream_end> closed;
 };
 
+// Why something is not taken; whether it may be later is for the reason to say: only `not_now` passes by itself.
+enum class refusal_reason : std::uint16_t { not_now = 0, forbidden, malformed, over_limit };
+[[nodiscard]] constexpr std::string_view to_string(refusal_reason reason) noexcept {
+  switch (reason) {
+  case refusal_reason::not_now: return "not now";
+  case refusal_reason::forbidden: return "forbidden";
+  case refusal_reason::malformed: return "malformed";
+  case refusal_reason::over_limit: return "over a limit";
+  }
+  return "unknown";
+}
+// Of what nothing more is to be sent.
+enum class refusal_scope : std::uint16_t { batch = 0, stream, edge, everything };
+
+// Something of what was sent is not taken, and the session goes on.
+struct refusal {
+  stream_key key;
+  sequence_range batch{0, 0}; // that was not taken; 0 to 0: nothing came yet
+  refusal_scope scope = refusal_scope::batch;
+  refusal_reason reason = refusal_reason::not_now;
+  std::string message;
+};
+
 // A kind that this build does not know: skipped.
 struct unknown {};
 
 using body = std::variant<unknown, hello, welcome, batch, ack, need, sets, credit, config, redirect, join,
-                          joined, bye, ping, pong, origins, origin_state>;
+                          joined, bye, ping, pong, origins, origin_state, refusal>;
 
 struct message {
   std::uint64_t session = 0;

@@ -20,7 +20,9 @@
 #include "schemas/model/identity.hpp"
 
 #include <filesystem>
+#include <map>
 #include <optional>
+#include <vector>
 
 namespace skerry::link {
 
@@ -123,10 +125,13 @@ public:
   [[nodiscard]] result<std::vector<invite_info>> list_invites(std::int64_t now_s) const;
   [[nodiscard]] result<std::string> site_of(edge_id edge) const; // an origin's is its parent's; not_found
 
-  // `origin` is to speak through `parent`. Again: no change. An origin whose parent was revoked may move.
-  // not_found: no such parent; forbidden: the parent is revoked, or the origin has a key of its own;
-  // conflict: it has another parent; exhausted: a bound.
-  result<void> register_origin(edge_id parent, edge_id origin, std::int64_t now_s);
+  // `origins` are to speak through `parent`: all that may in one transaction, and none is written where nothing is new.
+  // Gives those that may not. Again: no change. An origin whose parent was revoked may move. not_found: no such parent;
+  // forbidden: the parent or the origin is revoked, or the origin has a key of its own; conflict: it has another parent;
+  // exhausted: a bound.
+  std::map<edge_id, error> register_origins(edge_id parent, const std::vector<edge_id>& origins,
+                                            std::int64_t now_s);
+  result<void> register_origin(edge_id parent, edge_id origin, std::int64_t now_s); // of one
   // Whether records of `origin` are taken from a session of `user`. False too where the registry can't
   // answer.
   [[nodiscard]] bool may_speak(edge_id user, edge_id origin) const noexcept;

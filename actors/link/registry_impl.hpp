@@ -48,6 +48,8 @@ struct registry::impl {
   [[nodiscard]] result<void> purge(detail::transaction& txn, std::int64_t now_s);
   [[nodiscard]] result<void> revoke_keys(detail::transaction& txn, edge_id edge, std::int64_t now_s);
   [[nodiscard]] result<void> leave_parent(detail::transaction& txn, detail::edge_row& row);
+  [[nodiscard]] result<void> put_origin(detail::transaction& txn, edge_id parent, detail::edge_row& through,
+                                        edge_id origin, std::int64_t now_s);
   [[nodiscard]] result<admission> admit(const curve_key& key, std::int64_t now_s);
   void close_invite(const curve_key& key) noexcept;
 };

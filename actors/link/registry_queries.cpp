@@ -23,20 +23,71 @@ invite_info::state state_of(const invite_row& row, std::int64_t now_s) noexcept 
 } // namespace
 
 result<void> registry::register_origin(edge_id parent, edge_id origin, std::int64_t now_s) {
-  if (parent == origin)
+  auto refused = register_origins(parent, {origin}, now_s);
+  if (refused.empty())
     return ok();
+  return std::move(refused.begin()->second);
+}
+
+std::map<edge_id, error> registry::register_origins(edge_id parent, const std::vector<edge_id>& origins,
+                                                    std::int64_t now_s) {
+  std::map<edge_id, error> refused;
+  std::vector<edge_id> fresh; // that a transaction must write
+  const auto all_of = [&](const std::vector<edge_id>& some, const error& why) {
+    for (const auto origin : some)
+      refused.insert_or_assign(origin, why);
+    return refused;
+  };
+  {
+    auto reading = impl_->reading();
+    if (!reading)
+      return all_of(origins, reading.error());
+    for (const auto origin : origins) {
+      if (parent == origin)
+        continue;
+      edge_row row;
+      const auto known = reading.value().get(impl_->edges, big_endian(number(origin)), row);
+      if (!known || !known.value() || row.parent != parent || row.revoked_s != 0)
+        fresh.push_back(origin);
+    }
+  }
+  if (fresh.empty())
+    return refused;
+  const auto write = [&]() -> result<void> {
+    BOOST_OUTCOME_TRY(txn, impl_->writing());
+    edge_row through;
+    BOOST_OUTCOME_TRY(parent_known, txn.get(impl_->edges, big_endian(number(parent)), through));
+    if (!parent_known)
+      return no_such_edge(parent);
+    if (through.revoked_s != 0 || through.parent != edge_id::none)
+      return fail(errc::forbidden, fmt::format("edge {} is revoked or has no key, and can't speak for others",
+                                               to_string(parent)));
+    bool changed = false;
+    for (const auto origin : fresh) {
+      const auto done = impl_->put_origin(txn, parent, through, origin, now_s);
+      if (!done)
+        refused.emplace(origin, done.error());
+      changed = changed || done;
+    }
+    if (!changed)
+      return ok();
+    BOOST_OUTCOME_TRYV(txn.put(impl_->edges, big_endian(number(parent)), through));
+    return txn.commit();
+  };
+  if (const auto written = write(); !written)
+    return all_of(fresh, written.error());
+  return refused;
+}
+
+// The caller writes `through`, the parent's row.
+result<void> registry::impl::put_origin(transaction& txn, edge_id parent, edge_row& through, edge_id origin,
+                                        std::int64_t now_s) {
   if (origin == edge_id::none)
     return fail(errc::invalid_argument, "registry: an origin needs an id");
-  BOOST_OUTCOME_TRY(txn, impl_->writing());
-  edge_row through;
-  BOOST_OUTCOME_TRY(parent_known, txn.get(impl_->edges, big_endian(number(parent)), through));
-  if (!parent_known)
-    return no_such_edge(parent);
-  if (through.revoked_s != 0 || through.parent != edge_id::none)
-    return fail(errc::forbidden, fmt::format("edge {} is revoked or has no key, and can't speak for others",
-                                             to_string(parent)));
   edge_row row;
-  BOOST_OUTCOME_TRY(known, txn.get(impl_->edges, big_endian(number(origin)), row));
+  BOOST_OUTCOME_TRY(known, txn.get(edges, big_endian(number(origin)), row));
+  if (known && row.revoked_s != 0)
+    return fail(errc::forbidden, fmt::format("edge {} was revoked", to_string(origin)));
   if (known && row.parent == parent)
     return ok();
   if (known && row.parent == edge_id::none)
@@ -44,13 +95,12 @@ result<void> registry::register_origin(edge_id parent, edge_id origin, std::int6
                                              to_string(origin), to_string(parent)));
   if (known) {
     edge_row before;
-    BOOST_OUTCOME_TRY(exists, txn.get(impl_->edges, big_endian(number(row.parent)), before));
+    BOOST_OUTCOME_TRY(exists, txn.get(edges, big_endian(number(row.parent)), before));
     if (exists && before.revoked_s == 0)
       return fail(errc::conflict, fmt::format("edge {} speaks through {}, not through {}", to_string(origin),
                                               to_string(row.parent), to_string(parent)));
-    BOOST_OUTCOME_TRYV(impl_->leave_parent(txn, row));
   } else {
-    BOOST_OUTCOME_TRY(count, txn.count(impl_->edges));
+    BOOST_OUTCOME_TRY(count, txn.count(edges));
     if (count >= edges_max)
       return fail(errc::exhausted, fmt::format("registry: there are {} edges, and no more are taken", count));
     row.created_s = now_s;
@@ -58,12 +108,13 @@ result<void> registry::register_origin(edge_id parent, edge_id origin, std::int6
   if (through.origins >= origins_of_parent_max)
     return fail(errc::exhausted, fmt::format("edge {} speaks for {} others, and no more are taken",
                                              to_string(parent), through.origins));
+  if (known) {
+    BOOST_OUTCOME_TRYV(leave_parent(txn, row));
+  }
   row.site = through.site;
   row.parent = parent;
   ++through.origins;
-  BOOST_OUTCOME_TRYV(txn.put(impl_->edges, big_endian(number(origin)), row));
-  BOOST_OUTCOME_TRYV(txn.put(impl_->edges, big_endian(number(parent)), through));
-  return txn.commit();
+  return txn.put(edges, big_endian(number(origin)), row);
 }
 
 bool registry::may_speak(edge_id user, edge_id origin) const noexcept {

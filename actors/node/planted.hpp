@@ -27,6 +27,9 @@ enum class planted_fault : std::uint8_t {
   epoch_forgotten_while_named,
   names_never_let_go,
   sealed_by_log_alone,
+  refusal_ends_session,
+  ranges_unbounded,
+  loop_unnoticed,
 };
 
 // Null: none is planted.

@@ -20,16 +20,20 @@ public:
     if (user == origin)
       return joined.contains(user);
     const auto it = origins_.find(origin);
-    return it != origins_.end() && it->second == user && !joined.contains(origin);
+    return it != origins_.end() && it->second == user && !joined.contains(origin)
+           && !revoked.contains(origin);
   }
   result<std::string> site_of(edge_id edge) override { return "site " + to_string(edge); }
-  result<void> register_origin(edge_id user, edge_id origin, std::int64_t) override {
-    if (revoked.contains(user) || joined.contains(origin))
-      return fail(errc::forbidden, "the origin has a key of its own");
-    const auto [it, added] = origins_.emplace(origin, user);
-    if (it->second != user)
-      return fail(errc::conflict, "the origin belongs to another key");
-    return ok();
+  std::map<edge_id, error> register_origins(edge_id user, const std::vector<edge_id>& origins,
+                                            std::int64_t) override {
+    std::map<edge_id, error> refused;
+    for (const auto origin : origins) {
+      if (revoked.contains(user) || revoked.contains(origin) || joined.contains(origin))
+        refused.emplace(origin, error{errc::forbidden, "the origin was revoked or has a key of its own"});
+      else if (const auto it = origins_.emplace(origin, user).first; it->second != user)
+        refused.emplace(origin, error{errc::conflict, "the origin belongs to another key"});
+    }
+    return refused;
   }
 
   std::set<edge_id> joined; // they have a key of their own

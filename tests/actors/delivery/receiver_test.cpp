@@ -19,10 +19,13 @@ struct fixture {
 
   const edge_id edge{1};
   const stream_key key{edge, {1, {1}}, stream_id::telemetry};
+  const stream_key outer{edge_id{2}, {1, {1}}, stream_id::telemetry};
+  std::uint64_t features = link::feature_refusals;
 
   link::hello hello_of(std::uint8_t instance) const {
     link::hello hello;
     hello.edge = edge;
+    hello.features = features;
     hello.instance = {instance};
     hello.current = key.epoch;
     return hello;
@@ -150,7 +153,7 @@ TEST_CASE("a key may not speak for an origin that was not registered under it") 
   f.settle();
   CHECK(f.backend.stored.empty());
   CHECK(f.under_test.counters().forbidden == 1);
-  REQUIRE(f.last_sent<link::bye>("a") != nullptr);
+  REQUIRE(f.last_sent<link::refusal>("a") != nullptr);
 }
 
 TEST_CASE("of two live nodes with one key the second is refused") {
@@ -563,4 +566,80 @@ TEST_CASE(
   hello.instance = {3};
   f.under_test.on_message("b", f.edge, link::message{0, hello});
   CHECK(f.under_test.counters().restored_edges == 1);
+}
+
+TEST_CASE("one refused origin does not end the session of all") {
+  fixture f;
+  f.backend.origins = {edge_id{2}, edge_id{3}};
+  const auto session = f.open("a", 1);
+  f.backend.foreign = {edge_id{2}}; // it moved, or was revoked
+  f.send("a", session, f.events(1, 3, f.outer));
+  const auto* refusal = f.last_sent<link::refusal>("a");
+  REQUIRE(refusal != nullptr);
+  CHECK(refusal->key == f.outer);
+  CHECK(refusal->batch == sequence_range{1, 3});
+  CHECK(refusal->scope == link::refusal_scope::edge);
+  CHECK(refusal->reason == link::refusal_reason::forbidden);
+  f.send("a", session, f.events(1, 2, f.key));
+  f.send("a", session, f.events(1, 2, {edge_id{3}, {1, {1}}, stream_id::telemetry}));
+  f.settle();
+  CHECK(f.backend.stored.size() == 4);
+  CHECK(f.under_test.counters().refused_batches == 1);
+  REQUIRE(f.under_test.edges().at(0).refused.contains(edge_id{2}));
+
+  // The next Welcome says so before anything is sent.
+  auto hello = f.hello_of(1);
+  hello.streams.push_back({f.outer, {}, {}, 3, false, 0});
+  f.under_test.on_message("b", f.edge, link::message{0, hello});
+  const auto* welcome = f.last_sent<link::welcome>("b");
+  REQUIRE(welcome != nullptr);
+  CHECK(welcome->refused_edges == std::vector{edge_id{2}});
+}
+
+TEST_CASE("a sender that does not know refusals is told Bye") {
+  fixture f;
+  f.features = 0;
+  f.backend.foreign = {edge_id{2}};
+  const auto session = f.open("a", 1);
+  f.send("a", session, f.events(1, 3, f.outer));
+  const auto* bye = f.last_sent<link::bye>("a");
+  REQUIRE(bye != nullptr);
+  CHECK(bye->reason == link::bye_reason::protocol_error);
+  CHECK(f.backend.stored.empty());
+}
+
+TEST_CASE("what cannot be stored now, or does not decode, is refused by itself") {
+  fixture f;
+  const auto session = f.open("a", 1);
+  f.send("a", session, f.events(1, 3, f.key));
+  f.backend.complete_one(f.under_test, true);
+  const auto* refusal = f.last_sent<link::refusal>("a");
+  REQUIRE(refusal != nullptr);
+  CHECK(refusal->scope == link::refusal_scope::stream);
+  CHECK(refusal->reason == link::refusal_reason::not_now);
+  CHECK(refusal->batch == sequence_range{1, 3});
+  // Stored, and that it is held could not be noted.
+  f.send("a", session, f.events(1, 3, f.key));
+  f.backend.complete_one(f.under_test, false);
+  f.backend.complete_one(f.under_test, true);
+  refusal = f.last_sent<link::refusal>("a");
+  REQUIRE(refusal != nullptr);
+  CHECK(refusal->reason == link::refusal_reason::not_now);
+
+  const auto good = f.events(4, 2, f.key);
+  byte_buffer bytes{good.bytes.view.begin(), good.bytes.view.end()};
+  bytes.back() ^= std::byte{1};
+  const auto bad = decode_run(shared_bytes::take(std::move(bytes)));
+  REQUIRE(bad);
+  f.send("a", session, bad.value());
+  refusal = f.last_sent<link::refusal>("a");
+  REQUIRE(refusal != nullptr);
+  CHECK(refusal->scope == link::refusal_scope::batch);
+  CHECK(refusal->reason == link::refusal_reason::malformed);
+  CHECK(refusal->batch == sequence_range{4, 5});
+  f.send("a", session, good);
+  f.send("a", session, f.events(1, 3, f.key));
+  f.settle();
+  CHECK(f.backend.stored.size() == 5);
+  CHECK(f.under_test.usage().open_bytes == 0);
 }

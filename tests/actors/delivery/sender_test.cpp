@@ -262,3 +262,211 @@ TEST_CASE("a wall clock that jumps is told at the next tick, once") {
   REQUIRE(pings() == 1);
   CHECK(std::get<link::ping>(f.sent.back().body).wall_ns == f.clock.wall_ns());
 }
+
+TEST_CASE("what the receiver refuses is set aside, and all else goes on") {
+  fixture f;
+  f.commit(f.self, 2);
+  f.commit(f.outer_old, 3);
+  f.commit(f.outer, 3);
+  f.welcome();
+  const auto of_outer = [&] {
+    const auto all = f.batches();
+    return std::count_if(all.begin(), all.end(),
+                         [](const auto& b) { return std::get<0>(b).edge == edge_id{2}; });
+  };
+  REQUIRE(of_outer() > 0);
+  // Each batch is refused for itself; the first refusal is enough for all that is to come.
+  const auto sent = std::exchange(f.sent, {});
+  for (const auto& message : sent)
+    if (const auto* batch = std::get_if<link::batch>(&message.body);
+        batch != nullptr && batch->run.header.key.edge == edge_id{2})
+      f.under_test->on_message({9, link::refusal{batch->run.header.key,
+                                                 {batch->run.header.first, batch->run.header.last()},
+                                                 link::refusal_scope::edge,
+                                                 link::refusal_reason::forbidden,
+                                                 "it has a key of its own"}});
+  CHECK(f.claims_->claimed_ranges()
+        == 1); // of the gateway's own, which is under way: limits may have the rest
+  const auto aside = f.under_test->set_aside();
+  REQUIRE(aside.size() == 1);
+  CHECK(aside[0].key.edge == edge_id{2});
+  CHECK(aside[0].records == 6);
+  CHECK(aside[0].message == "it has a key of its own");
+  CHECK(of_outer() == 0);
+  f.under_test->on_committed(f.commit(f.outer, 1));
+  f.under_test->on_committed(f.commit(f.self, 1));
+  CHECK(of_outer() == 0);
+  CHECK(f.batches() == std::vector<std::tuple<stream_key, sequence, lane>>{{f.self, 3, lane::live}});
+  CHECK(f.under_test->phase() == sender_phase::live);
+  CHECK_FALSE(f.under_test->has_backlog());
+
+  // One record a minute or more, and not after a new session either.
+  f.sent.clear();
+  f.welcome();
+  CHECK(of_outer() == 0);
+  f.sent.clear();
+  range_set own;
+  own.add({1, 3});
+  f.under_test->on_message({9, link::ack{{{f.self, own}}, 0}});
+  const auto answer_all = [&] {
+    for (const auto& message : std::exchange(f.sent, {}))
+      if (const auto* ping = std::get_if<link::ping>(&message.body))
+        f.under_test->on_message({9, link::pong{ping->wall_ns, ping->monotonic_ns}});
+  };
+  std::size_t probes = 0, records = 0;
+  for (int i = 0; i < 2 * 600; ++i) {
+    f.clock.now += 500'000'000;
+    f.under_test->on_tick();
+    for (const auto& message : f.sent)
+      if (const auto* batch = std::get_if<link::batch>(&message.body);
+          batch != nullptr && batch->run.header.key.edge == edge_id{2}) {
+        ++probes;
+        records += batch->run.header.record_count;
+        f.under_test->on_message({9, link::refusal{batch->run.header.key,
+                                                   {batch->run.header.first, batch->run.header.last()},
+                                                   link::refusal_scope::edge,
+                                                   link::refusal_reason::forbidden,
+                                                   "it has a key of its own"}});
+      }
+    answer_all();
+  }
+  CHECK(probes >= 2);
+  CHECK(probes <= 6);
+  CHECK(records == probes);
+
+  // Taken again: everything goes.
+  std::optional<link::batch> probe;
+  for (int i = 0; i < 2 * 3600 && !probe; ++i) {
+    f.clock.now += 500'000'000;
+    f.under_test->on_tick();
+    for (const auto& message : f.sent)
+      if (const auto* batch = std::get_if<link::batch>(&message.body);
+          batch != nullptr && batch->run.header.key.edge == edge_id{2})
+        probe = *batch;
+    answer_all();
+  }
+  REQUIRE(probe);
+  link::ack ack;
+  range_set taken;
+  taken.add({probe->run.header.first, probe->run.header.last()});
+  ack.ranges.push_back({probe->run.header.key, taken});
+  f.under_test->on_message({9, ack});
+  CHECK(f.under_test->set_aside().empty());
+  CHECK(of_outer() >= 2); // both epochs
+}
+
+TEST_CASE("of refused records each is tried alone, so that those go on that are not to blame") {
+  fixture f;
+  f.commit(f.self, 6);
+  f.welcome();
+  const sequence bad = 4;
+  const auto answer = [&] {
+    for (const auto& message : std::exchange(f.sent, {}))
+      if (const auto* batch = std::get_if<link::batch>(&message.body)) {
+        const sequence_range range{batch->run.header.first, batch->run.header.last()};
+        range_set all;
+        all.add(range);
+        if (all.contains(bad))
+          f.under_test->on_message({9, link::refusal{f.self, range, link::refusal_scope::batch,
+                                                     link::refusal_reason::malformed, "does not decode"}});
+        else
+          f.under_test->on_message({9, link::ack{{{f.self, all}}, 0}});
+      }
+  };
+  for (int i = 0; i < 2 * 200; ++i) {
+    answer();
+    f.clock.now += 500'000'000;
+    f.under_test->on_tick();
+  }
+  const auto aside = f.under_test->set_aside();
+  REQUIRE(aside.size() == 1);
+  CHECK(aside[0].records == 1);
+  CHECK(f.under_test->pending_records() == 1);
+  // What comes after it is sent without it.
+  f.sent.clear();
+  f.under_test->on_committed(f.commit(f.self, 2));
+  CHECK(f.batches() == std::vector<std::tuple<stream_key, sequence, lane>>{{f.self, 7, lane::live}});
+}
+
+TEST_CASE("what the receiver cannot store now is tried with one record within half a minute") {
+  fixture f;
+  f.commit(f.self, 50);
+  f.welcome();
+  std::size_t sent = 0;
+  bool full = true;
+  const auto answer = [&] {
+    for (const auto& message : std::exchange(f.sent, {}))
+      if (const auto* batch = std::get_if<link::batch>(&message.body)) {
+        const sequence_range range{batch->run.header.first, batch->run.header.last()};
+        ++sent;
+        range_set all;
+        all.add(range);
+        if (full)
+          f.under_test->on_message({9, link::refusal{f.self, range, link::refusal_scope::stream,
+                                                     link::refusal_reason::not_now, "the disk is full"}});
+        else
+          f.under_test->on_message({9, link::ack{{{f.self, all}}, 0}});
+      }
+  };
+  for (int i = 0; i < 2 * 600; ++i) {
+    answer();
+    f.clock.now += 500'000'000;
+    f.under_test->on_tick();
+    if (i % 20 == 0)
+      f.under_test->on_committed(f.commit(f.self, 1));
+  }
+  CHECK(sent < 60); // one in 15 to 30 s, and a few at first
+  CHECK(f.under_test->phase() == sender_phase::live);
+  full = false;
+  for (int i = 0; i < 2 * 35; ++i) {
+    answer();
+    f.clock.now += 500'000'000;
+    f.under_test->on_tick();
+  }
+  answer();
+  CHECK(f.under_test->pending_records() == 0);
+}
+
+TEST_CASE("a session that achieves nothing does not reset the back-off") {
+  fixture f;
+  f.commit(f.self, 1);
+  f.under_test->on_connected();
+  int hellos = 0;
+  for (int i = 0; i < 2 * 600; ++i) {
+    for (const auto& message : std::exchange(f.sent, {}))
+      if (std::holds_alternative<link::hello>(message.body)) {
+        ++hellos;
+        link::welcome welcome;
+        welcome.credit_bytes = 1 << 20;
+        f.under_test->on_message({9, welcome});
+        f.under_test->on_message({9, link::bye{link::bye_reason::stopping, "cannot store now"}});
+      }
+    f.clock.now += 500'000'000;
+    f.under_test->on_tick();
+  }
+  CHECK(hellos > 15);
+  CHECK(hellos < 50);
+}
+
+TEST_CASE("Welcome says of which edges nothing is taken") {
+  fixture f;
+  f.commit(f.self, 1);
+  f.commit(f.outer, 1);
+  f.under_test->on_connected();
+  REQUIRE(std::get<link::hello>(f.sent.front().body).features == link::feature_refusals);
+  link::welcome welcome;
+  welcome.credit_bytes = 1 << 20;
+  welcome.features = link::feature_refusals;
+  welcome.refused_edges = {edge_id{2}};
+  f.sent.clear();
+  f.under_test->on_message({9, welcome});
+  CHECK(f.batches() == std::vector<std::tuple<stream_key, sequence, lane>>{{f.self, 1, lane::live}});
+  CHECK(f.under_test->set_aside().size() == 1);
+  // The next session's word counts alone.
+  f.under_test->on_connected();
+  welcome.refused_edges.clear();
+  f.sent.clear();
+  f.under_test->on_message({9, welcome});
+  CHECK(f.batches().size() == 2);
+  CHECK(f.under_test->set_aside().empty());
+}

@@ -112,10 +112,17 @@ public:
   std::optional<std::string> site_of(edge_id edge) override {
     return revoked.contains(edge) ? std::nullopt : std::optional<std::string>{"site"};
   }
-  bool may_speak(edge_id, edge_id origin) override { return origins.contains(origin); }
-  bool register_origin(edge_id, edge_id origin) override {
-    origins.insert(origin);
-    return true;
+  bool may_speak(edge_id, edge_id origin) override {
+    return origins.contains(origin) && !foreign.contains(origin);
+  }
+  refused_origins register_origins(edge_id, const std::vector<edge_id>& wanted) override {
+    refused_origins refused;
+    for (const auto origin : wanted)
+      if (foreign.contains(origin))
+        refused.emplace(origin, origin_refusal{link::refusal_reason::forbidden, "it has a key of its own"});
+      else
+        origins.insert(origin);
+    return refused;
   }
   std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) override {
     const auto it = durable_sets.find({edge, hash});
@@ -174,6 +181,7 @@ public:
   std::vector<stream_key> forgotten;
   std::map<stream_key, range_set> shard_ranges; // what a shard would trim by
   std::set<edge_id> origins;
+  std::set<edge_id> foreign; // they have a key of their own
   std::set<edge_id> revoked;
 };
 

@@ -85,7 +85,8 @@ struct comparer {
     return a.protocol == b.protocol && a.features == b.features && same(a.durable, b.durable)
            && a.credit_bytes == b.credit_bytes && a.config_version == b.config_version
            && a.server_time_ns == b.server_time_ns && a.incarnation == b.incarnation
-           && same(a.lost_custody, b.lost_custody) && a.batch_bytes_max == b.batch_bytes_max;
+           && same(a.lost_custody, b.lost_custody) && a.batch_bytes_max == b.batch_bytes_max
+           && a.refused_edges == b.refused_edges;
   }
   static bool eq(const batch& a, const batch& b) {
     return a.number == b.number && a.lane == b.lane && a.pending_records == b.pending_records
@@ -123,6 +124,10 @@ struct comparer {
   static bool eq(const origin_state& a, const origin_state& b) {
     return a.edge == b.edge && a.current == b.current && a.closed == b.closed;
   }
+  static bool eq(const refusal& a, const refusal& b) {
+    return a.key == b.key && a.batch == b.batch && a.scope == b.scope && a.reason == b.reason
+           && a.message == b.message;
+  }
 };
 
 template <class T>
@@ -156,6 +161,8 @@ T random_body(random_engine& random) {
     m.incarnation = random_array<16>(random);
     m.lost_custody = random_held(random);
     m.batch_bytes_max = static_cast<std::uint32_t>(random());
+    for (auto n = below(random, 3); n > 0; --n)
+      m.refused_edges.push_back(edge_id{random()});
   } else if constexpr (std::is_same_v<T, batch>) {
     m.number = random();
     m.lane = link::lane{static_cast<std::uint16_t>(below(random, 3))};
@@ -202,6 +209,13 @@ T random_body(random_engine& random) {
     m.current = random_epoch(random);
     for (auto n = below(random, 5); n > 0; --n)
       m.closed.push_back({random_key(random), random()});
+  } else if constexpr (std::is_same_v<T, refusal>) {
+    m.key = random_key(random);
+    if (const auto first = below(random, 1'000'000); first != 0)
+      m.batch = {first, first + below(random, 1000)};
+    m.scope = refusal_scope{static_cast<std::uint16_t>(below(random, 4))};
+    m.reason = refusal_reason{static_cast<std::uint16_t>(below(random, 4))};
+    m.message = random_text(random);
   }
   return m;
 }
