@@ -27,6 +27,9 @@ std::string completeness_of(const site_status& site, std::int64_t now_ns) {
   const auto behind_s = (now_ns - site.complete_watermark_ns) / second_ns;
   if (site.state != link_state::connected)
     return fmt::format("unknown since {} s", behind_s);
+  if (!site.refused.empty())
+    return fmt::format("incomplete: {} edge{} refused", site.refused.size(),
+                       site.refused.size() == 1 ? " is" : "s are");
   if (site.pending_records > 1000 || behind_s > 120)
     return fmt::format("complete up to {} s ago", behind_s);
   return "complete";
@@ -79,6 +82,9 @@ std::vector<site_status> operations::sites() {
       site.last_heard_ns = view.last_heard_wall_ns;
       site.clock_offset_ns = view.clock_offset_ns;
       site.pending_records = view.pending_records;
+      if (view.connected)
+        for (const auto& [origin, why] : view.refused)
+          site.refused.emplace_back(origin, fmt::format("{}: {}", link::to_string(why.reason), why.message));
       const bool silent = now - view.last_heard_wall_ns > silent_after_ns;
       site.state = view.duplicate              ? link_state::duplicate
                    : view.link.quota != 0      ? link_state::quota

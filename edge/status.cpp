@@ -37,6 +37,27 @@ http::response plain(unsigned status, std::string text) {
   return {status, "text/plain; charset=utf-8", std::move(text), {}};
 }
 
+// What the receiver does not take. A field that says nothing is null.
+nlohmann::json set_aside_of(const uplink_status& link) {
+  nlohmann::json out = nlohmann::json::array();
+  for (const auto& one : link.set_aside) {
+    const bool of_stream =
+        one.scope == link::refusal_scope::batch || one.scope == link::refusal_scope::stream;
+    nlohmann::json edge, stream;
+    if (one.scope != link::refusal_scope::everything)
+      edge = to_string(one.key.edge);
+    if (of_stream)
+      stream = to_string(one.key);
+    out.push_back({{"edge", edge},
+                   {"stream", stream},
+                   {"reason", link::to_string(one.reason)},
+                   {"message", one.message},
+                   {"records", one.records},
+                   {"sinceNs", one.since_wall_ns}});
+  }
+  return out;
+}
+
 nlohmann::json status_of(const status_context& context) {
   const auto link = context.board->uplink();
   const auto held = context.store->usage();
@@ -63,7 +84,10 @@ nlohmann::json status_of(const status_context& context) {
             {"bytesMonthForecast", link.bytes_month_forecast},
             {"quotaBytes", link.quota_bytes},
             {"quota", delivery::to_string(link.quota)},
-            {"backlogPaused", link.backlog_paused}}},
+            {"backlogPaused", link.backlog_paused},
+            {"setAside", set_aside_of(link)},
+            {"setAsides", link.set_asides},
+            {"setAsideRecords", link.set_aside_records}}},
           {"spool",
            {{"records", held.records},
             {"bytes", held.bytes},

@@ -50,6 +50,8 @@ struct site_status {
   std::string completeness; // a word or few for people: "complete", "pending since …", "unknown since …"
   std::uint64_t bytes_on_link_today = 0;
   std::vector<std::string> key_fingerprints;
+  // Edges of which its edge brings something that is not taken, and why.
+  std::vector<std::pair<edge_id, std::string>> refused;
 };
 
 struct host_status {

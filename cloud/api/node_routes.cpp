@@ -27,6 +27,9 @@ json seconds(std::int64_t ns) {
 }
 
 json to_json(const site_status& s) {
+  json refused = json::array();
+  for (const auto& [edge, why] : s.refused)
+    refused.push_back({{"edge", to_string(edge)}, {"message", why}});
   return {{"site", s.site},
           {"edge", s.edge == edge_id::none ? json{} : json(to_string(s.edge))},
           {"state", to_string(s.state)},
@@ -43,7 +46,8 @@ json to_json(const site_status& s) {
           {"complete_watermark", seconds(s.complete_watermark_ns)},
           {"completeness", s.completeness},
           {"bytes_on_link_today", s.bytes_on_link_today},
-          {"key_fingerprints", s.key_fingerprints}};
+          {"key_fingerprints", s.key_fingerprints},
+          {"refused", std::move(refused)}};
 }
 
 json to_json(const host_status& h) {

@@ -63,11 +63,24 @@ void print_json(const json& data) {
   fmt::print("{}\n", data.dump(2, ' ', false, json::error_handler_t::replace));
 }
 
-table edges_table(const json& edges) {
-  table out{{{"EDGE"}, {"LINK"}, {"PENDING", align::right}, {"SOFTWARE"}}};
-  for (const auto& e : edges)
+// The entries of setAside, or none.
+json set_aside_in(const json& status) {
+  if (const auto link = status.find("link"); link != status.end() && link->is_object())
+    if (const auto aside = link->find("setAside"); aside != link->end() && aside->is_array())
+      return *aside;
+  return json::array();
+}
+
+table edges_table(const json& edges, const json& set_aside) {
+  table out{{{"EDGE"}, {"LINK"}, {"PENDING", align::right}, {"UPSTREAM"}, {"SOFTWARE"}}};
+  for (const auto& e : edges) {
+    std::string upstream = "-";
+    for (const auto& one : set_aside)
+      if (text(one, "edge") == text(e, "edge"))
+        upstream = "not taken (" + text(one, "reason") + ")";
     out.add({text(e, "edge"), e.value("connected", false) ? "connected" : "unreachable",
-             format_count(number(e, "pendingRecords")), or_dash(text(e, "software"))});
+             format_count(number(e, "pendingRecords")), upstream, or_dash(text(e, "software"))});
+  }
   return out;
 }
 
@@ -88,7 +101,8 @@ std::optional<int> answer_of_edge(api_client& client, const global_options& glob
   if (global.json)
     print_json(edges);
   else
-    fmt::print("{}", edges_table(edges).render());
+    fmt::print("{}{}", edges_table(edges, set_aside_in(status.value())).render(),
+               set_aside_lines(status.value()));
   return exit_ok;
 }
 
@@ -202,6 +216,31 @@ table status_table(const json& sites) {
     out.add({text(s, "site"), count(s, "hosts"), count(s, "series"), count(s, "samples_per_second"),
              pending(s), text(s, "state"), or_dash(text(s, "completeness")),
              bytes(s, "bytes_on_link_today")});
+  return out;
+}
+
+std::string refused_lines(const json& sites) {
+  std::string out;
+  for (const auto& s : sites)
+    if (const auto refused = s.find("refused"); refused != s.end() && refused->is_array())
+      for (const auto& one : *refused)
+        out += printable(fmt::format("{}: nothing is taken of edge {}: {}", text(s, "site"),
+                                     text(one, "edge"), text(one, "message")))
+               + '\n';
+  return out;
+}
+
+std::string set_aside_lines(const json& status) {
+  std::string out;
+  for (const auto& one : set_aside_in(status)) {
+    const auto what = text(one, "stream").empty() ? (text(one, "edge").empty() ? std::string{"everything"}
+                                                                               : "edge " + text(one, "edge"))
+                                                  : text(one, "stream");
+    out +=
+        printable(fmt::format("not taken upstream ({}): {} records of {}, kept here: {}", text(one, "reason"),
+                              format_count(number(one, "records")), what, text(one, "message")))
+        + '\n';
+  }
   return out;
 }
 

@@ -17,7 +17,11 @@ namespace skerry::cloud {
 [[nodiscard]] table hosts_table(const nlohmann::json& hosts, double now);
 // What `skerry status` and the quickstart show: one row a site.
 [[nodiscard]] table status_table(const nlohmann::json& sites);
-// The same as one line a site, for logs.
+// A line for each edge of which something is not taken.
+[[nodiscard]] std::string refused_lines(const nlohmann::json& sites);
+// The same at an edge node, from /api/v1/status: what its receiver does not take.
+[[nodiscard]] std::string set_aside_lines(const nlohmann::json& status);
+// The same as status_table() as one line a site, for logs.
 [[nodiscard]] std::string status_lines(const nlohmann::json& sites, double now);
 
 [[nodiscard]] double wall_seconds();

@@ -167,7 +167,7 @@ int once(const endpoint& to, const global_options& global) {
     if (sites.value().empty())
       fmt::print("No site yet. `skerry invite --site NAME` makes a token that lets an edge node join.\n");
     else
-      fmt::print("{}", status_table(sites.value()).render());
+      fmt::print("{}{}", status_table(sites.value()).render(), refused_lines(sites.value()));
   }
   return is_ready ? exit_ok : exit_failure;
 }

@@ -35,11 +35,17 @@ public:
     totals_.add(&c::dead_links, "dead_links_total", "Links rebuilt because no answer came.");
     totals_.add(&c::unanswered_batches, "unanswered_batches_total",
                 "Batches that go again because no answer came.");
+    totals_.add(&c::refused_batches, "refused_batches_total",
+                "Batches that the receiver did not take while the session went on: set aside in the spool.");
     totals_.add(&c::sets_missing, "series_sets_missing_total",
                 "Series sets asked for that the spool no longer has.");
     totals_.add(&c::lost_custody_records, "lost_custody_records_total",
                 "Records released here that the receiver no longer has.");
     pending_ = &gauge(registry, "pending_records", "Records committed and not acknowledged.");
+    asides_ = &gauge(registry, "set_asides",
+                     "Streams and edges of which the receiver takes nothing; listed in /api/v1/status.");
+    aside_records_ =
+        &gauge(registry, "set_aside_records", "Pending records that the receiver does not take.");
     live_ = &gauge(registry, "live", "1 while a session is open.");
     today_ = &gauge(registry, "link_bytes_today", "Bytes on the link since midnight UTC, at the IP level.");
     month_ =
@@ -67,6 +73,8 @@ public:
     paused_->Set(status.backlog_paused ? 1 : 0);
     rate_->Set(from.estimate().bytes_per_second());
     round_trip_->Set(static_cast<double>(from.estimate().round_trip_ns()) / 1e9);
+    asides_->Set(static_cast<double>(status.set_asides));
+    aside_records_->Set(static_cast<double>(status.set_aside_records));
     pending_->Set(static_cast<double>(from.pending_records()));
     live_->Set(from.phase() == delivery::sender_phase::live ? 1 : 0);
   }
@@ -82,6 +90,8 @@ private:
 
   mirrored_counters<delivery::sender_counters> totals_;
   prometheus::Gauge* pending_ = nullptr;
+  prometheus::Gauge* asides_ = nullptr;
+  prometheus::Gauge* aside_records_ = nullptr;
   prometheus::Gauge* live_ = nullptr;
   prometheus::Gauge* today_ = nullptr;
   prometheus::Gauge* month_ = nullptr;
@@ -231,6 +241,12 @@ struct uplink_state {
     status.backlog_paused = sender->backlog_paused();
     status.backlog_apart = upstream.backlog_apart();
     status.address = config.addresses[address];
+    status.set_aside = sender->set_aside();
+    status.set_asides = status.set_aside.size();
+    for (const auto& one : status.set_aside)
+      status.set_aside_records += one.records;
+    if (status.set_aside.size() > set_asides_shown_max)
+      status.set_aside.resize(set_asides_shown_max);
     metrics->update(*sender, status);
     if (!config.publish)
       return;

@@ -34,7 +34,13 @@ struct uplink_status {
   delivery::quota_level quota = delivery::quota_level::open;
   bool backlog_paused = false;
   bool backlog_apart = false; // it has a connection of its own
+  std::vector<delivery::set_aside_view>
+      set_aside;                       // what the receiver does not take; set_asides_shown_max at most
+  std::size_t set_asides = 0;          // all of them
+  std::uint64_t set_aside_records = 0; // pending records in them
 };
+
+inline constexpr std::size_t set_asides_shown_max = 100;
 
 struct uplink_config {
   delivery::sender_config sender;
