@@ -130,6 +130,7 @@ const std::vector<plant>& plants() {
       {"epoch-forgotten-while-named", planted_fault::epoch_forgotten_while_named, {}},
       {"names-never-let-go", planted_fault::names_never_let_go, {}},
       {"sealed-by-log-alone", planted_fault::sealed_by_log_alone, {}},
+      {"refusal-ends-session", planted_fault::refusal_ends_session, {}},
   };
   return all;
 }

@@ -289,6 +289,7 @@ struct edge_node::process final : delivery::sender_sink {
 
   // delivery::sender_sink
   bool send(link::message message) override {
+    session = message.session;
     if (const auto* hello = std::get_if<link::hello>(&message.body)) {
       flights.clear();
       acked.clear();
@@ -360,6 +361,15 @@ struct edge_node::process final : delivery::sender_sink {
         next.waiting.remove(done);
     return next;
   }
+  // Not taken, and said so: it is no longer under way.
+  void on_refusal(const link::refusal& refusal) {
+    if (refusal.batch.first == 0)
+      return;
+    for (auto& one : flights)
+      if (one.key == refusal.key)
+        one.waiting.remove(refusal.batch);
+    std::erase_if(flights, [](const flight& one) { return one.waiting.empty(); });
+  }
   void on_ack(const link::ack& ack) {
     // A batch that went ahead may have had what was told to be committed only afterwards.
     for (const auto& [key, ranges] : ack.ranges)
@@ -429,7 +439,8 @@ struct edge_node::process final : delivery::sender_sink {
     }
     for (const auto& [key, waiting] : fresh)
       for (const auto& one : waiting.ranges())
-        if (const auto* held = find_stream(key); held != nullptr && !held->held.common_with(one).empty())
+        if (const auto* held = find_stream(key);
+            !sender.is_set_aside(key) && held != nullptr && !held->held.common_with(one).empty())
           of.env_.truth.violated("{} sent {} of the backlog {} while {} of {}, which is fresh, waited",
                                  of.name, header.first, to_string(header.key), one.first, to_string(key));
   }
@@ -456,6 +467,7 @@ struct edge_node::process final : delivery::sender_sink {
       taken; // host and time of frames that the gateway was given
   std::vector<flight> flights;
   std::map<stream_key, range_set> acked;      // in this session
+  std::uint64_t session = 0;                  // of the last message that was sent
   std::uint64_t credit = 0;                   // as it was last told
   std::map<stream_key, range_set> fresh;      // committed in this session, and not sent yet
   std::map<stream_key, range_set> ever_fresh; // sent or not, and what was newest when the session began
@@ -513,6 +525,8 @@ void edge_node::start() {
       const auto before = process_->sender.counters();
       if (const auto* ack = std::get_if<link::ack>(&message.body))
         process_->on_ack(*ack);
+      else if (const auto* refusal = std::get_if<link::refusal>(&message.body))
+        process_->on_refusal(*refusal);
       else if (const auto* welcome = std::get_if<link::welcome>(&message.body))
         process_->credit = welcome->credit_bytes;
       else if (const auto* credit = std::get_if<link::credit>(&message.body))
@@ -527,6 +541,22 @@ void edge_node::start() {
   if (collecting_)
     process_->writer.post_after(random_.between(100 * millisecond, env_.settings.collect_interval),
                                 [this] { collect(); });
+}
+
+bool edge_node::forge(const stream_key& key) {
+  if (!running() || process_->sender.phase() != delivery::sender_phase::live)
+    return false;
+  run_builder builder{key, 1};
+  builder.append(record_kind::event, clock.wall_ns(), {}, as_bytes("forged"));
+  link::batch batch;
+  batch.run = std::move(builder).finish();
+  batch.lane = link::lane::backlog;
+  const auto session = process_->session;
+  if (!up_link.client_send({session, link::origins{{key.edge}}}) || !up_link.client_send({session, batch}))
+    return false;
+  env_.trace("{} brings a record of {}", name, to_string(key));
+  env_.forged.insert(key);
+  return true;
 }
 
 void edge_node::crash(crash_kind how) {
@@ -677,12 +707,18 @@ void edge_node::check_bounds() {
 }
 
 bool edge_node::drained() const {
-  if (!process_ || !process_->inbox.empty() || process_->sender.pending_records() != 0
-      || process_->sender.phase() != delivery::sender_phase::live)
+  if (!process_ || !process_->inbox.empty() || process_->sender.phase() != delivery::sender_phase::live)
     return false;
-  return std::all_of(disk.now.streams.begin(), disk.now.streams.end(), [](const auto& stream) {
-    return stream.second.held.empty() && stream.second.lost.empty();
-  });
+  std::uint64_t forged = 0; // what nobody takes stays, and is said
+  for (const auto& aside : process_->sender.set_aside())
+    forged += aside.scope == link::refusal_scope::edge ? aside.records : 0;
+  std::uint64_t forged_held = 0;
+  for (const auto& [key, stream] : disk.now.streams)
+    if (env_.forged.contains(key))
+      forged_held += stream.held.count();
+    else if (!stream.held.empty() || !stream.lost.empty())
+      return false;
+  return process_->sender.pending_records() == forged && forged == forged_held;
 }
 
 } // namespace skerry::sim

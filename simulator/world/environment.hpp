@@ -8,6 +8,7 @@
 #include "simulator/world/oracle.hpp"
 #include "simulator/world/scheduler.hpp"
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,7 @@ struct environment {
   world_settings settings;
   value_encoder encoder;
   std::vector<series_set_ptr> sets; // that agents choose from
+  std::set<stream_key> forged;      // in the name of an edge that has a key of its own: nobody may store them
   bool tracing = false;
   std::vector<std::string> lines;
 };

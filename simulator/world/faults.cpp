@@ -30,13 +30,16 @@ std::string_view to_string(fault_kind kind) noexcept {
   case fault_kind::gateway_restored: return "gateway restored";
   case fault_kind::cloud_restored: return "cloud restored";
   case fault_kind::cloned: return "cloned";
+  case fault_kind::origin_revoked: return "origin revoked";
+  case fault_kind::origin_moved: return "origin moved";
+  case fault_kind::forged_claim: return "forged claim";
   }
   return "unknown";
 }
 
 namespace {
 
-std::size_t target_of(fault_kind kind, seeded_random& random, std::size_t edges) {
+std::size_t target_of(fault_kind kind, seeded_random& random, std::size_t edges, std::size_t inner) {
   const auto gateway = edges - 1;
   switch (kind) {
   case fault_kind::killed:
@@ -55,6 +58,9 @@ std::size_t target_of(fault_kind kind, seeded_random& random, std::size_t edges)
   case fault_kind::cloned: return random.below(gateway);
   case fault_kind::disk_runs_low: return random.chance(40) ? gateway : random.below(edges);
   case fault_kind::gateway_restored: return gateway;
+  case fault_kind::origin_revoked:
+  case fault_kind::origin_moved:
+  case fault_kind::forged_claim: return random.below(inner);
   case fault_kind::cloud_restored: return cloud_target;
   default: return random.chance(20) ? gateway : random.below(edges);
   }
@@ -63,12 +69,12 @@ std::size_t target_of(fault_kind kind, seeded_random& random, std::size_t edges)
 } // namespace
 
 std::vector<fault> make_schedule(seeded_random random, std::size_t count, std::size_t edges,
-                                 sim_time length) {
+                                 std::size_t inner, sim_time length) {
   std::vector<fault> out;
   for (std::size_t i = 0; i < count; ++i) {
     fault next;
     next.kind = fault_kind{static_cast<std::uint8_t>(random.below(fault_kinds))};
-    next.target = target_of(next.kind, random, edges);
+    next.target = target_of(next.kind, random, edges, inner);
     next.at = random.between(length / 20, length - length / 10);
     next.length =
         random.chance(60) ? random.between(second, 40 * second) : random.between(30 * second, 2 * minute);

@@ -36,8 +36,12 @@ enum class fault_kind : std::uint8_t {
   gateway_restored,
   cloud_restored,
   cloned, // a second node with a copy of the disk and the key
+  // Of an edge behind the gateway, which goes on taking what that brings:
+  origin_revoked, // at the cloud
+  origin_moved,   // at the cloud it has a key of its own
+  forged_claim,   // it brings records in the name of an edge that has a key of its own at the cloud, for good
 };
-inline constexpr std::size_t fault_kinds = 24;
+inline constexpr std::size_t fault_kinds = 27;
 [[nodiscard]] std::string_view to_string(fault_kind kind) noexcept;
 
 struct fault {
@@ -54,8 +58,8 @@ using coverage = std::array<std::array<std::uint64_t, protocol_states>, fault_ki
 
 inline constexpr std::size_t cloud_target = 1000;
 
-// `edges`: how many nodes besides the cloud; the last is the gateway.
+// `edges`: how many nodes besides the cloud; the first `inner` stand behind the gateway, which is the last.
 [[nodiscard]] std::vector<fault> make_schedule(seeded_random random, std::size_t count, std::size_t edges,
-                                               sim_time length);
+                                               std::size_t inner, sim_time length);
 
 } // namespace skerry::sim

@@ -30,7 +30,8 @@ public:
 
   world_result run() {
     const auto length = options_.length;
-    result_.schedule = make_schedule(env_.random.fork(2), options_.faults, edges_.size(), 10 * minute);
+    result_.schedule = make_schedule(env_.random.fork(2), options_.faults, edges_.size(),
+                                     env_.settings.inner_edges, 10 * minute);
     for (std::size_t i = 0; i < result_.schedule.size(); ++i) {
       if (options_.only && std::find(options_.only->begin(), options_.only->end(), i) == options_.only->end())
         continue;
@@ -195,6 +196,8 @@ private:
 
   // The link whose state counts for a fault.
   edge_node& client_of(const fault& f) {
+    if (f.kind == fault_kind::origin_revoked || f.kind == fault_kind::origin_moved)
+      return gateway();
     if (f.target != cloud_target)
       return *edges_[f.target];
     const auto direct = edges_.size() - env_.settings.inner_edges;
@@ -393,7 +396,33 @@ private:
       restart_after(target, random.between(millisecond, f.length));
       break;
     case fault_kind::cloned: clone(f); break;
+    case fault_kind::origin_revoked: {
+      const auto origin = edges_[f.target]->id;
+      cloud_->revoke(origin);
+      heal_after([this, origin] { cloud_->readmit(origin); });
+      break;
     }
+    case fault_kind::origin_moved: {
+      const auto origin = edges_[f.target]->id;
+      cloud_->authority.joined.insert(origin);
+      heal_after([this, origin] { cloud_->authority.joined.erase(origin); });
+      break;
+    }
+    case fault_kind::forged_claim: {
+      const auto outer = env_.settings.outer_edges;
+      forge(*edges_[f.target], {edges_[env_.settings.inner_edges + random.below(outer)]->id,
+                                {1, random.next_128()},
+                                stream_id::telemetry});
+      break;
+    }
+    }
+  }
+
+  // Once its link allows it.
+  void forge(edge_node& by, const stream_key& key) {
+    if (healed_ || by.forge(key))
+      return;
+    env_.time.after(second, [this, &by, key] { forge(by, key); });
   }
 
   std::uint64_t used_by(std::size_t target) const {
@@ -484,6 +513,8 @@ private:
       edge.stop_collecting();
     }
     cloud_->authority.revoked.clear();
+    for (std::size_t i = 0; i < env_.settings.inner_edges; ++i)
+      cloud_->authority.joined.erase(edges_[i]->id);
     const auto repair = [](node& which) {
       if (which.health().lying)
         which.crash(crash_kind::power); // what it lied about is gone before it becomes honest
@@ -623,6 +654,9 @@ private:
         truth.violated("a tombstone stands for {} of {}, which was never given", it->second.stones.highest(),
                        to_string(key));
     }
+    for (const auto& key : env_.forged)
+      if (cloud_->disk.now.streams.contains(key))
+        truth.violated("the cloud has stored {}, for which who brought it may not speak", to_string(key));
     // What was never lost is not called lost, even where the record itself comes to its help.
     if (!truth.anything_copied() && rollbacks_ == 0 && cloud_->custody_lost_counted != 0)
       truth.violated("the cloud named {} records as lost with their custody, and no disk went back",
