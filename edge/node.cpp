@@ -207,6 +207,7 @@ public:
     downlink_config down;
     down.receiver.name = fmt::format("gateway {}", to_string(identity_.edge));
     down.receiver.memory_max = downlink_memory_max;
+    down.receiver.self = identity_.edge;
     const auto epoch = store_->epoch();
     down.receiver.incarnation = epoch.random; // a gateway restored from a copy starts a new epoch
     down.store = store_;

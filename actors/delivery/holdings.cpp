@@ -54,6 +54,22 @@ const range_set* holdings::stored(const stream_key& key) const {
   return it == streams_.end() || it->second.stored.empty() ? nullptr : &it->second.stored;
 }
 
+std::size_t holdings::range_count(const stream_key& key) const {
+  const auto it = streams_.find(key);
+  return it == streams_.end() ? 0 : it->second.stored.ranges().size() + it->second.under_way.ranges().size();
+}
+
+bool holdings::touches(const stream_key& key, sequence_range range) const {
+  const auto it = streams_.find(key);
+  if (it == streams_.end())
+    return false;
+  const auto joins = [&](const range_set& of) {
+    const auto next = of.next(range.first > 1 ? range.first - 1 : 1);
+    return next != 0 && next <= range.last + 1;
+  };
+  return joins(it->second.stored) || joins(it->second.under_way);
+}
+
 sequence holdings::reach(const stream_key& key) const {
   const auto it = streams_.find(key);
   return it == streams_.end() ? 0 : std::max(it->second.stored.highest(), it->second.under_way.highest());

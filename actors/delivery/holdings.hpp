@@ -41,7 +41,10 @@ public:
   [[nodiscard]] const range_set* held(const stream_key& key) const;   // durably known; null: nothing
   [[nodiscard]] const range_set* stored(const stream_key& key) const; // held, and what still settles
 
-  // The highest sequence of this stream that is stored or being stored: what follows it makes no further range.
+  // How many ranges of this stream are stored or being stored, at most; and whether this one joins any of them.
+  [[nodiscard]] std::size_t range_count(const stream_key& key) const;
+  [[nodiscard]] bool touches(const stream_key& key, sequence_range range) const;
+  // The highest sequence of this stream that is stored or being stored.
   [[nodiscard]] sequence reach(const stream_key& key) const;
   // Of what is stored of this stream, else of the edge's epochs before it; 0: not known.
   [[nodiscard]] std::int64_t newest_ns(const stream_key& key) const;

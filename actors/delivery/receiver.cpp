@@ -14,9 +14,21 @@ namespace skerry::delivery {
 namespace {
 
 constexpr std::int64_t clock_offset_told_ns = 60'000'000'000;
+constexpr const char* own_records =
+    "these are the receiver's own records: do its records come back to it in a circle of gateways?";
+constexpr double unread_bytes_per_second = 32 << 10; // are taken as read, or as gone with their connection
+constexpr std::int64_t session_line_interval_ns =
+    10'000'000'000;                                // between two lines about sessions of one key
+constexpr std::uint64_t welcome_stream_bytes = 72; // about
+constexpr std::uint64_t welcome_range_bytes = 16;
 constexpr std::size_t refused_shown_max = 64; // edges of one session
 constexpr std::size_t refusals_told_max =
     256; // for one message; of further edges when something of them comes
+
+token_bucket new_unread(const receiver_config& config) {
+  const auto seconds = static_cast<double>(config.unread_bytes_max) / unread_bytes_per_second;
+  return {unread_bytes_per_second, static_cast<std::int64_t>(seconds * 1e9)};
+}
 
 } // namespace
 
@@ -59,11 +71,25 @@ void receiver::refuse_records(session& of, edge_id user, link::refusal what) {
   end_session(of);
 }
 
+bool receiver::is_own(edge_id origin) const noexcept {
+  if (planted(config_.planted, planted_fault::loop_unnoticed))
+    return false;
+  return origin == edge_pushed || (origin == config_.self && origin != edge_id::none);
+}
+
 refused_origins receiver::ask_for(edge_id user, std::vector<edge_id> origins) {
   std::sort(origins.begin(), origins.end());
   origins.erase(std::unique(origins.begin(), origins.end()), origins.end());
   std::erase(origins, user);
-  auto refused = origins.empty() ? refused_origins{} : backend_.register_origins(user, origins);
+  refused_origins refused;
+  std::erase_if(origins, [&](edge_id origin) {
+    if (!is_own(origin))
+      return false;
+    refused.emplace(origin, origin_refusal{link::refusal_reason::forbidden, own_records});
+    return true;
+  });
+  if (!origins.empty())
+    refused.merge(backend_.register_origins(user, origins));
   counters_.forbidden += refused.size();
   return refused;
 }
@@ -98,10 +124,11 @@ void receiver::handle(const link::peer_id& from, edge_id user, result<link::mess
     if (it != sessions_.end() && it->second.number != 0 && it->second.peer != from && !backlog) {
       // Someone with this key still speaks in a session that another took over.
       note_duplicate(it->second);
-      spdlog::warn(
-          "{}: two live nodes use the key of edge {}: was its disk cloned? Let one of them join anew with a "
-          "token of its own",
-          config_.name, to_string(user));
+      if (may_log())
+        spdlog::warn("{}: two live nodes use the key of edge {}: was its disk cloned? Let one of them join "
+                     "anew with a "
+                     "token of its own",
+                     config_.name, to_string(user));
     }
     if (!std::holds_alternative<link::bye>(message.value().body))
       refuse(from, message.value().session, link::bye_reason::superseded,
@@ -112,6 +139,7 @@ void receiver::handle(const link::peer_id& from, edge_id user, result<link::mess
   credit_due_ = credit_due_ || silent(session, clock_.monotonic_ns());
   session.heard_ns = clock_.monotonic_ns();
   session.probe_ns = 0;
+  session.unread = new_unread(config_); // the session's number stood in the last Welcome
   session.view.last_heard_wall_ns = clock_.wall_ns();
   const auto& body = message.value().body;
   if (batch != nullptr) {
@@ -131,7 +159,7 @@ void receiver::handle(const link::peer_id& from, edge_id user, result<link::mess
                      {{edge, {}, stream_id{0}}, {0, 0}, link::refusal_scope::edge, why.reason, why.message});
     }
   } else if (const auto* epochs = std::get_if<link::origin_state>(&body)) {
-    if (epochs->edge == user || !ask_for(user, {epochs->edge}).empty()) {
+    if (epochs->edge == user || !ask_for(user, {epochs->edge}).empty() || !may_announce(user, *epochs)) {
       ++counters_.forbidden;
       return;
     }
@@ -149,6 +177,13 @@ void receiver::on_hello(const link::peer_id& from, edge_id user, const link::hel
     ++counters_.refused_revoked;
     refuse(from, 0, link::bye_reason::revoked,
            "the key of this edge was revoked: join again with a new token");
+    return;
+  }
+  if (is_own(user)) {
+    ++counters_.forbidden;
+    refuse(from, 0, link::bye_reason::protocol_error,
+           fmt::format("{} would deliver to itself: look at the addresses that it was joined with",
+                       config_.name));
     return;
   }
   if (hello.edge != user) {
@@ -170,10 +205,19 @@ void receiver::on_hello(const link::peer_id& from, edge_id user, const link::hel
     return;
   const auto totals = session.view;
   const auto duplicate_ns = session.duplicate_ns;
+  const auto logged_ns = session.logged_ns;
+  auto unread = session.view.edge == edge_id::none ? new_unread(config_) : session.unread;
+  if (!unread.open(clock_.monotonic_ns())) {
+    ++counters_.refused_unread;
+    refuse(from, 0, link::bye_reason::stopping, "what was answered to earlier Hellos is not read yet");
+    return;
+  }
   end_session(session);
   session = {};
   session.view = totals;
   session.duplicate_ns = duplicate_ns;
+  session.logged_ns = logged_ns;
+  session.unread = unread;
   session.peer = from;
   session.instance = hello.instance;
   session.current = hello.current;
@@ -212,10 +256,11 @@ bool receiver::elder_yields(const link::peer_id& from, edge_id user, session& el
     }
   }
   note_duplicate(elder);
-  spdlog::warn(
-      "{}: a second node with the key of edge {} was refused while the first is live: was its disk cloned? "
-      "Let it join anew with a token of its own",
-      config_.name, to_string(user));
+  if (may_log())
+    spdlog::warn(
+        "{}: a second node with the key of edge {} was refused while the first is live: was its disk cloned? "
+        "Let it join anew with a token of its own",
+        config_.name, to_string(user));
   refuse(from, 0, link::bye_reason::duplicate,
          "another live node uses this edge's key: if this disk is a copy, join anew with a token of its own");
   return false;
@@ -226,6 +271,23 @@ bool receiver::may_log() {
   if (open)
     refusal_lines_.spend(1);
   return open;
+}
+
+// How far older epochs reach, of all edges that a key announces. What is not announced leaves them incomplete.
+bool receiver::may_announce(edge_id user, const link::origin_state& state) {
+  auto& of_user = announced_[user];
+  const auto count = state.closed.size() + 1;
+  const auto before = of_user.epochs.find(state.edge);
+  const auto others = of_user.total - (before == of_user.epochs.end() ? 0 : before->second);
+  if (others + count > config_.announced_max) {
+    if (may_log())
+      spdlog::warn("{}: edge {} announces more than {} epochs: those of edge {} are not noted", config_.name,
+                   to_string(user), config_.announced_max, to_string(state.edge));
+    return false;
+  }
+  of_user.epochs[state.edge] = count;
+  of_user.total = others + count;
+  return true;
 }
 
 void receiver::note_duplicate(session& of) {
@@ -274,10 +336,11 @@ void receiver::note_restored(edge_id user, const link::hello& hello) {
   if (why.empty())
     return;
   ++counters_.restored_edges;
-  spdlog::warn(
-      "{}: edge {} came back from an older copy of its disk: {}; no number is reused, what it holds again is "
-      "trimmed",
-      config_.name, to_string(user), why);
+  if (may_log())
+    spdlog::warn("{}: edge {} came back from an older copy of its disk: {}; no number is reused, what it "
+                 "holds again is "
+                 "trimmed",
+                 config_.name, to_string(user), why);
 }
 
 void receiver::welcome(session& to, edge_id user, const std::string& site, const link::hello& hello) {
@@ -300,8 +363,10 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
   for (const auto& stream : hello.streams)
     if (stream.closed && stream.key.edge == user)
       epochs.closed.push_back({stream.key, stream.last});
-  holdings_.announce(epochs);
-  backend_.on_epochs(epochs);
+  if (may_announce(user, epochs)) {
+    holdings_.announce(epochs);
+    backend_.on_epochs(epochs);
+  }
   auto let_go = holdings_.forget_names(user);
   let_go.insert(user);
   std::vector<edge_id> origins;
@@ -320,35 +385,55 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
                  "taken; the first is {}: {}",
                  config_.name, to_string(user), refused.size(), to_string(refused.begin()->first),
                  refused.begin()->second.message);
+  auto custody_left = config_.custody_ranges_max;
+  bool rest = false;
+  std::uint64_t bytes = 0; // of the Welcome, about
   for (const auto& stream : hello.streams) {
+    holdings_.named(user, stream.key); // also what is refused now: it may be taken later, or has been once
     if (refused.contains(stream.key.edge))
       continue;
-    holdings_.named(user, stream.key);
     link::stream_held durable{stream.key, {}};
     if (const auto* held = holdings_.held(stream.key))
       for (const auto& range : stream.held.ranges())
         durable.ranges.add(held->common_with(range));
     to.view.pending_records += stream.held.count() - durable.ranges.count();
+    bytes += welcome_stream_bytes + welcome_range_bytes * durable.ranges.ranges().size();
     if (!durable.ranges.empty())
       welcome.durable.push_back(std::move(durable));
     link::stream_held gone{stream.key, {}};
     for (auto range : stream.released.ranges()) {
       if (planted(config_.planted, planted_fault::tombstone_over_arriving_data))
         range.first = 1;
-      gone.ranges.add(holdings_.lacking(stream.key, range));
+      const auto lacking = holdings_.lacking(stream.key, range);
+      if (lacking.empty())
+        continue;
+      if (custody_left < lacking.ranges().size() || grows_too_many(stream.key, range, false)) {
+        rest = true;
+        continue;
+      }
+      custody_left -= lacking.ranges().size();
+      gone.ranges.add(lacking);
     }
+    bytes += welcome_range_bytes * gone.ranges.ranges().size();
     if (!gone.ranges.empty())
       lost.push_back(std::move(gone));
   }
   if (planted(config_.planted, planted_fault::custody_loss_unnoticed))
     lost.clear();
+  to.custody_rest =
+      rest && (!lost.empty() || to.view.pending_records != 0); // else it would be the same again
   for (const auto edge : let_go)
     forget_epochs(edge);
   const bool told = !planted(config_.planted, planted_fault::restored_receiver_unnoticed);
   if (told)
     welcome.lost_custody = lost;
-  spdlog::info("{}: edge {} of site '{}' opened a session, {} records pending", config_.name, to_string(user),
-               site, to.view.pending_records);
+  to.unread.spend(bytes);
+  if (const auto now = clock_.monotonic_ns();
+      to.logged_ns == 0 || now - to.logged_ns >= session_line_interval_ns) {
+    to.logged_ns = now;
+    spdlog::info("{}: edge {} of site '{}' opened a session, {} records pending", config_.name,
+                 to_string(user), site, to.view.pending_records);
+  }
   to.site = site;
   if (to.view.pending_records != 0)
     note_waiting(to);
@@ -358,10 +443,11 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
   backend_.send(to.peer, {to.number, std::move(welcome)});
   for (const auto& gone : lost) {
     counters_.custody_lost_records += told ? gone.ranges.count() : 0;
-    spdlog::warn(
-        "{}: {} records of {} were acknowledged once and are not here: written as lost (custody lost at {}); "
-        "was this node, or that edge's disk, restored from an older copy?",
-        config_.name, gone.ranges.count(), to_string(gone.key), config_.name);
+    if (may_log())
+      spdlog::warn("{}: {} records of {} were acknowledged once and are not here: written as lost (custody "
+                   "lost at {}); "
+                   "was this node, or that edge's disk, restored from an older copy?",
+                   config_.name, gone.ranges.count(), to_string(gone.key), config_.name);
     // It happened after what is held here, and before this Hello. That edge's clock may have been ahead.
     const auto now_ns = clock_.wall_ns();
     store_loss(user, site, gone.key, gone.ranges, loss_cause::custody,
@@ -393,7 +479,7 @@ void receiver::end_session(session& of) {
   of.number = 0;
   of.view.connected = false;
   of.credit = of.had_credit = 0;
-  for (const auto& batch : of.parked) {
+  for (const auto& [number, batch] : of.parked) {
     open_bytes_ -= batch.from.bytes.view.size();
     of.open_bytes -= batch.from.bytes.view.size();
   }

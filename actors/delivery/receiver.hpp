@@ -16,16 +16,19 @@
 
 #include <chrono>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 namespace skerry::delivery {
+
+// What a series set takes in memory: many times what it takes on the link.
+[[nodiscard]] std::uint64_t unfolded_bytes(const series_set& of);
 
 // Records of one run that are new here, with everything that storing them takes.
 struct delivery_job {
@@ -86,11 +89,20 @@ struct receiver_config {
   // forgotten (`delivery.epochs_max`). And of one session, so many that its Hello did not name: then it says Hello again.
   std::size_t epochs_max = 1024;
   std::size_t parked_batches_max = 256; // of one session, waiting for series sets
+  std::size_t sets_lacking_max = 4096;  // that one batch may name and that are not known
+  std::size_t sets_asked_max = 16'384;  // of one session
+  // Of series sets that came and are not stored yet, in memory, of all sessions. Who has most of them loses its oldest.
+  std::uint64_t sets_memory_max = std::uint64_t{256} << 20;
+  std::size_t announced_max = 1 << 17;   // older epochs of edges that one key announces, its own among them
+  std::size_t custody_ranges_max = 4096; // that one Hello has written as lost; the next one tells of the rest
+  // Of Welcomes that a key has not shown to have read; a little is let go with time.
+  std::uint64_t unread_bytes_max = 16 << 20;
   std::chrono::nanoseconds probe_window =
       std::chrono::seconds{3}; // for the elder of two sessions of one key to answer
   std::chrono::nanoseconds duplicate_shown = std::chrono::minutes{10}; // after a second node was last heard
   std::string name = "cloud";                                          // in messages to peers
-  planted_faults planted = nullptr;                                    // by the simulator alone
+  edge_id self = edge_id::none;     // of a gateway: nobody else speaks for it, or its records go in a circle
+  planted_faults planted = nullptr; // by the simulator alone
 };
 
 struct receiver_counters {
@@ -106,6 +118,7 @@ struct receiver_counters {
   std::uint64_t refused_duplicate = 0; // two live nodes with one key
   std::uint64_t refused_version = 0;
   std::uint64_t refused_revoked = 0;
+  std::uint64_t refused_unread = 0; // it does not read what it is answered
   std::uint64_t restored_edges = 0; // an edge came back from an older copy of its disk
   std::uint64_t custody_lost_records = 0;
   std::uint64_t ranges_full = 0; // batches not taken because of ranges_max
@@ -115,6 +128,7 @@ struct receiver_counters {
   std::uint64_t epochs_forgotten = 0; // of streams, because of epochs_max
   std::uint64_t sets_unasked = 0;     // series sets that nobody had asked for, not taken
   std::uint64_t sets_received = 0;
+  std::uint64_t sets_dropped = 0;      // before they were stored, because of sets_memory_max
   std::uint64_t sets_lost_records = 0; // records whose set nobody has
   std::uint64_t store_failures = 0;
 };
@@ -149,6 +163,7 @@ struct memory_usage {
   std::size_t sessions = 0;     // live ones
   std::uint64_t open_bytes = 0; // those of sessions that have ended, too
   std::uint64_t credit = 0;     // granted to live sessions
+  std::uint64_t sets_bytes = 0; // of series sets that are not stored yet, unfolded
 };
 
 class receiver {
@@ -179,25 +194,40 @@ private:
     run from;
     link::lane lane = link::lane::backlog;
     // Sets that the sender no longer had when it was asked for this batch. It may have them again for later ones.
-    std::vector<set_hash> gone;
+    std::set<set_hash> gone;
+    std::size_t waits = 0;  // for so many
+    std::size_t rounds = 0; // of asking: what came may have been dropped again before the rest did
+  };
+  struct fresh_set {
+    series_set_ptr set;
+    edge_id user = edge_id::none; // that brought it
+    std::uint64_t bytes = 0;      // unfolded
+    std::uint64_t number = 0;     // ascending
+  };
+  struct fresh_of_user {
+    std::map<std::uint64_t, set_name> oldest_first;
+    std::uint64_t bytes = 0;
   };
   struct session {
     std::uint64_t number = 0;
     link::peer_id peer;
     link::nonce instance{};
     epoch_id current;
-    std::int64_t heard_ns = 0; // monotonic
-    std::int64_t probe_ns = 0; // asked whether it is alive; 0: not
-    std::deque<parked_batch> parked;
-    std::vector<set_name> asked;
-    std::uint64_t open_bytes = 0; // of batches that are parked or being stored
+    std::int64_t heard_ns = 0;                            // monotonic
+    std::int64_t probe_ns = 0;                            // asked whether it is alive; 0: not
+    std::map<std::uint64_t, parked_batch> parked;         // by number, in the order that they came in
+    std::map<set_name, std::vector<std::uint64_t>> asked; // and which parked batches wait for it
+    std::uint64_t open_bytes = 0;                         // of batches that are parked or being stored
     std::string site;
     std::uint64_t credit = 0;     // as it was told
     std::uint64_t had_credit = 0; // more, a moment ago: what was sent then may still come
     std::int64_t had_until_ns = 0;
     std::int64_t waits_until_ns = 0; // it has more to send than what came
     std::int64_t duplicate_ns = 0;   // when another node with this key was last heard, monotonic; 0: never
-    bool knows_refusals = false;     // else it is told Bye
+    bool custody_rest = false; // its Hello told of more losses than could be written: it is asked for another
+    bool knows_refusals = false; // else it is told Bye
+    token_bucket unread;         // bytes of Welcomes; full again once it speaks in its session
+    std::int64_t logged_ns = 0;  // when a session of it was last logged, monotonic
     edge_view view;
   };
   struct job_state {
@@ -220,8 +250,10 @@ private:
   void note_clock(session& of, edge_id user, std::int64_t wall_ns);
   void note_restored(edge_id user, const link::hello& hello);
   void on_batch(session& from, edge_id user, const link::batch& batch);
-  void take_run(session& from, edge_id user, const run& run, link::lane lane,
-                const std::vector<set_hash>& gone);
+  void take_run(session& from, edge_id user, parked_batch batch);
+  // Waits for these sets, and asks for those that nobody has asked for yet.
+  void park(session& from, edge_id user, parked_batch batch, const std::set<set_hash>& lacking);
+  void ask_for_sets(session& of, edge_id edge, const std::vector<set_hash>& names);
   void end_session(session& of);
   [[nodiscard]] bool takes(const session& from, std::uint64_t bytes) const;
   void note_waiting(session& of);
@@ -231,8 +263,12 @@ private:
   [[nodiscard]] bool silent(const session& one, std::int64_t now) const noexcept;
   [[nodiscard]] std::uint64_t open_of_ended() const noexcept;
   void on_sets(session& from, edge_id user, const link::sets& sets);
+  void remember_set(edge_id user, edge_id edge, series_set_ptr set);
+  void drop_set(const set_name& name);
   // Jobs of this stream answer to this session from now on. False: there are none.
   bool adopt_jobs(const session& by, const stream_key& key);
+  // The range would be one more of a stream that has ranges_max, or twice as many where it comes `alone`.
+  [[nodiscard]] bool grows_too_many(const stream_key& key, sequence_range range, bool alone) const;
   // Makes what is stored of the job's stream durably known as held, then acknowledges.
   void settle(job_state job);
   void store(delivery_job job, edge_id user, std::uint64_t session, sequence_range answer,
@@ -248,13 +284,17 @@ private:
   void discharge(const job_state& done);
   void not_stored(const job_state& job, const std::string& why);
   void forget_epochs(edge_id edge);
-  void ask_anew(session& of, edge_id user);
+  void ask_anew(session& of, edge_id user, const std::string& why);
+  void ask_for_rest(edge_id user);
   void note_duplicate(session& of);
+  [[nodiscard]] bool may_announce(edge_id user, const link::origin_state& state);
   [[nodiscard]] bool may_log(); // one more line about a peer
   void refuse(const link::peer_id& to, std::uint64_t session, link::bye_reason reason, std::string message);
   // Something is not taken, and the session goes on, unless its sender knows no better than to end it.
   void refuse_records(session& of, edge_id user, link::refusal what);
   // Those of the origins that it may not speak for.
+  // Nobody that connects may speak for it.
+  [[nodiscard]] bool is_own(edge_id origin) const noexcept;
   [[nodiscard]] refused_origins ask_for(edge_id user, std::vector<edge_id> origins);
   void acknowledge(const job_state& done);
 
@@ -266,13 +306,21 @@ private:
   std::unordered_map<std::uint64_t, session> sessions_;   // by user edge id
   std::unordered_map<std::uint64_t, job_state> jobs_;     // by ticket: being stored
   std::unordered_map<std::uint64_t, job_state> settling_; // by ticket: `held` is being made durable
+  struct announcements {
+    std::map<edge_id, std::size_t> epochs; // by edge
+    std::size_t total = 0;
+  };
+  std::map<edge_id, announcements> announced_; // by key
   std::uint64_t next_ticket_ = 1;
   std::uint64_t open_bytes_ = 0; // of all that is parked or being stored
   bool credit_due_ = false;
   std::int64_t shared_ns_ = 0;
-  // Sets that arrived and may not be in the store yet; the oldest go first.
-  std::map<set_name, series_set_ptr> fresh_sets_;
-  std::deque<set_name> fresh_order_;
+  // Sets that arrived and may not be in the store yet.
+  std::map<set_name, fresh_set> fresh_sets_;
+  std::map<edge_id, fresh_of_user> fresh_of_;
+  std::uint64_t fresh_bytes_ = 0;
+  std::uint64_t next_fresh_ = 1;
+  std::uint64_t next_parked_ = 1;
   receiver_counters counters_;
   // What a peer does wrong is logged in bursts of 20 and 20 lines a minute; it is counted always.
   token_bucket refusal_lines_{20.0 / 60, 60'000'000'000};

@@ -104,6 +104,7 @@ void receiver::share_credit() {
 memory_usage receiver::memory() const noexcept {
   memory_usage out;
   out.open_bytes = open_bytes_;
+  out.sets_bytes = fresh_bytes_;
   const auto now = clock_.monotonic_ns();
   for (const auto& [user, session] : sessions_)
     if (!silent(session, now)) {

@@ -14,10 +14,23 @@ namespace skerry::delivery {
 
 namespace {
 
-constexpr std::size_t fresh_sets_max = 65'536;
-constexpr std::size_t sets_asked_max = 1024; // in one Need
+constexpr std::size_t sets_of_need_max = 1024;
+constexpr std::uint64_t sets_unfolded_max = 64 << 20; // of one message; the rest is asked for again
+constexpr std::size_t rounds_max = 3;                 // of asking for what one batch lacks
 
 } // namespace
+
+std::uint64_t unfolded_bytes(const series_set& of) {
+  auto bytes = sizeof(series_set) + of.encoded.view.size();
+  for (const auto& family : of.families)
+    bytes += sizeof family + family.name.size() + family.help.size() + family.unit.size();
+  for (const auto& member : of.members) {
+    bytes += sizeof member;
+    for (const auto& [name, value] : member.all)
+      bytes += sizeof(label) + name.size() + value.size();
+  }
+  return bytes;
+}
 
 void receiver::store_loss(edge_id user, const std::string& site, const stream_key& key,
                           const range_set& ranges, loss_cause cause, std::int64_t from_ns, std::int64_t to_ns,
@@ -69,11 +82,12 @@ void receiver::on_batch(session& from, edge_id user, const link::batch& batch) {
                     fmt::format("a batch of {} bytes is over the limit", bytes)});
     return;
   }
-  take_run(from, user, batch.run, batch.lane, {});
+  take_run(from, user, {batch.run, batch.lane, {}, 0, 0});
 }
 
-void receiver::take_run(session& from, edge_id user, const run& run, link::lane lane,
-                        const std::vector<set_hash>& gone) {
+void receiver::take_run(session& from, edge_id user, parked_batch batch) {
+  const auto& run = batch.from;
+  const auto lane = batch.lane;
   const auto& key = run.header.key;
   const sequence_range range{run.header.first, run.header.last()};
   const auto site = backend_.site_of(user);
@@ -83,7 +97,8 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
     end_session(from);
     return;
   }
-  if (run.header.tenant != tenant_default || (key.edge != user && !backend_.may_speak(user, key.edge))) {
+  if (run.header.tenant != tenant_default || is_own(key.edge)
+      || (key.edge != user && !backend_.may_speak(user, key.edge))) {
     ++counters_.forbidden;
     const bool whole = run.header.tenant == tenant_default;
     refuse_records(from, user,
@@ -94,7 +109,9 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
     return;
   }
   if (!holdings_.came(user, key)) {
-    ask_anew(from, user);
+    // What a session names is remembered until its next Hello, which names less: a session that brings new epochs for ever
+    // is cut short, and goes on where it was.
+    ask_anew(from, user, fmt::format("{} new epochs came in one session", config_.epochs_max));
     return;
   }
   const auto missing = holdings_.lacking(key, range);
@@ -117,9 +134,7 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
     adopt_jobs(from, key);
   // A gateway whose spool is full of what lies beyond a hole cannot take what fills it: one batch at a time goes on, up to
   // twice as many ranges.
-  if (const auto* stored = holdings_.stored(key);
-      stored != nullptr && range.first > holdings_.reach(key) + 1
-      && stored->ranges().size() >= config_.ranges_max * (from.open_bytes == 0 ? 2 : 1)) {
+  if (grows_too_many(key, range, from.open_bytes == 0)) {
     ++counters_.ranges_full;
     return;
   }
@@ -138,7 +153,8 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
   delivery_job job;
   job.site = *site;
   job.lane = lane;
-  std::vector<set_hash> lacking;
+  std::map<set_hash, std::optional<std::size_t>> series_in; // of each set that is named, looked up once
+  std::set<set_hash> lacking;
   range_set undecodable;
   std::int64_t undecodable_from_ns = INT64_MAX, undecodable_to_ns = INT64_MIN;
   seen_clock seen;
@@ -168,23 +184,30 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
       }
       bool lost = false;
       for (const auto& section : sections.sections) {
-        std::optional<std::size_t> series;
-        if (const auto fresh = fresh_sets_.find({key.edge, section.set}); fresh == fresh_sets_.end()) {
+        const auto [known, first] = series_in.try_emplace(section.set);
+        auto& series = known->second;
+        if (const auto fresh = first ? fresh_sets_.find({key.edge, section.set}) : fresh_sets_.end();
+            fresh != fresh_sets_.end()) {
+          series = fresh->second.set->members.size();
+          job.sets.push_back(fresh->second.set);
+        } else if (first) {
           series = backend_.series_in_set(key.edge, section.set);
-        } else {
-          series = fresh->second->members.size();
-          if (std::find(job.sets.begin(), job.sets.end(), fresh->second) == job.sets.end())
-            job.sets.push_back(fresh->second);
         }
-        if (!series && std::find(gone.begin(), gone.end(), section.set) != gone.end()) {
+        if (!series && batch.gone.contains(section.set)) {
           lost = true;
         } else if (!series) {
-          if (std::find(lacking.begin(), lacking.end(), section.set) == lacking.end())
-            lacking.push_back(section.set);
+          lacking.insert(section.set);
         } else if (*series != section.series_count) {
           ++counters_.malformed;
           lost = true;
         }
+      }
+      if (lacking.size() > config_.sets_lacking_max) {
+        refuse_records(
+            from, user,
+            {key, range, link::refusal_scope::batch, link::refusal_reason::over_limit,
+             fmt::format("a batch names more than {} unknown series sets", config_.sets_lacking_max)});
+        return;
       }
       if (lost) {
         not_decoded(its);
@@ -201,24 +224,7 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
     job.records.push_back(record);
   }
   if (!lacking.empty()) {
-    if (from.parked.size() >= config_.parked_batches_max) {
-      ++counters_.parked_full;
-      return;
-    }
-    link::need need{key.edge, {}};
-    for (const auto& hash : lacking) {
-      const set_name name{key.edge, hash};
-      if (need.sets.size() < sets_asked_max
-          && std::find(from.asked.begin(), from.asked.end(), name) == from.asked.end()) {
-        from.asked.push_back(name);
-        need.sets.push_back(hash);
-      }
-    }
-    from.open_bytes += run.bytes.view.size();
-    open_bytes_ += run.bytes.view.size();
-    from.parked.push_back({run, lane, gone});
-    if (!need.sets.empty())
-      backend_.send(from.peer, {from.number, std::move(need)});
+    park(from, user, std::move(batch), lacking);
     return;
   }
   auto charge = run.bytes.view.size();
@@ -241,6 +247,55 @@ void receiver::take_run(session& from, edge_id user, const run& run, link::lane 
   from.view.records += job.records.size();
   job.from = run;
   store(std::move(job), user, from.number, range, charge);
+}
+
+void receiver::park(session& from, edge_id user, parked_batch batch, const std::set<set_hash>& lacking) {
+  const auto& header = batch.from.header;
+  const auto edge = header.key.edge;
+  if (batch.rounds++ == rounds_max) {
+    refuse_records(
+        from, user,
+        {header.key,
+         {header.first, header.last()},
+         link::refusal_scope::batch,
+         link::refusal_reason::over_limit,
+         fmt::format("the series sets that a batch names do not fit {} bytes", config_.sets_memory_max)});
+    return;
+  }
+  std::vector<set_hash> fresh;
+  for (const auto& hash : lacking)
+    if (!from.asked.contains({edge, hash}))
+      fresh.push_back(hash);
+  if (from.parked.size() >= config_.parked_batches_max
+      || (from.asked.size() + fresh.size() > config_.sets_asked_max && !from.asked.empty())) {
+    ++counters_.parked_full;
+    return;
+  }
+  const auto number = next_parked_++;
+  for (const auto& hash : lacking)
+    from.asked[{edge, hash}].push_back(number);
+  batch.waits = lacking.size();
+  const auto bytes = batch.from.bytes.view.size();
+  from.open_bytes += bytes;
+  open_bytes_ += bytes;
+  from.parked.emplace(number, std::move(batch));
+  ask_for_sets(from, edge, fresh);
+}
+
+void receiver::ask_for_sets(session& of, edge_id edge, const std::vector<set_hash>& names) {
+  for (std::size_t i = 0; i < names.size(); i += sets_of_need_max) {
+    const auto end = std::min(names.size(), i + sets_of_need_max);
+    backend_.send(of.peer, {of.number, link::need{edge,
+                                                  {names.begin() + static_cast<std::ptrdiff_t>(i),
+                                                   names.begin() + static_cast<std::ptrdiff_t>(end)}}});
+  }
+}
+
+bool receiver::grows_too_many(const stream_key& key, sequence_range range, bool alone) const {
+  const bool grows = planted(config_.planted, planted_fault::ranges_unbounded)
+                         ? range.first > holdings_.reach(key) + 1
+                         : !holdings_.touches(key, range);
+  return grows && holdings_.range_count(key) >= config_.ranges_max * (alone ? 2 : 1);
 }
 
 bool receiver::adopt_jobs(const session& by, const stream_key& key) {
@@ -304,7 +359,7 @@ void receiver::on_stored(std::uint64_t ticket, const std::string& failed) {
     return;
   }
   for (const auto& hash : job.sets)
-    fresh_sets_.erase({job.key.edge, hash}); // the store has them now
+    drop_set({job.key.edge, hash}); // the store has them now
   settle(std::move(job));
 }
 
@@ -340,6 +395,7 @@ void receiver::on_held_durable(std::uint64_t ticket, const std::string& failed) 
   }
   holdings_.settle(job.key, job.ranges);
   acknowledge(job);
+  ask_for_rest(job.user);
   share_credit();
 }
 
@@ -351,14 +407,21 @@ void receiver::forget_epochs(edge_id edge) {
   backend_.forget(forgotten);
 }
 
-// What a session names is remembered until its next Hello, which names less: a session that brings new epochs for ever is
-// cut short, and goes on where it was.
-void receiver::ask_anew(session& of, edge_id user) {
-  spdlog::info("{}: the session of edge {} has brought {} new epochs: it is asked for a new Hello",
-               config_.name, to_string(user), config_.epochs_max);
-  refuse(of.peer, of.number, link::bye_reason::superseded,
-         "many new epochs came in this session: say Hello again");
+void receiver::ask_anew(session& of, edge_id user, const std::string& why) {
+  if (may_log())
+    spdlog::info("{}: the session of edge {} is asked for a new Hello: {}", config_.name, to_string(user),
+                 why);
+  refuse(of.peer, of.number, link::bye_reason::superseded, why + ": say Hello again");
   end_session(of);
+}
+
+// Once what was pending fills the holes between what is lost.
+void receiver::ask_for_rest(edge_id user) {
+  const auto it = sessions_.find(static_cast<std::uint64_t>(user));
+  if (it == sessions_.end() || it->second.number == 0 || !it->second.custody_rest
+      || it->second.view.pending_records != 0 || it->second.open_bytes != 0)
+    return;
+  ask_anew(it->second, user, "more was lost than one Hello can tell");
 }
 
 void receiver::discharge(const job_state& done) {
@@ -392,38 +455,101 @@ void receiver::on_sets(session& from, edge_id user, const link::sets& sets) {
     ++counters_.forbidden;
     return;
   }
-  const auto remember = [&](const set_hash& hash, series_set_ptr set) {
-    if (fresh_sets_.insert_or_assign({sets.edge, hash}, std::move(set)).second)
-      fresh_order_.emplace_back(sets.edge, hash);
-    if (fresh_order_.size() > fresh_sets_max) {
-      fresh_sets_.erase(fresh_order_.front());
-      fresh_order_.pop_front();
+  std::vector<set_hash> again;
+  std::uint64_t unfolded = 0;
+  std::map<std::uint64_t, bool>
+      ready; // parked batches that wait for nothing more; true: what came for one is no set
+  const auto done = [&](const set_hash& hash, bool gone, bool bad) {
+    auto asked = from.asked.extract({sets.edge, hash});
+    for (const auto number : asked.mapped()) {
+      const auto it = from.parked.find(number);
+      if (it == from.parked.end())
+        continue;
+      if (gone)
+        it->second.gone.insert(hash);
+      if (--it->second.waits == 0 || bad)
+        ready[number] |= bad;
     }
   };
-  for (const auto& set : sets.found) {
-    if (std::erase(from.asked, set_name{sets.edge, set->hash}) == 0) {
+  // Only what was asked for is unfolded, one by one.
+  for (const auto& packed : sets.found) {
+    if (!from.asked.contains({sets.edge, packed.hash})) {
       ++counters_.sets_unasked;
       continue;
     }
+    if (unfolded >= sets_unfolded_max) {
+      again.push_back(packed.hash);
+      continue;
+    }
+    auto set = link::unpack(packed);
+    if (!set) {
+      ++counters_.malformed;
+      done(packed.hash, false, true);
+      continue;
+    }
     ++counters_.sets_received;
-    remember(set->hash, set);
+    unfolded += unfolded_bytes(*set.value());
+    remember_set(user, sets.edge, std::move(set).value());
+    done(packed.hash, false, false);
   }
-  std::vector<set_hash> gone;
   for (const auto& hash : sets.missing)
-    if (std::erase(from.asked, set_name{sets.edge, hash}) != 0)
-      gone.push_back(hash);
-  auto parked = std::move(from.parked);
-  from.parked.clear();
-  for (const auto& batch : parked)
-    open_bytes_ -= batch.from.bytes.view.size();
-  for (auto& batch : parked) {
+    if (from.asked.contains({sets.edge, hash}))
+      done(hash, true, false);
+  ask_for_sets(from, sets.edge, again);
+  std::vector<std::pair<parked_batch, bool>> taken;
+  for (const auto& [number, bad] : ready) {
+    auto batch = from.parked.extract(number);
+    const auto bytes = batch.mapped().from.bytes.view.size();
+    open_bytes_ -= bytes;
+    from.open_bytes -= bytes;
+    taken.emplace_back(std::move(batch.mapped()), bad);
+  }
+  for (auto& [batch, bad] : taken) {
     if (from.number == 0)
       return;
-    from.open_bytes -= batch.from.bytes.view.size();
-    if (batch.from.header.key.edge == sets.edge)
-      batch.gone.insert(batch.gone.end(), gone.begin(), gone.end());
-    take_run(from, user, batch.from, batch.lane, batch.gone);
+    const auto& header = batch.from.header;
+    if (bad)
+      refuse_records(from, user,
+                     {header.key,
+                      {header.first, header.last()},
+                      link::refusal_scope::batch,
+                      link::refusal_reason::malformed,
+                      "a series set that a batch names does not decode"});
+    else
+      take_run(from, user, std::move(batch));
   }
+}
+
+void receiver::remember_set(edge_id user, edge_id edge, series_set_ptr set) {
+  const set_name name{edge, set->hash};
+  drop_set(name);
+  const auto bytes = unfolded_bytes(*set);
+  const auto number = next_fresh_++;
+  fresh_sets_[name] = {std::move(set), user, bytes, number};
+  auto& of_user = fresh_of_[user];
+  of_user.oldest_first.emplace(number, name);
+  of_user.bytes += bytes;
+  fresh_bytes_ += bytes;
+  while (fresh_bytes_ > config_.sets_memory_max && fresh_sets_.size() > 1) {
+    const auto most = std::max_element(fresh_of_.begin(), fresh_of_.end(), [](const auto& a, const auto& b) {
+      return a.second.bytes < b.second.bytes;
+    });
+    ++counters_.sets_dropped;
+    drop_set(set_name{most->second.oldest_first.begin()->second});
+  }
+}
+
+void receiver::drop_set(const set_name& name) {
+  const auto it = fresh_sets_.find(name);
+  if (it == fresh_sets_.end())
+    return;
+  const auto of_user = fresh_of_.find(it->second.user);
+  of_user->second.oldest_first.erase(it->second.number);
+  of_user->second.bytes -= it->second.bytes;
+  fresh_bytes_ -= it->second.bytes;
+  if (of_user->second.oldest_first.empty())
+    fresh_of_.erase(of_user);
+  fresh_sets_.erase(it);
 }
 
 } // namespace skerry::delivery

@@ -3,7 +3,9 @@
 // Tells apart who speaks on a receiving link by the User-Id that the key gave the connection: an edge (its messages go
 // to the receiver) or someone who joins (which may send nothing but Join). Not thread-safe.
 
+#include "actors/delivery/peer_budget.hpp"
 #include "actors/delivery/receiver.hpp"
+#include "actors/node/log_limiter.hpp"
 
 #include <functional>
 #include <string>
@@ -19,6 +21,7 @@ struct reception_counters {
   std::uint64_t joined = 0;
   std::uint64_t joins_refused = 0;
   std::uint64_t unauthorized = 0; // messages that a joining key may not send, or of an unknown user id
+  std::uint64_t over_budget = 0;  // messages of keys that sent more than they may, not decoded
 };
 
 class reception {
@@ -40,6 +43,9 @@ private:
   random_source& random_;
   std::size_t message_bytes_max_;
   send_function send_;
+  peer_budget budgets_;
+  log_limiter join_log_{20}; // of joins and what goes wrong with them
+  log_limiter budget_log_{2};
   reception_counters counters_;
 };
 

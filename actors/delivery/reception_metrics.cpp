@@ -41,6 +41,7 @@ reception_metrics::reception_metrics(prometheus::Registry& registry, const std::
   received_.add(&c::refused_duplicate, refused, refused_help, {{"reason", "duplicate"}});
   received_.add(&c::refused_version, refused, refused_help, {{"reason", "version"}});
   received_.add(&c::refused_revoked, refused, refused_help, {{"reason", "revoked"}});
+  received_.add(&c::refused_unread, refused, refused_help, {{"reason", "unread"}});
   received_.add(&c::restored_edges, "restored_edges_total",
                 "Edges that came back from an older copy of their disk.");
   received_.add(&c::custody_lost_records, "custody_lost_records_total",
@@ -58,12 +59,16 @@ reception_metrics::reception_metrics(prometheus::Registry& registry, const std::
   received_.add(&c::sets_unasked, "series_sets_unasked_total",
                 "Series sets that nobody had asked for, not taken.");
   received_.add(&c::sets_received, "series_sets_total", "Series sets received.");
+  received_.add(&c::sets_dropped, "series_sets_dropped_total",
+                "Series sets that came and were dropped before they were stored: too many in memory.");
   received_.add(&c::sets_lost_records, "series_sets_lost_records_total",
                 "Records whose series set nobody has: written to the ledger as lost.");
   received_.add(&c::store_failures, "store_failures_total", "Parts of batches that the store did not take.");
   using j = reception_counters;
   joins_.add(&j::joined, "joins_total", "Edges that joined.");
   joins_.add(&j::joins_refused, "joins_refused_total", "Joins refused: token used, expired or revoked.");
+  joins_.add(&j::over_budget, "over_budget_total",
+             "Messages dropped because their key sent more bytes of envelopes than it may.");
   joins_.add(&j::unauthorized, "unauthorized_messages_total", "Messages that a joining key may not send.");
 }
 

@@ -1,5 +1,7 @@
 #include "actors/delivery/sender.hpp"
 
+#include "actors/link/limits.hpp"
+
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -14,8 +16,11 @@ constexpr std::int64_t clock_jump_ns = 1'000'000'000; // the receiver is told of
 constexpr std::size_t batches_per_pump_max = 64;      // then the caller's thread gets a turn
 constexpr std::int64_t bandwidth_burst_ns = 1'000'000'000;
 constexpr std::int64_t thin_slice_ns =
-    15'000'000'000;                     // what was committed in so long goes at each thin interval
-constexpr int probes_per_tick_max = 16; // of what is set aside
+    15'000'000'000;                             // what was committed in so long goes at each thin interval
+constexpr int probes_per_tick_max = 16;         // of what is set aside
+constexpr std::size_t hello_stream_bytes = 144; // in a Hello, at most
+constexpr std::size_t hello_range_bytes = 16;
+constexpr std::size_t hello_bytes_max = link::envelope_bytes_max - (64 << 10);
 constexpr std::size_t sets_message_bytes = 4 << 20; // uncompressed; more go in further messages
 
 // What stands in a run before a sequence that is not to be sent. Precondition: that is not its first record.
@@ -96,11 +101,11 @@ void sender::say_hello() {
     auto& stream = streams_[state.key];
     stream.unacked = state.held;
     stream.newest = state.last;
-    if (state.key.edge != config_.edge && (origins_.empty() || origins_.back() != state.key.edge))
-      origins_.push_back(state.key.edge);
   }
-  std::sort(origins_.begin(), origins_.end());
-  origins_.erase(std::unique(origins_.begin(), origins_.end()), origins_.end());
+  fit(hello.streams, config_.edge);
+  for (const auto& state : hello.streams)
+    if (state.key.edge != config_.edge)
+      origins_.insert(state.key.edge);
   session_ = 0;
   if (send(std::move(hello))) {
     answer_due_since_ns_ = clock_.monotonic_ns();
@@ -109,6 +114,30 @@ void sender::say_hello() {
   // The link is up and takes nothing more now: nobody would say so again.
   phase_ = sender_phase::waiting;
   retry_at_ns_ = clock_.monotonic_ns() + retry_.next().count();
+}
+
+// What a Hello can't hold is not named: it is sent all the same, and what the receiver has of it is trimmed there.
+void sender::fit(std::vector<link::hello_stream>& streams, edge_id own) {
+  // So many of them, from the first on, are within all bounds.
+  const auto fitting = [&] {
+    std::size_t ranges = 0, count = 0;
+    for (; count < streams.size() && count < link::message_streams_max; ++count) {
+      ranges += streams[count].held.ranges().size() + streams[count].released.ranges().size();
+      if (ranges > link::message_ranges_max
+          || (count + 1) * hello_stream_bytes + ranges * hello_range_bytes > hello_bytes_max)
+        break;
+    }
+    return count;
+  };
+  if (fitting() == streams.size())
+    return;
+  const auto rank = [own](const link::hello_stream& of) {
+    return of.key.edge == own ? 0 : of.held.empty() ? 2 : 1;
+  };
+  std::stable_sort(streams.begin(), streams.end(),
+                   [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
+  streams.resize(fitting());
+  std::sort(streams.begin(), streams.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
 }
 
 bool sender::send(link::body body) {
@@ -170,10 +199,11 @@ void sender::on_welcome(const link::message& message, const link::welcome& welco
   ++counters_.sessions;
   for (const auto& lost : welcome.lost_custody) {
     counters_.lost_custody_records += lost.ranges.count();
-    spdlog::warn(
-        "uplink: the receiver no longer has {} records of {} that it acknowledged; it has written them as "
-        "lost (was it restored from an older copy?)",
-        lost.ranges.count(), skerry::to_string(lost.key));
+    if (set_aside_log_.allow())
+      spdlog::warn(
+          "uplink: the receiver no longer has {} records of {} that it acknowledged; it has written them as "
+          "lost (was it restored from an older copy?)",
+          lost.ranges.count(), skerry::to_string(lost.key));
   }
   // Before what is acknowledged goes: an edge whose newest epoch is all there has backlog in the older ones alone.
   std::map<edge_id, epoch_id> newest_epochs;
@@ -206,8 +236,6 @@ void sender::on_welcome(const link::message& message, const link::welcome& welco
                         link::refusal_scope::edge,
                         link::refusal_reason::forbidden,
                         "its key may not speak for that edge"});
-  if (!origins_.empty())
-    send(link::origins{origins_});
   origin_states_told_ = 0;
   if (level_ != quota_level::open)
     send_ping();
@@ -297,8 +325,8 @@ void sender::on_need(const link::need& need) {
       continue;
     }
     bytes += found.value()->encoded.view.size();
-    answer.found.push_back(std::move(found).value());
-    if (bytes >= sets_message_bytes && !flush()) {
+    answer.found.push_back(link::pack(*found.value()));
+    if ((bytes >= sets_message_bytes || answer.found.size() == link::sets_found_max) && !flush()) {
       sink_.reconnect();
       return;
     }
@@ -414,7 +442,7 @@ std::vector<set_aside_view> sender::set_aside() const {
 }
 
 void sender::probe_set_aside() {
-  if (asides_.empty() || level_ > quota_level::no_backlog)
+  if (asides_.empty() || level_ == quota_level::exhausted)
     return;
   const auto now = clock_.monotonic_ns();
   int left = probes_per_tick_max;
@@ -442,6 +470,8 @@ bool sender::probe(const set_asides::name& name, set_asides::entry& of) {
                         || (scope == link::refusal_scope::edge ? key.edge == wanted.edge : key == wanted);
     if (!within)
       break;
+    if (key.stream != stream_id::alert && level_ > quota_level::no_backlog)
+      continue; // when the quota allows it
     sequence from = 0;
     if (scope == link::refusal_scope::batch) {
       range_set left;
@@ -476,17 +506,12 @@ void sender::on_committed(const run& run, link::lane lane, bool replaced) {
   const auto& key = run.header.key;
   if (replaced && config_.under_way)
     config_.under_way->told(key, {run.header.first, run.header.last()});
-  auto [it, added] = streams_.try_emplace(key);
-  auto& stream = it->second;
+  auto& stream = streams_[key];
   const sequence_range range{run.header.first, run.header.last()};
   stream.unacked.add(range);
   stream.newest = std::max(stream.newest, range.last);
   if (phase_ != sender_phase::live)
     return;
-  if (added && key.edge != config_.edge && !std::binary_search(origins_.begin(), origins_.end(), key.edge)) {
-    origins_.insert(std::upper_bound(origins_.begin(), origins_.end(), key.edge), key.edge);
-    send(link::origins{origins_});
-  }
   stream.unsent.add(range);
   if (lane == link::lane::alert && key.stream != stream_id::alert) {
     stream.urgent.add(range);
@@ -514,6 +539,11 @@ bool sender::send_run(const stream_key& key, stream& from, const run& run, link:
   const sequence_range range{run.header.first, run.header.last()};
   if (!has_room(bytes, lane))
     return false;
+  if (key.edge != config_.edge && !origins_.contains(key.edge)) {
+    if (!send(link::origins{{key.edge}}))
+      return false;
+    origins_.insert(key.edge);
+  }
   std::optional<range_set> claimed;
   if (config_.under_way && !(claimed = config_.under_way->claim(key, range)))
     return false;
@@ -688,8 +718,11 @@ void sender::pump() {
     return;
   if (planted(config_.planted, planted_fault::backlog_before_live) && !pump_backlog())
     return;
-  if (pump_alerts() && pump_fresh())
-    pump_backlog();
+  if (!pump_alerts() || !pump_fresh())
+    return;
+  if (std::exchange(probes_due_, false))
+    probe_set_aside();
+  pump_backlog();
 }
 
 void sender::limit(quota_level level, std::chrono::nanoseconds thin_interval,
@@ -765,7 +798,7 @@ void sender::on_tick() {
   if (phase_ == sender_phase::live) {
     if (!achieved_ && now - live_since_ns_ > config_.retry_max.count())
       achieved();
-    probe_set_aside();
+    probes_due_ = true;
   }
   const bool clock_jumped = std::llabs(clock_.wall_ns() - now - clock_said_ns_) > clock_jump_ns;
   if (phase_ == sender_phase::live && level_ != quota_level::exhausted

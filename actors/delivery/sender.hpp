@@ -28,6 +28,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -162,6 +163,7 @@ private:
   };
 
   void say_hello();
+  static void fit(std::vector<link::hello_stream>& streams, edge_id own);
   void reset_session(sender_phase to);
   void on_welcome(const link::message& message, const link::welcome& welcome);
   void on_ack(const link::ack& ack);
@@ -217,9 +219,10 @@ private:
   std::int64_t thin_interval_ns_ = 0;
   std::int64_t next_slice_ns_ = 0; // monotonic
   std::int64_t slice_marked_ns_ = 0;
-  std::vector<edge_id> origins_;         // the edges whose streams are held, besides our own
+  std::set<edge_id> origins_;            // besides our own, for which the receiver was asked
   std::uint64_t origin_states_told_ = 0; // version of the board
   set_asides asides_;
+  bool probes_due_ = false; // looked for once a tick, behind what is fresh
   // What was sent last was never answered: a receiver at `delivery.ranges_max` takes only what fills holes. The next
   // session begins with the oldest.
   bool oldest_first_ = false;

@@ -211,18 +211,6 @@ result<std::size_t> plain_bytes(bytes_view from, const set_hash& name) {
   return static_cast<std::size_t>(bytes);
 }
 
-result<series_set_ptr> read_set(bytes_view from, const set_hash& name, std::size_t bytes,
-                                ZSTD_DCtx* context) {
-  byte_buffer plain(bytes);
-  const auto got = ZSTD_decompressDCtx(context, plain.data(), plain.size(), from.data(), from.size());
-  if (ZSTD_isError(got) || got != bytes)
-    return fail(errc::malformed, fmt::format("link: series set {} does not decompress", to_string(name)));
-  if (hash_set(plain) != name)
-    return fail(errc::corrupt, fmt::format("link: what came as series set {} is {}", to_string(name),
-                                           to_string(hash_set(plain))));
-  return decode_series_set(shared_bytes::take(std::move(plain)));
-}
-
 result<body> read(wire::Sets::Reader from, const message_parts& parts) {
   sets out;
   out.edge = edge_id{from.getEdge()};
@@ -230,20 +218,15 @@ result<body> read(wire::Sets::Reader from, const message_parts& parts) {
   if (parts.size() != 1 + names.size())
     return fail(errc::malformed,
                 fmt::format("link: {} series sets are named and {} came", names.size(), parts.size() - 1));
-  const std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> context{ZSTD_createDCtx(), &ZSTD_freeDCtx};
-  std::vector<std::size_t> sizes;
-  std::size_t total = 0; // of all, before the first is unfolded
+  std::size_t total = 0;
+  out.found.reserve(names.size());
   for (std::size_t i = 0; i < names.size(); ++i) {
     BOOST_OUTCOME_TRY(bytes, plain_bytes(parts[1 + i].view, names[i]));
-    sizes.push_back(bytes);
     total += bytes;
+    out.found.push_back({names[i], parts[1 + i], bytes});
   }
   if (total > sets_bytes_max)
     return over("bytes of series sets", total, sets_bytes_max);
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    BOOST_OUTCOME_TRY(set, read_set(parts[1 + i].view, names[i], sizes[i], context.get()));
-    out.found.push_back(std::move(set));
-  }
   BOOST_OUTCOME_TRY(missing, read_hashes(from.getMissing(), need_sets_max));
   out.missing = std::move(missing);
   return out;
@@ -357,6 +340,19 @@ result<body> read(wire::Message::Reader from, const message_parts& parts) {
 }
 
 } // namespace
+
+result<series_set_ptr> unpack(const packed_set& from) {
+  byte_buffer plain(from.plain_bytes); // bounded when it was read
+  const auto& packed = from.packed.view;
+  const auto got = ZSTD_decompress(plain.data(), plain.size(), packed.data(), packed.size());
+  if (ZSTD_isError(got) || got != plain.size())
+    return fail(errc::malformed,
+                fmt::format("link: series set {} does not decompress", to_string(from.hash)));
+  if (const auto is = hash_set(plain); is != from.hash)
+    return fail(errc::corrupt,
+                fmt::format("link: what came as series set {} is {}", to_string(from.hash), to_string(is)));
+  return decode_series_set(shared_bytes::take(std::move(plain)));
+}
 
 result<message> decode(const message_parts& parts, std::size_t bytes_max) {
   if (parts.empty() || parts.size() > message_parts_max)

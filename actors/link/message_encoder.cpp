@@ -70,10 +70,9 @@ bool is_zero(const nonce& value) noexcept {
   return std::all_of(value.begin(), value.end(), [](auto byte) { return byte == 0; });
 }
 
-shared_bytes compress(bytes_view from, ZSTD_CCtx* context) {
+shared_bytes compress(bytes_view from) {
   byte_buffer out(ZSTD_compressBound(from.size()));
-  const auto bytes =
-      ZSTD_compressCCtx(context, out.data(), out.size(), from.data(), from.size(), set_compression_level);
+  const auto bytes = ZSTD_compress(out.data(), out.size(), from.data(), from.size(), set_compression_level);
   out.resize(ZSTD_isError(bytes)
                  ? 0
                  : bytes); // can't fail with that bound, save for memory: refused by the peer then
@@ -151,10 +150,9 @@ struct encoder {
     auto m = to.initSets();
     m.setEdge(static_cast<std::uint64_t>(from.edge));
     auto found = m.initSets(count_of(from.found));
-    const std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context{ZSTD_createCCtx(), &ZSTD_freeCCtx};
     for (unsigned i = 0; i < from.found.size(); ++i) {
-      found.set(i, as_data_of(from.found[i]->hash.bytes));
-      parts.push_back(compress(from.found[i]->encoded.view, context.get()));
+      found.set(i, as_data_of(from.found[i].hash.bytes));
+      parts.push_back(from.found[i].packed);
     }
     put_hashes(from.missing, m.initMissing(count_of(from.missing)));
   }
@@ -224,6 +222,10 @@ struct encoder {
 };
 
 } // namespace
+
+packed_set pack(const series_set& from) {
+  return {from.hash, compress(from.encoded.view), from.encoded.view.size()};
+}
 
 message_parts encode(const message& from) {
   std::array<capnp::word, scratch_words> scratch{};

@@ -91,9 +91,20 @@ struct need {
   std::vector<set_hash> sets;
 };
 
+// A series set as it crosses the link. A small one may unfold to a hundred megabytes: whoever gets it unpacks only what
+// it asked for, one by one.
+struct packed_set {
+  set_hash hash;               // as its sender names it
+  shared_bytes packed;         // one zstd frame
+  std::size_t plain_bytes = 0; // of the encoded set, as the frame states
+};
+[[nodiscard]] packed_set pack(const series_set& from);
+// malformed: it does not unpack or decode; corrupt: it is not what it is named by.
+[[nodiscard]] result<series_set_ptr> unpack(const packed_set& from);
+
 struct sets {
   edge_id edge = edge_id::none;
-  std::vector<series_set_ptr> found; // decoded; the hash of each was compared with the name it came under
+  std::vector<packed_set> found;
   std::vector<set_hash> missing;
 };
 

@@ -361,7 +361,7 @@ result<join_outcome> registry::complete_join(invite_id id, const curve_key& key,
     for (bool taken = true; taken;) {
       edge = edge_id{random.next()};
       BOOST_OUTCOME_TRY(found, txn.get(impl_->edges, big_endian(number(edge)), owner));
-      taken = found || edge == edge_id::none;
+      taken = found || edge == edge_id::none || edge == edge_pushed;
     }
     owner = {};
     owner.site = invite.site;

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t sets_cached_max = 256; // a decoded set takes up to 100 KB
 constexpr std::size_t sets_of_batch_max = 4096;
+constexpr std::uint64_t sets_cached_bytes_max = 64 << 20;
 
 } // namespace
 
@@ -33,9 +34,15 @@ series_set_ptr downlink_core::stored_set(edge_id edge, const set_hash& hash) {
   auto found = store_->find_set(edge, hash);
   if (!found || !found.value())
     return nullptr;
-  if (sets_.size() >= sets_of_batch_max)
-    sets_.clear();
+  if (sets_.size() >= sets_of_batch_max || sets_bytes_ >= sets_cached_bytes_max)
+    forget_sets();
+  sets_bytes_ += delivery::unfolded_bytes(**found.value());
   return sets_[{edge, hash}] = *found.value();
+}
+
+void downlink_core::forget_sets() {
+  sets_.clear();
+  sets_bytes_ = 0;
 }
 
 std::optional<std::size_t> downlink_core::series_in_set(edge_id edge, const set_hash& hash) {
@@ -60,7 +67,7 @@ void downlink_core::store(delivery::delivery_job job) {
     }
   }
   if (sets_.size() >= sets_cached_max)
-    sets_.clear();
+    forget_sets();
   to_.store(std::move(job));
 }
 

@@ -45,13 +45,15 @@ public:
   void send(const link::peer_id& to, link::message message) override { to_.send(to, std::move(message)); }
 
 private:
+  void forget_sets();
   [[nodiscard]] series_set_ptr stored_set(edge_id edge, const set_hash& hash);
 
   std::shared_ptr<const spool> store_;
   outputs to_;
-  // Decoded sets of the spool, asked for with every frame. Cleared between batches when full.
+  // Decoded sets of the spool, asked for with every frame. Cleared when full, mostly between batches.
   std::map<std::pair<edge_id, set_hash>, series_set_ptr> sets_;
-  delivery::receiver receiver_; // last: it talks to its backend
+  std::uint64_t sets_bytes_ = 0; // of them, unfolded
+  delivery::receiver receiver_;  // last: it talks to its backend
 };
 
 } // namespace skerry::edge

@@ -1,6 +1,7 @@
 // A peer with a valid key that misbehaves on the link; prints, as JSON, how many messages of each kind it sent.
 //
 //   hostile edge --data DIR [--seed N]   with the key of an edge that has joined and is stopped
+//   hostile claim --data DIR --edge ID   brings a record in the name of that edge
 //   hostile join --token-file FILE       with the one-time key of a token: says what such a key may not
 
 #include "actors/link/keys.hpp"
@@ -141,7 +142,7 @@ int play_edge(const std::filesystem::path& data, std::uint64_t seed) {
   // A set under a name that is not its hash, within a good session.
   const auto session = to.open_session(hello);
   const auto set = make_series_set({{"m", metric_type::gauge, "", ""}}, {{0, {{"__name__", "m"}}}});
-  auto parts = link::encode({session, link::sets{who.edge, {set}, {}}});
+  auto parts = link::encode({session, link::sets{who.edge, {link::pack(*set)}, {}}});
   auto head = copy_of(parts.front());
   const auto* name = reinterpret_cast<const std::byte*>(&set->hash);
   const auto at = std::search(head.begin(), head.end(), name, name + sizeof set->hash);
@@ -149,8 +150,7 @@ int play_edge(const std::filesystem::path& data, std::uint64_t seed) {
     give_up("the set's name is not in its message");
   *at ^= std::byte{1};
   parts.front() = shared_bytes::take(std::move(head));
-  to.send(std::move(parts));
-  ++malformed;
+  to.send(std::move(parts)); // nobody asked for it: it is not looked at
 
   // What belongs to a session that has ended: the one before this Hello.
   const auto next = to.open_session(hello);
@@ -161,6 +161,32 @@ int play_edge(const std::filesystem::path& data, std::uint64_t seed) {
   to.send(link::encode({next, link::bye{link::bye_reason::stopping, ""}}));
   std::this_thread::sleep_for(500ms); // until the last of them has left
   fmt::print("{{\"malformed\": {}, \"stale\": {}}}\n", malformed, stale);
+  return 0;
+}
+
+// Brings one record in the name of another edge.
+int play_claimer(const std::filesystem::path& data, const std::string& claimed) {
+  const auto identity = edge::load_identity(data);
+  const auto keys = link::load_keypair(data / "link.key");
+  const auto victim = parse_edge_id(claimed);
+  if (!identity || !keys || !victim)
+    give_up("--data or --edge");
+  const auto& who = identity.value();
+  peer to{who.addresses.front(), who.server_key, keys.value()};
+  link::hello hello;
+  hello.features = link::feature_refusals;
+  hello.edge = who.edge;
+  hello.instance = system_random().next_128();
+  hello.software = "hostile";
+  const auto session = to.open_session(hello);
+  run_builder builder{{victim.value(), {1, system_random().next_128()}, stream_id::telemetry}, 1};
+  builder.append(record_kind::event, system_clock().wall_ns(), "claimed", as_bytes("x"));
+  link::batch batch;
+  batch.run = std::move(builder).finish();
+  to.send(link::encode({session, link::origins{{victim.value()}}}));
+  to.send(link::encode({session, batch}));
+  std::this_thread::sleep_for(500ms); // until the last of them has left
+  fmt::print("{{\"claimed\": 1}}\n");
   return 0;
 }
 
@@ -192,9 +218,16 @@ int main(int argc, char** argv) {
   edge->add_option("--seed", seed);
   auto* join = app.add_subcommand("join", "with the one-time key of a token");
   join->add_option("--token-file", token)->required();
+  std::string claimed;
+  auto* claim =
+      app.add_subcommand("claim", "with the key of an edge that has joined, in the name of another");
+  claim->add_option("--data", data)->required();
+  claim->add_option("--edge", claimed)->required();
   CLI11_PARSE(app, argc, argv);
   spdlog::set_level(spdlog::level::off); // standard output is the counts alone
   if (sodium_init() < 0)
     give_up("libsodium cannot be initialised");
+  if (*claim)
+    return play_claimer(data, claimed);
   return *edge ? play_edge(data, seed) : play_joiner(token);
 }

@@ -1,8 +1,10 @@
+#include "actors/delivery/peer_budget.hpp"
 #include "tests/actors/delivery/world.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <cstring>
 
 using namespace skerry;
 using namespace skerry::delivery;
@@ -251,7 +253,7 @@ TEST_CASE("a frame waits until its series set has come") {
   CHECK(need->sets.at(0) == set->hash);
 
   SECTION("and is stored then") {
-    f.under_test.on_message("a", f.edge, link::message{session, link::sets{f.edge, {set}, {}}});
+    f.under_test.on_message("a", f.edge, link::message{session, link::sets{f.edge, {link::pack(*set)}, {}}});
     f.settle();
     CHECK(f.backend.stored.size() == 1);
     CHECK(f.backend.tombstones.empty());
@@ -279,7 +281,7 @@ TEST_CASE("a set that one edge no longer has is not missing from another with th
   f.settle();
   CHECK(f.backend.tombstones.contains({other, 1}));
   CHECK_FALSE(f.under_test.held().held(f.key));
-  f.under_test.on_message("a", f.edge, link::message{session, link::sets{f.edge, {set}, {}}});
+  f.under_test.on_message("a", f.edge, link::message{session, link::sets{f.edge, {link::pack(*set)}, {}}});
   f.settle();
   CHECK(f.backend.tombstones.size() == 1);
   CHECK(f.backend.stored.contains({f.key, 1}));
@@ -301,7 +303,7 @@ TEST_CASE("of sets that are gone each is asked for once a batch, in whatever ord
   // It may have been committed again since: what comes later is asked for anew.
   f.send("a", session, f.frame_of(f.key, 3, {a}));
   CHECK(f.needs() == 3);
-  f.under_test.on_message("a", f.edge, link::message{session, link::sets{f.edge, {a}, {}}});
+  f.under_test.on_message("a", f.edge, link::message{session, link::sets{f.edge, {link::pack(*a)}, {}}});
   f.settle();
   CHECK(f.backend.stored.contains({f.key, 3}));
   CHECK(f.backend.tombstones.size() == 2);
@@ -354,10 +356,11 @@ TEST_CASE("with many holes only what fills them is taken, and one batch at a tim
   config.ranges_max = 2;
   fixture f{config};
   const auto session = f.open("a", 1);
-  for (const sequence first : {1, 11, 21, 31})
+  for (const sequence first : {1, 11, 21, 31}) {
     f.send("a", session, f.events(first, 2, f.key));
-  CHECK(f.under_test.counters().ranges_full == 0); // nothing is stored yet
-  f.settle();
+    f.settle();
+  }
+  CHECK(f.under_test.counters().ranges_full == 0);
   REQUIRE(f.under_test.held().held(f.key)->ranges().size() == 4);
   f.send("a", session, f.events(41, 2, f.key));
   CHECK(f.under_test.counters().ranges_full == 1); // twice as many are there
@@ -375,7 +378,8 @@ TEST_CASE("with many holes only what fills them is taken, and one batch at a tim
 TEST_CASE("series sets that nobody asked for are not taken") {
   fixture f;
   const auto session = f.open("a", 1);
-  f.under_test.on_message("a", f.edge, link::message{session, link::sets{f.edge, {some_set(1)}, {}}});
+  f.under_test.on_message("a", f.edge,
+                          link::message{session, link::sets{f.edge, {link::pack(*some_set(1))}, {}}});
   CHECK(f.under_test.counters().sets_unasked == 1);
   CHECK(f.under_test.counters().sets_received == 0);
 }
@@ -642,4 +646,297 @@ TEST_CASE("what cannot be stored now, or does not decode, is refused by itself")
   f.settle();
   CHECK(f.backend.stored.size() == 5);
   CHECK(f.under_test.usage().open_bytes == 0);
+}
+
+namespace {
+
+// A small thing on the link, and `bytes` of labels in memory.
+series_set_ptr swollen_set(int number, std::size_t bytes) {
+  const std::string value(label_value_bytes_max, 'x');
+  std::vector<series> members;
+  for (std::size_t have = 0; have < bytes; have += value.size())
+    members.push_back({0, {{"__name__", "m"}, {"n", std::to_string(number)}, {"v", value}}});
+  for (std::size_t i = 0; i < members.size(); ++i)
+    members[i].all[1].value += "-" + std::to_string(i);
+  return make_series_set({{"m", metric_type::gauge, "", ""}}, std::move(members));
+}
+
+run frame_naming(const stream_key& of, sequence seq, const std::vector<series_set_ptr>& sets) {
+  frame fr;
+  for (const auto& set : sets) {
+    fr.sections.push_back({set->hash, static_cast<std::uint16_t>(set->members.size()), {}});
+    fr.values.insert(fr.values.end(), set->members.size(), 1);
+  }
+  value_encoder encoder;
+  byte_buffer payload;
+  encode_frame(fr, encoder, payload);
+  run_builder builder{of, seq};
+  builder.append(record_kind::frame, 0, "host", payload);
+  return std::move(builder).finish();
+}
+
+} // namespace
+
+TEST_CASE("what nobody asked for is not unfolded, and what is no set harms only what names it") {
+  fixture f;
+  const auto session = f.open("a", 1);
+  link::packed_set garbage{some_set(1)->hash, link::pack(*some_set(2)).packed, set_bytes_max};
+  f.under_test.on_message("a", f.edge, link::message{session, link::sets{f.edge, {garbage}, {}}});
+  CHECK(f.under_test.counters().sets_unasked == 1);
+  CHECK(f.under_test.counters().malformed == 0);
+
+  f.send("a", session, frame_naming(f.key, 1, {some_set(1)}));
+  f.send("a", session, frame_naming(f.key, 2, {some_set(2)}));
+  f.under_test.on_message(
+      "a", f.edge, link::message{session, link::sets{f.edge, {garbage, link::pack(*some_set(2))}, {}}});
+  const auto* refusal = f.last_sent<link::refusal>("a");
+  REQUIRE(refusal != nullptr);
+  CHECK(refusal->reason == link::refusal_reason::malformed);
+  CHECK(refusal->batch == sequence_range{1, 1});
+  f.settle();
+  CHECK(f.backend.stored.size() == 1);
+  CHECK(f.under_test.usage().open_bytes == 0);
+  CHECK(f.under_test.memory().sets_bytes == 0);
+}
+
+TEST_CASE("series sets of one message are unfolded up to a bound, and the rest is asked for again") {
+  fixture f;
+  const auto session = f.open("a", 1);
+  std::vector<series_set_ptr> sets;
+  link::sets message{f.edge, {}, {}};
+  for (int i = 0; i < 8; ++i) {
+    sets.push_back(swollen_set(i, 12 << 20));
+    message.found.push_back(link::pack(*sets.back()));
+    CHECK(message.found.back().packed.view.size() < 64 << 10);
+  }
+  f.send("a", session, frame_naming(f.key, 1, sets));
+  f.under_test.on_message("a", f.edge, link::message{session, message});
+  CHECK(f.under_test.counters().sets_received < 8);
+  CHECK(f.under_test.memory().sets_bytes < 100 << 20);
+  CHECK(f.needs() == 2);
+  f.under_test.on_message("a", f.edge, link::message{session, message}); // only what was asked for counts
+  f.settle();
+  CHECK(f.backend.stored.size() == 1);
+  CHECK(f.under_test.memory().sets_bytes == 0);
+}
+
+TEST_CASE("series sets that are not stored yet take no more memory than they may") {
+  receiver_config config;
+  config.sets_memory_max = 30 << 20;
+  fixture f{config};
+  const auto session = f.open("a", 1);
+  std::vector<series_set_ptr> sets;
+  link::sets message{f.edge, {}, {}};
+  for (int i = 0; i < 4; ++i) {
+    sets.push_back(swollen_set(i, 12 << 20));
+    message.found.push_back(link::pack(*sets.back()));
+  }
+  f.send("a", session, frame_naming(f.key, 1, sets));
+  for (int i = 0; i < 10 && f.last_sent<link::refusal>("a") == nullptr; ++i) {
+    f.under_test.on_message("a", f.edge, link::message{session, message});
+    CHECK(f.under_test.memory().sets_bytes <= config.sets_memory_max);
+  }
+  const auto* refusal = f.last_sent<link::refusal>("a"); // it would go on for ever
+  REQUIRE(refusal != nullptr);
+  CHECK(refusal->reason == link::refusal_reason::over_limit);
+  f.send("a", session, f.events(2, 1, f.key));
+  f.settle();
+  CHECK(f.backend.stored.size() == 1);
+}
+
+TEST_CASE(
+    "a batch that names unknown series sets without end is refused, and its answers cost nothing twice") {
+  fixture f;
+  const auto session = f.open("a", 1);
+  const auto naming = [&](sequence seq, std::uint32_t from, std::uint32_t count) {
+    frame fr;
+    for (std::uint32_t i = from; i < from + count; ++i) {
+      set_hash hash;
+      std::memcpy(hash.bytes.data(), &i, sizeof i);
+      fr.sections.push_back({hash, 1, {}});
+      fr.values.push_back(1);
+    }
+    value_encoder encoder;
+    byte_buffer payload;
+    encode_frame(fr, encoder, payload);
+    run_builder builder{f.key, seq};
+    builder.append(record_kind::frame, 0, "host", payload);
+    return builder;
+  };
+  run_builder many{f.key, 1};
+  for (std::uint32_t i = 0; i < 25; ++i) {
+    const auto one = naming(1, 4096 * i, 4096).finish();
+    many.append(record_kind::frame, 0, "host", decode_records(one).value().front().payload);
+  }
+  f.send("a", session, std::move(many).finish()); // 100,000
+  const auto* refusal = f.last_sent<link::refusal>("a");
+  REQUIRE(refusal != nullptr);
+  CHECK(refusal->reason == link::refusal_reason::over_limit);
+  CHECK(f.backend.lookups <= 2 * 4096);
+
+  f.backend.lookups = 0;
+  for (std::uint32_t i = 0; i < 4; ++i)
+    f.send("a", session, naming(1 + i, 4096 * i, 4096).finish());
+  CHECK(f.under_test.usage().sets_asked == 4 * 4096);
+  CHECK(f.needs() == 16);
+  f.send("a", session, naming(5, 4096 * 5, 4096).finish()); // nobody is asked for so many
+  CHECK(f.under_test.counters().parked_full == 1);
+  f.backend.lookups = 0;
+  for (int i = 0; i < 1000; ++i)
+    f.under_test.on_message("a", f.edge, link::message{session, link::sets{f.edge, {}, {}}});
+  CHECK(f.backend.lookups == 0);
+}
+
+TEST_CASE("a stream has no more ranges than it may, wherever the next one would lie") {
+  receiver_config config;
+  config.ranges_max = 4;
+  fixture f{config};
+  const auto session = f.open("a", 1);
+  f.send("a", session, f.events(1000, 1, f.key));
+  f.settle();
+  for (sequence seq = 998; seq > 600; seq -= 2) { // below the highest
+    f.send("a", session, f.events(seq, 1, f.key));
+    f.send("a", session, f.events(seq - 300, 1, f.key)); // while another one is open
+    f.settle();
+  }
+  CHECK(f.under_test.held().ranges_most() <= 2 * config.ranges_max);
+  CHECK(f.under_test.counters().ranges_full > 100);
+  // Nor does a Hello that tells of holes make more.
+  auto hello = f.hello_of(1);
+  link::hello_stream stream{f.key, {}, {}, 2000, false, 0};
+  for (sequence seq = 2; seq < 500; seq += 2)
+    stream.released.add({seq, seq});
+  hello.streams.push_back(stream);
+  f.under_test.on_message("a", f.edge, link::message{0, hello});
+  f.settle();
+  CHECK(f.under_test.held().ranges_most() <= 2 * config.ranges_max);
+}
+
+TEST_CASE("a Hello costs one transaction for all its origins, and has a bounded number of losses written") {
+  receiver_config config;
+  config.custody_ranges_max = 10;
+  fixture f{config};
+  auto hello = f.hello_of(1);
+  for (std::uint64_t i = 2; i < 1000; ++i) {
+    link::hello_stream stream{{edge_id{i}, {1, {1}}, stream_id::telemetry}, {}, {}, 3, true, 0};
+    stream.released.add({1, 3});
+    hello.streams.push_back(stream);
+  }
+  f.under_test.on_message("a", f.edge, link::message{0, hello});
+  CHECK(f.backend.registrations == 1);
+  const auto* welcome = f.last_sent<link::welcome>("a");
+  REQUIRE(welcome != nullptr);
+  CHECK(welcome->lost_custody.size() == 10);
+  f.settle();
+  CHECK(f.backend.tombstones.size() == 10);
+  // The rest is told again.
+  f.under_test.on_message("b", f.edge, link::message{0, hello});
+  f.settle();
+  CHECK(f.backend.tombstones.size() == 20);
+
+  const auto session = f.open("c", 1);
+  std::vector<edge_id> many(60'000);
+  for (std::size_t i = 0; i < many.size(); ++i)
+    many[i] = edge_id{i + 2};
+  f.backend.registrations = 0;
+  f.under_test.on_message("c", f.edge, link::message{session, link::origins{many}});
+  CHECK(f.backend.registrations == 1);
+}
+
+TEST_CASE("Welcomes that nobody reads do not pile up") {
+  receiver_config config;
+  config.unread_bytes_max = 1 << 20;
+  fixture f{config};
+  auto hello = f.hello_of(1);
+  for (std::uint64_t i = 2; i < 2000; ++i)
+    hello.streams.push_back({{edge_id{i}, {1, {1}}, stream_id::telemetry}, {}, {}, 3, true, 0});
+  const auto welcomes = [&] {
+    return std::count_if(f.backend.outbox.begin(), f.backend.outbox.end(), [](const auto& message) {
+      return std::holds_alternative<link::welcome>(message.second.body);
+    });
+  };
+  for (int i = 0; i < 100; ++i)
+    f.under_test.on_message("a", f.edge, link::message{0, hello});
+  CHECK(welcomes() > 2);
+  CHECK(welcomes() < 20);
+  CHECK(f.under_test.counters().refused_unread > 80);
+  const auto* bye = f.last_sent<link::bye>("a");
+  REQUIRE(bye != nullptr);
+  CHECK(bye->reason == link::bye_reason::stopping);
+  // Whoever speaks in its session has read them.
+  f.backend.outbox.clear();
+  f.clock.now += 60'000'000'000;
+  const auto session = f.open("a", 1);
+  REQUIRE(session != 0);
+  f.send("a", session, f.events(1, 1, f.key));
+  for (int i = 0; i < 3; ++i)
+    CHECK(f.open("a", 1) != 0);
+}
+
+TEST_CASE("a key announces no more epochs than it may, of all edges that it speaks for") {
+  receiver_config config;
+  config.announced_max = 100;
+  fixture f{config};
+  const auto session = f.open("a", 1);
+  const auto announce = [&](edge_id of, std::uint64_t epochs) {
+    link::origin_state state{of, {epochs + 1, {9}}, {}};
+    for (std::uint64_t i = 1; i <= epochs; ++i)
+      state.closed.push_back({{of, {i, {9}}, stream_id::telemetry}, 5});
+    f.under_test.on_message("a", f.edge, link::message{session, state});
+  };
+  for (std::uint64_t i = 2; i < 30; ++i)
+    announce(edge_id{i}, 9);
+  CHECK(f.under_test.held().first_incomplete(edge_id{2}, stream_id::telemetry) == 1);
+  CHECK(f.under_test.held().first_incomplete(edge_id{29}, stream_id::telemetry) == 0);
+  announce(edge_id{2}, 0); // it drained
+  announce(edge_id{29}, 5);
+  CHECK(f.under_test.held().first_incomplete(edge_id{29}, stream_id::telemetry) == 1);
+}
+
+TEST_CASE("nobody speaks as the gateway itself, nor as what is pushed") {
+  receiver_config config;
+  config.self = edge_id{77};
+  fixture f{config};
+  const auto session = f.open("a", 1);
+  for (const auto origin : {edge_id{77}, edge_pushed}) {
+    const stream_key key{origin, {1, {1}}, stream_id::telemetry};
+    f.under_test.on_message("a", f.edge, link::message{session, link::origins{{origin}}});
+    const auto* refusal = f.last_sent<link::refusal>("a");
+    REQUIRE(refusal != nullptr);
+    CHECK(refusal->key.edge == origin);
+    f.backend.origins.insert(origin); // whatever the registry says
+    f.send("a", session, f.events(1, 1, key));
+    refusal = f.last_sent<link::refusal>("a");
+    REQUIRE(refusal != nullptr);
+    CHECK(refusal->reason == link::refusal_reason::forbidden);
+    auto hello = f.hello_of(1);
+    hello.streams.push_back({key, {}, {}, 3, false, 0});
+    fixture other{config};
+    other.under_test.on_message("a", other.edge, link::message{0, hello});
+    const auto* welcome = other.last_sent<link::welcome>("a");
+    REQUIRE(welcome != nullptr);
+    CHECK(welcome->refused_edges == std::vector{origin});
+  }
+  f.settle();
+  CHECK(f.backend.stored.empty());
+  // A gateway that was joined to itself.
+  auto hello = f.hello_of(1);
+  hello.edge = config.self;
+  f.under_test.on_message("self", config.self, link::message{0, hello});
+  REQUIRE(f.last_sent<link::bye>("self") != nullptr);
+}
+
+TEST_CASE("a key sends only so many bytes of envelopes") {
+  peer_budget budget;
+  std::int64_t now = 1'000'000'000;
+  const link::message_parts big{shared_bytes::take(byte_buffer(8 << 20))};
+  std::size_t taken = 0;
+  for (int i = 0; i < 600; ++i) { // ten minutes
+    for (int k = 0; k < 5; ++k)
+      taken += budget.take(edge_id{1}, big, now) ? 1 : 0;
+    CHECK(budget.take(edge_id{2}, {shared_bytes::take(byte_buffer(1000))}, now)); // another one
+    now += 1'000'000'000;
+  }
+  CHECK(taken > 600 / 8);
+  CHECK(taken < 600 / 8 + 10);
 }

@@ -470,3 +470,41 @@ TEST_CASE("Welcome says of which edges nothing is taken") {
   CHECK(f.batches().size() == 2);
   CHECK(f.under_test->set_aside().empty());
 }
+
+TEST_CASE("an origin is announced before its first batch, and once") {
+  fixture f;
+  f.welcome();
+  f.takes = 0;
+  f.under_test->on_committed(f.commit(f.outer, 1)); // the link takes nothing now
+  CHECK(f.sent.empty());
+  f.takes = SIZE_MAX;
+  f.under_test->on_committed(f.commit(f.outer, 1));
+  REQUIRE(f.sent.size() >= 2);
+  CHECK(std::get<link::origins>(f.sent.at(0).body).edges == std::vector{edge_id{2}});
+  f.under_test->on_committed(f.commit(f.outer, 1));
+  CHECK(std::count_if(f.sent.begin(), f.sent.end(),
+                      [](const auto& message) { return std::holds_alternative<link::origins>(message.body); })
+        == 1);
+}
+
+TEST_CASE("a Hello that would be too large leaves out what the receiver can do without") {
+  fixture f;
+  f.commit(f.self, 1);
+  for (std::uint64_t i = 2; i < 70'000; ++i) {
+    auto& stream = f.spool.streams_[{edge_id{i}, {1, {1}}, stream_id::telemetry}];
+    stream.released.add({1, 1});
+    stream.last = 1;
+  }
+  const stream_key pending{edge_id{80'000}, {1, {1}}, stream_id::telemetry};
+  f.commit(pending, 1);
+  f.under_test->on_connected();
+  const auto& hello = std::get<link::hello>(f.sent.front().body);
+  CHECK(hello.streams.size() <= 65'536);
+  const auto names = [&](const stream_key& key) {
+    return std::any_of(hello.streams.begin(), hello.streams.end(),
+                       [&](const auto& stream) { return stream.key == key; });
+  };
+  CHECK(names(f.self));
+  CHECK(names(pending));
+  CHECK(link::decode(link::encode(f.sent.front()), 32 << 20));
+}

@@ -116,6 +116,7 @@ public:
     return origins.contains(origin) && !foreign.contains(origin);
   }
   refused_origins register_origins(edge_id, const std::vector<edge_id>& wanted) override {
+    ++registrations;
     refused_origins refused;
     for (const auto origin : wanted)
       if (foreign.contains(origin))
@@ -125,6 +126,7 @@ public:
     return refused;
   }
   std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) override {
+    ++lookups;
     const auto it = durable_sets.find({edge, hash});
     return it == durable_sets.end() ? std::nullopt : std::optional{it->second->members.size()};
   }
@@ -181,6 +183,7 @@ public:
   std::vector<stream_key> forgotten;
   std::map<stream_key, range_set> shard_ranges; // what a shard would trim by
   std::set<edge_id> origins;
+  std::size_t lookups = 0, registrations = 0;
   std::set<edge_id> foreign; // they have a key of their own
   std::set<edge_id> revoked;
 };

@@ -119,11 +119,15 @@ TEST_CASE("ranges out of order are refused") {
 TEST_CASE("a set is taken only under its own name, within its size, from one frame") {
   const auto a = sample_set(1);
   const auto b = sample_set(2);
-  const auto good = encode({1, sets{edge_id{1}, {a, b}, {}}});
+  const auto good = encode({1, sets{edge_id{1}, {pack(*a), pack(*b)}, {}}});
   REQUIRE(decode(good, bytes_max));
   auto swapped = good;
   std::swap(swapped[1], swapped[2]);
-  CHECK(code_of(swapped) == errc::corrupt);
+  const auto wrong = decode(swapped, bytes_max);
+  REQUIRE(wrong); // nothing is unfolded before it is known whether it was asked for
+  const auto unpacked = unpack(std::get<sets>(wrong.value().body).found.at(0));
+  REQUIRE_FALSE(unpacked);
+  CHECK(unpacked.error().code == errc::corrupt);
   auto missing = good;
   missing.pop_back();
   CHECK(code_of(missing) == errc::malformed);
@@ -136,11 +140,11 @@ TEST_CASE("a set is taken only under its own name, within its size, from one fra
   auto huge = std::make_shared<series_set>();
   huge->encoded = shared_bytes::take(byte_buffer(set_bytes_max + 1));
   huge->hash = hash_set(huge->encoded.view);
-  CHECK(code_of(encode({1, sets{edge_id{1}, {huge}, {}}})) == errc::malformed);
+  CHECK(code_of(encode({1, sets{edge_id{1}, {pack(*huge)}, {}}})) == errc::malformed);
   auto large = std::make_shared<series_set>();
   large->encoded = shared_bytes::take(byte_buffer(set_bytes_max));
   large->hash = hash_set(large->encoded.view);
-  const auto all = encode({1, sets{edge_id{1}, std::vector<series_set_ptr>(9, large), {}}});
+  const auto all = encode({1, sets{edge_id{1}, std::vector<packed_set>(9, pack(*large)), {}}});
   CHECK(code_of(all) == errc::malformed);
 }
 

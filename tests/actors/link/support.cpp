@@ -101,7 +101,9 @@ struct comparer {
     return a.edge == b.edge && a.missing == b.missing
            && std::equal(a.found.begin(), a.found.end(), b.found.begin(), b.found.end(),
                          [](auto& x, auto& y) {
-                           return x->hash == y->hash && same_bytes(x->encoded.view, y->encoded.view);
+                           const auto a_plain = unpack(x), b_plain = unpack(y);
+                           return x.hash == y.hash && a_plain && b_plain
+                                  && same_bytes(a_plain.value()->encoded.view, b_plain.value()->encoded.view);
                          });
   }
   static bool eq(const credit& a, const credit& b) { return a.bytes == b.bytes; }
@@ -178,7 +180,7 @@ T random_body(random_engine& random) {
   } else if constexpr (std::is_same_v<T, sets>) {
     m.edge = edge_id{random()};
     for (auto n = below(random, 4); n > 0; --n)
-      m.found.push_back(sample_set(random()));
+      m.found.push_back(pack(*sample_set(random())));
     m.missing = random_hashes(random);
   } else if constexpr (std::is_same_v<T, credit>) {
     m.bytes = random();
