@@ -131,6 +131,8 @@ const std::vector<plant>& plants() {
       {"names-never-let-go", planted_fault::names_never_let_go, {}},
       {"sealed-by-log-alone", planted_fault::sealed_by_log_alone, {}},
       {"refusal-ends-session", planted_fault::refusal_ends_session, {}},
+      {"ranges-unbounded", planted_fault::ranges_unbounded, {}},
+      {"loop-unnoticed", planted_fault::loop_unnoticed, {}},
   };
   return all;
 }

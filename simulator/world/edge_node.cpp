@@ -128,6 +128,7 @@ struct edge_node::process final : delivery::sender_sink {
     config.epochs_max = settings.epochs_max;
     config.parked_batches_max = settings.parked_batches_max;
     config.name = of.name;
+    config.self = of.id;
     config.planted = of.env_.planted;
     edge::downlink_core::outputs outputs;
     outputs.store = [this](delivery::delivery_job job) {
@@ -543,19 +544,20 @@ void edge_node::start() {
                                 [this] { collect(); });
 }
 
-bool edge_node::forge(const stream_key& key) {
+bool edge_node::forge(const stream_key& key, sequence seq) {
   if (!running() || process_->sender.phase() != delivery::sender_phase::live)
     return false;
-  run_builder builder{key, 1};
+  run_builder builder{key, seq};
   builder.append(record_kind::event, clock.wall_ns(), {}, as_bytes("forged"));
   link::batch batch;
   batch.run = std::move(builder).finish();
   batch.lane = link::lane::backlog;
   const auto session = process_->session;
-  if (!up_link.client_send({session, link::origins{{key.edge}}}) || !up_link.client_send({session, batch}))
+  if (key.edge != id && !up_link.client_send({session, link::origins{{key.edge}}}))
     return false;
-  env_.trace("{} brings a record of {}", name, to_string(key));
-  env_.forged.insert(key);
+  if (!up_link.client_send({session, batch}))
+    return false;
+  env_.trace("{} brings {} of {}", name, seq, to_string(key));
   return true;
 }
 

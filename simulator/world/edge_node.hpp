@@ -56,8 +56,8 @@ public:
   [[nodiscard]] const spool_image& image() const noexcept { return image_; }
   void stop_in_order(); // commits, says goodbye, closes
   void stop_collecting() noexcept { collecting_ = false; }
-  // Brings a record of a stream that it has no part in. False: it has no session now.
-  bool forge(const stream_key& key);
+  // Brings a record that its spool never had. False: it has no session now.
+  bool forge(const stream_key& key, sequence seq);
 
   // link_server: towards edges further out
   answer dial(edge_id user) override;

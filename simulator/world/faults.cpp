@@ -33,6 +33,7 @@ std::string_view to_string(fault_kind kind) noexcept {
   case fault_kind::origin_revoked: return "origin revoked";
   case fault_kind::origin_moved: return "origin moved";
   case fault_kind::forged_claim: return "forged claim";
+  case fault_kind::scattered_claim: return "scattered claim";
   }
   return "unknown";
 }
@@ -61,6 +62,7 @@ std::size_t target_of(fault_kind kind, seeded_random& random, std::size_t edges,
   case fault_kind::origin_revoked:
   case fault_kind::origin_moved:
   case fault_kind::forged_claim: return random.below(inner);
+  case fault_kind::scattered_claim: return inner + random.below(gateway - inner);
   case fault_kind::cloud_restored: return cloud_target;
   default: return random.chance(20) ? gateway : random.below(edges);
   }

@@ -40,8 +40,9 @@ enum class fault_kind : std::uint8_t {
   origin_revoked, // at the cloud
   origin_moved,   // at the cloud it has a key of its own
   forged_claim,   // it brings records in the name of an edge that has a key of its own at the cloud, for good
+  scattered_claim, // an edge at the cloud brings a stream with as many holes as records
 };
-inline constexpr std::size_t fault_kinds = 27;
+inline constexpr std::size_t fault_kinds = 28;
 [[nodiscard]] std::string_view to_string(fault_kind kind) noexcept;
 
 struct fault {

@@ -14,6 +14,7 @@ constexpr sim_time notice_time =
     5 * minute; // for links that are dead and idle: ping_interval, dead_after and a retry
 constexpr std::size_t set_count = 12;
 constexpr std::uint64_t free_disk_min = 6000; // of spools that look at it
+constexpr sequence scattered_first = 400;     // of a stream with as many holes as records
 
 struct disk_was {
   sim_time sync_min, sync_max;
@@ -100,7 +101,7 @@ private:
       std::vector<series> members;
       for (std::size_t m = 0; m <= i % 4; ++m)
         members.push_back(
-            {0, {{"__name__", "m"}, {"set", std::to_string(i)}, {"member", std::to_string(m)}}});
+            {0, {{"__name__", "m"}, {"member", std::to_string(m)}, {"set", std::to_string(i)}}});
       env_.sets.push_back(make_series_set({{"m", metric_type::gauge, "", ""}}, std::move(members)));
     }
   }
@@ -409,20 +410,32 @@ private:
       break;
     }
     case fault_kind::forged_claim: {
-      const auto outer = env_.settings.outer_edges;
-      forge(*edges_[f.target], {edges_[env_.settings.inner_edges + random.below(outer)]->id,
-                                {1, random.next_128()},
-                                stream_id::telemetry});
+      // An outer edge, or the gateway itself, as in a circle of gateways.
+      const auto& victim = edges_[env_.settings.inner_edges + random.below(env_.settings.outer_edges + 1)];
+      const stream_key key{victim->id, {0, random.next_128()}, stream_id::telemetry};
+      env_.forged.insert(key);
+      forge(*edges_[f.target], key, 1);
+      break;
+    }
+    case fault_kind::scattered_claim: {
+      auto& by = *edges_[f.target];
+      const stream_key key{by.id, {0, random.next_128()}, stream_id::telemetry};
+      env_.truth.begin_stream(key, by.index).records.resize(scattered_first); // they may be stored, or not
+      forge(by, key, scattered_first);
       break;
     }
     }
   }
 
-  // Once its link allows it.
-  void forge(edge_node& by, const stream_key& key) {
-    if (healed_ || by.forge(key))
+  // Once its link allows it, a record with this sequence and, from there on down, with every other one.
+  void forge(edge_node& by, const stream_key& key, sequence seq) {
+    if (healed_)
       return;
-    env_.time.after(second, [this, &by, key] { forge(by, key); });
+    const bool done = by.forge(key, seq);
+    if (done && seq <= 2)
+      return;
+    env_.time.after(done ? 50 * millisecond : second,
+                    [this, &by, key, seq = done ? seq - 2 : seq] { forge(by, key, seq); });
   }
 
   std::uint64_t used_by(std::size_t target) const {
