@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""A gateway of whose edges the cloud takes nothing: one that was revoked there, one that has moved, one that claims to be
+another. It says so, sends nothing more of them, and goes on with everything else, over restarts too.
+"""
+
+import os
+import shutil
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from lib import Cloud, Edge, Workspace, free_port, run_command, wait_until  # noqa: E402
+from lib.nodes import binaries  # noqa: E402
+
+
+def skerry(node, *words):
+    return run_command([node.binary("skerry"), "--data", node.data, *words])
+
+
+class World:
+    def __init__(self, w):
+        self.w = w
+        self.cloud = Cloud(w).start()
+        collect = {"interval": "200ms", "enabled": ["loadavg"]}
+        self.gateway = Edge(w, "gateway", link=free_port(), collect=collect)
+        self.gateway.config["link"]["advertise"] = f"tcp://127.0.0.1:{self.gateway.link_port}"
+        self.gateway.write_config()
+        self.gateway.join(self.cloud.invite("ship"))
+        self.gateway.start()
+        self.edges = []
+        for name in ("first", "second", "third"):
+            edge = Edge(w, name, collect=collect)
+            edge.join(self.gateway.invite("ship", file=name))
+            edge.start()
+            self.edges.append(edge)
+        for node in [self.gateway, *self.edges]:
+            self.goes_on(node)
+
+    def samples(self, host):
+        said = self.cloud.query(f'count_over_time(node_load1{{instance="{host}"}}[10m])')
+        return int(said[0]["value"][1]) if said else 0
+
+    def goes_on(self, node):
+        """Ten collections of 200 ms more arrive."""
+        before = self.samples(node.name)
+        wait_until(lambda: self.samples(node.name) >= before + 10, 30, f"ten more samples of {node.name}")
+
+    def set_aside(self, edge):
+        return [one for one in self.gateway.status()["link"]["setAside"] if one["edge"] == edge]
+
+    def refused(self, edge, others):
+        """It is named at either end, and everyone else goes on over the same session, at a usual price."""
+        wait_until(lambda: self.set_aside(edge), 20, f"{edge} to be set aside")
+        assert self.set_aside(edge)[0]["reason"] == "forbidden"
+        wait_until(lambda: edge in skerry(self.cloud, "status"), 10, "`skerry status` to name it")
+        sites = skerry(self.gateway, "sites")
+        assert "not taken" in sites and edge in sites, sites
+        sessions = self.gateway.metric("skerry_uplink_sessions_total")
+        batches = self.gateway.metric("skerry_uplink_refused_batches_total")
+        for node in others:
+            self.goes_on(node)
+        assert self.gateway.metric("skerry_uplink_sessions_total") == sessions, "the session was ended"
+        assert self.gateway.metric("skerry_uplink_refused_batches_total") <= batches + 2, "refused batches are sent again"
+        assert self.gateway.metric("skerry_uplink_set_aside_records") > 0
+
+
+def main():
+    with Workspace("refused-origins") as w:
+        world = World(w)
+        first, second, third = world.edges
+        ids = [edge.status()["edge"] for edge in world.edges]
+
+        skerry(world.cloud, "sites", "revoke", ids[0])
+        world.refused(ids[0], [world.gateway, second, third])
+        print("revoked behind the gateway: set aside and named, all else goes on")
+
+        # It joins the cloud itself, and its old disk goes on behind the gateway.
+        second.process.stop()
+        moved = Edge(w, "moved", collect={"interval": "200ms", "enabled": ["loadavg"]})
+        shutil.rmtree(moved.data)
+        shutil.copytree(second.data, moved.data, ignore=lambda _, names: [n for n in names if n.endswith(".sock")])
+        os.chmod(moved.data, 0o700)
+        second.start()
+        token = skerry(world.cloud, "invite", "--site", "ship", "--edge", ids[1]).strip()
+        moved.join(w.write("moved.token", token + "\n", 0o600))
+        world.refused(ids[1], [world.gateway, third])
+        print("moved: set aside and named, all else goes on")
+
+        other = Edge(w, "other", collect={"interval": "200ms", "enabled": ["loadavg"]})
+        other.join(world.cloud.invite("harbour"))
+        other.start()
+        claimed = other.status()["edge"]
+        third.process.stop()
+        run_command([os.path.join(binaries(), "hostile"), "claim", "--data", third.data, "--edge", claimed], 60)
+        third.start()
+        world.refused(claimed, [world.gateway, third, other])
+        print("a foreign id claimed: set aside and named, all else goes on")
+
+        # No restart brings it back.
+        world.gateway.process.stop()
+        world.gateway.start()
+        for node in (world.gateway, third):
+            world.goes_on(node)
+        for edge in (ids[0], ids[1], claimed):
+            wait_until(lambda e=edge: world.set_aside(e), 10, f"{edge} to be set aside again")
+        # What may be taken again is taken again: a new session asks anew.
+        assert world.gateway.metric("skerry_uplink_refusals_total") == 0
+    print("passed")
+
+
+if __name__ == "__main__":
+    main()
