@@ -126,8 +126,7 @@ void receiver::handle(const link::peer_id& from, edge_id user, result<link::mess
       note_duplicate(it->second);
       if (may_log())
         spdlog::warn("{}: two live nodes use the key of edge {}: was its disk cloned? Let one of them join "
-                     "anew with a "
-                     "token of its own",
+                     "anew with a token of its own",
                      config_.name, to_string(user));
     }
     if (!std::holds_alternative<link::bye>(message.value().body))
@@ -338,8 +337,7 @@ void receiver::note_restored(edge_id user, const link::hello& hello) {
   ++counters_.restored_edges;
   if (may_log())
     spdlog::warn("{}: edge {} came back from an older copy of its disk: {}; no number is reused, what it "
-                 "holds again is "
-                 "trimmed",
+                 "holds again is trimmed",
                  config_.name, to_string(user), why);
 }
 
@@ -377,6 +375,7 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
   for (const auto& [edge, why] : refused) {
     if (to.view.refused.size() < refused_shown_max)
       to.view.refused.emplace(edge, why);
+    to.unheard.insert(edge);
     if (to.knows_refusals)
       welcome.refused_edges.push_back(edge);
   }
@@ -407,7 +406,11 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
       const auto lacking = holdings_.lacking(stream.key, range);
       if (lacking.empty())
         continue;
-      if (custody_left < lacking.ranges().size() || grows_too_many(stream.key, range, false)) {
+      // Each may be one more range of the stream.
+      const bool too_many =
+          !holdings_.touches(stream.key, range)
+          && holdings_.range_count(stream.key) + gone.ranges.ranges().size() >= config_.ranges_max;
+      if (custody_left < lacking.ranges().size() || too_many) {
         rest = true;
         continue;
       }
@@ -445,8 +448,7 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
     counters_.custody_lost_records += told ? gone.ranges.count() : 0;
     if (may_log())
       spdlog::warn("{}: {} records of {} were acknowledged once and are not here: written as lost (custody "
-                   "lost at {}); "
-                   "was this node, or that edge's disk, restored from an older copy?",
+                   "lost at {}); was this node, or that edge's disk, restored from an older copy?",
                    config_.name, gone.ranges.count(), to_string(gone.key), config_.name);
     // It happened after what is held here, and before this Hello. That edge's clock may have been ahead.
     const auto now_ns = clock_.wall_ns();

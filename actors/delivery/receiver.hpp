@@ -224,7 +224,9 @@ private:
     std::int64_t had_until_ns = 0;
     std::int64_t waits_until_ns = 0; // it has more to send than what came
     std::int64_t duplicate_ns = 0;   // when another node with this key was last heard, monotonic; 0: never
-    bool custody_rest = false; // its Hello told of more losses than could be written: it is asked for another
+    // Its Hello told of more losses than could be written, or of an edge that was refused then: it is asked for another.
+    bool custody_rest = false;
+    std::set<edge_id> unheard;   // what its Hello said of these was passed over: they were refused
     bool knows_refusals = false; // else it is told Bye
     token_bucket unread;         // bytes of Welcomes; full again once it speaks in its session
     std::int64_t logged_ns = 0;  // when a session of it was last logged, monotonic

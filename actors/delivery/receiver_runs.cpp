@@ -108,6 +108,8 @@ void receiver::take_run(session& from, edge_id user, parked_batch batch) {
                           : fmt::format("there is no tenant {}", run.header.tenant)});
     return;
   }
+  if (from.unheard.erase(key.edge) != 0)
+    from.custody_rest = true;
   if (!holdings_.came(user, key)) {
     // What a session names is remembered until its next Hello, which names less: a session that brings new epochs for ever
     // is cut short, and goes on where it was.
@@ -421,7 +423,7 @@ void receiver::ask_for_rest(edge_id user) {
   if (it == sessions_.end() || it->second.number == 0 || !it->second.custody_rest
       || it->second.view.pending_records != 0 || it->second.open_bytes != 0)
     return;
-  ask_anew(it->second, user, "more was lost than one Hello can tell");
+  ask_anew(it->second, user, "it is to tell what was passed over in its last one");
 }
 
 void receiver::discharge(const job_state& done) {

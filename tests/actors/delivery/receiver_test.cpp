@@ -807,6 +807,8 @@ TEST_CASE("a stream has no more ranges than it may, wherever the next one would 
   for (sequence seq = 2; seq < 500; seq += 2)
     stream.released.add({seq, seq});
   hello.streams.push_back(stream);
+  stream.key.epoch = {0, {3}}; // nor of a stream that nobody knows
+  hello.streams.push_back(stream);
   f.under_test.on_message("a", f.edge, link::message{0, hello});
   f.settle();
   CHECK(f.under_test.held().ranges_most() <= 2 * config.ranges_max);
@@ -939,4 +941,26 @@ TEST_CASE("a key sends only so many bytes of envelopes") {
   }
   CHECK(taken > 600 / 8);
   CHECK(taken < 600 / 8 + 10);
+}
+
+TEST_CASE("what a refused edge had released is looked at once something of it is taken") {
+  fixture f;
+  f.backend.foreign = {edge_id{2}};
+  auto hello = f.hello_of(1);
+  link::hello_stream stream{f.outer, {}, {}, 4, false, 0};
+  stream.released.add({1, 3});
+  stream.held.add({4, 4});
+  hello.streams.push_back(stream);
+  f.under_test.on_message("a", f.edge, link::message{0, hello});
+  CHECK(f.last_sent<link::welcome>("a")->lost_custody.empty());
+  const auto session = f.backend.outbox.back().second.session;
+  f.backend.foreign.clear();
+  f.backend.origins.insert(edge_id{2});
+  f.send("a", session, f.events(4, 1, f.outer));
+  f.settle();
+  const auto* bye = f.last_sent<link::bye>("a");
+  REQUIRE(bye != nullptr);
+  CHECK(bye->reason == link::bye_reason::superseded);
+  f.under_test.on_message("a", f.edge, link::message{0, hello});
+  CHECK(f.last_sent<link::welcome>("a")->lost_custody.size() == 1);
 }
