@@ -374,8 +374,9 @@ void sender::on_refusal(const link::refusal& refusal) {
     note_set_aside(refusal);
   if (of != streams_.end() && refusal.batch.first != 0) {
     auto& stream = of->second;
+    // One that was cut otherwise has more to it, and an answer of its own.
     std::erase_if(in_flight_, [&](const flight& f) {
-      if (f.key != key || f.range.last < refusal.batch.first || refusal.batch.last < f.range.first)
+      if (f.key != key || f.range.first < refusal.batch.first || refusal.batch.last < f.range.last)
         return false;
       auto back = stream.unacked.common_with(f.range);
       if (const auto* aside = asides_.ranges(key))
