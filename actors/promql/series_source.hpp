@@ -59,17 +59,25 @@ struct select_request {
   query_memory* memory = nullptr;               // counts what the source holds meanwhile; may be null
 };
 
-// Labels with `site` and `host`; times ascending and unique; both spans are as long. Valid during the call
-// only.
+// Whose data something is: what it is sharded, listed and accounted for by. Not a label.
+struct host_name {
+  std::string_view site;
+  std::string_view host;
+};
+
+// Times ascending and unique; both spans are as long. Valid during the call only.
 struct series_view {
   const labels& all;
   std::span<const std::int64_t> times_ms;
   std::span<const double> values; // stale markers included
+  // Where it was read, one host mostly; series that follow each other of the same hosts have the same span. Empty where
+  // nobody is accounted for.
+  std::span<const host_name> hosts = {};
 };
 
 using each_series = std::function<void(const series_view&)>;
 
-// What one request found, in shards: a series is in one of them, with all others of its host. How many there are and
+// What one request found, in shards: a series is in one of them, with all others of its hosts. How many there are and
 // which hosts they hold follows from the data and the request, not from what is free: sums over shards come out the
 // same each time. Must not outlive its source.
 class selected {

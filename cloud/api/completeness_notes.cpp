@@ -33,16 +33,12 @@ std::string describe(const coverage_range& range) {
 
 promql::each_series noting_source::pass(const promql::select_request& request,
                                         const promql::each_series& each) {
-  // Series of one host mostly follow each other.
-  return [this, &each, from_ms = request.from_ms, to_ms = request.to_ms, site = std::string{},
-          host = std::string{}, any = false](const promql::series_view& series) mutable {
-    const auto its_site = value_of(series.all, "site");
-    const auto its_host = value_of(series.all, "host");
-    if (!any || its_site != site || its_host != host) {
-      any = true;
-      site = its_site;
-      host = its_host;
-      note(site, host, from_ms, to_ms);
+  return [this, &each, from_ms = request.from_ms, to_ms = request.to_ms,
+          last = static_cast<const promql::host_name*>(nullptr)](const promql::series_view& series) mutable {
+    if (series.hosts.data() != last) {
+      last = series.hosts.data();
+      for (const auto& [site, host] : series.hosts)
+        note(std::string{site}, std::string{host}, from_ms, to_ms);
     }
     each(series);
   };

@@ -145,7 +145,7 @@ promql::each_series deletions::pass(const promql::select_request& request, const
       values.push_back(series.values[i]);
     }
     if (!times.empty())
-      each({series.all, times, values});
+      each({series.all, times, values, series.hosts});
   };
 }
 

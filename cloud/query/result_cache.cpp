@@ -42,26 +42,21 @@ public:
 
 private:
   promql::each_series pass(const promql::select_request& request, const promql::each_series& each) override {
-    // Series of one host mostly follow each other.
-    return
-        [this, &each, from_ms = request.from_ms, to_ms = request.to_ms,
-         last = static_cast<const host_spans::key_type*>(nullptr)](const promql::series_view& view) mutable {
-          const auto site = value_of(view.all, "site");
-          const auto host = value_of(view.all, "host");
-          if (last == nullptr || last->first != site || last->second != host)
-            last = note(site, host, from_ms, to_ms);
-          each(view);
-        };
+    return [this, &each, from_ms = request.from_ms, to_ms = request.to_ms,
+            last = static_cast<const promql::host_name*>(nullptr)](const promql::series_view& view) mutable {
+      if (view.hosts.data() != last) {
+        last = view.hosts.data();
+        note(view.hosts, from_ms, to_ms);
+      }
+      each(view);
+    };
   }
 
-  const host_spans::key_type* note(std::string_view site, std::string_view host, std::int64_t from_ms,
-                                   std::int64_t to_ms) {
+  void note(std::span<const promql::host_name> all, std::int64_t from_ms, std::int64_t to_ms) {
     const std::lock_guard lock{mutex_};
-    if (hosts_.size() > hosts_max)
-      return nullptr;
-    const auto at = hosts_.try_emplace({std::string{site}, std::string{host}}).first;
-    at->second.add(from_ms, to_ms);
-    return &at->first;
+    for (const auto& [site, host] : all)
+      if (hosts_.size() <= hosts_max)
+        hosts_[{std::string{site}, std::string{host}}].add(from_ms, to_ms);
   }
 
   std::mutex mutex_;

@@ -73,7 +73,12 @@ result<void> check_format(const fs::path& directory) {
               "the store in {} has format {}, this build knows up to {}; start it with the build that "
               "wrote it or a newer one",
               directory.string(), version, store_format));
-    return version == store_format ? ok() : write_file_durably(path, format_line(store_format));
+    if (version < store_format)
+      return fail(errc::unsupported_version,
+                  fmt::format("the store in {} has format {} of builds before the first release, this build "
+                              "knows {}; move the directory away and start with a new one",
+                              directory.string(), version, store_format));
+    return ok();
   }
   spdlog::warn("store: {} is damaged and written anew", path.string());
   return write_file_durably(path, format_line(store_format));

@@ -10,7 +10,7 @@
 
 namespace skerry::cloud {
 
-inline constexpr unsigned store_format = 1;
+inline constexpr unsigned store_format = 2;
 inline constexpr std::string_view deleted_suffix = ".deleted"; // being removed; finished at the next start
 
 // Holds the lock while it lives.
@@ -27,7 +27,7 @@ private:
   int fd_ = -1;
 };
 
-// Writes FORMAT when it is absent or damaged. unsupported_version: a newer one.
+// Writes FORMAT when it is absent or damaged. unsupported_version: another one.
 [[nodiscard]] result<void> check_format(const std::filesystem::path& directory);
 
 // With its parents; there after a power loss too.

@@ -108,9 +108,9 @@ result<std::shared_ptr<partition>> partition::open(const std::filesystem::path& 
   BOOST_OUTCOME_TRYV(p->env_->databases(all));
   BOOST_OUTCOME_TRY(reader, p->read());
   BOOST_OUTCOME_TRY(format, reader.get(p->meta_, as_bytes(meta_format)));
-  if (format && (format->size() != 1 || static_cast<std::uint8_t>((*format)[0]) > partition_version))
+  if (format && (format->size() != 1 || static_cast<std::uint8_t>((*format)[0]) != partition_version))
     return fail(errc::unsupported_version,
-                fmt::format("partition {} is of a newer format than this build knows ({})",
+                fmt::format("partition {} is of another format than this build knows ({})",
                             directory.string(), partition_version));
   return p;
 }
@@ -142,6 +142,7 @@ result<partition_source> decode_source(std::uint32_t number, bytes_view value) {
   s.set.bytes = r.fixed<std::array<std::uint8_t, 16>>();
   s.site = r.text();
   s.host = r.text();
+  s.kin = r.fixed<std::uint64_t>();
   if (r.failed())
     return fail(errc::corrupt, "a source does not decode");
   return s;

@@ -35,7 +35,7 @@
 
 namespace skerry::cloud {
 
-inline constexpr std::uint8_t partition_version = 1;
+inline constexpr std::uint8_t partition_version = 2;
 
 __extension__ using wide = __int128; // seconds and nanoseconds side by side, without overflow
 
@@ -73,6 +73,7 @@ struct partition_source {
   set_hash set;
   std::string site;
   std::string host;
+  std::uint64_t kin = 0; // of its set: set_kin()
 };
 
 struct block_place {

@@ -92,6 +92,7 @@ result<std::uint32_t> partition_writer::source(partition_source like,
   w.fixed(like.set.bytes);
   w.text(like.site);
   w.text(like.host);
+  w.fixed(set_kin(*set));
   BOOST_OUTCOME_TRYV(put(into_->source_, key_builder{}.number(like.number).view(), value));
   for (std::uint64_t probe = 0;; ++probe) {
     const auto key = source_lookup_key(like, probe);
@@ -101,12 +102,11 @@ result<std::uint32_t> partition_writer::source(partition_source like,
     BOOST_OUTCOME_TRYV(put(into_->source_key_, key.view(), std::as_bytes(std::span{&like.number, 1})));
     break;
   }
-  BOOST_OUTCOME_TRYV(index(like.number, *set, like.site, like.host));
+  BOOST_OUTCOME_TRYV(index(like.number, *set, site_beside(like.edge, like.site)));
   return like.number;
 }
 
-result<void> partition_writer::index(std::uint32_t source, const series_set& set, std::string_view site,
-                                     std::string_view host) {
+result<void> partition_writer::index(std::uint32_t source, const series_set& set, std::string_view site) {
   const auto first = source * static_cast<std::uint32_t>(set_series_max);
   const auto add = [&](std::string_view name, std::string_view value, std::uint32_t id) {
     auto key = make_posting_key(name, value);
@@ -120,7 +120,7 @@ result<void> partition_writer::index(std::uint32_t source, const series_set& set
   };
   for (std::uint32_t i = 0; i < set.members.size(); ++i) {
     auto all = set.members[i].all;
-    add_place(all, site, host);
+    add_site(all, site);
     for (const auto& [name, value] : all)
       add(name, value, first + i);
     add("", "", first + i);

@@ -31,8 +31,7 @@ private:
   partition_writer(partition& into, partition_reader reader, std::uint64_t log_number)
       : into_(&into), reader_(std::move(reader)), log_number_(log_number) {}
   result<void> put(MDB_dbi db, bytes_view key, bytes_view value);
-  result<void> index(std::uint32_t source, const series_set& set, std::string_view site,
-                     std::string_view host);
+  result<void> index(std::uint32_t source, const series_set& set, std::string_view site);
   result<void> go_on_numbering();
   result<void> flush_postings();
   result<void> flush_extent();

@@ -68,9 +68,7 @@ void series_column::settle() {
   values.resize(n);
 }
 
-void place_columns::start(std::string_view site, std::string_view host) {
-  site_ = site;
-  host_ = host;
+void place_columns::start() {
   columns_.clear();
   by_set_.clear();
   makers_.clear();
@@ -88,15 +86,15 @@ std::vector<series_column> place_columns::take() {
   return std::exchange(columns_, {});
 }
 
-void place_columns::columns_of(const compact_set_ptr& set, const set_members& members,
+void place_columns::columns_of(const compact_set_ptr& set, std::string_view site, const set_members& members,
                                std::vector<std::uint32_t>& to) {
-  auto& its = of_set(set, members.size());
+  auto& its = of_set(set, site, members.size());
   const bool alone = by_set_.size() == 1 && set->distinct();
   const auto find_or_add = [&](std::uint16_t member) {
-    if (const auto known = alone ? std::nullopt : find(*set, member))
+    if (const auto known = alone ? std::nullopt : find(its, member))
       return *known;
-    columns_.emplace_back().all = set->labels_of(member, site_, host_);
-    makers_.push_back({its.set.get(), member});
+    columns_.emplace_back().all = set->labels_of(member, site);
+    makers_.push_back({its.set.get(), site, member});
     return static_cast<std::uint32_t>(columns_.size() - 1);
   };
   auto& known = its.of_members;
@@ -111,35 +109,40 @@ void place_columns::columns_of(const compact_set_ptr& set, const set_members& me
   }
 }
 
-place_columns::set_columns& place_columns::of_set(const compact_set_ptr& set, std::size_t members) {
+place_columns::set_columns& place_columns::of_set(const compact_set_ptr& set, std::string_view site,
+                                                  std::size_t members) {
   constexpr std::size_t few = 16;
+  const auto is_it = [&](const set_columns& one) {
+    return one.set->hash() == set->hash() && one.site == site;
+  };
   auto at = by_set_.size();
   if (by_set_.size() <= few) {
-    const auto known = std::find_if(by_set_.begin(), by_set_.end(),
-                                    [&](const set_columns& one) { return one.set->hash() == set->hash(); });
+    const auto known = std::find_if(by_set_.begin(), by_set_.end(), is_it);
     at = static_cast<std::size_t>(known - by_set_.begin());
   } else {
     for (auto i = set_index_.size(); i < by_set_.size(); ++i)
       set_index_.emplace(by_set_[i].set->hash(), i);
-    if (const auto known = set_index_.find(set->hash()); known != set_index_.end())
+    const auto [from, to] = set_index_.equal_range(set->hash());
+    const auto known = std::find_if(from, to, [&](const auto& one) { return is_it(by_set_[one.second]); });
+    if (known != to)
       at = known->second;
   }
   if (at == by_set_.size()) {
-    by_set_.push_back({set, {}});
+    by_set_.push_back({set, site, {}});
     by_set_.back().of_members.reserve(members);
   }
   return by_set_[at];
 }
 
-std::optional<std::uint32_t> place_columns::find(const compact_set& set, std::uint16_t member) {
+std::optional<std::uint32_t> place_columns::find(const set_columns& in, std::uint16_t member) {
   for (; indexed_ < columns_.size(); ++indexed_) {
     const auto& by = makers_[indexed_];
-    by_labels_.emplace(by.set->hash_of(by.member), static_cast<std::uint32_t>(indexed_));
+    by_labels_.emplace(by.set->hash_of(by.member, by.site), static_cast<std::uint32_t>(indexed_));
   }
-  const auto [from, to] = by_labels_.equal_range(set.hash_of(member));
+  const auto [from, to] = by_labels_.equal_range(in.set->hash_of(member, in.site));
   for (auto at = from; at != to; ++at) {
     const auto& by = makers_[at->second];
-    if (by.set->same(by.member, set, member))
+    if (by.set->same(by.member, by.site, *in.set, member, in.site))
       return at->second;
   }
   return std::nullopt;

@@ -1,7 +1,7 @@
 #pragma once
 
-// The series that are read of one host ("place"), by labels: series of several sets, logs and partitions with the same
-// labels are one column. One thread; made once and used for one place after the other.
+// The series that are read of one place, by labels: series of several sets, logs and partitions with the same labels are
+// one column. One thread; made once and used for one place after the other.
 
 #include "cloud/store/symbols.hpp"
 
@@ -32,10 +32,12 @@ struct series_column {
 
 class place_columns {
 public:
-  // Begins a place: its names are valid until the next. What take() did not give is gone.
-  void start(std::string_view site, std::string_view host);
-  // Appends the columns of these members of a set, ascending, in their order.
-  void columns_of(const compact_set_ptr& set, const set_members& members, std::vector<std::uint32_t>& to);
+  // Begins a place. What take() did not give is gone.
+  void start();
+  // Appends the columns of these members of a set, ascending, in their order. `site` stands beside their labels; it is
+  // valid until the next place begins.
+  void columns_of(const compact_set_ptr& set, std::string_view site, const set_members& members,
+                  std::vector<std::uint32_t>& to);
   [[nodiscard]] series_column& operator[](std::uint32_t column) { return columns_[column]; }
   [[nodiscard]] const series_column& operator[](std::uint32_t column) const { return columns_[column]; }
   [[nodiscard]] std::size_t size() const noexcept { return columns_.size(); }
@@ -45,23 +47,23 @@ public:
 private:
   struct set_columns {
     compact_set_ptr set;
+    std::string_view site;
     boost::container::small_vector<std::pair<std::uint16_t, std::uint32_t>, 4> of_members; // ascending
   };
   // Who made a column: its labels are that member's.
   struct maker {
     const compact_set* set;
+    std::string_view site;
     std::uint16_t member;
   };
   // The column that another set's member made, or an equal one of the same set.
-  [[nodiscard]] std::optional<std::uint32_t> find(const compact_set& set, std::uint16_t member);
-  [[nodiscard]] set_columns& of_set(const compact_set_ptr& set, std::size_t members);
+  [[nodiscard]] std::optional<std::uint32_t> find(const set_columns& in, std::uint16_t member);
+  [[nodiscard]] set_columns& of_set(const compact_set_ptr& set, std::string_view site, std::size_t members);
 
-  std::string_view site_;
-  std::string_view host_;
   std::vector<series_column> columns_;
   std::vector<set_columns> by_set_;
-  std::unordered_map<set_hash, std::size_t> set_index_; // into by_set_, once they are not few any more
-  std::vector<maker> makers_;                           // of the columns
+  std::unordered_multimap<set_hash, std::size_t> set_index_; // into by_set_, once they are not few any more
+  std::vector<maker> makers_;                                // of the columns
   std::unordered_multimap<std::uint64_t, std::uint32_t> by_labels_; // of the first `indexed_` columns
   std::size_t indexed_ = 0;
 };

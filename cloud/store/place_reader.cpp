@@ -123,30 +123,32 @@ result<partition_reader*> place_reader::partition_at(std::size_t index) {
   return readers_[index].get();
 }
 
-result<compact_set_ptr> place_reader::set_of(const partition_reader& reader, const set_hash& hash) {
+result<compact_set_ptr> find_compact_set(const partition_reader& reader, const set_hash& hash,
+                                         const store_parts& parts) {
   cache_key key{cached_kind::series_set, 0, {}, 0};
   std::memcpy(key.place.data(), hash.bytes.data(), sizeof key.place);
-  if (auto known = parts_.cache.find<const compact_set>(key))
+  if (auto known = parts.cache.find<const compact_set>(key))
     return known;
   // Sets that are still being written are in memory already.
-  if (auto known = parts_.sets.find(hash))
+  if (auto known = parts.sets.find(hash))
     return known;
   BOOST_OUTCOME_TRY(found, reader.set(hash));
   if (!found)
     return fail(errc::corrupt, "series set " + to_string(hash) + " is missing");
-  auto made = parts_.sets.compact(*found);
-  parts_.cache.put(key, made, made->memory_bytes());
+  auto made = parts.sets.compact(*found);
+  parts.cache.put(key, made, made->memory_bytes());
   return made;
 }
 
 result<void> place_reader::find_columns(const partition_hit& hit) {
   BOOST_OUTCOME_TRY(reader, partition_at(hit.partition));
-  BOOST_OUTCOME_TRY(set, set_of(*reader, hit.source->source.set));
+  const auto& source = hit.source->source;
+  BOOST_OUTCOME_TRY(set, find_compact_set(*reader, source.set, parts_));
   if (!hit.of_set.empty() && hit.of_set.back() >= set->count())
     return fail(errc::corrupt, "the label index names a series that its set lacks");
   columns_.clear();
   const auto known = to_.size();
-  to_.columns_of(set, hit.of_set, columns_);
+  to_.columns_of(set, site_beside(source.edge, source.site), hit.of_set, columns_);
   return count_columns(known);
 }
 
@@ -280,7 +282,7 @@ result<void> place_reader::read_block(const partition_hit& hit, const block_plac
 }
 
 result<std::vector<series_column>> place_reader::read(const place& what) {
-  to_.start(what.site, what.host);
+  to_.start();
   held_.clear();
   const auto heads = [&]() -> result<void> {
     const auto count = what.heads.size();
@@ -306,7 +308,7 @@ result<std::vector<series_column>> place_reader::read(const place& what) {
 }
 
 result<std::vector<series_column>> place_reader::name(const place& what) {
-  to_.start(what.site, what.host);
+  to_.start();
   held_.clear();
   for (const auto& hit : what.heads) {
     BOOST_OUTCOME_TRYV(find_columns(hit));

@@ -1,7 +1,8 @@
 #pragma once
 
-// Reads what one host ("place") has of a query's series: samples of all logs and partitions, by labels, in order of
-// time, each time once. One object per thread and query; the snapshot and what was found in it are shared.
+// Reads what one place has of a query's series: samples of all logs and partitions, by labels, in order of time, each
+// time once. A place is one host, or several that have a series with the same labels. One object per thread and query;
+// the snapshot and what was found in it are shared.
 
 #include "actors/promql/query_memory.hpp"
 #include "cloud/store/log_window.hpp"
@@ -56,11 +57,17 @@ struct partition_hit {
   set_members of_set;
 };
 struct place {
-  std::string_view site; // of its hits
-  std::string_view host;
-  boost::container::small_vector<head_hit, 1> heads;
-  std::vector<partition_hit> partitions; // the newest first
+  boost::container::small_vector<promql::host_name, 1> hosts; // texts of its hits; ascending
+  boost::container::small_vector<head_hit, 1> heads;          // by log
+  std::vector<partition_hit> partitions;                      // the newest first
+
+  [[nodiscard]] std::span<const promql::host_name> names() const noexcept {
+    return {hosts.data(), hosts.size()};
+  }
 };
+// Of a series set in a partition; kept in the cache.
+[[nodiscard]] result<compact_set_ptr> find_compact_set(const partition_reader& reader, const set_hash& hash,
+                                                       const store_parts& parts);
 
 // What is wanted of all places, and what all threads share.
 struct read_bounds {
@@ -110,7 +117,6 @@ private:
   [[nodiscard]] result<void> find_columns(const partition_hit& hit);
   // Whether each of them has a sample that is newer.
   [[nodiscard]] bool all_newer(std::int64_t time_ns) const;
-  [[nodiscard]] result<compact_set_ptr> set_of(const partition_reader& reader, const set_hash& hash);
   [[nodiscard]] result<partition_reader*> partition_at(std::size_t index);
   // Damage in one place must not hide the rest: counted, logged, and left out.
   [[nodiscard]] bool passable(const error& e, const char* what);

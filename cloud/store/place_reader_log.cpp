@@ -11,7 +11,8 @@ result<void> place_reader::find_columns(const head_hit& hit) {
   columns_.clear();
   const auto known = to_.size();
   for (const auto& section : hit.sections)
-    to_.columns_of(hit.source->sets[section.number], *section.members, columns_);
+    to_.columns_of(hit.source->sets[section.number], site_beside(hit.source->edge, hit.source->site),
+                   *section.members, columns_);
   return count_columns(known);
 }
 

@@ -59,7 +59,7 @@ selection::selection(store_snapshot from, const store_parts& parts, read_pool& h
   bounds_.newest_only = request.newest_only;
   bounds_.cancelled = request.cancelled;
   for (const auto& m : request.matchers)
-    (m.name() == "site" || m.name() == "host" ? place_matchers_ : label_matchers_).push_back(m);
+    (m.name() == "site" ? site_matchers_ : label_matchers_).push_back(m);
 }
 
 result<void> selection::go_on() const {
@@ -76,9 +76,19 @@ bool selection::passable(const error& e, const char* what) {
   return true;
 }
 
-bool selection::place_matches(std::string_view site, std::string_view host) const {
-  return std::all_of(place_matchers_.begin(), place_matchers_.end(),
-                     [&](const auto& m) { return m.matches(m.name() == "site" ? site : host); });
+bool selection::site_matches(std::string_view site) const {
+  return std::all_of(site_matchers_.begin(), site_matchers_.end(),
+                     [&](const auto& m) { return m.matches(site); });
+}
+
+const set_members* selection::having_site(const compact_set& set, const set_members& members,
+                                          std::string_view site) {
+  if (site_matchers_.empty() || !set.names_sites())
+    return &members;
+  auto& kept = of_site_.emplace_back();
+  std::copy_if(members.begin(), members.end(), std::back_inserter(kept),
+               [&](auto member) { return site_matches(set.site_of(member, site)); });
+  return &kept;
 }
 
 result<void> selection::open_partitions() {
@@ -100,8 +110,8 @@ result<void> selection::open_partitions() {
 
 place& selection::place_of(std::string_view site, std::string_view host) {
   auto& found = found_[{site, host}];
-  found.site = site;
-  found.host = host;
+  if (found.hosts.empty())
+    found.hosts.push_back({site, host});
   return found;
 }
 
@@ -110,18 +120,25 @@ void selection::find_in_log(std::size_t log, set_matcher& matcher) {
     if (index.time_max < bounds_.from_ns || index.time_min > bounds_.to_ns)
       return;
     head_hit hit;
+    std::string_view site;
+    bool site_fits = true;
     const auto begin = [&](const head_source& source) {
       hit = {log, &source, {}};
-      return !source.frames.empty() && source.time_max >= bounds_.from_ns && source.time_min <= bounds_.to_ns
-             && place_matches(source.site, source.host);
+      site = site_beside(source.edge, source.site);
+      site_fits = site_matches(site);
+      return !source.frames.empty() && source.time_max >= bounds_.from_ns && source.time_min <= bounds_.to_ns;
     };
     const auto look_at = [&](std::uint32_t section) {
       const auto* set = hit.source->sets[section].get();
+      if (!site_fits && !set->names_sites())
+        return;
       const auto [found, fresh] = matched_.try_emplace(set);
       if (fresh)
         found->second = matcher.match(*set);
-      if (!found->second.empty())
-        hit.sections.push_back({section, &found->second});
+      if (found->second.empty())
+        return;
+      if (const auto* members = having_site(*set, found->second, site); !members->empty())
+        hit.sections.push_back({section, members});
     };
     const auto end = [&] {
       if (!hit.sections.empty())
@@ -157,7 +174,6 @@ result<void> selection::find_in_partition(std::size_t partition) {
   BOOST_OUTCOME_TRY(found, reader.match(request_.matchers));
   std::optional<partition_hit> hit;
   std::uint32_t current = 0;
-  result<void> failed = ok();
   const auto close = [&] {
     if (hit && hit->source)
       place_of(hit->source->source.site, hit->source->source.host).partitions.push_back(std::move(*hit));
@@ -176,7 +192,7 @@ result<void> selection::find_in_partition(std::size_t partition) {
     hit->of_set.push_back(static_cast<std::uint16_t>(id % set_series_max));
   }
   close();
-  return failed;
+  return ok();
 }
 
 result<void> selection::find() {
@@ -192,11 +208,12 @@ result<void> selection::find() {
       return found;
   }
   places_.reserve(found_.size());
-  for (const auto& [name, at] : found_)
+  for (auto& [name, at] : found_)
     places_.push_back(&at);
   std::sort(places_.begin(), places_.end(), [](const place* a, const place* b) {
-    return std::tie(a->site, a->host) < std::tie(b->site, b->host);
+    return std::tie(a->hosts[0].site, a->hosts[0].host) < std::tie(b->hosts[0].site, b->hosts[0].host);
   });
+  BOOST_OUTCOME_TRYV(join_places());
   std::uint64_t bytes = 0;
   for (const auto* at : places_) {
     bytes += place_bytes + at->partitions.size() * sizeof(partition_hit)
@@ -356,7 +373,7 @@ result<void> selection::read(std::size_t shard, const promql::each_series& each)
     const auto held = reader.take_held();
     for (const auto& c : columns)
       if (!c.times.empty())
-        each({c.all, c.times, c.values});
+        each({c.all, c.times, c.values, places_[i]->names()});
   }
   return ok();
 }
@@ -426,7 +443,7 @@ result<void> selection::read_ahead(const promql::each_series& each) {
     if (how)
       for (const auto& c : wanted.columns)
         if (!c.times.empty())
-          each({c.all, c.times, c.values});
+          each({c.all, c.times, c.values, wanted.what->names()});
     wanted.columns = {};
     wanted.held.clear();
     lock.lock();

@@ -1,13 +1,14 @@
 #pragma once
 
-// Answers queries over a snapshot of logs and partitions. Series of any origin with the same labels are one;
-// equal samples merge, different ones are resolved by a rule that does not know the order of arrival. Works
-// host by host, so that memory is bounded by the samples of a few hosts: the threads of a read_pool read ahead of the
-// one that asked. Any thread; one object per query.
+// Answers queries over a snapshot of logs and partitions. Series of any origin with the same labels are one, whichever
+// host they are accounted for; equal samples merge, different ones are resolved by a rule that does not know the order
+// of arrival. Works host by host, so that memory is bounded by the samples of a few hosts: the threads of a read_pool
+// read ahead of the one that asked. Hosts that have a series in common are read as one. Any thread; one object per query.
 
 #include "cloud/store/place_reader.hpp"
 #include "cloud/store/read_pool.hpp"
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <unordered_map>
@@ -41,8 +42,17 @@ private:
   result<void> read_ahead(const promql::each_series& each);
   result<void> open_partitions();
   result<void> find();
-  [[nodiscard]] bool place_matches(std::string_view site, std::string_view host) const;
   void find_in_log(std::size_t log, set_matcher& matcher);
+  // Those of `members` whose label `site` matches, with `site` beside the labels.
+  [[nodiscard]] const set_members* having_site(const compact_set& set, const set_members& members,
+                                               std::string_view site);
+  [[nodiscard]] bool site_matches(std::string_view site) const;
+  // Makes one of places that have a series with the same labels.
+  result<void> join_places();
+  struct place_number;
+  result<void> each_kin(std::uint32_t place, std::vector<place_number>& into) const;
+  struct kin_members;
+  result<void> each_member(const place_number& of, kin_members& into) const;
   result<void> find_in_partition(std::size_t partition);
   [[nodiscard]] place& place_of(std::string_view site, std::string_view host);
   template <class Each>
@@ -59,10 +69,11 @@ private:
   const promql::select_request& request_;
   promql::memory_hold found_held_; // for found_
   read_bounds bounds_;
-  std::vector<promql::matcher> place_matchers_;
+  std::vector<promql::matcher> site_matchers_;
   std::vector<promql::matcher> label_matchers_;
   std::vector<std::shared_ptr<partition>> opened_;
   std::unordered_map<const compact_set*, set_members> matched_; // hits point into it; the logs hold the sets
+  std::deque<set_members> of_site_;                             // and into this
   using place_name = std::pair<std::string_view, std::string_view>; // in the place's first hit
   struct name_hash {
     std::size_t operator()(const place_name& name) const noexcept {
@@ -70,7 +81,7 @@ private:
     }
   };
   std::unordered_map<place_name, place, name_hash> found_; // by site and host
-  std::vector<const place*> places_;                       // of those, in that order
+  std::vector<place*> places_;                             // of those, in that order
   std::size_t shards_ = 1;
 };
 

@@ -2,6 +2,7 @@
 
 #include "cloud/store/selection.hpp"
 
+#include <algorithm>
 #include <set>
 
 namespace skerry::cloud {
@@ -83,10 +84,8 @@ result<std::vector<std::string>> selection::label_names() {
   each_source([&](const head_source& source) {
     for (const auto& set : source.sets)
       set->each_name([&](const std::string& name) { names.insert(name); });
-    if (!source.site.empty())
+    if (!site_beside(source.edge, source.site).empty())
       names.insert("site");
-    if (!source.host.empty())
-      names.insert("host");
   });
   BOOST_OUTCOME_TRYV(each_reader("index", [&](const partition_reader& reader) {
     return reader.each_label_name([&](std::string_view name) { names.insert(name); });
@@ -105,13 +104,13 @@ result<std::vector<std::string>> selection::label_values(std::string_view name) 
   }
   BOOST_OUTCOME_TRYV(open_partitions());
   each_source([&](const head_source& source) {
-    if (name == "site" || name == "host") {
-      if (const auto& value = name == "site" ? source.site : source.host; !value.empty())
-        values.insert(value);
-      return;
-    }
     for (const auto& set : source.sets)
       set->each_value(name, [&](const std::string& value) { values.insert(value); });
+    if (const auto site = site_beside(source.edge, source.site);
+        name == "site" && !site.empty()
+        && std::any_of(source.sets.begin(), source.sets.end(),
+                       [](const auto& set) { return set->lacks_sites(); }))
+      values.emplace(site);
   });
   BOOST_OUTCOME_TRYV(each_reader("index", [&](const partition_reader& reader) {
     return reader.each_label_value(name, [&](std::string_view value) { values.insert(value); });

@@ -1,12 +1,19 @@
 #include "cloud/store/symbols.hpp"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <numeric>
 #include <xxhash.h>
 
 namespace skerry::cloud {
+
+namespace {
+
+constexpr std::string_view site_label = "site";
+constexpr std::string_view host_label = "host";
+constexpr std::string_view instance_label = "instance";
+
+} // namespace
 
 std::size_t symbol_table::size() const {
   const std::shared_lock lock{mutex_};
@@ -84,13 +91,17 @@ compact_set::compact_set(std::shared_ptr<symbol_table> table, const series_set& 
     }
     ends_.push_back(static_cast<std::uint32_t>(pairs_.size()));
   }
-  for (const auto* name : {"site", "host"})
-    if (const auto known = own.find(name); known != own.end())
-      place_names_.push_back(known->second);
+  if (const auto known = own.find(site_label); known != own.end())
+    site_name_ = known->second;
   lock.unlock(); // queries wait for it
+  kin_ = set_kin(from);
   std::vector<std::uint64_t> hashes;
-  for (std::size_t member = 0; member < ends_.size(); ++member)
-    hashes.push_back(hash_of(member));
+  std::vector<pair> scratch;
+  for (std::size_t member = 0; member < ends_.size(); ++member) {
+    const auto pairs = identity_of(member, scratch);
+    hashes.push_back(XXH3_64bits(pairs.data(), pairs.size_bytes()));
+    lacks_sites_ = lacks_sites_ || own_site(member) == nullptr;
+  }
   std::sort(hashes.begin(), hashes.end());
   distinct_ = std::adjacent_find(hashes.begin(), hashes.end()) == hashes.end();
   std::sort(by_metric_.begin(), by_metric_.end());
@@ -112,52 +123,85 @@ std::span<const compact_set::pair> compact_set::pairs_of(std::size_t member) con
 std::span<const compact_set::pair> compact_set::identity_of(std::size_t member,
                                                             std::vector<pair>& scratch) const {
   const auto all = pairs_of(member);
-  const auto is_place = [&](const pair& p) {
-    return std::find(place_names_.begin(), place_names_.end(), p.name) != place_names_.end();
-  };
-  if (place_names_.empty() || std::none_of(all.begin(), all.end(), is_place))
+  const auto* site = own_site(member);
+  if (site == nullptr)
     return all;
-  scratch.clear();
-  std::remove_copy_if(all.begin(), all.end(), std::back_inserter(scratch), is_place);
+  scratch.assign(all.begin(), all.end());
+  scratch.erase(scratch.begin() + (site - all.data()));
   return scratch;
 }
 
-std::uint64_t compact_set::hash_of(std::size_t member) const {
-  std::vector<pair> scratch;
-  const auto pairs = identity_of(member, scratch);
-  return XXH3_64bits(pairs.data(), pairs.size_bytes());
+const compact_set::pair* compact_set::own_site(std::size_t member) const noexcept {
+  if (!site_name_)
+    return nullptr;
+  const auto all = pairs_of(member);
+  const auto found =
+      std::find_if(all.begin(), all.end(), [this](const pair& p) { return p.name == *site_name_; });
+  return found == all.end() ? nullptr : &*found;
 }
 
-bool compact_set::same(std::size_t member, const compact_set& other, std::size_t others) const {
+std::string compact_set::site_of(std::size_t member, std::string_view site) const {
+  const auto* own = own_site(member);
+  if (own == nullptr)
+    return std::string{site};
+  const std::shared_lock lock{table_->mutex_};
+  return table_->text(own->value);
+}
+
+std::uint64_t compact_set::hash_of(std::size_t member, std::string_view site) const {
+  if (!site_name_) {
+    const auto pairs = pairs_of(member);
+    return XXH3_64bits_withSeed(pairs.data(), pairs.size_bytes(), XXH3_64bits(site.data(), site.size()));
+  }
+  const auto its_site = site_of(member, site);
+  std::vector<pair> scratch;
+  const auto pairs = identity_of(member, scratch);
+  return XXH3_64bits_withSeed(pairs.data(), pairs.size_bytes(),
+                              XXH3_64bits(its_site.data(), its_site.size()));
+}
+
+bool compact_set::same(std::size_t member, std::string_view site, const compact_set& other,
+                       std::size_t others, std::string_view other_site) const {
   std::vector<pair> mine, its;
   const auto a = identity_of(member, mine);
   const auto b = other.identity_of(others, its);
-  return std::equal(a.begin(), a.end(), b.begin(), b.end());
+  if (!std::equal(a.begin(), a.end(), b.begin(), b.end()))
+    return false;
+  if (!site_name_ && !other.site_name_)
+    return site == other_site;
+  return site_of(member, site) == other.site_of(others, other_site);
 }
 
-labels compact_set::labels_of(std::size_t member, std::string_view site, std::string_view host) const {
+std::uint64_t compact_set::kin_of(std::size_t member) const {
+  if (kin_ != 0)
+    return kin_;
+  std::string_view host, instance;
+  const std::shared_lock lock{table_->mutex_};
+  for (const auto& [name, value] : pairs_of(member))
+    if (table_->text(name) == host_label)
+      host = table_->text(value);
+    else if (table_->text(name) == instance_label)
+      instance = table_->text(value);
+  return series_kin(host, instance);
+}
+
+labels compact_set::labels_of(std::size_t member, std::string_view site) const {
   labels all;
   const auto pairs = pairs_of(member);
-  all.reserve(pairs.size() + 2);
-  // These two go where the order wants them; what the member says of them counts for nothing.
-  const std::array<std::pair<std::string_view, std::string_view>, 2> of_place{
-      {{"host", host}, {"site", site}}};
-  auto next = of_place.begin();
-  const auto put_next = [&] {
-    if (!next->second.empty())
-      all.push_back({std::string{next->first}, std::string{next->second}});
-    ++next;
-  };
+  all.reserve(pairs.size() + 1);
+  // The site goes where the order wants it.
+  bool put = site.empty() || own_site(member) != nullptr;
   const std::shared_lock lock{table_->mutex_};
   for (const auto& [name, value] : pairs) {
     const auto& text = table_->text(name);
-    while (next != of_place.end() && next->first <= text)
-      put_next();
-    if (std::find(place_names_.begin(), place_names_.end(), name) == place_names_.end())
-      all.push_back({text, table_->text(value)});
+    if (!put && site_label < text) {
+      all.push_back({std::string{site_label}, std::string{site}});
+      put = true;
+    }
+    all.push_back({text, table_->text(value)});
   }
-  while (next != of_place.end())
-    put_next();
+  if (!put)
+    all.push_back({std::string{site_label}, std::string{site}});
   return all;
 }
 
@@ -288,22 +332,36 @@ set_members set_matcher::match(const compact_set& set) {
   return narrowed ? members : every(set.count());
 }
 
-void add_place(labels& all, std::string_view site, std::string_view host) {
-  const auto put = [&](std::string_view name, std::string_view value) {
-    const auto it = std::lower_bound(all.begin(), all.end(), name,
-                                     [](const label& l, std::string_view n) { return l.name < n; });
-    const bool have = it != all.end() && it->name == name;
-    if (value.empty()) {
-      if (have)
-        all.erase(it);
-    } else if (have) {
-      it->value = value;
-    } else {
-      all.insert(it, {std::string{name}, std::string{value}});
+std::uint64_t series_kin(std::string_view host, std::string_view instance) noexcept {
+  const auto kin = XXH3_64bits_withSeed(instance.data(), instance.size(),
+                                        host.empty() ? 0 : XXH3_64bits(host.data(), host.size()));
+  return kin == 0 ? 1 : kin;
+}
+
+std::uint64_t set_kin(const series_set& set) noexcept {
+  std::string_view host, instance;
+  for (std::size_t i = 0; i < set.members.size(); ++i) {
+    const auto& all = set.members[i].all;
+    const auto its_host = value_of(all, host_label), its_instance = value_of(all, instance_label);
+    if (i == 0) {
+      host = its_host;
+      instance = its_instance;
     }
-  };
-  put("host", host);
-  put("site", site);
+    if (its_host != host || its_instance != instance || !value_of(all, site_label).empty())
+      return 0;
+  }
+  return series_kin(host, instance);
+}
+
+std::string_view site_beside(edge_id edge, std::string_view site) noexcept {
+  return edge == edge_pushed ? std::string_view{} : site;
+}
+
+void add_site(labels& all, std::string_view site) {
+  const auto at = std::lower_bound(all.begin(), all.end(), site_label,
+                                   [](const label& l, std::string_view n) { return l.name < n; });
+  if (!site.empty() && (at == all.end() || at->name != site_label))
+    all.insert(at, {std::string{site_label}, std::string{site}});
 }
 
 } // namespace skerry::cloud

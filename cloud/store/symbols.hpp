@@ -5,6 +5,7 @@
 // A table and its sets may be used from any thread. A string is freed with the last set that uses it.
 
 #include "actors/promql/series_source.hpp"
+#include "schemas/model/identity.hpp"
 #include "schemas/model/series.hpp"
 
 #include <boost/container/small_vector.hpp>
@@ -58,13 +59,23 @@ public:
 
   [[nodiscard]] const set_hash& hash() const noexcept { return hash_; }
   [[nodiscard]] std::size_t count() const noexcept { return ends_.size(); }
-  // Two members, of one set or of two of the same table, have the same labels once both are given the same `site` and
-  // `host`: found out without the strings. Equal ones have the same hash.
-  [[nodiscard]] std::uint64_t hash_of(std::size_t member) const;
-  [[nodiscard]] bool same(std::size_t member, const compact_set& other, std::size_t others) const;
-  [[nodiscard]] bool distinct() const noexcept { return distinct_; } // no two members are the same
-  // Labels of one member with `site` and `host` put in.
-  [[nodiscard]] labels labels_of(std::size_t member, std::string_view site, std::string_view host) const;
+  // `site` is what stands beside a member's labels where it has no label `site` of its own; may be empty: then nothing
+  // does. Labels are compared without their strings, those of two sets where both have the same table. Equal ones have
+  // the same hash.
+  [[nodiscard]] std::uint64_t hash_of(std::size_t member, std::string_view site) const;
+  [[nodiscard]] bool same(std::size_t member, std::string_view site, const compact_set& other,
+                          std::size_t others, std::string_view other_site) const;
+  // No two members are the same, whatever the site.
+  [[nodiscard]] bool distinct() const noexcept { return distinct_; }
+  [[nodiscard]] labels labels_of(std::size_t member, std::string_view site) const;
+  // Its label `site`, or what stands in its place.
+  [[nodiscard]] std::string site_of(std::size_t member, std::string_view site) const;
+  // Some members have such a label; some have none.
+  [[nodiscard]] bool names_sites() const noexcept { return site_name_.has_value(); }
+  [[nodiscard]] bool lacks_sites() const noexcept { return lacks_sites_; }
+  // What members of two sets that have the same labels have in common: see series_kin().
+  [[nodiscard]] std::uint64_t kin() const noexcept { return kin_; }
+  [[nodiscard]] std::uint64_t kin_of(std::size_t member) const;
   [[nodiscard]] std::size_t memory_bytes() const noexcept; // strings aside
   // The symbol of each metric's name, once.
   template <class Each>
@@ -91,8 +102,9 @@ private:
     bool operator==(const pair&) const = default;
   };
   [[nodiscard]] std::span<const pair> pairs_of(std::size_t member) const noexcept;
-  // Without `site` and `host`; `scratch` is used where they must be left out.
+  // Without `site`; `scratch` is used where it must be left out.
   [[nodiscard]] std::span<const pair> identity_of(std::size_t member, std::vector<pair>& scratch) const;
+  [[nodiscard]] const pair* own_site(std::size_t member) const noexcept; // null: none
   std::shared_ptr<symbol_table> table_;
   set_hash hash_;
   std::vector<symbol> used_; // ascending, unique
@@ -106,15 +118,22 @@ private:
     auto operator<=>(const named&) const = default;
   };
   std::vector<named> by_metric_;
-  std::vector<symbol> place_names_; // of `site` and `host`, where members have them
+  std::optional<symbol> site_name_; // of `site`, where members have it
+  bool lacks_sites_ = false;
   bool distinct_ = true;
+  std::uint64_t kin_ = 0;
 };
 using compact_set_ptr = std::shared_ptr<const compact_set>;
 
 using set_members = boost::container::small_vector<std::uint16_t, 8>; // some of a set's, ascending
 
-// Matches sets against matchers, which must be about labels other than `site` and `host`. For one query, one
-// thread.
+// A number that series with the same labels have in common, and series of different machines mostly do not: of their
+// `host` and `instance`. Never 0.
+[[nodiscard]] std::uint64_t series_kin(std::string_view host, std::string_view instance) noexcept;
+// The one of all members of a set; 0 where they differ or have a label `site`.
+[[nodiscard]] std::uint64_t set_kin(const series_set& set) noexcept;
+
+// Matches sets against matchers, which must be about labels other than `site`. For one query, one thread.
 class set_matcher {
 public:
   explicit set_matcher(std::vector<promql::matcher> matchers);
@@ -134,7 +153,9 @@ private:
   std::vector<test> tests_;
 };
 
-// Adds or replaces `site` and `host`.
-void add_place(labels& all, std::string_view site, std::string_view host);
+// The site that stands beside the labels of what came from this edge; what was pushed to the cloud has none.
+[[nodiscard]] std::string_view site_beside(edge_id edge, std::string_view site) noexcept;
+// Puts it there, unless the labels have a `site`.
+void add_site(labels& all, std::string_view site);
 
 } // namespace skerry::cloud

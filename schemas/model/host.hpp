@@ -1,6 +1,6 @@
 #pragma once
 
-// A host is the unit of sharding: (tenant, site, host label). The site comes from the key of the edge that spoke,
+// A host is the unit of sharding: (tenant, site, host name). The site comes from the key of the edge that spoke,
 // so an edge cannot name a host outside its site.
 
 #include "schemas/model/identity.hpp"

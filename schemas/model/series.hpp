@@ -73,7 +73,7 @@ struct set_hash {
 
 struct series {
   std::uint32_t family = 0; // index into series_set::families
-  labels all;               // with `__name__`; never `site` nor `host`: those come from key and frame
+  labels all;               // all that the data has; who sent it and for which host is said by key and frame
 };
 
 // Immutable once made; shared between threads by pointer.

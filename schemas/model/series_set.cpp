@@ -123,7 +123,7 @@ result<series_set_ptr> decode_series_set(shared_bytes encoded) {
     for (std::uint64_t k = 0; k < label_count; ++k) {
       const auto name = r.varint();
       const auto value = r.varint();
-      if (r.failed() || name >= strings.size() || value >= strings.size())
+      if (r.failed() || name >= strings.size() || value >= strings.size() || strings[value].empty())
         return damaged();
       expanded += strings[name].size() + strings[value].size();
       if (expanded > set_expanded_bytes_max)

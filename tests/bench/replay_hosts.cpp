@@ -37,7 +37,6 @@ void add_series(replay_host& to, replay_target& source, std::size_t count, std::
     all.push_back({"instance", to.name + ":9100"});
     all.push_back({"job", std::string{job}});
     all.push_back({"site", "bench"});
-    all.push_back({"host", to.name});
     sort_labels(all);
     to.members.push_back({&source, i, std::move(all)});
   }
@@ -67,7 +66,7 @@ void make_sets(replay_host& to) {
       families.push_back(
           {std::string{name}, is_counter(name) ? metric_type::counter : metric_type::gauge, "", ""});
     auto all = one.all;
-    std::erase_if(all, [](const label& l) { return l.name == "site" || l.name == "host"; });
+    std::erase_if(all, [](const label& l) { return l.name == "site"; }); // the cloud puts it there
     members.push_back({static_cast<std::uint32_t>(families.size() - 1), std::move(all)});
   }
   finish();

@@ -17,7 +17,7 @@ namespace skerry::bench {
 struct replay_series {
   replay_target* source = nullptr;
   std::size_t index = 0;
-  labels all; // with site and host
+  labels all; // with the site
 };
 
 struct replay_host {

@@ -21,17 +21,10 @@ series_set_ptr set_of(const series_lines& lines) {
   std::vector<metric_family> families;
   std::vector<series> members;
   for (const auto* line : lines) {
-    labels all;
-    std::string name;
-    for (const auto& l : line->metric) {
-      if (l.name == label_name)
-        name = l.value;
-      if (l.name != "site" && l.name != "host")
-        all.push_back(l);
-    }
+    const std::string name{value_of(line->metric, label_name)};
     if (families.empty() || families.back().name != name)
       families.push_back({name, metric_type::unknown, "", ""});
-    members.push_back({static_cast<std::uint32_t>(families.size() - 1), std::move(all)});
+    members.push_back({static_cast<std::uint32_t>(families.size() - 1), line->metric});
   }
   return make_series_set(std::move(families), std::move(members));
 }

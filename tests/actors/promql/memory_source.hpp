@@ -1,7 +1,7 @@
 #pragma once
 
-// A series source in memory, for tests: what a store must answer, in the simplest way. Not thread-safe while
-// added to.
+// A series source in memory, for tests: what a store must answer, in the simplest way. A series is accounted for where
+// its labels `site` and `host` say. Not thread-safe while added to.
 
 #include "actors/promql/series_source.hpp"
 
@@ -20,7 +20,9 @@ class memory_source : public series_source {
 public:
   void add(labels all, const std::vector<memory_sample>& samples) {
     sort_labels(all);
-    auto& column = columns_[all];
+    const auto at = columns_.try_emplace(all).first;
+    auto& column = at->second;
+    column.host = {value_of(at->first, "site"), value_of(at->first, "host")};
     for (const auto& s : samples) {
       column.times.push_back(s.time_ms);
       column.values.push_back(s.value);
@@ -45,8 +47,10 @@ public:
       if (loaded > request.samples_max)
         return fail(errc::exhausted, "over samples_max");
       if (begin != end)
-        each({all, std::span{column.times}.subspan(begin, end - begin),
-              std::span{column.values}.subspan(begin, end - begin)});
+        each({all,
+              std::span{column.times}.subspan(begin, end - begin),
+              std::span{column.values}.subspan(begin, end - begin),
+              {&column.host, 1}});
     }
     return ok();
   }
@@ -84,6 +88,7 @@ private:
   struct column {
     std::vector<std::int64_t> times;
     std::vector<double> values;
+    host_name host; // of the key
   };
 
   static bool matching(const select_request& request, const labels& all) {

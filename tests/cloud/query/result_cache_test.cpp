@@ -248,12 +248,14 @@ TEST_CASE("query, drain an old backlog, same query: the new data is there") {
   temporary_directory directory;
   auto s = open_store(small_config(directory.path()));
   const auto now_ms = test_clock().wall_ns() / ns_per_ms;
-  const auto set = make_set("job", 2); // m0
+  std::map<std::string, series_set_ptr> sets;
+  for (const auto* host : {"here", "away"})
+    sets[host] = make_set("job", 2, 0, {{"host", host}}); // m0
   const auto send = [&](edge_id edge, sequence first, const std::string& host, std::int64_t from_ms,
                         std::int64_t to_ms, double value) {
     request_builder builder{edge, "site", first};
     for (auto t = from_ms; t <= to_ms; t += 15'000)
-      builder.values(host, set, t / 1000 * second, {value, value});
+      builder.values(host, sets[host], t / 1000 * second, {value, value});
     REQUIRE(append(*s.db, builder.take()));
   };
   prometheus::Registry metrics;

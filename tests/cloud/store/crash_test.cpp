@@ -28,7 +28,7 @@ TEST_CASE("a crash at any step of sealing changes nothing") {
     std::vector<double> values;
     for (int k = 0; k < 20; ++k) {
       values.push_back(i * k * 0.5);
-      m.add("x", "h", set->members[static_cast<std::size_t>(k)].all, time, values.back());
+      m.add("x", set->members[static_cast<std::size_t>(k)].all, time, values.back());
     }
     b.values("h", set, time, values);
   }
@@ -89,7 +89,7 @@ TEST_CASE(
         std::vector<double> values;
         for (std::size_t k = 0; k < 10; ++k) {
           values.push_back(static_cast<double>(rng() % 1000));
-          m.add("x", "h", set->members[k].all, time, values.back());
+          m.add("x", set->members[k].all, time, values.back());
         }
         samples += values.size();
         b.values("h", set, time, values);

@@ -74,7 +74,7 @@ struct built {
           std::vector<double> values;
           for (std::size_t k = 0; k < set->members.size(); ++k) {
             values.push_back(static_cast<double>(seq * 31 + k * 7 % 13) / 4.0);
-            m.add("x", host, set->members[k].all, time, values.back());
+            m.add("x", set->members[k].all, time, values.back());
           }
           r.values(host, set, time, values);
           ++seq;
@@ -124,14 +124,14 @@ TEST_CASE("flipped bits in any file never kill, and what they cost is reported")
       ++reported;
       REQUIRE(s.metric("skerry_store_damaged_total") > 0);
     }
-    REQUIRE(append(*s.db,
-                   request_builder{edge_id{1}, "x", 1000}
-                       .values("new", make_set("a", 20), test_clock().wall_ns(), std::vector<double>(20, 1.0))
-                       .take()));
+    REQUIRE(append(
+        *s.db, request_builder{edge_id{1}, "x", 1000}
+                   .values("new", make_set("new", 20), test_clock().wall_ns(), std::vector<double>(20, 1.0))
+                   .take()));
     s->flush();
     const auto after = select(*s.db, everything());
     REQUIRE(std::any_of(after.begin(), after.end(), [](const auto& series) {
-      return series.first.find("host=\"new\"") != std::string::npos;
+      return series.first.find("job=\"new\"") != std::string::npos;
     }));
     s.db.reset();
     s = open_store(config);

@@ -1,10 +1,12 @@
 // The engine's contract, case by case.
 
+#include "cloud/store/directory.hpp"
 #include "store_fixture.hpp"
 
 #include <csignal>
 #include <fstream>
 #include <sys/resource.h>
+#include <xxhash.h>
 
 using namespace skerry;
 using namespace skerry::cloud;
@@ -34,7 +36,7 @@ TEST_CASE("what was appended is answered from the log and from partitions alike"
     b.values("h1", set, now + i * second, {1.0 * i, 2.5, stale_marker()});
     const double values[] = {1.0 * i, 2.5, stale_marker()};
     for (int k = 0; k < 3; ++k)
-      m.add("ship", "h1", set->members[static_cast<std::size_t>(k)].all, now + i * second, values[k]);
+      m.add("ship", set->members[static_cast<std::size_t>(k)].all, now + i * second, values[k]);
   }
   REQUIRE(append(*s.db, b.take()));
   CHECK(select(*s.db, everything()) == m.expected());
@@ -60,8 +62,8 @@ TEST_CASE("what was appended is answered from the log and from partitions alike"
 TEST_CASE("matchers choose as Prometheus does, in the log and in partitions") {
   const temporary_directory dir;
   auto s = open_store(small_config(dir.path()));
-  const auto a = make_set("a", 4);
-  const auto b = make_set("b", 4);
+  const auto a = make_set("a", 4, 0, {{"host", "h1"}});
+  const auto b = make_set("b", 4, 0, {{"host", "h2"}});
   REQUIRE(append(*s.db, request_builder{edge_id{1}, "ship"}.values("h1", a, now, {1, 2, 3, 4}).take()));
   REQUIRE(append(*s.db, request_builder{edge_id{2}, "farm"}.values("h2", b, now, {1, 2, 3, 4}).take()));
   const auto check = [&] {
@@ -154,30 +156,128 @@ TEST_CASE("series of different sets and edges with the same labels are one") {
   for (int i = 0; i < 2; ++i) {
     const auto all = select(*s.db, everything());
     REQUIRE(all.size() == 4);
-    const auto& second_series = all.at(R"(m0{host="h",job="a",n="1",site="ship"})");
+    const auto& second_series = all.at(R"(m0{job="a",n="1",site="ship"})");
     REQUIRE(second_series.size() == 2);
     CHECK(std::bit_cast<double>(second_series.at(now / 1'000'000)) == 9); // the greater
     s->flush();
   }
 }
 
-TEST_CASE("site and host of a series are those of its records, whatever its labels say") {
+TEST_CASE("a series has the labels of its data, and its edge's site unless it has one") {
   const temporary_directory dir;
   auto s = open_store(small_config(dir.path()));
-  const auto set = make_series_set(
+  const auto plain = make_set("a", 1);
+  const auto odd = make_series_set(
       {{"m", metric_type::gauge, "", ""}},
-      {{0, {{"__name__", "m"}, {"a", "1"}, {"host", "x"}, {"hosts", "2"}, {"site", "y"}, {"z", "3"}}}});
-  REQUIRE(append(*s.db, request_builder{edge_id{1}, "ship"}.values("h", set, now, {1}).take()));
-  REQUIRE(append(*s.db, request_builder{edge_id{1}, "", 2}.values("", set, now, {1}).take()));
+      {{0, {{"__name__", "m"}, {"a", "1"}, {"host", "x"}, {"hosts", "2"}, {"site", "y"}, {"z", "3"}}},
+       {0, {{"__name__", "m"}, {"z", "4"}}}});
+  REQUIRE(append(
+      *s.db,
+      request_builder{edge_id{1}, "ship"}.values("h", plain, now, {1}).values("h", odd, now, {1, 2}).take()));
+  REQUIRE(append(*s.db, request_builder{edge_pushed, "remote"}
+                            .values("h", plain, now, {3})
+                            .values("p", odd, now, {4, 5})
+                            .take()));
   for (int i = 0; i < 2; ++i) {
-    std::set<std::string> found;
-    for (const auto& [series, samples] : select(*s.db, everything()))
-      found.insert(series);
-    CHECK(found
-          == std::set<std::string>{R"(m{a="1",host="h",hosts="2",site="ship",z="3"})",
-                                   R"(m{a="1",hosts="2",z="3"})"});
+    const auto names = [&](std::vector<promql::matcher> m) {
+      std::set<std::string> found;
+      for (const auto& [series, samples] : select(*s.db, matching(std::move(m))))
+        found.insert(series);
+      return found;
+    };
+    const std::string own = R"(m{a="1",host="x",hosts="2",site="y",z="3"})";
+    const std::string ship[] = {R"(m0{job="a",n="0",site="ship"})", R"(m{site="ship",z="4"})"};
+    const std::string pushed[] = {R"(m0{job="a",n="0"})", R"(m{z="4"})"};
+    CHECK(names({}) == std::set<std::string>{own, ship[0], ship[1], pushed[0], pushed[1]});
+    CHECK(names({match(match_op::equal, "site", "ship")}) == std::set<std::string>{ship[0], ship[1]});
+    CHECK(names({match(match_op::equal, "site", "y")}) == std::set<std::string>{own});
+    CHECK(names({match(match_op::equal, "site", "remote")}).empty());
+    CHECK(names({match(match_op::equal, "site", "")}) == std::set<std::string>{pushed[0], pushed[1]});
+    CHECK(names({match(match_op::regex, "site", "s.+|y")}) == std::set<std::string>{own, ship[0], ship[1]});
+    CHECK(names({match(match_op::equal, "host", "h")}).empty());
+    CHECK(names({match(match_op::equal, "host", ""), match(match_op::equal, "z", "4")})
+          == std::set<std::string>{ship[1], pushed[1]});
+    CHECK(s->label_values("site", everything()).value() == std::vector<std::string>{"ship", "y"});
+    CHECK(s->label_values("host", everything()).value() == std::vector<std::string>{"x"});
+    CHECK(s->label_names(everything()).value()
+          == std::vector<std::string>{"__name__", "a", "host", "hosts", "job", "n", "site", "z"});
     s->flush();
   }
+}
+
+TEST_CASE("hosts that have a series with the same labels give it once") {
+  const auto cache_bytes = GENERATE(0u, 64u << 20);
+  const temporary_directory dir;
+  auto config = small_config(dir.path());
+  config.read_cache_bytes_max = cache_bytes;
+  auto s = open_store(config);
+  const auto both = make_set("a", 2, 0, {{"instance", "i"}});
+  const auto mine = make_set("a", 2, 10, {{"instance", "i"}});
+  const auto page = make_series_set( // tells of others, as a page that is federated
+      {{"m0", metric_type::gauge, "", ""}},
+      {{0, {{"__name__", "m0"}, {"instance", "i"}, {"job", "a"}, {"n", "1"}}},
+       {0, {{"__name__", "m0"}, {"instance", "j"}, {"job", "a"}, {"n", "1"}}},
+       {0, {{"__name__", "m0"}, {"instance", "k"}, {"job", "a"}, {"n", "1"}, {"site", "farm"}}}});
+  const auto far = make_set("a", 2, 0, {{"instance", "k"}});
+  const auto ms = [](int at) { return now / 1'000'000 + at * 1'000; };
+  const auto put = [&](std::uint64_t edge, const char* site, const char* host, const series_set_ptr& set,
+                       int at, std::vector<double> values, sequence seq) {
+    REQUIRE(append(*s.db, request_builder{edge_id{edge}, site, seq}
+                              .values(host, set, now + at * second, std::move(values))
+                              .take()));
+  };
+  const auto look = [&] {
+    const auto all = select(*s.db, everything());
+    CHECK(all.size() == 8); // select() requires each of them once
+    const auto values = [&](const std::string& name) {
+      std::map<std::int64_t, double> found;
+      for (const auto& [time, bits] : all.at(name))
+        found.emplace(time, std::bit_cast<double>(bits));
+      return found;
+    };
+    CHECK(values(R"(m0{instance="i",job="a",n="1",site="ship"})")
+          == std::map<std::int64_t, double>{{ms(0), 2}, {ms(1), 21}, {ms(2), 31}, {ms(3), 41}});
+    CHECK(values(R"(m0{instance="k",job="a",n="1",site="farm"})")
+          == std::map<std::int64_t, double>{{ms(3), 43}, {ms(4), 52}});
+    // And with whom they were read.
+    std::map<std::string, std::set<std::string>> hosts;
+    REQUIRE(s->select(everything(), [&](const promql::series_view& view) {
+      for (const auto& [site, host] : view.hosts)
+        hosts[to_string(view.all)].insert(std::string{site} + "/" + std::string{host});
+    }));
+    CHECK(hosts[R"(m0{instance="i",job="a",n="1",site="ship"})"]
+          == std::set<std::string>{"farm/k", "ship/one", "ship/page", "ship/two"});
+    CHECK(hosts[R"(m5{instance="i",job="a",n="10",site="ship"})"].contains("ship/two"));
+    CHECK(hosts[R"(m9{job="b",n="18",site="ship"})"] == std::set<std::string>{"ship/alone"});
+    std::size_t named = 0;
+    std::set<labels> unique;
+    REQUIRE(s->series(everything(), [&](const labels& l) {
+      ++named;
+      unique.insert(l);
+    }));
+    CHECK(named == 8);
+    CHECK(unique.size() == 8);
+    auto newest = everything();
+    newest.newest_only = true;
+    const auto last = *select(*s.db, newest).at(R"(m0{instance="i",job="a",n="1",site="ship"})").rbegin();
+    CHECK(last.first == ms(3));
+    CHECK(std::bit_cast<double>(last.second) == 41);
+  };
+  put(1, "ship", "one", both, 0, {0, 1}, 1);
+  put(2, "ship", "two", both, 0, {0, 2}, 1); // the same time: the greater stays
+  put(2, "ship", "two", both, 1, {20, 21}, 2);
+  put(2, "ship", "two", mine, 1, {22, 23}, 3);
+  s->flush(); // some of them in a partition, the rest in the log
+  put(1, "ship", "one", both, 2, {30, 31}, 2);
+  put(3, "ship", "page", page, 3, {41, 42, 43}, 1);
+  put(4, "farm", "k", far, 4, {51, 52}, 1);
+  put(5, "ship", "alone", make_set("b", 1, 18), 4, {60}, 1);
+  look();
+  s->flush();
+  look();
+  s.db.reset();
+  s = open_store(config);
+  look();
 }
 
 TEST_CASE("the value that stays does not depend on the order of arrival") {
@@ -424,7 +524,7 @@ TEST_CASE("labels of any length and content are found") {
     CHECK(s->label_values(long_name, everything()).value()
           == std::vector<std::string>{long_value, long_value + "2"});
     CHECK(s->label_names(everything()).value()
-          == std::vector<std::string>{"__name__", "host", "l", long_name, "site"});
+          == std::vector<std::string>{"__name__", "l", long_name, "site"});
     s->flush();
   }
 }
@@ -450,7 +550,7 @@ TEST_CASE("a query stops at its limit and when it is cancelled") {
   }
 }
 
-TEST_CASE("a store is opened by one process, and never by an older build") {
+TEST_CASE("a store is opened by one process, and only by a build that knows its format") {
   const temporary_directory dir;
   auto s = open_store(small_config(dir.path()));
   prometheus::Registry registry;
@@ -463,14 +563,20 @@ TEST_CASE("a store is opened by one process, and never by an older build") {
   std::ifstream in{dir.path() / "FORMAT"};
   std::string line;
   std::getline(in, line);
-  CHECK(line == "skerry-store 1 cfb8313f07b12bb3");
-  std::ofstream{dir.path() / "FORMAT"} << "skerry-store 1 0000000000000000\n"; // damaged: written anew
+  CHECK(line == "skerry-store 2 b0a2bdae6716f8c3");
+  std::ofstream{dir.path() / "FORMAT"} << "skerry-store 2 0000000000000000\n"; // damaged: written anew
   s = open_store(small_config(dir.path()));
   s.db.reset();
-  std::ofstream{dir.path() / "FORMAT"} << "skerry-store 2 b0a2bdae6716f8c3\n";
-  const auto newer = open_embedded_engine(small_config(dir.path()), registry);
-  REQUIRE(!newer);
-  CHECK(newer.error().code == errc::unsupported_version);
+  const auto refused = [&](unsigned version) {
+    const auto text = fmt::format("skerry-store {}", version);
+    std::ofstream{dir.path() / "FORMAT"}
+        << fmt::format("{} {:016x}\n", text, XXH3_64bits(text.data(), text.size()));
+    const auto opened = open_embedded_engine(small_config(dir.path()), registry);
+    return !opened && opened.error().code == errc::unsupported_version ? opened.error().message
+                                                                       : std::string{};
+  };
+  CHECK(refused(store_format + 1).find("a newer one") != std::string::npos);
+  CHECK(refused(store_format - 1).find("move the directory away") != std::string::npos);
 }
 
 TEST_CASE("a bad configuration or directory is a clear error") {

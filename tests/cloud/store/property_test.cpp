@@ -22,8 +22,10 @@ public:
     constexpr std::uint64_t cache_bytes[] = {0, 30 << 10, 64 << 20};
     config_.read_cache_bytes_max = cache_bytes[seed % std::size(cache_bytes)];
     config_.read_threads = seed % 2;
-    for (int i = 0; i < 6; ++i)
-      sets_.push_back(make_set("job" + std::to_string(i % 2), 1 + rng_() % 40, rng_() % 4));
+    const labels more[] = {{}, {{"instance", "a"}}, {{"site", "site0"}}};
+    for (int i = 0; i < 9; ++i)
+      sets_.push_back(make_set("job" + std::to_string(i % 2), 1 + rng_() % 40, rng_() % 4, more[rng_() % 3]));
+    sets_.push_back(joined(*sets_[0], *sets_[2]));
     store_ = open_store(config_);
   }
 
@@ -49,6 +51,17 @@ public:
   }
 
 private:
+  // A set some of whose members have labels that others lack.
+  static series_set_ptr joined(const series_set& a, const series_set& b) {
+    auto members = a.members;
+    for (auto member : b.members) {
+      member.family = 0;
+      if (std::none_of(members.begin(), members.end(), [&](const auto& m) { return m.all == member.all; }))
+        members.push_back(std::move(member));
+    }
+    return make_series_set(a.families, std::move(members));
+  }
+
   std::int64_t random_time() {
     const auto base = test_clock().wall_ns();
     switch (rng_() % 4) {
@@ -62,10 +75,11 @@ private:
   }
 
   void append_some() {
-    const auto edge = 1 + rng_() % 3;
+    const auto edge = 1 + rng_() % 4;
+    const bool pushed = edge == 4;
     const auto site = "site" + std::to_string(edge % 2);
     auto& next = next_[edge];
-    request_builder b{edge_id{edge}, site, next + 1};
+    request_builder b{pushed ? edge_pushed : edge_id{edge}, site, next + 1};
     const auto frames = 1 + rng_() % 30;
     next += frames;
     for (std::uint64_t i = 0; i < frames; ++i) {
@@ -89,7 +103,7 @@ private:
             continue;
           const auto v = random_value(rng_);
           f.values.push_back(v);
-          model_.add(site, host, set->members[m].all, f.time_ns, v);
+          model_.add(pushed ? "" : site, set->members[m].all, f.time_ns, v);
         }
         f.sections.push_back(std::move(section));
         used.push_back(set);
@@ -169,6 +183,16 @@ private:
     auto of_metric = wanted;
     std::erase_if(of_metric, [](const auto& series) { return !series.first.starts_with("m1{"); });
     compare(select(*store_.db, by_metric), of_metric);
+    for (const auto* of_site : {"site0", "site1", ""}) {
+      auto by_site = part;
+      by_site.matchers.push_back(match(promql::match_op::equal, "site", of_site));
+      auto there = wanted;
+      std::erase_if(there, [&](const auto& series) {
+        const auto at = series.first.find("site=\"");
+        return (at == std::string::npos ? "" : series.first.substr(at + 6, 5)) != of_site;
+      });
+      compare(select(*store_.db, by_site), there);
+    }
     part.newest_only = by_metric.newest_only = true;
     compare(keep_newest(select(*store_.db, part)), keep_newest(std::move(wanted)));
     compare(keep_newest(select(*store_.db, by_metric)), keep_newest(std::move(of_metric)));

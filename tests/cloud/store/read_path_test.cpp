@@ -65,7 +65,9 @@ TEST_CASE("with and without a cache the log answers alike while it grows and whe
     config.read_threads = v.threads;
     v.opened = open_store(config);
   }
-  const std::vector<series_set_ptr> sets{make_set("a", 200), make_set("b", 90, 1000)};
+  std::map<std::string, std::vector<series_set_ptr>> sets;
+  for (const auto* host : {"h0", "h1", "h2"})
+    sets[host] = {make_set("a", 200, 0, {{"host", host}}), make_set("b", 90, 1000, {{"host", host}})};
   sequence next = 1;
   const auto compare = [&] {
     const std::int64_t from = static_cast<std::int64_t>(rng() % 400) - 50;
@@ -99,12 +101,12 @@ TEST_CASE("with and without a cache the log answers alike while it grows and whe
       at += static_cast<std::int64_t>(rng() % 3);
       const auto late = rng() % 8 == 0 ? static_cast<std::int64_t>(rng() % 100) : 0;
       for (const auto* host : {"h0", "h1", "h2"})
-        frames.emplace_back(host, mixed_frame(rng, sets, start + (at - late) * second));
+        frames.emplace_back(host, mixed_frame(rng, sets[host], start + (at - late) * second));
     }
     for (auto& v : variants) {
       request_builder builder{edge_id{1}, "site", next};
       for (const auto& [host, f] : frames)
-        builder.frame_of(host, f, sets);
+        builder.frame_of(host, f, sets[host]);
       REQUIRE(append(*v.opened.db, builder.take()));
     }
     next += frames.size();
@@ -148,14 +150,17 @@ TEST_CASE("hosts come in order, each once, however many threads read") {
   config.log_segment_bytes = 64 << 20;
   config.log_bytes_max = 128 << 20;
   auto s = open_store(config);
-  const auto set = make_set("a", 256);
   sequence next = 1;
   constexpr int hosts = 60;
+  const auto name_of = [](int h) { return "host" + std::to_string(h); };
+  std::vector<series_set_ptr> sets;
+  for (int h = 0; h < hosts; ++h)
+    sets.push_back(make_set("a", 256, 0, {{"instance", name_of(h)}}));
   for (int part = 0; part < 2; ++part) {
     request_builder builder{edge_id{1}, "site", next};
     for (int h = 0; h < hosts; ++h)
       for (int k = 0; k < 50; ++k, ++next)
-        builder.values("host" + std::to_string(h), set, start + (part * 50 + k) * 15 * second,
+        builder.values(name_of(h), sets[static_cast<std::size_t>(h)], start + (part * 50 + k) * 15 * second,
                        std::vector<double>(256, part * 50 + k));
     REQUIRE(append(*s.db, builder.take()));
     if (part == 0)
@@ -165,7 +170,7 @@ TEST_CASE("hosts come in order, each once, however many threads read") {
     std::vector<std::string> seen;
     std::uint64_t samples = 0;
     const auto done = s->select(request, [&](const promql::series_view& view) {
-      const std::string host{value_of(view.all, "host")};
+      const std::string host{view.hosts[0].host};
       if (seen.empty() || seen.back() != host)
         seen.push_back(host);
       samples += view.values.size();
@@ -190,7 +195,7 @@ TEST_CASE("hosts come in order, each once, however many threads read") {
   std::atomic<std::uint64_t> samples{0};
   found->run([&](std::size_t shard) {
     const auto done = found->read(shard, [&](const promql::series_view& view) {
-      const std::string host{value_of(view.all, "host")};
+      const std::string host{view.hosts[0].host};
       if (hosts_of[shard].empty() || hosts_of[shard].back() != host)
         hosts_of[shard].push_back(host);
       samples += view.values.size();
@@ -241,7 +246,7 @@ TEST_CASE("a wide source is read frame by frame, with the same answer") {
     for (std::size_t i = 0; i < sets.size(); ++i)
       for (std::size_t m = 0; m < 256; ++m)
         if (const auto& bits = f.sections[i].present; bits.empty() || (bits[m / 64] >> (m % 64) & 1) != 0)
-          expected.add("site", "h", sets[i]->members[m].all, f.time_ns, f.values[at++]);
+          expected.add("site", sets[i]->members[m].all, f.time_ns, f.values[at++]);
     builder.frame_of("h", f, sets);
   }
   REQUIRE(append(*s.db, builder.take()));

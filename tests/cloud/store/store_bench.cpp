@@ -174,7 +174,8 @@ void query(engine& db, const char* what, std::int64_t to_ns, std::int64_t span_s
   request.matchers.push_back(
       promql::matcher::make(promql::match_op::equal, "__name__", "node_load1").value());
   if (!host.empty())
-    request.matchers.push_back(promql::matcher::make(promql::match_op::equal, "host", host).value());
+    request.matchers.push_back(
+        promql::matcher::make(promql::match_op::equal, "instance", host + ":9100").value());
   std::size_t series = 0;
   std::size_t samples = 0;
   const auto began = wall_s();

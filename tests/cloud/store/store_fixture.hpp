@@ -115,8 +115,9 @@ inline std::map<std::string, std::string> all_state(engine& db, std::string_view
   return all;
 }
 
-// A set of `count` gauges m0, m1, … with a label each.
-inline series_set_ptr make_set(const std::string& job, std::size_t count, std::size_t first = 0) {
+// A set of `count` gauges m0, m1, … with a label each, and those of `more`.
+inline series_set_ptr make_set(const std::string& job, std::size_t count, std::size_t first = 0,
+                               const labels& more = {}) {
   std::vector<metric_family> families;
   std::vector<series> members;
   for (std::size_t i = 0; i < count; ++i) {
@@ -124,6 +125,7 @@ inline series_set_ptr make_set(const std::string& job, std::size_t count, std::s
     if (families.empty() || families.back().name != name)
       families.push_back({name, metric_type::gauge, "help of " + name, ""});
     labels all{{std::string{label_name}, name}, {"job", job}, {"n", std::to_string(first + i)}};
+    all.insert(all.end(), more.begin(), more.end());
     sort_labels(all);
     members.push_back({static_cast<std::uint32_t>(families.size() - 1), std::move(all)});
   }
@@ -229,11 +231,11 @@ inline std::uint64_t seed_from_environment(std::uint64_t otherwise) {
 // What a store must answer, by the rules and without its machinery.
 class model {
 public:
-  void add(std::string_view site, std::string_view host, const labels& of, std::int64_t time_ns,
-           double value) {
+  // `site` is that of the edge that it came from; empty of what was pushed to the cloud.
+  void add(std::string_view site, const labels& of, std::int64_t time_ns, double value) {
     auto all = of;
-    all.push_back({"site", std::string{site}});
-    all.push_back({"host", std::string{host}});
+    if (value_of(all, "site").empty())
+      all.push_back({"site", std::string{site}});
     sort_labels(all);
     auto& times = series_[to_string(all)];
     const auto [it, fresh] = times.try_emplace(time_ns, value);

@@ -89,6 +89,10 @@ TEST_CASE("a set that claims more than its bounds is refused") {
     return r ? errc{} : r.error().code;
   };
   CHECK(code("") == errc::malformed);
+  // An empty value is no label.
+  CHECK_FALSE(decode_series_set(
+      make_series_set({{"m", metric_type::gauge, "", ""}}, {{0, {{"__name__", "m"}, {"site", ""}}}})
+          ->encoded));
   CHECK(code("02") == errc::unsupported_version);
   CHECK(code("01ffffffffffffffff7f") == errc::malformed); // strings without end
   CHECK(code("0100"
