@@ -34,7 +34,7 @@ struct cloud_config {
   delivery::receiver_config receiver;
   std::chrono::nanoseconds future_max = std::chrono::minutes{10};
   bool remote_write = true;                 // POST /api/v1/write
-  std::string remote_write_site = "remote"; // of pushed series that name none
+  std::string remote_write_site = "remote"; // pushed series are accounted for it
   std::uint64_t remote_write_bytes_max = push::queue_bytes_max_default;
   embedded_config store;
   query_pool_config queries;

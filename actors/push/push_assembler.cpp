@@ -187,7 +187,7 @@ metric_family push_assembler::family_of(std::string_view name) const {
 
 push_assembler::refused_series push_assembler::find(std::span<label_view> all, const push_rules& rules,
                                                     known_series& to) {
-  text_.assign(1, rules.any_site ? 'a' : 'o'); // what a label `site` means differs
+  text_.assign(1, rules.any_site ? 'a' : 'o'); // what a label `site` decides differs
   for (const auto& label : all)
     for (const auto part : {label.name, label.value}) {
       const auto size = static_cast<std::uint32_t>(part.size());
@@ -233,17 +233,12 @@ push_assembler::refused_series push_assembler::make_known(std::span<const label_
     return too_large(fmt::format("its labels have more than {} bytes", series_text_bytes_max));
   if (!is_metric_name(value_of(all, label_name)))
     return labels_bad("it has no valid __name__");
-  auto site = value_of(all, "site");
-  // Who may not name a site keeps the label as Prometheus' scrapes keep labels that are the server's own.
-  const bool exported = !rules.any_site && !site.empty() && site != rules.site;
-  if (site.empty() || exported)
-    site = rules.site;
+  // Where it is accounted for. What cannot be a name there is a label like any other.
+  auto site = rules.any_site ? value_of(all, "site") : std::string_view{};
   if (!is_site_name(site))
-    return labels_bad("its site is not 1 to 128 letters, digits, '.', '_' or '-'");
+    site = rules.site;
   std::string host{value_of(all, "host")};
-  if (host.size() > host_name_bytes_max)
-    return too_large(fmt::format("its host has more than {} bytes", host_name_bytes_max));
-  if (host.empty())
+  if (host.empty() || host.size() > host_name_bytes_max)
     host = value_of(all, "instance");
   if (host.empty() || host.size() > host_name_bytes_max)
     host = nameless_host(all);
@@ -252,15 +247,7 @@ push_assembler::refused_series push_assembler::make_known(std::span<const label_
   made.ref = to.next_ref++;
   auto& kept = to.pending.emplace_back();
   for (const auto& [name, value] : all)
-    if (name != "host" && name != "site")
-      kept.push_back({std::string{name}, std::string{value}});
-  if (exported) {
-    std::string name = "exported_site";
-    while (!value_of(all, name).empty())
-      name.insert(0, "exported_");
-    kept.push_back({std::move(name), std::string{value_of(all, "site")}});
-    sort_labels(kept);
-  }
+    kept.push_back({std::string{name}, std::string{value}});
   return {};
 }
 

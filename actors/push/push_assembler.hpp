@@ -34,7 +34,7 @@ inline constexpr std::uint64_t nameless_hosts = 64;
 
 struct push_rules {
   std::string site;                   // of series that name none
-  bool any_site = false;              // a series may name another one; else the label becomes exported_site
+  bool any_site = false;              // a series' label `site` says at which one it is accounted for
   std::int64_t oldest_ms = 0;         // samples before are refused
   std::int64_t latest_ms = INT64_MAX; // and those after
   // A sample between these says that its host is heard up to there. One whose time lies elsewhere does not: what is said
