@@ -57,19 +57,6 @@ void attach_target_labels(labels& exposed, const labels& target, bool honor) {
   exposed = std::move(out);
 }
 
-// `host` and `site` are not labels of a series here: they come from frame and key.
-void move_reserved_labels(labels& all, std::string_view host) {
-  for (const std::string_view reserved : {"host", "site"}) {
-    const std::string value{value_of(all, reserved)};
-    if (value.empty())
-      continue;
-    set_label(all, reserved, {});
-    if (reserved == "host" && value == host)
-      continue;
-    set_label(all, exported_name(std::string{reserved}, all, {}), value);
-  }
-}
-
 std::string check_limits(const labels& all, const scrape_config& config) {
   const auto metric = value_of(all, label_name);
   if (config.label_limit != 0 && all.size() > config.label_limit)
@@ -181,7 +168,6 @@ public:
     }
     if (!error.empty())
       return no_series;
-    move_reserved_labels(exposed, t_.host_);
     return t_.assembler_.intern(family, exposed);
   }
 
@@ -358,7 +344,6 @@ collection scrape_target::report(outcome result, std::int64_t time_ns, std::int6
     for (std::size_t i = 0; i < families.size(); ++i) {
       auto all = public_;
       set_label(all, label_name, families[i].name);
-      move_reserved_labels(all, host_);
       report_refs_[i] = assembler_.intern(families[i], all);
     }
     report_epoch_ = assembler_.refs_epoch();

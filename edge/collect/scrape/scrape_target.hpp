@@ -8,9 +8,8 @@
 // malformed, they are refused and counted, the rest is kept, and `up` is 0 with the reason in last_error().
 // (Prometheus drops the whole page then.)
 //
-// Labels: `job`, `instance` and the others as Prometheus sets them. `host` is the frame's and `site` the
-// cloud's: where a series has a `host` that is not the target's, or a `site`, it is renamed `exported_host`,
-// `exported_site`.
+// Labels: `job`, `instance` and the others, exactly as Prometheus sets them. For which host a frame is accounted
+// (resolved_target::host) is no label.
 //
 // No clock: times are given. One thread at a time may scrape (request, process, fail, end), not always the
 // same; the methods marked "any thread" may be called beside it.

@@ -176,23 +176,24 @@ TEST_CASE("labels of page and target") {
   w.make({{"__address__", "h:1"}, {"rack", "r"}, {"host", "box"}, {"site", "s"}});
   auto v = w.page("a{job=\"x\",instance=\"y\",exported_job=\"z\",rack=\"\",host=\"other\",site=\"t\"} 1\n");
   CHECK(w.host == "box");
-  // The target's own `site` does not go into series under that name, nor does its `host`.
-  CHECK(v.contains(
-            R"(a{exported_exported_job="x",exported_host="other",exported_instance="y",exported_job="z",)"
-            R"(exported_site="t",rack="r"})")
-        == false);
+  // As Prometheus has them. "job" and "instance" come with every target.
   REQUIRE(v.size() == 6);
-  CHECK(
-      v.begin()->first
-      == R"(a{exported_exported_job="x",exported_exported_site="s",exported_host="other",exported_instance="y",)"
-         R"(exported_job="z",exported_site="t",rack="r"})");
-  CHECK(v.contains(R"(up{exported_site="s",rack="r"})"));
+  CHECK(v.contains(R"(a{exported_exported_job="x",exported_host="other",exported_instance="y",)"
+                   R"(exported_job="z",exported_site="t",host="box",rack="r",site="s"})"));
+  CHECK(v.contains(R"(up{host="box",rack="r",site="s"})"));
+
+  w.make({{"__address__", "h:1"}, {"rack", "r"}});
+  v = w.page("a{host=\"other\",site=\"t\"} 1\n");
+  CHECK(w.host == "h");
+  CHECK(v.contains(R"(a{host="other",rack="r",site="t"})"));
+  CHECK(v.contains(R"(up{rack="r"})"));
 
   w.config.honor_labels = true;
-  w.make({{"__address__", "h:1"}, {"rack", "r"}});
-  v = w.page("a{job=\"x\",instance=\"\",host=\"other\",rack=\"q\"} 1\nb{host=\"h\"} 1\n");
-  CHECK(v.contains(R"(a{exported_host="other",job="x",rack="q"})"));
-  CHECK(v.contains(R"(b{rack="r"})")); // the target's host: the frame's
+  w.make({{"__address__", "h:1"}, {"rack", "r"}, {"host", "box"}});
+  v = w.page("a{job=\"x\",instance=\"\",host=\"other\",rack=\"q\"} 1\nb{site=\"s\"} 1\n");
+  CHECK(v.contains(R"(a{host="other",job="x",rack="q"})"));
+  CHECK(v.contains(R"(b{host="box",rack="r",site="s"})"));
+  CHECK(v.contains(R"(up{host="box",rack="r"})"));
 }
 
 TEST_CASE("limits fail the scrape as a whole") {
