@@ -289,7 +289,7 @@ private:
   std::vector<http::route> query_routes() {
     queries_ = std::make_unique<api::query_pool>(config_.queries, metrics_.registry());
     lookups_ = std::make_unique<api::query_pool>(config_.queries, metrics_.registry());
-    source_ = std::make_unique<spooled_series>(store_, [this](edge_id edge) { return site_of(edge); });
+    source_ = std::make_unique<spooled_series>(store_);
     api::query_context context;
     context.source = source_.get();
     context.queries = queries_.get();
@@ -305,15 +305,6 @@ private:
     context.status.retention =
         fmt::format("{}h", std::chrono::duration_cast<std::chrono::hours>(config_.local_retention).count());
     return api::make_query_routes(std::move(context));
-  }
-
-  std::string site_of(edge_id edge) const {
-    if (edge != identity_.edge && registry_)
-      if (const auto edges = registry_->list_edges())
-        for (const auto& one : edges.value())
-          if (one.edge == edge)
-            return one.site;
-    return identity_.site;
   }
 
   push::push_service_config push_settings() {

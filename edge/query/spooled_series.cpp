@@ -66,13 +66,12 @@ struct spooled_series::collected {
     const labels* all = nullptr; // the key in `index`
     std::vector<sample> samples;
   };
-  // The members of a set, of one host: which series each is.
+  // The members of a set: which series each is.
   using members = std::vector<std::uint32_t>;
 
   std::vector<one_series> found;
   std::unordered_map<labels, std::uint32_t, labels_hash> index;
-  std::map<std::pair<std::pair<edge_id, set_hash>, std::string>, members> known; // by set and host
-  std::map<edge_id, std::string> sites;
+  std::map<std::pair<edge_id, set_hash>, members> known;
   std::uint64_t samples = 0;
   promql::memory_hold held{nullptr};
 };
@@ -106,9 +105,6 @@ result<void> spooled_series::collect(const promql::select_request& request, bool
       return fail(errc::cancelled, "the query was cancelled");
     BOOST_OUTCOME_TRY(records, decode_records(one));
     const auto edge = one.header.key.edge;
-    auto [site, fresh] = into.sites.try_emplace(edge);
-    if (fresh)
-      site->second = site_of_(edge);
     for (const auto& record : records) {
       if (record.kind != record_kind::frame || record.time_ns < from_ns || record.time_ns > to_ns)
         continue;
@@ -118,7 +114,7 @@ result<void> spooled_series::collect(const promql::select_request& request, bool
         continue; // the cloud's ledger will say so
       const double* value = f.values.data();
       for (const auto& section : f.sections) {
-        const auto [it, unknown] = into.known.try_emplace({{edge, section.set}, std::string{record.host}});
+        const auto [it, unknown] = into.known.try_emplace({edge, section.set});
         auto& members = it->second;
         if (unknown) {
           BOOST_OUTCOME_TRY(set, set_of(edge, section.set, find));
@@ -128,15 +124,12 @@ result<void> spooled_series::collect(const promql::select_request& request, bool
           if (!set) // went with a segment that was damaged
             ++left_out_;
           for (std::size_t i = 0; set && i < set->members.size() && i < members.size(); ++i) {
-            auto all = set->members[i].all;
-            all.push_back({"host", std::string{record.host}});
-            all.push_back({"site", site->second});
-            sort_labels(all);
+            const auto& all = set->members[i].all;
             if (!matches(all, request.matchers))
               continue;
             BOOST_OUTCOME_TRYV(into.held.add(series_bytes + promql::memory_of(all)));
             const auto [place, added] =
-                into.index.try_emplace(std::move(all), static_cast<std::uint32_t>(into.found.size()));
+                into.index.try_emplace(all, static_cast<std::uint32_t>(into.found.size()));
             if (added)
               into.found.push_back({&place->first, {}});
             members[i] = place->second;

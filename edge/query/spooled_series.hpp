@@ -2,8 +2,8 @@
 
 // What a spool holds, as a source for queries: what waits for the link, and what was delivered and is kept for a
 // while (spool.local_retention). So a crew can look while the link is down. Every request reads the segments of its
-// time range from disk; nothing is kept in memory but the decoded series sets, up to `sets_max` of them. What is damaged
-// is left out, and handed to repair.
+// time range from disk; nothing is kept in memory but the decoded series sets, up to `sets_max` of them. Series have the
+// labels of the data: the site is put beside them at the cloud. What is damaged is left out, and handed to repair.
 //
 // Any thread, several at once.
 
@@ -22,9 +22,7 @@ class spooled_series final : public promql::series_source {
 public:
   static constexpr std::size_t sets_max = 1024;
 
-  // `site_of` names the site of an edge whose records lie here.
-  spooled_series(std::shared_ptr<const spool> store, std::function<std::string(edge_id)> site_of)
-      : store_(std::move(store)), site_of_(std::move(site_of)) {}
+  explicit spooled_series(std::shared_ptr<const spool> store) : store_(std::move(store)) {}
 
   result<void> select(const promql::select_request& request,
                       const std::function<void(const promql::series_view&)>& each) override;
@@ -46,7 +44,6 @@ private:
   result<series_set_ptr> set_of(edge_id edge, const set_hash& hash, const spool::set_finder& find);
 
   std::shared_ptr<const spool> store_;
-  std::function<std::string(edge_id)> site_of_;
   std::atomic<std::uint64_t> left_out_{0};
   std::mutex mutex_;
   std::map<std::pair<edge_id, set_hash>, series_set_ptr> sets_; // all are let go when they are too many

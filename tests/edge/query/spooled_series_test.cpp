@@ -37,7 +37,7 @@ TEST_CASE("what a spool holds and keeps is a source for queries") {
   auto config = small_config(dir.path());
   config.local_retention = std::chrono::hours{24 * 365 * 100};
   std::shared_ptr<spool> store = w.open(config);
-  spooled_series source{store, [](edge_id) { return std::string{"harbour"}; }};
+  spooled_series source{store};
   const std::vector<series_set_ptr> sets{some_set(1), some_set(2)};
   for (std::int64_t t = 1; t <= 10; ++t)
     REQUIRE(store->commit(
@@ -49,16 +49,16 @@ TEST_CASE("what a spool holds and keeps is a source for queries") {
 
   const auto all = selected(source, "m", 0, 20'000);
   REQUIRE(all.size() == 6);
-  CHECK(all.begin()->first == R"(m{host="host",id="1",nr="0000",site="harbour"})");
+  CHECK(all.begin()->first == R"(m{id="1",nr="0000"})");
   for (const auto& [name, count] : all)
     CHECK(count == 10);
-  CHECK(selected(source, R"(m{id="2",nr=~"000[01]",site="harbour"})", 3'000, 5'000).size() == 2);
+  CHECK(selected(source, R"(m{id="2",nr=~"000[01]",site="",host=""})", 3'000, 5'000).size() == 2);
   CHECK(selected(source, R"(m{id="2",nr="0000"})", 3'000, 5'000).begin()->second == 3);
   CHECK(selected(source, R"(m{host="other"})", 0, 20'000).empty());
 
   promql::select_request any;
   any.to_ms = 20'000;
-  CHECK(source.label_names(any).value() == std::vector<std::string>{"__name__", "host", "id", "nr", "site"});
+  CHECK(source.label_names(any).value() == std::vector<std::string>{"__name__", "id", "nr"});
   CHECK(source.label_values("id", any).value() == std::vector<std::string>{"1", "2"});
   REQUIRE(source.metadata().value().size() == 1);
   CHECK(source.metadata().value()[0].help == "help");
@@ -78,7 +78,7 @@ TEST_CASE("the same sample from two records is one, and of two values the same o
   temporary_directory dir;
   world w;
   std::shared_ptr<spool> store = w.open(small_config(dir.path()));
-  spooled_series source{store, [](edge_id) { return std::string{"s"}; }};
+  spooled_series source{store};
   const std::vector<series_set_ptr> sets{some_set(1, 1)};
   auto frame_of = [&](double value) {
     frame f;
