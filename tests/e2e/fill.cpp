@@ -40,12 +40,13 @@ constexpr std::int64_t second_ns = 1'000'000'000;
 
 std::string host_name(std::size_t i) { return fmt::format("fill-{:04}", i); }
 
-series_set_ptr make_set() {
+series_set_ptr make_set(const std::string& instance) {
   std::vector<series> members;
   for (std::size_t i = 0; i < series_per_host; ++i) {
     series one;
-    one.all = i == 0 ? labels{{"__name__", "fill_value"}}
-                     : labels{{"__name__", "fill_other"}, {"part", fmt::format("p{}", i)}};
+    one.all =
+        i == 0 ? labels{{"__name__", "fill_value"}, {"instance", instance}}
+               : labels{{"__name__", "fill_other"}, {"instance", instance}, {"part", fmt::format("p{}", i)}};
     one.family = i == 0 ? 0 : 1;
     members.push_back(std::move(one));
   }
@@ -54,18 +55,26 @@ series_set_ptr make_set() {
       std::move(members));
 }
 
+// One a host.
+std::vector<series_set_ptr> make_sets() {
+  std::vector<series_set_ptr> sets;
+  for (std::size_t i = 0; i < hosts; ++i)
+    sets.push_back(make_set(host_name(i)));
+  return sets;
+}
+
 // One frame a host, at one time.
-std::vector<pending_record> make_round(std::int64_t time_ns, const series_set& set, value_encoder& encoder,
-                                       std::mt19937_64& random) {
+std::vector<pending_record> make_round(std::int64_t time_ns, const std::vector<series_set_ptr>& sets,
+                                       value_encoder& encoder, std::mt19937_64& random) {
   std::vector<pending_record> out;
   frame f;
   f.time_ns = time_ns;
-  f.sections.push_back({set.hash, static_cast<std::uint16_t>(set.members.size()), {}});
   f.values.resize(series_per_host);
   for (std::size_t i = 0; i < hosts; ++i) {
     for (auto& value : f.values)
       value = static_cast<double>(random() % 1'000'000) / 1000;
     f.values[0] = static_cast<double>(i);
+    f.sections.assign(1, {sets[i]->hash, static_cast<std::uint16_t>(series_per_host), {}});
     pending_record record;
     record.host = host_name(i);
     record.time_ns = time_ns;
@@ -91,13 +100,12 @@ std::unique_ptr<edge::spool> open_spool(const std::filesystem::path& data, prome
 void fill_spool(const std::filesystem::path& data, std::uint64_t bytes, bool past) {
   prometheus::Registry metrics;
   const auto spool = open_spool(data, metrics);
-  const auto set = make_set();
+  const auto sets = make_sets();
   value_encoder encoder;
   std::mt19937_64 random{1};
   const auto newest = past ? system_clock().wall_ns() : newest_ns;
   for (std::int64_t t = newest - 100'000 * second_ns; spool->usage().disk_bytes < bytes; t += second_ns) {
-    const auto done =
-        spool->commit(stream_id::telemetry, make_round(t, *set, encoder, random), std::vector{set});
+    const auto done = spool->commit(stream_id::telemetry, make_round(t, sets, encoder, random), sets);
     if (!done)
       give_up(done.error());
   }
@@ -154,7 +162,7 @@ void fill_log(const std::filesystem::path& data, std::uint64_t bytes) {
   auto store = cloud::open_embedded_engine(config, metrics);
   if (!store)
     give_up(store.error());
-  const auto set = make_set();
+  const auto sets = make_sets();
   value_encoder encoder;
   std::mt19937_64 random{1};
   const stream_key key{edge_id{1}, {1, {1}}, stream_id::telemetry};
@@ -164,7 +172,7 @@ void fill_log(const std::filesystem::path& data, std::uint64_t bytes) {
   std::uint64_t under_way = 0;
   // Backwards, so that the newest sample is where the query looks, however much fits.
   for (std::int64_t t = newest_ns; store.value()->usage().log_bytes < bytes; t -= second_ns) {
-    auto records = make_round(t, *set, encoder, random);
+    auto records = make_round(t, sets, encoder, random);
     run_builder builder{key, next};
     for (const auto& record : records)
       builder.append(record.kind, record.time_ns, record.host, record.payload);
@@ -177,7 +185,7 @@ void fill_log(const std::filesystem::path& data, std::uint64_t bytes) {
     request.ranges.add({made.header.first, made.header.last()});
     request.records = views.value();
     request.owner = made.bytes.owner;
-    request.sets = {set};
+    request.sets = sets;
     std::unique_lock lock{mutex};
     ++under_way;
     lock.unlock();

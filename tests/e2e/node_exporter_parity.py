@@ -10,7 +10,7 @@ A host changes while it is read, so a difference counts only when it shows in ev
 
   node_exporter_parity.py --skerry-command build/dev/bin/host_collectors_dump --node-exporter PATH
   node_exporter_parity.py --skerry-url http://127.0.0.1:7490/metrics         --node-exporter PATH   (Prometheus text)
-  node_exporter_parity.py --skerry-url http://127.0.0.1:7480 --match 'host="a"' --node-exporter PATH (query API)
+  node_exporter_parity.py --skerry-url http://127.0.0.1:7480 --match 'instance="a"' --node-exporter PATH (query API)
   node_exporter_parity.py --fixture --skerry-command … --node-exporter PATH
 
 --fixture compares both on made-up /proc and /sys trees with hardware that this machine may lack.
@@ -189,7 +189,7 @@ class QueryApi:
             for one in result:
                 key = series_key(one["metric"]["__name__"], one["metric"])
                 if key in samples:
-                    raise Failed(f"several hosts have {show(key)}; choose one with --match 'host=\"NAME\"'")
+                    raise Failed(f"several instances have {show(key)}; choose one with --match 'instance=\"NAME\"'")
                 samples[key] = float(one["value"][1])
             if samples.get(("node_time_seconds", ()), 0) > after:
                 break
@@ -384,7 +384,7 @@ def main():
     ours.add_argument("--skerry-command", help="a command that prints Prometheus text")
     parser.add_argument("--node-exporter", required=True, metavar="PATH")
     parser.add_argument("--collectors", default=",".join(COLLECTORS), help="comma-separated; default: all that we have")
-    parser.add_argument("--match", default="", help="further matchers for the query API, such as host=\"a\"")
+    parser.add_argument("--match", default="", help="further matchers for the query API, such as instance=\"a\"")
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--wait", type=float, default=60, help="seconds for a new collection to reach the query API")
     parser.add_argument("--fixture", action="store_true", help="compare on made-up trees; needs --skerry-command")

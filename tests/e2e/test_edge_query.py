@@ -25,18 +25,18 @@ def main():
         cloud.process.stop()
         edge.start()
 
-        # The link is down: what waits is there, with the labels that the cloud would give it.
+        # The link is down: what waits is there, with the labels of the data and no others.
         wait_until(lambda: ask(edge, "node_load1"), 20, "the first sample")
         found = ask(edge, "node_load1")[0]["metric"]
-        assert found["host"] == "edge" and found["site"] == "harbour", found
+        assert found == {"__name__": "node_load1", "instance": "edge", "job": "node"}, found
         now = int(time.time())
         push(edge.url, [({"__name__": "pushed", "instance": "i1"}, [((now - 10 * k) * 1000, k) for k in range(3)])],
              metadata=[(2, "pushed", "A test.")])
         assert len(ask(edge, "pushed[1m]", time=now)[0]["values"]) == 3
-        assert ask(edge, "pushed")[0]["metric"]["host"] == "i1"
-        push(edge.url, [({"__name__": "moved", "site": "elsewhere"}, [(now * 1000, 1)])])
-        moved = ask(edge, "moved", time=now)[0]["metric"]
-        assert moved["site"] == "harbour" and moved["exported_site"] == "elsewhere", moved
+        assert ask(edge, "pushed")[0]["metric"] == {"__name__": "pushed", "instance": "i1"}
+        moved = {"__name__": "moved", "site": "elsewhere", "host": "h"}
+        push(edge.url, [(moved, [(now * 1000, 1)])])
+        assert ask(edge, "moved", time=now)[0]["metric"] == moved
         assert metric(edge.url + "/metrics", "skerry_remote_write_samples_total") == 4
         assert "pushed" in get_json(edge.url + "/api/v1/label/__name__/values")["data"]
         assert get_json(edge.url + "/api/v1/metadata")["data"]["pushed"][0]["type"] == "gauge"
@@ -51,7 +51,9 @@ def main():
         wait_until(lambda: edge.pending() == 0, 60, "the spool to drain")
         wait_until(lambda: cloud.query("pushed[1m]", time=now), 20, "the pushed samples at the cloud")
         there = cloud.query("pushed[1m]", time=now)[0]
-        assert len(there["values"]) == 3 and there["metric"]["site"] == "harbour", there
+        assert len(there["values"]) == 3, there
+        assert there["metric"] == {"__name__": "pushed", "instance": "i1", "site": "harbour"}, there
+        assert cloud.query("moved", time=now)[0]["metric"] == moved
         assert ask(edge, "pushed[1m]", time=now)[0]["values"] == there["values"]
         edge.process.stop()
         edge.start()
@@ -61,10 +63,10 @@ def main():
         # The operator's tool.
         tool = edge.binary("skerry")
         said = run_command([tool, "--edge", "--url", edge.url, "query", "pushed", "--time", str(now)])
-        assert "pushed{host=" in said, said
+        assert "pushed{instance=" in said, said
         wanted = [tool, "--url", edge.url, "query", "pushed", "--start", str(now - 60), "--end", str(now), "--step", "10s"]
         rows = list(csv.DictReader(io.StringIO(run_command(wanted + ["--output", "csv"]))))
-        assert rows and rows[0]["instance"] == "i1" and set(rows[0]) >= {"host", "site", "time", "value"}, rows
+        assert rows and rows[0]["instance"] == "i1" and set(rows[0]) >= {"instance", "time", "value"}, rows
         assert "┤" in run_command(wanted + ["--output", "plot"])
         edge.process.stop()
         cloud.process.stop()

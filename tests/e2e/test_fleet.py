@@ -52,8 +52,8 @@ def main():
         assert found == (samples["acked"], AGENTS * SERIES), (found, samples)
         sites = {s["site"] for s in cloud.sites()}
         assert sites == {f"site-{n:03}" for n in range(1, EDGES + 1)}, sites
-        one = cloud.query('count by (host, site) (sim_counter_0_total{host="host-00001"})')
-        assert one[0]["metric"] == {"host": "host-00001", "site": "site-001"}, one
+        one = cloud.query('count by (instance, site) (sim_counter_0_total{instance="host-00001"})')
+        assert one[0]["metric"] == {"instance": "host-00001", "site": "site-001"}, one
         print(f"{samples['acked']} samples acknowledged, and as many stored: {found}")
 
         start, outage = said["recoveries"]

@@ -54,7 +54,7 @@ def main():
                 return None
         wait_until(ready, 60, "Prometheus")
         now = int(time.time())
-        labels = {"__name__": "pushed", "instance": "a", "job": "j", "host": "a", "site": "remote"}
+        labels = {"__name__": "pushed", "instance": "a", "job": "j"}
         for url in (cloud.url, other):
             push(url, [(labels, [((now - 30 + 15 * k) * 1000, k) for k in range(3)])])
 

@@ -37,7 +37,7 @@ def main():
         edge.start()
         wait_until(lambda: cloud.query("node_load1"), 20, "the first sample")
         compared = subprocess.run([sys.executable, os.path.join(os.path.dirname(__file__), "node_exporter_parity.py"),
-                                   "--skerry-url", cloud.url, "--match", 'host="edge"', "--node-exporter", exporter])
+                                   "--skerry-url", cloud.url, "--match", 'instance="edge"', "--node-exporter", exporter])
         assert compared.returncode == 0, "host metrics differ from node_exporter's: see above"
     print("passed")
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Remote write 1.0 at the cloud: committed before the answer, stored once, any age within retention, refusals."""
 
+import json
 import os
 import struct
 import sys
@@ -42,7 +43,7 @@ def main():
         assert samples(cloud, "pushed[1m]", 2) == [[1, "1"]]
         assert samples(cloud, "pushed[1m]", 86400) == [[86400, "86400"]]
         found = cloud.query("pushed")[0]["metric"]
-        assert found == {"__name__": "pushed", "instance": "i1", "job": "j", "host": "i1", "site": "remote"}, found
+        assert found == series, found
         assert get_json(cloud.url + "/api/v1/metadata")["data"]["pushed"][0]["type"] == "counter"
         assert cloud.metric("skerry_remote_write_samples_total") == 16
 
@@ -60,8 +61,24 @@ def main():
         assert [s["metric"]["job"] for s in cloud.query("pushed", time=now)] == ["nan"]
 
         refused(400, lambda: post(cloud.url + "/api/v1/write", b"hello", headers={"Content-Encoding": "snappy"}))
-        push(cloud.url, [(dict(series, site="harbour", job="elsewhere"), [(1000, 1)])])
-        assert cloud.query('pushed{job="elsewhere"}', time=1)[0]["metric"]["exported_site"] == "harbour"
+
+        # No label is added or lost, whatever it is called.
+        odd = [dict(series, **more, __name__="exact") for more in
+               ({}, {"site": "harbour"}, {"host": "h"}, {"site": "a place", "host": "h" * 300},
+                {"exported_site": "x", "site": "remote"}, {"instance": ""})]
+        push(cloud.url, [(one, [(1000, 1)]) for one in odd])
+        kept = [{name: value for name, value in one.items() if value} for one in odd]
+        by_text = lambda all: sorted(json.dumps(one, sort_keys=True) for one in all)  # noqa: E731
+        for _ in range(2):
+            listed = get_json(cloud.url + "/api/v1/series", **{"match[]": "exact", "start": 0, "end": 2})["data"]
+            assert by_text(listed) == by_text(kept), listed
+            assert by_text(one["metric"] for one in cloud.query("exact", time=1)) == by_text(kept)
+            summed = cloud.query("sum without (instance) (exact)", time=1)
+            assert {one["value"][1] for one in summed if set(one["metric"]) == {"job"}} == {"2"}, summed
+            values = get_json(cloud.url + "/api/v1/label/site/values", **{"match[]": "exact", "start": 0, "end": 2})
+            assert values["data"] == ["a place", "harbour", "remote"], values
+            cloud.process.stop()
+            cloud.start()
         refused(415, lambda: post(cloud.url + "/api/v1/write", b"", headers={"Content-Encoding": "gzip"}))
         # A bad series does not take the others with it.
         e = refused(400, lambda: push(cloud.url, [({"job": "nameless"}, [(1000, 1)]), (dict(series, job="good"), [(1000, 1)])]))

@@ -77,7 +77,7 @@ def answer(cloud):
         found = cloud.query("fill_value", time="2000000000")
     except (OSError, AssertionError):
         return None
-    return sorted((one["metric"]["host"], one["value"][1]) for one in found)
+    return sorted((one["metric"]["instance"], one["value"][1]) for one in found)
 
 
 def main():
