@@ -27,6 +27,8 @@ std::uint64_t hash_text(std::string_view text, std::uint64_t seed) {
   return XXH3_64bits_withSeed(text.data(), text.size(), seed);
 }
 
+std::uint64_t family_bit(std::uint64_t name) { return std::uint64_t{1} << (name % 64); }
+
 std::uint64_t hash_content(const metric_family& family) {
   auto h = hash_text(family.help, hash_seed() + static_cast<std::uint64_t>(family.type));
   h = hash_text(family.unit, h);
@@ -101,15 +103,15 @@ void frame_assembler::grow_table() {
 
 std::uint32_t frame_assembler::pending_family(const metric_family& family) {
   // Series of a family come one after the other.
-  if (pending_families_.empty() || pending_families_.back().name != family.name) {
-    const auto known = std::find_if(pending_families_.begin(), pending_families_.end(),
-                                    [&](const metric_family& f) { return f.name == family.name; });
-    if (known != pending_families_.end())
-      return static_cast<std::uint32_t>(known - pending_families_.begin());
+  if (!pending_families_.empty() && pending_families_.back().name == family.name)
+    return static_cast<std::uint32_t>(pending_families_.size() - 1);
+  const auto [at, fresh] = pending_index_.try_emplace(hash_text(family.name, hash_seed()),
+                                                      static_cast<std::uint32_t>(pending_families_.size()));
+  if (fresh) {
     pending_families_.push_back(family);
-    redeclare(family);
+    redeclare_known(at->first, family);
   }
-  return static_cast<std::uint32_t>(pending_families_.size() - 1);
+  return at->second;
 }
 
 series_ref frame_assembler::intern(const metric_family& family, const labels& all) {
@@ -131,25 +133,42 @@ series_ref frame_assembler::intern(const metric_family& family, const labels& al
   if (!stamped_last_.empty())
     stamped_last_.emplace_back();
   pending_.push_back({pending_family(family), all});
+  if (pending_.size() >= pending_series_max)
+    seal_pending();
   return ref;
 }
 
 void frame_assembler::redeclare(const metric_family& family) {
   const auto name = hash_text(family.name, hash_seed());
-  const auto content = hash_content(family);
+  if (text_bytes(family) <= set_text_bytes_max)
+    if (const auto pending = pending_index_.find(name); pending != pending_index_.end())
+      pending_families_[pending->second] = family;
+  redeclare_known(name, family);
+}
+
+void frame_assembler::redeclare_known(std::uint64_t name, const metric_family& family) {
   const auto at = std::lower_bound(families_.begin(), families_.end(), std::pair{name, std::uint64_t{0}});
-  if (at == families_.end() || at->first != name) {
-    families_.insert(at, {name, content});
-    return;
-  }
+  if (at == families_.end() || at->first != name)
+    return; // no set describes it
+  const auto content = hash_content(family);
   if (at->second == content || text_bytes(family) > set_text_bytes_max)
     return;
   at->second = content;
-  std::erase_if(changed_families_, [&](const metric_family& f) { return f.name == family.name; });
-  changed_families_.push_back(family);
-  for (auto& pending : pending_families_)
-    if (pending.name == family.name)
-      pending = family;
+  changed_families_.insert_or_assign(name, family);
+}
+
+// The families of what is pending are known from now on.
+void frame_assembler::keep_families(const std::vector<metric_family>& fresh) {
+  const auto before = static_cast<std::ptrdiff_t>(families_.size());
+  for (const auto& family : fresh) {
+    const auto name = hash_text(family.name, hash_seed());
+    const auto end = families_.begin() + before;
+    const auto at = std::lower_bound(families_.begin(), end, std::pair{name, std::uint64_t{0}});
+    if (at == end || at->first != name)
+      families_.emplace_back(name, hash_content(family));
+  }
+  std::sort(families_.begin() + before, families_.end());
+  std::inplace_merge(families_.begin(), families_.begin() + before, families_.end());
 }
 
 void frame_assembler::begin(std::int64_t time_ns) {
@@ -191,48 +210,57 @@ void frame_assembler::add_families(const std::vector<collected_family>& all) {
 // Cuts at families and at the bounds of a set. A family that fits into one set is not spread over two.
 void frame_assembler::make_sets(const std::vector<metric_family>& families, std::vector<series>& members,
                                 series_ref first) {
-  const auto run_end = [&](std::size_t at) {
-    const auto family = members[at].family;
-    while (at < members.size() && members[at].family == family)
-      ++at;
-    return at;
-  };
+  std::vector<std::uint32_t> index(families.size(), no_family); // of a family within the set being made
+  std::size_t run_end = 0;                                      // of members of one family
   for (std::size_t at = 0; at < members.size();) {
     std::vector<metric_family> set_families;
-    std::vector<std::uint32_t> index(families.size(), no_family);
     std::vector<series> set_members;
+    std::vector<std::uint32_t> used;
     std::size_t bytes = 0;
     auto i = at;
     while (i < members.size() && set_members.size() < set_series_max) {
-      const auto run = run_end(i) - i;
-      if (!set_members.empty() && members[i].family != members[i - 1].family && run <= set_series_max
-          && set_members.size() + run > set_series_max)
-        break;
-      auto& to = index[members[i].family];
-      const auto grows =
-          text_bytes(members[i].all) + (to == no_family ? text_bytes(families[members[i].family]) : 0);
+      const auto family = members[i].family;
+      if (i >= run_end) {
+        run_end = i;
+        while (run_end < members.size() && members[run_end].family == family)
+          ++run_end;
+        const auto run = run_end - i;
+        if (!set_members.empty() && run <= set_series_max && set_members.size() + run > set_series_max)
+          break;
+      }
+      auto& to = index[family];
+      const auto grows = text_bytes(members[i].all) + (to == no_family ? text_bytes(families[family]) : 0);
       if (!set_members.empty() && bytes + grows > set_text_bytes_max)
         break;
       bytes += grows;
       if (to == no_family) {
         to = static_cast<std::uint32_t>(set_families.size());
-        set_families.push_back(families[members[i].family]);
+        set_families.push_back(families[family]);
+        used.push_back(family);
       }
       set_members.push_back({to, std::move(members[i].all)});
       ++i;
     }
+    for (const auto family : used)
+      index[family] = no_family;
     known_set made;
     made.first = first + static_cast<series_ref>(at);
     made.count = static_cast<std::uint16_t>(set_members.size());
-    const auto full = make_series_set(std::move(set_families), std::move(set_members));
-    auto lean = std::make_shared<series_set>();
-    lean->hash = full->hash;
-    lean->encoded = shared_bytes::copy(full->encoded.view); // without the slack of its making
-    made.set = std::move(lean);
+    keep_set(made, make_series_set(std::move(set_families), std::move(set_members)));
     sets_.push_back(std::move(made));
-    ++counters_.sets_made;
     at = i;
   }
+}
+
+void frame_assembler::keep_set(known_set& known, const series_set_ptr& full) {
+  auto lean = std::make_shared<series_set>();
+  lean->hash = full->hash;
+  lean->encoded = shared_bytes::copy(full->encoded.view); // without the slack of its making
+  known.set = std::move(lean);
+  known.family_bits = 0;
+  for (const auto& family : full->families)
+    known.family_bits |= family_bit(hash_text(family.name, hash_seed()));
+  ++counters_.sets_made;
 }
 
 void frame_assembler::seal_pending() {
@@ -244,12 +272,9 @@ void frame_assembler::seal_pending() {
   auto members = std::move(pending_);
   pending_.clear();
   pending_families_.clear();
+  decltype(pending_index_){}.swap(pending_index_);
+  keep_families(families);
   auto first = static_cast<series_ref>(values_.size() - members.size());
-  // Growth is rare, and a node holds many sources.
-  values_.shrink_to_fit();
-  seen_.shrink_to_fit();
-  keys_.shrink_to_fit();
-  families_.shrink_to_fit();
   std::vector<series_ref> live;
   while (!sets_.empty() && sets_.back().count <= members.size()
          && sets_.back().count + members.size() <= set_series_max) {
@@ -279,7 +304,6 @@ void frame_assembler::seal_pending() {
     sets_.pop_back();
   }
   make_sets(families, members, first);
-  sets_.shrink_to_fit();
   for (const auto ref : live) {
     auto in = std::find_if(sets_.rbegin(), sets_.rend(), [&](const known_set& s) { return s.first <= ref; });
     set_bit(in->live, ref - in->first);
@@ -289,41 +313,43 @@ void frame_assembler::seal_pending() {
 void frame_assembler::refresh_metadata() {
   if (changed_families_.empty())
     return;
+  std::uint64_t changed_bits = 0;
+  for (const auto& [name, family] : changed_families_)
+    changed_bits |= family_bit(name);
   for (auto& known : sets_) {
-    if (known.metadata_changes >= set_metadata_changes_max)
+    if (known.metadata_changes >= set_metadata_changes_max || (known.family_bits & changed_bits) == 0)
       continue;
     auto decoded = decode_series_set(known.set->encoded);
     if (!decoded)
       continue; // we encoded it: cannot be
     auto families = decoded.value()->families;
     bool differs = false;
-    for (auto& family : families)
-      for (const auto& changed : changed_families_)
-        if (family.name == changed.name && !(family == changed)) {
-          family = changed;
-          differs = true;
-        }
     std::size_t bytes = 0;
-    for (const auto& family : families)
+    for (auto& family : families) {
+      const auto changed = changed_families_.find(hash_text(family.name, hash_seed()));
+      if (changed != changed_families_.end() && !(family == changed->second)) {
+        family = changed->second;
+        differs = true;
+      }
       bytes += text_bytes(family);
+    }
     if (!differs || known.set->encoded.view.size() + bytes > set_bytes_max)
       continue;
-    const auto full = make_series_set(std::move(families), decoded.value()->members);
-    auto lean = std::make_shared<series_set>();
-    lean->hash = full->hash;
-    lean->encoded = shared_bytes::copy(full->encoded.view); // without the slack of its making
-    known.set = std::move(lean);
+    keep_set(known, make_series_set(std::move(families), decoded.value()->members));
     ++known.metadata_changes;
-    ++counters_.sets_made;
   }
-  changed_families_.clear();
+  decltype(changed_families_){}.swap(changed_families_);
 }
 
 // Drops series that were absent for long, when they are most: references change.
-void frame_assembler::rebuild_if_sparse(std::size_t absent_min) {
+void frame_assembler::rebuild_if_sparse(bool had_samples) {
+  const auto absent_min = had_samples ? absent_series_min : absent_series_min_failed;
+  const auto finishes_max = !had_samples || values_.size() < many_series ? absent_finishes_max
+                            : values_.size() < source_series_max / 2     ? absent_finishes_max_many
+                                                                         : 0;
   const auto gone = [&](series_ref ref) {
     const auto last = stamped_last_.empty() ? seen_[ref] : std::max(seen_[ref], stamped_last_[ref].seen);
-    return generation_ - last > absent_finishes_max;
+    return generation_ - last > finishes_max;
   };
   std::size_t absent = 0;
   for (series_ref ref = 0; ref < values_.size(); ++ref)
@@ -354,7 +380,7 @@ void frame_assembler::rebuild_if_sparse(std::size_t absent_min) {
     for (std::size_t i = 0; i < known.count; ++i) {
       const auto old = known.first + i;
       const auto last = old_stamped.empty() ? old_seen[old] : std::max(old_seen[old], old_stamped[old].seen);
-      if (now - last > absent_finishes_max)
+      if (now - last > finishes_max)
         continue;
       const auto& member = decoded.value()->members[i];
       const auto ref = intern(decoded.value()->families[member.family], member.all);
@@ -369,10 +395,12 @@ void frame_assembler::rebuild_if_sparse(std::size_t absent_min) {
     }
   }
   seal_pending();
-  for (auto& known : sets_)
-    for (std::size_t i = 0; i < known.count; ++i)
-      if (std::binary_search(live.begin(), live.end(), known.first + static_cast<series_ref>(i)))
-        set_bit(known.live, i);
+  auto in = sets_.begin();
+  for (const auto ref : live) { // ascending, as the sets are
+    while (ref >= in->first + in->count)
+      ++in;
+    set_bit(in->live, ref - in->first);
+  }
   ++refs_epoch_;
   ++counters_.rebuilds;
 }
@@ -504,7 +532,15 @@ void frame_assembler::emit_stamped(std::string_view host, collection& out) {
 }
 
 collection frame_assembler::finish(std::int64_t time_ns, std::int64_t monotonic_ns, std::string_view host) {
-  seal_pending();
+  if (!pending_.empty()) {
+    seal_pending();
+    // Growth is rare, and a node holds many sources.
+    values_.shrink_to_fit();
+    seen_.shrink_to_fit();
+    keys_.shrink_to_fit();
+    families_.shrink_to_fit();
+    sets_.shrink_to_fit();
+  }
   refresh_metadata();
   collection out;
   emit_round(time_ns, monotonic_ns, host, out);
@@ -512,7 +548,7 @@ collection frame_assembler::finish(std::int64_t time_ns, std::int64_t monotonic_
   if (!stamped_.empty())
     emit_stamped(host, out);
   if (added_ != values_.size() && values_.size() >= absent_series_min)
-    rebuild_if_sparse(had_samples ? absent_series_min : absent_series_min_failed);
+    rebuild_if_sparse(had_samples);
   if (had_samples)
     last_generation_ = generation_;
   begin();

@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -29,10 +30,16 @@ namespace skerry::edge {
 
 using series_ref = std::uint32_t;
 inline constexpr series_ref no_series = 0x00ff'ffff;
-inline constexpr std::size_t source_series_max = 1 << 20; // known at once, of one source
+// Known at once, of one source: twice the series that one round may have, as all may be others in the next.
+inline constexpr std::size_t source_series_max = 2 << 20;
+// Series that wait for their sets with all of their labels, which are many times larger: then sets are made early.
+inline constexpr std::size_t pending_series_max = 1 << 15;
 
-// Rebuild when at least this share of the series was absent this often, in a row.
+// Rebuild when half of the series were absent more often than this, in a row. The more there are the sooner: a target
+// whose series are others each time must neither fill memory nor reach source_series_max.
 inline constexpr std::uint32_t absent_finishes_max = 60;
+inline constexpr std::uint32_t absent_finishes_max_many = 2;
+inline constexpr std::size_t many_series = 1 << 16;
 inline constexpr std::size_t absent_series_min = 64;
 inline constexpr std::size_t absent_series_min_failed =
     1 << 14; // in rounds that failed: memory of a broken source
@@ -122,6 +129,7 @@ private:
     series_ref first = 0;
     std::uint16_t count = 0;
     std::uint8_t metadata_changes = 0;
+    std::uint64_t family_bits = 0; // a bit for each family that it describes: whether a change may concern it
     std::uint64_t live[set_series_max / 64] = {}; // had a value in the last frame
   };
   struct stamped_sample {
@@ -145,10 +153,13 @@ private:
   [[nodiscard]] std::size_t slot_of(const series_key& key) const noexcept; // its place, or the free one
   void grow_table();
   std::uint32_t pending_family(const metric_family& family);
+  void redeclare_known(std::uint64_t name, const metric_family& family);
+  void keep_families(const std::vector<metric_family>& fresh);
+  void keep_set(known_set& known, const series_set_ptr& full);
   void seal_pending();
   void make_sets(const std::vector<metric_family>& families, std::vector<series>& members, series_ref first);
   void refresh_metadata();
-  void rebuild_if_sparse(std::size_t absent_min);
+  void rebuild_if_sparse(bool had_samples);
   void emit_round(std::int64_t time_ns, std::int64_t monotonic_ns, std::string_view host, collection& out);
   void emit_stamped(std::string_view host, collection& out);
   void emit(frame& from, std::string_view host, collection& out);
@@ -161,8 +172,10 @@ private:
   std::vector<known_set> sets_;
   std::vector<series> pending_; // the last references, not in a set yet
   std::vector<metric_family> pending_families_;
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> families_; // hash of the name, of all; sorted
-  std::vector<metric_family> changed_families_;
+  std::unordered_map<std::uint64_t, std::uint32_t> pending_index_; // hash of the name -> pending_families_
+  std::vector<std::pair<std::uint64_t, std::uint64_t>>
+      families_; // of the sets: hash of the name, of all; sorted
+  std::unordered_map<std::uint64_t, metric_family> changed_families_; // by hash of the name
   std::vector<stamped_sample> stamped_;
   std::uint32_t generation_ = 1;
   std::uint32_t last_generation_ = 1; // of the last finish that had samples

@@ -3,10 +3,12 @@
 #include <catch2/catch.hpp>
 
 #include <cstdlib>
+#include <functional>
 #include <map>
 #include <optional>
 #include <random>
 #include <set>
+#include <time.h>
 #include <unordered_map>
 
 using namespace skerry;
@@ -301,4 +303,77 @@ TEST_CASE("whatever comes and goes, the receiver sees each value and each end on
     REQUIRE(a.set_count() < 40);
   }
   CHECK(a.counters().rebuilds > 0);
+}
+
+namespace {
+
+double cpu_seconds() {
+  timespec t{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
+}
+
+double cpu_of(const std::function<void()>& what) {
+  const auto start = cpu_seconds();
+  what();
+  return cpu_seconds() - start;
+}
+
+// One round with a set of series: `families` of them, in turn where `mixed`.
+void round_of(frame_assembler& a, std::size_t series, std::size_t families, bool mixed, std::size_t first = 0,
+              std::string_view help = {}) {
+  a.begin();
+  metric_family family;
+  for (std::size_t i = 0; i < series; ++i) {
+    const auto f = mixed ? i % families : i * families / series;
+    family = {"family_" + std::to_string(f), metric_type::gauge, std::string{help}, ""};
+    a.add(a.intern(family, named(family.name, std::to_string(first + i))), static_cast<double>(i));
+  }
+  static_cast<void>(a.finish(1, 0, "h"));
+}
+
+} // namespace
+
+// Four times as many series take about four times as long. Whatever is quadratic takes sixteen times.
+TEST_CASE("the cost of a round grows with its series, not with their square") {
+  constexpr std::size_t few = 20'000;
+  constexpr std::size_t many = 4 * few;
+  const auto grows = [&](const char* what, const std::function<void(std::size_t)>& run) {
+    run(few); // pages in memory, code in caches
+    const auto small = cpu_of([&] { run(few); });
+    const auto large = cpu_of([&] { run(many); });
+    INFO(what << ": " << few << " series " << small << " s, " << many << " series " << large << " s");
+    CHECK(large < 9 * small + 0.05);
+  };
+  grows("in one family", [](std::size_t n) {
+    frame_assembler a;
+    round_of(a, n, 1, false);
+  });
+  grows("in as many families", [](std::size_t n) {
+    frame_assembler a;
+    round_of(a, n, n, false);
+  });
+  grows("in as many families, in turn", [](std::size_t n) {
+    frame_assembler a;
+    round_of(a, 2 * n, n, true);
+  });
+  grows("whose help changes", [](std::size_t n) {
+    frame_assembler a;
+    round_of(a, n, n, false);
+    for (std::size_t f = 0; f < n; ++f)
+      a.redeclare({"family_" + std::to_string(f), metric_type::gauge, "other", ""});
+    round_of(a, n, n, false);
+  });
+  grows("that all go, until they are forgotten", [](std::size_t n) {
+    frame_assembler a;
+    round_of(a, n, 10, false);
+    for (std::uint32_t i = 0; i <= absent_finishes_max + 1; ++i)
+      round_of(a, 1, 1, false);
+    REQUIRE(a.counters().rebuilds == 1);
+  });
+  grows("that are others in each round", [](std::size_t n) {
+    frame_assembler a;
+    for (std::size_t i = 0; i < 2; ++i)
+      round_of(a, n, 1, false, i * n);
+  });
 }
