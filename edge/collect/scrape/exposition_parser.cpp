@@ -334,9 +334,10 @@ struct exposition_parser::walk {
           continue;
         const auto key = old_series(old[i]);
         auto slot = XXH3_64bits(key.data(), key.size()) & mask;
-        while (table[slot] != 0)
+        while (table[slot] != 0 && old_series(old[table[slot] - 1]) != key)
           slot = (slot + 1) & mask;
-        table[slot] = static_cast<std::uint32_t>(i + 1);
+        if (table[slot] == 0) // a page of one series a million times must not fill the table with it
+          table[slot] = static_cast<std::uint32_t>(i + 1);
       }
     }
     auto slot = XXH3_64bits(series.data(), series.size()) & mask;
@@ -425,7 +426,7 @@ page_report exposition_parser::parse(std::string& page, exposition_format format
   // The lines change places with the scratch, so that capacity is not bought twice for each target; a target
   // whose page shrank gives memory back.
   if (lines_.capacity() < scratch.lines.size() || lines_.capacity() > 2 * scratch.lines.size() + 64) {
-    lines_ = {};
+    std::vector<remembered_line>{}.swap(lines_); // assigning {} would keep the memory
     lines_.reserve(scratch.lines.size());
   }
   lines_.assign(scratch.lines.begin(), scratch.lines.end());
@@ -434,8 +435,8 @@ page_report exposition_parser::parse(std::string& page, exposition_format format
 }
 
 void exposition_parser::forget() {
-  lines_ = {};
-  last_ = {};
+  std::vector<remembered_line>{}.swap(lines_); // assigning {} would keep the memory
+  std::string{}.swap(last_);
 }
 
 std::size_t exposition_parser::memory_bytes() const noexcept {
