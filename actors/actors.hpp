@@ -20,6 +20,7 @@ namespace skerry {
 struct run;
 namespace edge {
 struct scrape_answer;
+struct scrape_work;
 struct target_assignment;
 struct edge_config;
 } // namespace edge
@@ -40,6 +41,7 @@ namespace skerry {
 
 using committed_ptr = std::shared_ptr<const delivery::committed_runs>;
 using scrape_answer_ptr = std::shared_ptr<edge::scrape_answer>;
+using scrape_work_ptr = std::shared_ptr<edge::scrape_work>;
 using target_assignment_ptr = std::shared_ptr<const edge::target_assignment>;
 using edge_settings_ptr = std::shared_ptr<const edge::edge_config>;
 using job_ptr = std::shared_ptr<delivery::delivery_job>;
@@ -78,6 +80,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(skerry, first_custom_type_id)
 
 CAF_ADD_TYPE_ID(skerry, (skerry::committed_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::scrape_answer_ptr))
+CAF_ADD_TYPE_ID(skerry, (skerry::scrape_work_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::target_assignment_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::edge_settings_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::job_ptr))
@@ -104,6 +107,7 @@ CAF_END_TYPE_ID_BLOCK(skerry)
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::committed_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::scrape_answer_ptr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::scrape_work_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::target_assignment_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::edge_settings_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::job_ptr)
@@ -120,10 +124,19 @@ using agent_actor = caf::typed_actor<
     // One of its sources may be due.
     caf::reacts_to<tick_atom>,
     // A target answered, or did not.
+    caf::reacts_to<scrape_work_ptr>,
+    // What the page reader made of that.
     caf::reacts_to<scrape_answer_ptr>,
     // From now on these are its targets; those that are gone end with stale markers.
     caf::reacts_to<target_assignment_ptr>,
     // Collect nothing more and quit. A stop is no end of a series: no stale markers.
+    caf::reacts_to<stop_atom>>;
+
+// Makes samples of large pages. Detached: only other large pages wait behind one.
+using page_reader_actor = caf::typed_actor<
+    // A target answered, was not asked, or is no more.
+    caf::reacts_to<scrape_work_ptr>,
+    // Quit.
     caf::reacts_to<stop_atom>>;
 
 // Knows the targets of this node and which agent has which; spawns agents and ends them.

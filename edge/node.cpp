@@ -191,6 +191,9 @@ public:
     list.publish = [board = board_](std::vector<scrape_target_ptr> targets) {
       board->publish(std::move(targets));
     };
+    list.publish_host = [board = board_](std::shared_ptr<const due_watch> host) {
+      board->publish(std::move(host));
+    };
     list.seed = static_cast<std::uint64_t>(identity_.edge);
     roster_ = spawn_roster(*actors_, std::move(list));
     watch(roster_, "roster");

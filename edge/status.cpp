@@ -94,6 +94,7 @@ nlohmann::json status_of(const status_context& context) {
             {"diskBytes", held.disk_bytes},
             {"segments", held.segments},
             {"oldestNs", held.oldest_ns}}},
+          {"collect", {{"behind", context.board->behind(system_clock().wall_ns())}}},
           {"edges", std::move(edges)}};
 }
 
@@ -155,6 +156,36 @@ http::response revoke(const status_context& context, const http::request& reques
 
 } // namespace
 
+std::string status_board::behind(std::int64_t now_ns) const {
+  constexpr std::int64_t ns_per_s = 1'000'000'000;
+  std::shared_ptr<const due_watch> host;
+  {
+    const std::lock_guard lock{mutex_};
+    host = host_;
+  }
+  std::string out;
+  if (const auto late = host ? host->behind_ns(now_ns) : 0; late != 0)
+    out = fmt::format("this machine's own values were due {} s ago and are not collected", late / ns_per_s);
+  std::int64_t latest = 0;
+  std::size_t count = 0;
+  scrape_target_ptr which;
+  for (const auto& target : targets()) {
+    const auto late = target->watch.behind_ns(now_ns);
+    count += late != 0 ? 1 : 0;
+    if (late > latest) {
+      latest = late;
+      which = target;
+    }
+  }
+  if (which) {
+    const auto& url = which->resolved().url;
+    out += fmt::format(
+        "{}{} of the targets were due more than an interval ago and are not scraped, {} since {} s",
+        out.empty() ? "" : "; ", count, url.substr(0, url.find('?')), latest / ns_per_s);
+  }
+  return out;
+}
+
 std::vector<http::route> make_status_routes(status_context settings) {
   auto context = std::make_shared<const status_context>(std::move(settings));
   std::vector<http::route> routes;
@@ -171,7 +202,11 @@ std::vector<http::route> make_status_routes(status_context settings) {
     return success(targets_json(context->board->targets(), state != nullptr ? *state : "",
                                 pool != nullptr ? *pool : ""));
   });
-  add("GET", "/-/healthy", [](const http::request&) { return plain(200, "skerry-edge is healthy.\n"); });
+  add("GET", "/-/healthy", [context](const http::request&) {
+    const auto behind = context->board->behind(system_clock().wall_ns());
+    return behind.empty() ? plain(200, "skerry-edge is healthy.\n")
+                          : plain(503, fmt::format("skerry-edge is behind with collecting: {}.\n", behind));
+  });
   add("GET", "/-/ready", [](const http::request&) { return plain(200, "skerry-edge is ready.\n"); });
   for (const auto* method : {"POST", "PUT"})
     add(

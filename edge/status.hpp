@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 namespace skerry::edge {
@@ -31,6 +32,12 @@ public:
     const std::lock_guard lock{mutex_};
     targets_ = std::move(targets);
   }
+  void publish(std::shared_ptr<const due_watch> host) {
+    const std::lock_guard lock{mutex_};
+    host_ = std::move(host);
+  }
+  // Of what should have been collected more than an interval ago and was not: the longest, in words. Empty: nothing.
+  [[nodiscard]] std::string behind(std::int64_t now_ns) const;
   [[nodiscard]] std::vector<scrape_target_ptr> targets() const {
     const std::lock_guard lock{mutex_};
     return targets_;
@@ -49,6 +56,7 @@ private:
   uplink_status uplink_;
   std::vector<delivery::edge_view> edges_;
   std::vector<scrape_target_ptr> targets_;
+  std::shared_ptr<const due_watch> host_; // the machine's own values; null: not collected
 };
 
 struct status_context {

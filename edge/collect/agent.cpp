@@ -3,10 +3,12 @@
 #include "schemas/model/payload.hpp"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
+#include <prometheus/counter.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <set>
+#include <unordered_map>
 #include <utility>
 
 namespace skerry::edge {
@@ -14,7 +16,6 @@ namespace skerry::edge {
 namespace {
 
 constexpr std::int64_t ns_per_ms = 1'000'000;
-constexpr std::chrono::nanoseconds pause_min = std::chrono::milliseconds{500}; // beyond an interval
 constexpr std::int64_t clock_step_ns = 50'000'000; // NTP's slewing stays below; a clock that is set does not
 constexpr std::chrono::nanoseconds tick_max = std::chrono::seconds{60}; // a stepped clock is noticed within
 
@@ -34,17 +35,31 @@ struct agent_state {
     std::int64_t sample_ns = 0; // of the scrape under way
     std::int64_t began_monotonic_ns = 0;
     bool under_way = false;
-    std::int64_t complete_ns = 0;   // collected up to here
-    std::int64_t down_since_ns = 0; // it has not answered since; 0: it answers
+    bool at_reader = false;            // the page reader has the target
+    std::int64_t complete_ns = 0;      // collected up to here
+    std::int64_t down_since_ns = 0;    // it has not answered since; 0: it answers
+    std::int64_t skipped_since_ns = 0; // the first that was due since while one was under way; 0: none
+    std::uint64_t skipped = 0;
+    std::uint64_t assignment = 0; // the last that named it
+  };
+  struct earlier {
+    bool operator()(const source* a, const source* b) const noexcept {
+      return a->due_ns != b->due_ns ? a->due_ns < b->due_ns : a < b;
+    }
   };
 
   agent_actor self;
   agent_config config;
   std::shared_ptr<fetcher> pages;
-  std::vector<source> sources;
+  page_reader_actor reader;
+  std::unordered_map<const scrape_target*, source> sources;
+  std::set<source*, earlier> due;
+  std::multiset<std::int64_t> complete; // of all sources
+  std::uint64_t assignments = 0;
   std::int64_t local_due_ns = 0; // the machine's own
   std::int64_t local_complete_ns = 0;
   std::int64_t watermark_ns = 0;
+  std::int64_t looked_ns = 0;       // wall clock of the last turn
   std::int64_t clock_offset_ns = 0; // wall clock minus boot clock, at the last turn; 0: there was none
 
   [[nodiscard]] std::size_t source_count() const { return sources.size() + (config.local ? 1 : 0); }
@@ -52,9 +67,39 @@ struct agent_state {
   // The newest time up to which every source of this host has been collected.
   [[nodiscard]] std::int64_t complete_through() const {
     auto through = config.local ? local_complete_ns : INT64_MAX;
-    for (const auto& from : sources)
-      through = std::min(through, from.complete_ns);
+    if (!complete.empty())
+      through = std::min(through, *complete.begin());
     return through == INT64_MAX ? 0 : through;
+  }
+
+  void set_due(source& of, std::int64_t due_ns) {
+    due.erase(&of);
+    of.due_ns = due_ns;
+    due.insert(&of);
+    if (!of.under_way)
+      of.target->watch.set_due(due_ns);
+  }
+
+  void set_complete(source& of, std::int64_t time_ns) {
+    complete.erase(complete.find(of.complete_ns));
+    of.complete_ns = time_ns;
+    complete.insert(time_ns);
+  }
+
+  void set_local_due(std::int64_t due_ns) {
+    local_due_ns = due_ns;
+    if (config.local->watch)
+      config.local->watch->set_due(due_ns);
+  }
+
+  [[nodiscard]] pending_record gap_of(std::int64_t from_ns, std::int64_t to_ns, loss_cause cause,
+                                      std::string detail) const {
+    pending_record gap;
+    gap.kind = record_kind::not_collected;
+    gap.host = config.host;
+    gap.time_ns = to_ns;
+    encode_payload(not_collected{from_ns, to_ns, cause, std::move(detail)}, gap.payload);
+    return gap;
   }
 
   void send(collection from) {
@@ -81,8 +126,19 @@ struct agent_state {
       config.inbox->put(std::move(from), config.gateway);
   }
 
-  // When a target answers again, the time in which it was silent is named.
-  void note_silence(source& from, collection& to) {
+  // When a target answers again, the time in which it was silent is named; and what was skipped before this scrape.
+  void note_gaps(source& from, collection& to) {
+    const auto& labels_of = from.target->resolved().all;
+    const auto name =
+        fmt::format("job {} instance {}", value_of(labels_of, "job"), value_of(labels_of, "instance"));
+    if (from.skipped_since_ns != 0 && from.skipped_since_ns < from.sample_ns) {
+      if (from.down_since_ns == 0)
+        to.records.push_back(gap_of(
+            from.skipped_since_ns, from.sample_ns, loss_cause::collector_failed,
+            fmt::format("{}: {} scrapes were due while the one before was under way", name, from.skipped)));
+      from.skipped_since_ns = 0;
+      from.skipped = 0;
+    }
     if (from.target->status().health == target_health::down) {
       if (from.down_since_ns == 0)
         from.down_since_ns = from.sample_ns;
@@ -90,24 +146,8 @@ struct agent_state {
     }
     if (from.down_since_ns == 0)
       return;
-    const auto& labels_of = from.target->resolved().all;
-    auto detail =
-        fmt::format("job {} instance {}", value_of(labels_of, "job"), value_of(labels_of, "instance"));
-    pending_record gap;
-    gap.kind = record_kind::not_collected;
-    gap.host = config.host;
-    gap.time_ns = from.sample_ns;
-    encode_payload(
-        not_collected{from.down_since_ns, from.sample_ns, loss_cause::target_down, std::move(detail)},
-        gap.payload);
-    to.records.push_back(std::move(gap));
+    to.records.push_back(gap_of(from.down_since_ns, from.sample_ns, loss_cause::target_down, name));
     from.down_since_ns = 0;
-  }
-
-  void finish_scrape(source& from, collection made) {
-    from.complete_ns = from.sample_ns;
-    note_silence(from, made);
-    send(std::move(made));
   }
 
   void collect_local(std::int64_t now) {
@@ -116,67 +156,98 @@ struct agent_state {
     const auto late = now - local_due_ns;
     const auto time = late <= scrape_late_max_ns ? local_due_ns : now / ns_per_ms * ns_per_ms;
     const auto offset = local.offset.count();
-    local_due_ns = ((now - offset) / interval + 1) * interval + offset;
+    auto next = ((now - offset) / interval + 1) * interval + offset;
     // After one that was not on time, as the first: two within a millisecond would be one sample in the end.
-    if (local_due_ns / ns_per_ms == time / ns_per_ms)
-      local_due_ns += interval;
+    if (next / ns_per_ms == time / ns_per_ms)
+      next += interval;
+    set_local_due(next);
     local_complete_ns = time;
     send(local.collect(time, config.clock->monotonic_ns(), config.host));
   }
 
   void scrape(source& from, std::int64_t now) {
-    const auto due = from.due_ns;
-    from.due_ns = from.target->next_scrape_time(now);
+    const auto due_ns = from.due_ns;
+    set_due(from, from.target->next_scrape_time(now));
     if (from.under_way) { // slower than its interval
       from.target->note_skipped();
+      if (config.missed != nullptr)
+        config.missed->Increment();
+      ++from.skipped;
+      if (from.skipped_since_ns == 0)
+        from.skipped_since_ns = due_ns;
       return;
     }
-    from.sample_ns = from.target->sample_time(due, now);
+    from.target->watch.set_due(due_ns); // until it is done
+    from.under_way = true;
+    from.sample_ns = from.target->sample_time(due_ns, now);
     from.began_monotonic_ns = config.clock->monotonic_ns();
-    const std::string forced = from.target->forced_error;
-    if (!forced.empty() || !from.options_error.empty()) {
-      finish_scrape(from, from.target->fail(forced.empty() ? from.options_error : forced, from.sample_ns,
-                                            from.began_monotonic_ns));
+    const auto work = std::make_shared<scrape_work>();
+    work->target = from.target;
+    work->time_ns = from.sample_ns;
+    work->monotonic_ns = from.began_monotonic_ns;
+    work->from = self;
+    work->why = from.target->forced_error;
+    if (work->why.empty())
+      work->why = from.options_error;
+    if (work->why.empty()) {
+      auto request = from.target->request();
+      request.timeout = timeout_of(*from.target);
+      const auto begun =
+          pages->fetch(from.slot, std::move(request), [to = self, work](fetch_response response) {
+            work->response = std::move(response);
+            caf::anon_send(to, work);
+          });
+      if (begun)
+        return;
+      work->why = begun.error().message;
+    }
+    work->what = scrape_work::kind::failure;
+    read(from, work);
+  }
+
+  void on_response(const scrape_work_ptr& work) {
+    if (const auto it = sources.find(work->target.get()); it != sources.end())
+      read(it->second, work); // else it was taken away meanwhile; its series have ended already
+  }
+
+  void read(source& from, const scrape_work_ptr& work) {
+    from.at_reader = work->is_large();
+    if (from.at_reader) {
+      caf::anon_send(reader, work);
       return;
     }
-    auto target = from.target;
-    auto request = target->request();
-    request.timeout = timeout_of(*target);
-    const auto begun =
-        pages->fetch(from.slot, std::move(request), [to = self, target](fetch_response response) {
-          caf::anon_send(to, std::make_shared<scrape_answer>(scrape_answer{target, std::move(response)}));
-        });
-    if (begun) {
-      from.under_way = true;
-      return;
-    }
-    finish_scrape(from, target->fail(begun.error().message, from.sample_ns, from.began_monotonic_ns));
+    auto answer = do_work(*work);
+    on_answer(answer);
   }
 
   void on_answer(scrape_answer& answer) {
-    const auto it = std::find_if(sources.begin(), sources.end(),
-                                 [&](const source& s) { return s.target == answer.target; });
+    keep_spare_page(std::move(answer.spare));
+    const auto it = sources.find(answer.target.get());
     if (it == sources.end())
       return; // taken away meanwhile; its series have ended already
-    it->under_way = false;
-    finish_scrape(*it, it->target->process(answer.response, it->sample_ns, it->began_monotonic_ns));
+    auto& from = it->second;
+    from.under_way = false;
+    from.at_reader = false;
+    from.target->watch.set_due(from.due_ns);
+    set_complete(from, from.sample_ns);
+    note_gaps(from, answer.made);
+    send(std::move(answer.made));
   }
 
   void assign(const target_assignment& assignment) {
     pages = assignment.pages;
+    reader = assignment.reader;
+    ++assignments;
     const auto now = config.clock->wall_ns();
-    std::vector<source> next;
-    next.reserve(assignment.targets.size());
     for (const auto& wanted : assignment.targets) {
-      const auto old = std::find_if(sources.begin(), sources.end(),
-                                    [&](const source& s) { return s.target == wanted.target; });
-      source s;
-      if (old != sources.end())
-        s = std::move(*old);
-      s.target = wanted.target;
-      if (s.due_ns == 0) {
-        s.due_ns = s.target->next_scrape_time(now);
+      const auto [it, fresh] = sources.try_emplace(wanted.target.get());
+      auto& s = it->second;
+      s.assignment = assignments;
+      if (fresh) {
+        s.target = wanted.target;
         s.complete_ns = now;
+        complete.insert(now);
+        set_due(s, s.target->next_scrape_time(now));
       }
       if (s.options_version != wanted.options_version) {
         s.options_version = wanted.options_version;
@@ -190,13 +261,27 @@ struct agent_state {
           s.options_error = wanted.options.error().message;
         }
       }
-      next.push_back(std::move(s));
     }
-    for (auto& old : sources)
-      if (old.target
-          && std::none_of(next.begin(), next.end(), [&](const source& s) { return s.target == old.target; }))
-        send(old.target->end(now / ns_per_ms * ns_per_ms, config.clock->monotonic_ns()));
-    sources = std::move(next);
+    for (auto it = sources.begin(); it != sources.end();) {
+      auto& old = it->second;
+      if (old.assignment == assignments) {
+        ++it;
+        continue;
+      }
+      const auto work = std::make_shared<scrape_work>();
+      work->what = scrape_work::kind::end;
+      work->target = old.target;
+      work->time_ns = now / ns_per_ms * ns_per_ms;
+      work->monotonic_ns = config.clock->monotonic_ns();
+      if (old.at_reader || work->is_large()) {
+        caf::anon_send(reader, work);
+      } else if (auto last = do_work(*work).made; !last.records.empty()) {
+        config.inbox->put(std::move(last), config.gateway);
+      }
+      due.erase(&old);
+      complete.erase(complete.find(old.complete_ns));
+      it = sources.erase(it);
+    }
   }
 
   // Where the wall clock was set since the last turn, what is due and what is being waited for moves along: how long
@@ -210,37 +295,43 @@ struct agent_state {
     if (step < 0)
       watermark_ns = 0; // up to a time that has not come yet
     if (local_due_ns != 0)
-      local_due_ns += step;
-    for (auto& from : sources) {
+      set_local_due(local_due_ns + step);
+    due.clear();
+    for (auto& each : sources) {
+      auto& from = each.second;
       from.due_ns += step;
+      due.insert(&from);
+      from.target->watch.set_due(from.under_way ? from.sample_ns + step : from.due_ns);
       if (from.down_since_ns != 0)
         from.down_since_ns += step;
+      if (from.skipped_since_ns != 0)
+        from.skipped_since_ns += step;
     }
   }
 
-  // A tick that comes late by more than an interval: the process was stopped, or the machine slept. What was due in
-  // between was not collected, and that is said.
+  // A turn that comes so late that the next collection was due already: the process was stopped or had no time, or the
+  // machine slept. What was due in between was not collected, and that is said.
   void note_pause(std::int64_t now) {
     std::int64_t from_ns = 0;
     const auto look = [&](std::int64_t due_ns, std::int64_t interval_ns) {
-      if (due_ns != 0 && now - due_ns > interval_ns + pause_min.count())
-        from_ns = from_ns == 0 ? due_ns : std::min(from_ns, due_ns);
+      if (due_ns == 0 || now - due_ns < interval_ns)
+        return;
+      from_ns = from_ns == 0 ? due_ns : std::min(from_ns, due_ns);
+      if (config.missed != nullptr)
+        config.missed->Increment(static_cast<double>((now - due_ns) / interval_ns));
     };
     if (config.local)
       look(local_due_ns, config.local->interval.count());
-    for (const auto& from : sources)
-      look(from.due_ns, from.target->interval().count());
+    for (const auto* from : due) {
+      if (from->due_ns > now)
+        break;
+      look(from->due_ns, from->target->interval().count());
+    }
     if (from_ns == 0)
       return;
-    pending_record gap;
-    gap.kind = record_kind::not_collected;
-    gap.host = config.host;
-    gap.time_ns = now;
-    encode_payload(
-        not_collected{from_ns, now, loss_cause::node_off, "the process was stopped or the machine slept"},
-        gap.payload);
     collection made;
-    made.records.push_back(std::move(gap));
+    made.records.push_back(gap_of(from_ns, now, loss_cause::node_off,
+                                  "the process was stopped or had no time, or the machine slept"));
     config.inbox->put(std::move(made), config.gateway);
   }
 
@@ -251,21 +342,21 @@ struct agent_state {
     note_pause(now);
     if (config.local && now >= local_due_ns)
       collect_local(now);
-    for (auto& from : sources) {
-      // A clock that was set back must not silence a target until it has caught up.
-      if (from.due_ns - now > from.target->interval().count())
-        from.due_ns = from.target->next_scrape_time(now);
-      if (now >= from.due_ns)
-        scrape(from, now);
-    }
+    // A clock that was set back must not silence a target until it has caught up.
+    if (now < std::exchange(looked_ns, now))
+      for (auto& [target, from] : sources)
+        if (from.due_ns - now > target->interval().count())
+          set_due(from, target->next_scrape_time(now));
+    while (!due.empty() && (*due.begin())->due_ns <= now)
+      scrape(**due.begin(), now);
     auto next = now + tick_max.count();
     if (config.local) {
       if (local_due_ns - now > config.local->interval.count() + ns_per_ms)
-        local_due_ns = now + config.local->interval.count();
+        set_local_due(now + config.local->interval.count());
       next = std::min(next, local_due_ns);
     }
-    for (const auto& from : sources)
-      next = std::min(next, from.due_ns);
+    if (!due.empty())
+      next = std::min(next, (*due.begin())->due_ns);
     return std::chrono::nanoseconds{std::max<std::int64_t>(next - config.clock->wall_ns(), 0)};
   }
 };
@@ -294,14 +385,17 @@ agent_actor::behavior_type agent(agent_actor::stateful_pointer<agent_state> self
     tick();
   return {
       [tick](tick_atom) { tick(); },
+      [self](scrape_work_ptr& work) { self->state.on_response(work); },
       [self](scrape_answer_ptr& answer) { self->state.on_answer(*answer); },
       [self, tick](const target_assignment_ptr& assignment) {
         self->state.assign(*assignment);
         tick();
       },
       [self](stop_atom) {
+        self->state.due.clear();
         self->state.sources.clear();
         self->state.pages.reset();
+        self->state.reader = nullptr;
         self->state.config.gateway = nullptr;
         self->state.self = nullptr;
         self->quit();

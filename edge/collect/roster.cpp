@@ -3,10 +3,12 @@
 #include "edge/collect/local_source.hpp"
 #include "edge/config.hpp"
 
+#include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <prometheus/registry.h>
 #include <spdlog/spdlog.h>
 
+#include <atomic>
 #include <map>
 #include <optional>
 
@@ -27,8 +29,11 @@ struct roster_state {
   std::string local_host;
   // Started with the first target: libcurl and its TLS library take megabytes that a node without targets can spare.
   std::shared_ptr<fetcher> pages;
+  page_reader_actor reader; // with it
+  std::shared_ptr<std::atomic<bool>> stopping = std::make_shared<std::atomic<bool>>(false);
   std::size_t pages_bytes_max = pages_bytes_max_default;
   prometheus::Gauge* targets = nullptr;
+  prometheus::Counter* missed = nullptr;
 
   void init(roster_actor::pointer owner, roster_config c) {
     self = owner;
@@ -40,13 +45,19 @@ struct roster_state {
                    .Help("Targets that are scraped.")
                    .Register(*config.metrics)
                    .Add({});
+    missed = &prometheus::BuildCounter()
+                  .Name("skerry_collect_missed_total")
+                  .Help("Collections of the machine's own values and of targets that were due and did not "
+                        "happen; their time is reported as not collected.")
+                  .Register(*config.metrics)
+                  .Add({});
   }
 
   agent_actor& agent_of(const std::string& host, std::shared_ptr<local_collection> local) {
     auto& found = agents[host];
     if (!found)
-      found = spawn_agent(self->system(),
-                          agent_config{host, config.gateway, config.inbox, config.clock, std::move(local)});
+      found = spawn_agent(self->system(), agent_config{host, config.gateway, config.inbox, config.clock,
+                                                       std::move(local), missed});
     return found;
   }
 
@@ -62,6 +73,9 @@ struct roster_state {
           return source->collect(time_ns, monotonic_ns, host);
         };
         local->interval = settings.collect_interval;
+        local->watch = std::make_shared<due_watch>(local->interval.count());
+        if (config.publish_host)
+          config.publish_host(local->watch);
         agent_of(local_host, std::move(local));
       } else {
         spdlog::error("collect: this machine's metrics are not collected: {}", collectors.error().message);
@@ -74,10 +88,16 @@ struct roster_state {
 
   void start_fetcher() {
     auto started = fetcher::start(*config.metrics, pages_bytes_max);
-    if (started)
-      pages = std::move(started).value();
-    else
+    if (!started) {
       spdlog::error("collect: targets cannot be scraped: {}", started.error().message);
+      return;
+    }
+    pages = std::move(started).value();
+    page_reader_config reads;
+    reads.gateway = config.gateway;
+    reads.inbox = config.inbox;
+    reads.stopping = stopping;
+    reader = spawn_page_reader(self->system(), std::move(reads));
   }
 
   // Every agent gets its list: what it no longer has ends there, with stale markers.
@@ -99,6 +119,7 @@ struct roster_state {
     }
     for (auto& [host, assignment] : by_host) {
       assignment.pages = pages;
+      assignment.reader = reader;
       const bool idle = assignment.targets.empty() && host != local_host;
       caf::anon_send(agent_of(host, nullptr),
                      std::make_shared<const target_assignment>(std::move(assignment)));
@@ -130,6 +151,10 @@ roster_actor::behavior_type roster(roster_actor::stateful_pointer<roster_state> 
         for (auto& [host, agent] : state.agents)
           caf::anon_send(agent, stop_atom_v);
         state.agents.clear();
+        *state.stopping = true;
+        if (state.reader)
+          caf::anon_send(state.reader, stop_atom_v);
+        state.reader = nullptr;
         state.config.gateway = nullptr;
         state.pages.reset();
         self->quit();

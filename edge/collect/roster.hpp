@@ -19,7 +19,9 @@ struct roster_config {
   clock_source* clock = nullptr;
   prometheus::Registry* metrics = nullptr;
   std::function<void(std::vector<scrape_target_ptr>)>
-      publish;            // the targets, whenever their list changes; may be empty
+      publish; // the targets, whenever their list changes; may be empty
+  std::function<void(std::shared_ptr<const due_watch>)>
+      publish_host;       // when the machine's own values are due; may be empty
   std::uint64_t seed = 0; // spreads due times; the same on every start, different between edges
 };
 

@@ -149,6 +149,11 @@ bool target_log::take(std::int64_t now_ns, std::uint64_t& withheld) {
   return true;
 }
 
+void keep_spare_page(std::string page) {
+  if (auto& pages = spare_pages(); pages.size() < spare_pages_max && page.capacity() <= spare_page_bytes_max)
+    pages.push_back(std::move(page));
+}
+
 class scrape_target::page_resolver final : public series_resolver {
 public:
   explicit page_resolver(scrape_target& target) : t_(target) {}
@@ -179,7 +184,8 @@ private:
 
 scrape_target::scrape_target(scrape_config_ptr config, resolved_target target, std::uint64_t seed,
                              scrape_metrics& metrics)
-    : config_(std::move(config)),
+    : watch(target.interval.count() + target.timeout.count()),
+      config_(std::move(config)),
       job_(config_->job_name),
       target_(std::move(target)),
       public_(target_.public_labels()),
@@ -243,10 +249,6 @@ collection scrape_target::process(fetch_response& response, std::int64_t time_ns
   page_resolver resolver{*this};
   const bool empty = response.body.empty();
   const auto page = parser_.parse(response.body, format_of(response.content_type), assembler_, resolver);
-  // What comes back is the page before: its memory serves another request.
-  if (auto& pages = spare_pages();
-      pages.size() < spare_pages_max && response.body.capacity() <= spare_page_bytes_max)
-    pages.push_back(std::move(response.body));
   result.scraped = page.samples;
   result.kept = page.kept;
   result.added = assembler_.appeared();

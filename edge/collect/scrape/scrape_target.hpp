@@ -14,6 +14,7 @@
 // No clock: times are given. One thread at a time may scrape (request, process, fail, end), not always the
 // same; the methods marked "any thread" may be called beside it.
 
+#include "edge/collect/due_watch.hpp"
 #include "edge/collect/frame_assembler.hpp"
 #include "edge/collect/scrape/exposition_parser.hpp"
 #include "edge/collect/scrape/fetcher.hpp"
@@ -38,9 +39,10 @@ namespace skerry::edge {
 // Prometheus' tolerance: a scrape this little late bears the time at which it was due.
 inline constexpr std::int64_t scrape_late_max_ns = 2'000'000;
 
-// Memory of pages that each thread keeps for the next requests.
+// Memory of pages that each thread keeps for its next requests.
 inline constexpr std::size_t spare_pages_max = 16;
 inline constexpr std::size_t spare_page_bytes_max = 1 << 20;
+void keep_spare_page(std::string page);
 
 // Lines about targets that go down and come back. One a target and `per_target_ns` at most, and `lines_max` a minute of
 // all: what is beyond is counted, and said with the next line. Any thread.
@@ -139,7 +141,7 @@ public:
 
   // What to give to the fetcher, with memory for the page.
   [[nodiscard]] fetch_request request();
-  // What the fetcher answered for a scrape that began at `time_ns`. Takes the response's memory.
+  // What the fetcher answered for a scrape that began at `time_ns`. Leaves memory of an older page in the response.
   [[nodiscard]] collection process(fetch_response& response, std::int64_t time_ns, std::int64_t monotonic_ns);
   // The scrape was not done, for this reason.
   [[nodiscard]] collection fail(std::string why, std::int64_t time_ns, std::int64_t monotonic_ns);
@@ -147,6 +149,8 @@ public:
   void note_skipped();
   // The target is no more: stale markers for all of its series, `up` among them.
   [[nodiscard]] collection end(std::int64_t time_ns, std::int64_t monotonic_ns);
+
+  due_watch watch; // any thread
 
   // Not empty where the target must not be scraped now (target_limit): call fail() with it when due. Any
   // thread.

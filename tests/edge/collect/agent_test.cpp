@@ -75,6 +75,8 @@ struct world {
   std::shared_ptr<gateway_inbox> inbox = std::make_shared<gateway_inbox>(100ms);
   gateway_actor gateway;
   agent_actor agent;
+  prometheus::Counter missed;
+  page_reader_actor reader;
   std::vector<pending_record> records; // as they came
 
   explicit world(std::shared_ptr<local_collection> local = {}) {
@@ -91,11 +93,18 @@ struct world {
     config.inbox = inbox;
     config.clock = &clock;
     config.local = std::move(local);
+    config.missed = &missed;
     agent = spawn_agent(actors.system, std::move(config));
+    page_reader_config reads;
+    reads.gateway = gateway;
+    reads.inbox = inbox;
+    reads.detached = false;
+    reader = spawn_page_reader(actors.system, std::move(reads));
     actors.run();
   }
   ~world() {
     caf::anon_send(agent, stop_atom_v);
+    caf::anon_send(reader, stop_atom_v);
     actors.run();
   }
 
@@ -114,6 +123,7 @@ struct world {
     for (const auto& t : targets)
       assignment->targets.push_back({t, fetch_options{}, 1, nullptr});
     assignment->pages = pages;
+    assignment->reader = reader;
     caf::anon_send(agent, target_assignment_ptr{assignment});
     actors.run();
   }
@@ -139,6 +149,12 @@ struct world {
     for (auto& from : inbox->take())
       for (auto& record : from.records)
         records.push_back(std::move(record));
+  }
+  // The only record that says what was not collected.
+  [[nodiscard]] not_collected gap() const {
+    const auto is_gap = [](const auto& r) { return r.kind == record_kind::not_collected; };
+    REQUIRE(std::count_if(records.begin(), records.end(), is_gap) == 1);
+    return decode_not_collected(std::find_if(records.begin(), records.end(), is_gap)->payload).value();
   }
   [[nodiscard]] std::vector<told> take() {
     std::vector<told> out;
@@ -233,6 +249,76 @@ TEST_CASE("a target slower than its interval is not asked twice, and holds the w
   const auto all = w.take();
   REQUIRE(all.size() == 1);
   CHECK(std::abs(all[0].time_ns - asked_at) < second);
+  // What was due meanwhile did not happen, and the next answer brings that along.
+  REQUIRE(w.pass_until_asked());
+  w.pages->answer(page);
+  w.actors.run();
+  w.gather();
+  const auto said = w.gap();
+  CHECK(said.cause == loss_cause::collector_failed);
+  CHECK(std::abs(said.from_ns - asked_at - 10 * second) < second);
+  CHECK(std::abs(said.to_ns - asked_at - 30 * second) < second);
+  CHECK(said.detail.find("2 scrapes") != std::string::npos);
+  CHECK(w.missed.Value() == 2);
+  CHECK(w.take().size() == 2);
+  REQUIRE(w.pass_until_asked());
+  w.answer(page);
+  CHECK(w.take().size() == 1); // named once
+}
+
+TEST_CASE("a collection of the machine's values that was due and did not happen is named") {
+  auto local = std::make_shared<local_collection>();
+  local->interval = 1s;
+  local->watch = std::make_shared<due_watch>(local->interval.count());
+  auto lateness = 0ms;
+  world* running = nullptr;
+  local->collect = [&](std::int64_t time_ns, std::int64_t, std::string_view host) {
+    // Collecting takes that long.
+    if (running != nullptr)
+      running->clock.now += std::chrono::nanoseconds{std::exchange(lateness, 0ms)}.count();
+    collection made;
+    made.records.push_back({record_kind::frame, time_ns, std::string{host}, {}, 0});
+    return made;
+  };
+  const auto watch = local->watch;
+  world w{std::move(local)};
+  running = &w;
+  w.pass(3s);
+  (void)w.take();
+  CHECK(watch->behind_ns(w.clock.now) == 0);
+  lateness = 900ms; // the next one is late, and happens
+  w.pass(2s);
+  CHECK(w.missed.Value() == 0);
+  lateness = 2400ms; // the next two are due meanwhile; one happens
+  w.pass(1s);
+  CHECK(watch->behind_ns(w.clock.now) == 0);
+  CHECK(w.missed.Value() == 1);
+  const auto said = w.gap();
+  CHECK(said.cause == loss_cause::node_off);
+  CHECK(said.to_ns - said.from_ns >= second);
+  CHECK(watch->behind_ns(w.clock.now + 5 * second) > 3 * second);
+}
+
+TEST_CASE("targets by the thousand of one host are asked on time, each once an interval") {
+  world w;
+  std::vector<scrape_target_ptr> many;
+  for (int i = 0; i < 3000; ++i)
+    many.push_back(w.target("job" + std::to_string(i)));
+  w.assign(many);
+  for (int round = 0; round < 2; ++round) {
+    std::size_t asked = 0;
+    for (auto passed = 0ms; passed < 10s; passed += 10ms) {
+      w.pass(10ms);
+      asked += w.pages->asked.size();
+      w.answer(page);
+    }
+    CHECK(asked == many.size());
+  }
+  CHECK(w.missed.Value() == 0);
+  w.assign({many.begin(), many.begin() + 1});
+  w.records.clear();
+  w.pass(10s);
+  CHECK(w.pages->asked.size() == 1);
 }
 
 TEST_CASE("time in which a target was silent is named when it answers again") {
@@ -367,6 +453,30 @@ TEST_CASE("a target that is taken away ends with stale markers, its late answer 
   w.records.clear();
   w.answer(page);
   CHECK(w.take().empty());
+}
+
+TEST_CASE("a large page goes another way to the same end") {
+  world w;
+  w.assign({w.target("j")});
+  std::string large;
+  for (std::size_t i = 0; large.size() < large_page_bytes; ++i)
+    large += "x{i=\"" + std::to_string(i) + "\"} 1\n";
+  for (const auto& body : {std::string{page}, large, std::string{page}}) {
+    REQUIRE(w.pass_until_asked());
+    w.answer(body);
+    const auto all = w.take();
+    REQUIRE(all.size() == 1);
+    CHECK(all[0].watermark);
+  }
+  REQUIRE(w.pass_until_asked());
+  w.pages->answer(large);
+  w.assign({}); // while it is being read: what is made of it comes before the end, or not at all
+  w.gather();
+  REQUIRE(!w.records.empty());
+  frame f;
+  value_decoder decoder;
+  REQUIRE(decode_frame(w.records.back().payload, decoder, f));
+  CHECK(std::all_of(f.values.begin(), f.values.end(), [](double v) { return is_stale(v); }));
 }
 
 TEST_CASE("a target that cannot be asked is down, and that is told on time") {
