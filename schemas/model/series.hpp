@@ -25,7 +25,7 @@ inline constexpr std::size_t set_bytes_max = 4 << 20; // encoded, uncompressed
 inline constexpr std::size_t set_expanded_bytes_max = 64
                                                       << 20; // names, values and help of all members, decoded
 inline constexpr std::size_t label_value_bytes_max = 64 << 10;
-inline constexpr std::size_t labels_max = 256; // of one series
+inline constexpr std::size_t labels_max = 1 << 16; // of one series
 
 struct label {
   std::string name;

@@ -119,7 +119,7 @@ result<series_set_ptr> decode_series_set(shared_bytes encoded) {
     if (r.failed() || family >= family_count || label_count > labels_max || label_count > r.remaining())
       return damaged();
     member.family = static_cast<std::uint32_t>(family);
-    member.all.reserve(label_count);
+    member.all.reserve(std::min<std::size_t>(label_count, r.remaining() / 2)); // two bytes each, at least
     for (std::uint64_t k = 0; k < label_count; ++k) {
       const auto name = r.varint();
       const auto value = r.varint();
