@@ -7,21 +7,25 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
+#include <set>
 #include <system_error>
+#include <utility>
 
 namespace skerry::edge::host {
 
 namespace {
 
-constexpr std::size_t readings_max = 8192; // files of one chip
+constexpr std::size_t readings_max = 65'536; // files of one chip; more is a fault of its driver, and said
 
 using readings = std::map<std::string, std::string>; // by property
 struct sensor {
   std::string type;
   readings values;
 };
-using sensors = std::map<std::string, sensor>; // by name, "temp1"
+using sensors = std::map<std::string, sensor>;               // by name, "temp1"
+using taken = std::set<std::pair<std::string, std::string>>; // chip and sensor
 
 // Families of all chips by name: they come in any order, and each appears once.
 class families {
@@ -50,7 +54,12 @@ public:
                       directory::open(path_)); // not_found: nothing to measure with, as on virtual machines
     BOOST_OUTCOME_TRY(names, opened.list());
     families to;
+    taken seen;
     std::size_t nameless = 0;
+    std::size_t beyond = 0;
+    // hwmon2 before hwmon10: of two chips with one name the older one keeps it.
+    std::stable_sort(names.begin(), names.end(),
+                     [](const std::string& a, const std::string& b) { return a.size() < b.size(); });
     for (const auto& name : names) {
       const auto chip = opened.sub(name.c_str());
       if (!chip)
@@ -59,10 +68,13 @@ public:
       if (title.empty())
         ++nameless;
       else
-        add_chip(sink, to, title, chip.value());
+        beyond += add_chip(sink, to, seen, title, name, chip.value());
     }
     if (nameless > 0)
       return fail(errc::io, fmt::format("{} chips in {} have no name", nameless, path_.native()));
+    if (beyond > 0)
+      return fail(errc::exhausted, fmt::format("{} files of chips in {} are not read: one has more than {}",
+                                               beyond, path_.native(), readings_max));
     return ok();
   }
 
@@ -89,16 +101,22 @@ private:
     return text ? clean_name(text.value()) : std::string();
   }
 
-  static void read_sensors(const directory& from, sensors& to) {
+  // How many files were not looked at.
+  static std::size_t read_sensors(const directory& from, sensors& to) {
     const auto names = from.list(true);
     if (!names)
-      return;
+      return 0;
     char page[small_file_bytes];
     std::size_t count = 0;
+    std::size_t beyond = 0;
     for (const auto& name : names.value()) {
       const auto file = parse_sensor_file(name);
-      if (!file || ++count > readings_max)
+      if (!file)
         continue;
+      if (++count > readings_max) {
+        ++beyond;
+        continue;
+      }
       const auto text = from.read(name.c_str(), page);
       if (!text)
         continue; // a sensor that is absent or off
@@ -106,14 +124,36 @@ private:
       s.type = file->type;
       s.values[std::string(file->property)] = text.value();
     }
+    return beyond;
   }
 
-  static void add_chip(family_sink& sink, families& to, const std::string& chip, const directory& from) {
+  // A device may have several chips, and those a sensor of the same name each: then the later chips are told apart by
+  // what they call themselves, else by their place.
+  static std::string unlike_others(const taken& seen, const std::string& chip, const std::string& own,
+                                   const std::string& place, const sensors& all) {
+    const auto taken_already = [&](const std::string& title) {
+      return std::any_of(all.begin(), all.end(), [&](const auto& each) {
+        return seen.contains({title, each.first});
+      });
+    };
+    for (const auto& title : {chip, own.empty() ? chip : chip + "_" + own})
+      if (!taken_already(title))
+        return title;
+    return chip + "_" + clean_name(place);
+  }
+
+  // How many of its files were not looked at.
+  static std::size_t add_chip(family_sink& sink, families& to, taken& seen, const std::string& title,
+                              const std::string& place, const directory& from) {
     sensors all;
-    read_sensors(from, all);
+    auto beyond = read_sensors(from, all);
     if (const auto device = from.sub("device")) // older drivers keep their files there
-      read_sensors(device.value(), all);
-    if (const auto own = own_name(from); !own.empty())
+      beyond += read_sensors(device.value(), all);
+    const auto own = own_name(from);
+    const auto chip = unlike_others(seen, title, own, place, all);
+    for (const auto& [name, s] : all)
+      seen.insert({chip, name});
+    if (!own.empty() && seen.insert({chip, "named " + own}).second)
       sink.add(
           to.of("node_hwmon_chip_names", metric_type::gauge, "1 for each chip, with the name of its kind."),
           1, {{"chip", chip}, {"chip_name", own}});
@@ -124,6 +164,7 @@ private:
                  1, {{"chip", chip}, {"label", label->second}, {"sensor", name}});
       add_sensor(sink, to, chip, name, s);
     }
+    return beyond;
   }
 
   static void add_sensor(family_sink& sink, families& to, const std::string& chip, const std::string& name,

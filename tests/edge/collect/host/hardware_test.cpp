@@ -134,6 +134,25 @@ TEST_CASE("hwmon: chips by device, by name; labels; families of many chips stay 
   CHECK(find(all, R"(node_hwmon_beep_enabled{chip="nct_6775",sensor="beep_enable0"})") == 1);
 }
 
+TEST_CASE("hwmon: chips of one device keep their sensors apart", "[host][sys]") {
+  tree files;
+  std::filesystem::create_directories(files.root() / "sys/devices/pci/card0");
+  const char* const names[] = {"amdgpu", "amdgpu", "other", "fans"};
+  for (int i = 0; i < 4; ++i) {
+    const auto chip = "sys/class/hwmon/hwmon" + std::to_string(i == 2 ? 10 : i);
+    files.write(chip + "/name", names[i]);
+    files.write(chip + (i == 3 ? "/fan1_input" : "/temp1_input"), std::to_string((i + 1) * 1000));
+    std::filesystem::create_symlink(files.root() / "sys/devices/pci/card0", files.root() / chip / "device");
+  }
+  collecting now(files.config({"hwmon"}));
+  const auto all = now();
+  CHECK(find(all, R"(node_hwmon_temp_celsius{chip="pci_card0",sensor="temp1"})") == 1);
+  CHECK(find(all, R"(node_hwmon_temp_celsius{chip="pci_card0_amdgpu",sensor="temp1"})") == 2);
+  CHECK(find(all, R"(node_hwmon_temp_celsius{chip="pci_card0_other",sensor="temp1"})") == 3);
+  CHECK(find(all, R"(node_hwmon_fan_rpm{chip="pci_card0",sensor="fan1"})")
+        == 4000); // no other has it: as node_exporter
+}
+
 TEST_CASE("os: quotes, version, a new release", "[host][sys]") {
   tree files;
   collecting now(files.config({"os"}));
