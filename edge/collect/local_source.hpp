@@ -11,12 +11,17 @@
 #include <string>
 #include <vector>
 
+namespace prometheus {
+class Counter;
+}
+
 namespace skerry::edge {
 
 class local_source {
 public:
+  // `dropped` counts samples that are not kept: their series has one of this collection already, or is over a bound.
   local_source(std::unique_ptr<host_collectors> collectors, const std::string& job,
-               const std::string& instance);
+               const std::string& instance, prometheus::Counter& dropped);
 
   [[nodiscard]] collection collect(std::int64_t time_ns, std::int64_t monotonic_ns, std::string_view host);
 
@@ -33,6 +38,8 @@ private:
   std::vector<known_sample> known_; // by position
   std::uint32_t epoch_ = 0;
   frame_assembler assembler_;
+  prometheus::Counter& dropped_;
+  std::size_t said_ = 0; // of the last line: how many in one collection
 };
 
 } // namespace skerry::edge

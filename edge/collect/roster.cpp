@@ -66,8 +66,15 @@ struct roster_state {
       auto collectors = host_collectors::make(settings.collectors, *config.clock, *config.metrics);
       if (collectors) {
         local_host = settings.host;
+        auto& dropped =
+            prometheus::BuildCounter()
+                .Name("skerry_collect_dropped_total")
+                .Help("Samples of the machine's own that were not kept: their series was there twice "
+                      "in a collection, or is over a bound.")
+                .Register(*config.metrics)
+                .Add({});
         auto source = std::make_shared<local_source>(std::move(collectors).value(), settings.collect_job,
-                                                     settings.host);
+                                                     settings.host, dropped);
         auto local = std::make_shared<local_collection>();
         local->collect = [source](std::int64_t time_ns, std::int64_t monotonic_ns, std::string_view host) {
           return source->collect(time_ns, monotonic_ns, host);

@@ -134,8 +134,11 @@ result<std::vector<std::string>> directory::list(bool with_files) const {
     const std::string_view name = entry->d_name;
     if (name == "." || name == ".." || (!with_files && entry->d_type == DT_REG))
       continue;
-    if (names.size() >= directory_entries_max)
-      break;
+    if (names.size() >= directory_entries_max) {
+      ::closedir(stream);
+      return fail(errc::exhausted,
+                  fmt::format("a directory has more than {} entries", directory_entries_max));
+    }
     names.emplace_back(name);
   }
   ::closedir(stream);

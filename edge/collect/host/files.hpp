@@ -16,7 +16,7 @@ namespace skerry::edge::host {
 inline constexpr std::size_t proc_file_bytes_max =
     8 << 20; // /proc/stat of a machine with thousands of interrupts: 1 MB
 inline constexpr std::size_t small_file_bytes = 4096; // sysfs hands out one page at most
-inline constexpr std::size_t directory_entries_max = 65'536;
+inline constexpr std::size_t directory_entries_max = 1 << 20;
 
 // Kept open between readings; opened anew when reading fails. Not thread-safe.
 class kept_file {
