@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <map>
+#include <xxhash.h>
 
 namespace skerry::edge {
 
@@ -95,7 +96,12 @@ std::string resolved_target::host() const {
     const auto parts = split_address(address);
     host = parts ? parts->host : address;
   }
-  host.resize(std::min(host.size(), host_name_bytes_max));
+  // Cut, but never so that two hosts become one.
+  if (host.size() > host_name_bytes_max) {
+    const auto rest = fmt::format("~{:016x}", XXH3_64bits(host.data(), host.size()));
+    host.resize(host_name_bytes_max - rest.size());
+    host += rest;
+  }
   return host;
 }
 

@@ -143,6 +143,7 @@ target_changes target_manager::rebuild() {
   }
   targets_.clear();
   target_changes changes;
+  std::size_t beyond = 0;
   for (const auto& job : jobs_) {
     const auto& config = *job.config;
     const auto first = targets_.size();
@@ -163,6 +164,7 @@ target_changes target_manager::rebuild() {
           continue; // dropped by relabelling
         if (targets_.size() >= targets_max) {
           metrics_.target_errors.Increment();
+          ++beyond;
           continue;
         }
         auto key = key_of(config, *resolved.value());
@@ -200,6 +202,9 @@ target_changes target_manager::rebuild() {
                                  config.target_limit)
                    : std::string{};
   }
+  if (beyond != 0)
+    spdlog::error("scrape: {} targets are not scraped: a node takes {}; divide them among several", beyond,
+                  targets_max);
   for (auto& [key, managed] : old)
     changes.removed.push_back(std::move(managed.target));
   ++version_;
