@@ -1,8 +1,12 @@
 #include "edge/collect/frame_assembler.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cassert>
+#include <numeric>
 #include <sodium.h>
+#include <type_traits>
 #include <xxhash.h>
 
 namespace skerry::edge {
@@ -46,13 +50,30 @@ std::size_t text_bytes(const labels& all) {
   return n;
 }
 
-bool fits_a_set(const metric_family& family, const labels& all) {
-  if (all.empty() || all.size() > labels_max || text_bytes(family) + text_bytes(all) > set_text_bytes_max)
-    return false;
-  const auto fits = [](const std::string& s) { return s.size() <= label_value_bytes_max; };
-  return fits(family.name) && fits(family.help) && fits(family.unit)
-         && std::all_of(all.begin(), all.end(),
-                        [&](const label& l) { return fits(l.name) && fits(l.value); });
+// Why a set could not take such a series; empty: it can.
+std::string why_too_large(const metric_family& family, const labels& all) {
+  if (all.empty())
+    return "it has no labels";
+  if (all.size() > labels_max)
+    return fmt::format("its {} labels are over {}", all.size(), labels_max);
+  for (const auto& [name, value] : all)
+    if (const auto bytes = std::max(name.size(), value.size()); bytes > label_value_bytes_max)
+      return fmt::format("label {:.50} has {} bytes, over {}", name, bytes, label_value_bytes_max);
+  if (std::max(family.name.size(), family.unit.size()) > label_value_bytes_max)
+    return fmt::format("the name or unit of its family is over {} bytes", label_value_bytes_max);
+  if (const auto bytes = text_bytes(family) + text_bytes(all); bytes > set_text_bytes_max)
+    return fmt::format("its labels and metadata have {} bytes, over {}", bytes, set_text_bytes_max);
+  return {};
+}
+
+// What a set takes of a family. Cut between characters.
+metric_family with_short_help(const metric_family& family) {
+  auto out = family;
+  auto end = std::min(help_bytes_max, out.help.size());
+  while (end != 0 && end < out.help.size() && (static_cast<unsigned char>(out.help[end]) & 0xc0) == 0x80)
+    --end;
+  out.help.resize(end);
+  return out;
 }
 
 struct frame_scratch {
@@ -114,15 +135,22 @@ std::uint32_t frame_assembler::pending_family(const metric_family& family) {
   return at->second;
 }
 
-series_ref frame_assembler::intern(const metric_family& family, const labels& all) {
+series_ref frame_assembler::intern(const metric_family& given, const labels& all) {
   const auto key = key_of(all);
   if (keys_.size() * 2 >= table_.size())
     grow_table();
   const auto slot = slot_of(key);
   if (table_[slot] != no_series)
     return table_[slot];
-  if (keys_.size() >= source_series_max || !fits_a_set(family, all)) {
+  const bool long_help = given.help.size() > help_bytes_max;
+  const auto shorter = long_help ? with_short_help(given) : metric_family{};
+  const auto& family = long_help ? shorter : given;
+  auto refused = keys_.size() >= source_series_max
+                     ? fmt::format("more than {} series are known of one target", source_series_max)
+                     : why_too_large(family, all);
+  if (!refused.empty()) {
     ++counters_.series_refused;
+    refusal_ = fmt::format("series {:.50}: {}", value_of(all, label_name), refused);
     return no_series;
   }
   const auto ref = static_cast<series_ref>(keys_.size());
@@ -133,12 +161,14 @@ series_ref frame_assembler::intern(const metric_family& family, const labels& al
   if (!stamped_last_.empty())
     stamped_last_.emplace_back();
   pending_.push_back({pending_family(family), all});
-  if (pending_.size() >= pending_series_max)
+  pending_groups_.push_back(group_);
+  if (pending_.size() >= pending_series_max && stamped_.empty())
     seal_pending();
   return ref;
 }
 
-void frame_assembler::redeclare(const metric_family& family) {
+void frame_assembler::redeclare(const metric_family& given) {
+  const auto family = with_short_help(given);
   const auto name = hash_text(family.name, hash_seed());
   if (text_bytes(family) <= set_text_bytes_max)
     if (const auto pending = pending_index_.find(name); pending != pending_index_.end())
@@ -207,9 +237,9 @@ void frame_assembler::add_families(const std::vector<collected_family>& all) {
         add(ref, sample.value);
 }
 
-// Cuts at families and at the bounds of a set. A family that fits into one set is not spread over two.
+// Cuts at groups, at families and at the bounds of a set. A family that fits into one set is not spread over two.
 void frame_assembler::make_sets(const std::vector<metric_family>& families, std::vector<series>& members,
-                                series_ref first) {
+                                const std::vector<std::uint32_t>& groups, series_ref first) {
   std::vector<std::uint32_t> index(families.size(), no_family); // of a family within the set being made
   std::size_t run_end = 0;                                      // of members of one family
   for (std::size_t at = 0; at < members.size();) {
@@ -218,11 +248,11 @@ void frame_assembler::make_sets(const std::vector<metric_family>& families, std:
     std::vector<std::uint32_t> used;
     std::size_t bytes = 0;
     auto i = at;
-    while (i < members.size() && set_members.size() < set_series_max) {
+    while (i < members.size() && set_members.size() < set_series_max && groups[i] == groups[at]) {
       const auto family = members[i].family;
       if (i >= run_end) {
         run_end = i;
-        while (run_end < members.size() && members[run_end].family == family)
+        while (run_end < members.size() && members[run_end].family == family && groups[run_end] == groups[i])
           ++run_end;
         const auto run = run_end - i;
         if (!set_members.empty() && run <= set_series_max && set_members.size() + run > set_series_max)
@@ -246,6 +276,7 @@ void frame_assembler::make_sets(const std::vector<metric_family>& families, std:
     known_set made;
     made.first = first + static_cast<series_ref>(at);
     made.count = static_cast<std::uint16_t>(set_members.size());
+    made.grouped = groups[at] != 0;
     keep_set(made, make_series_set(std::move(set_families), std::move(set_members)));
     sets_.push_back(std::move(made));
     at = i;
@@ -263,6 +294,61 @@ void frame_assembler::keep_set(known_set& known, const series_set_ptr& full) {
   ++counters_.sets_made;
 }
 
+// Series that came with the same time belong together: puts them one after the other, each group in the page's order.
+// References change.
+void frame_assembler::group_pending() {
+  constexpr auto no_time = INT64_MIN;
+  const auto count = pending_.size();
+  const auto first = static_cast<series_ref>(values_.size() - count);
+  std::vector<std::int64_t> time_of(count, no_time);
+  std::vector<std::int64_t> times;
+  for (const auto& sample : stamped_)
+    if (sample.ref >= first && time_of[sample.ref - first] == no_time) {
+      time_of[sample.ref - first] = sample.time_ns;
+      times.push_back(sample.time_ns);
+    }
+  const auto stamped = times.size();
+  std::sort(times.begin(), times.end());
+  times.erase(std::unique(times.begin(), times.end()), times.end());
+  if (times.empty() || times.size() * stamped_group_min > stamped)
+    return;
+  for (std::size_t i = 0; i < count; ++i)
+    pending_groups_[i] =
+        time_of[i] == no_time
+            ? 0
+            : 1
+                  + static_cast<std::uint32_t>(std::lower_bound(times.begin(), times.end(), time_of[i])
+                                               - times.begin());
+  std::vector<series_ref> order(count);
+  std::iota(order.begin(), order.end(), 0);
+  const auto earlier = [&](series_ref a, series_ref b) { return pending_groups_[a] < pending_groups_[b]; };
+  if (std::is_sorted(order.begin(), order.end(), earlier))
+    return;
+  std::stable_sort(order.begin(), order.end(), earlier);
+  const auto permute = [&](auto& all, std::size_t from) {
+    auto moved = std::remove_reference_t<decltype(all)>{};
+    moved.reserve(count);
+    for (const auto old : order)
+      moved.push_back(std::move(all[from + old]));
+    std::move(moved.begin(), moved.end(), all.begin() + static_cast<std::ptrdiff_t>(from));
+  };
+  permute(pending_, 0);
+  permute(pending_groups_, 0);
+  permute(values_, first);
+  permute(seen_, first);
+  permute(keys_, first);
+  if (!stamped_last_.empty())
+    permute(stamped_last_, first);
+  std::vector<series_ref> now(count);
+  for (series_ref i = 0; i < count; ++i)
+    now[order[i]] = first + i;
+  for (auto& sample : stamped_)
+    if (sample.ref >= first)
+      sample.ref = now[sample.ref - first];
+  grow_table();
+  ++refs_epoch_;
+}
+
 void frame_assembler::seal_pending() {
   if (pending_.empty())
     return;
@@ -270,13 +356,15 @@ void frame_assembler::seal_pending() {
   // what came, each series a bounded number of times, as sizes double.
   auto families = std::move(pending_families_);
   auto members = std::move(pending_);
+  auto groups = std::move(pending_groups_);
   pending_.clear();
+  pending_groups_.clear();
   pending_families_.clear();
   decltype(pending_index_){}.swap(pending_index_);
   keep_families(families);
   auto first = static_cast<series_ref>(values_.size() - members.size());
   std::vector<series_ref> live;
-  while (!sets_.empty() && sets_.back().count <= members.size()
+  while (!sets_.empty() && !sets_.back().grouped && groups.back() == 0 && sets_.back().count <= members.size()
          && sets_.back().count + members.size() <= set_series_max) {
     auto& tail = sets_.back();
     auto decoded = decode_series_set(tail.set->encoded);
@@ -300,10 +388,11 @@ void frame_assembler::seal_pending() {
     joined.insert(joined.end(), std::make_move_iterator(members.begin()),
                   std::make_move_iterator(members.end()));
     members = std::move(joined);
+    groups.insert(groups.end(), tail.count, 0);
     first = tail.first;
     sets_.pop_back();
   }
-  make_sets(families, members, first);
+  make_sets(families, members, groups, first);
   for (const auto ref : live) {
     auto in = std::find_if(sets_.rbegin(), sets_.rend(), [&](const known_set& s) { return s.first <= ref; });
     set_bit(in->live, ref - in->first);
@@ -373,10 +462,12 @@ void frame_assembler::rebuild_if_sparse(bool had_samples) {
     stamped_last_.reserve(old_values.size() - absent);
   std::vector<series_ref> live;
   const auto now = generation_;
+  std::uint32_t groups = 0;
   for (const auto& known : old_sets) {
     auto decoded = decode_series_set(known.set->encoded);
     if (!decoded)
       continue; // we encoded it: cannot be
+    group_ = known.grouped ? ++groups : 0;
     for (std::size_t i = 0; i < known.count; ++i) {
       const auto old = known.first + i;
       const auto last = old_stamped.empty() ? old_seen[old] : std::max(old_seen[old], old_stamped[old].seen);
@@ -394,6 +485,7 @@ void frame_assembler::rebuild_if_sparse(bool had_samples) {
         live.push_back(ref);
     }
   }
+  group_ = 0;
   seal_pending();
   auto in = sets_.begin();
   for (const auto ref : live) { // ascending, as the sets are
@@ -480,10 +572,25 @@ void frame_assembler::emit_round(std::int64_t time_ns, std::int64_t monotonic_ns
   flush();
 }
 
-void frame_assembler::emit_stamped(std::string_view host, collection& out) {
+std::size_t frame_assembler::drop_excess_times() {
   std::stable_sort(stamped_.begin(), stamped_.end(), [](const stamped_sample& a, const stamped_sample& b) {
     return a.time_ns != b.time_ns ? a.time_ns < b.time_ns : a.ref < b.ref;
   });
+  std::size_t times = 0;
+  auto dropped = stamped_.size();
+  for (; dropped != 0; --dropped) {
+    const bool another =
+        dropped == stamped_.size() || stamped_[dropped - 1].time_ns != stamped_[dropped].time_ns;
+    if (another && ++times > stamped_times_max)
+      break;
+  }
+  counters_.samples_refused += dropped;
+  stamped_.erase(stamped_.begin(), stamped_.begin() + static_cast<std::ptrdiff_t>(dropped));
+  return dropped;
+}
+
+void frame_assembler::emit_stamped(std::string_view host, collection& out) {
+  static_cast<void>(drop_excess_times());
   const auto same = [](const stamped_sample& a, const stamped_sample& b) {
     return a.time_ns == b.time_ns && a.ref == b.ref;
   };
@@ -492,12 +599,8 @@ void frame_assembler::emit_stamped(std::string_view host, collection& out) {
   stamped_.erase(kept, stamped_.end());
 
   auto& round = scratch().round;
-  std::size_t times = 0;
+  std::vector<known_set*> named;
   for (std::size_t i = 0; i < stamped_.size();) {
-    if (++times > stamped_times_max) {
-      counters_.samples_refused += stamped_.size() - i;
-      break;
-    }
     round.time_ns = stamped_[i].time_ns;
     round.monotonic_ns = 0;
     round.sections.clear();
@@ -508,6 +611,8 @@ void frame_assembler::emit_stamped(std::string_view host, collection& out) {
       const auto in =
           std::prev(std::upper_bound(sets_.begin(), sets_.end(), stamped_[i].ref,
                                      [](series_ref ref, const known_set& s) { return ref < s.first; }));
+      if (round.values.size() + in->count > frame_values_max)
+        break;
       auto& section = round.sections.emplace_back();
       section.set = in->set->hash;
       section.series_count = in->count;
@@ -523,16 +628,27 @@ void frame_assembler::emit_stamped(std::string_view host, collection& out) {
       }
       if (round.values.size() - from == in->count)
         section.present.clear();
-      if (std::find(out.sets.begin(), out.sets.end(), in->set) == out.sets.end())
-        out.sets.push_back(in->set);
+      if (!std::exchange(in->named, true))
+        named.push_back(&*in);
     }
     emit(round, host, out);
+  }
+  // A set may have samples of this round without times as well: then it is there already.
+  std::sort(out.sets.begin(), out.sets.end());
+  const auto before = out.sets.size();
+  for (auto* set : named) {
+    set->named = false;
+    if (!std::binary_search(out.sets.begin(), out.sets.begin() + static_cast<std::ptrdiff_t>(before),
+                            set->set))
+      out.sets.push_back(set->set);
   }
   stamped_.clear();
 }
 
 collection frame_assembler::finish(std::int64_t time_ns, std::int64_t monotonic_ns, std::string_view host) {
   if (!pending_.empty()) {
+    if (!stamped_.empty())
+      group_pending();
     seal_pending();
     // Growth is rare, and a node holds many sources.
     values_.shrink_to_fit();

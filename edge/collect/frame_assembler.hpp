@@ -21,6 +21,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
@@ -45,16 +46,22 @@ inline constexpr std::size_t absent_series_min_failed =
     1 << 14; // in rounds that failed: memory of a broken source
 // A target that changes its help texts all the time does not get a new set each time.
 inline constexpr std::uint8_t set_metadata_changes_max = 16;
-// Frames of one finish that exist because samples carried their own, distinct times.
-inline constexpr std::size_t stamped_times_max = 256;
+// Samples that carry their own times make a frame a time. Series are put into sets by the time that they came with (a
+// container's, a federated target's), so that such a frame is whole sets; where fewer than this many share a time on
+// average, they stay in the page's order.
+inline constexpr std::size_t stamped_group_min = 4;
+// Distinct times of one round, of which the newest are kept. All records of a round go with one commit.
+inline constexpr std::size_t stamped_times_max = 1 << 13;
 // Samples with a time of their own that is further ahead of the round's are not kept, as in Prometheus: their source's
 // clock is wrong.
 inline constexpr std::int64_t stamped_ahead_max_ns = 600'000'000'000;
+// Help is for people: what is beyond is cut off.
+inline constexpr std::size_t help_bytes_max = 64 << 10;
 
 struct assembler_counters {
   std::uint64_t duplicates = 0;      // samples: the series had one at this time already
   std::uint64_t series_refused = 0;  // over source_series_max, or with labels over the bounds of a set
-  std::uint64_t samples_refused = 0; // over stamped_times_max
+  std::uint64_t samples_refused = 0; // over stamped_times_max, the oldest
   std::uint64_t samples_ahead = 0;   // over stamped_ahead_max_ns
   std::uint64_t stale_markers = 0;
   std::uint64_t sets_made = 0;
@@ -95,6 +102,10 @@ public:
   // For a sample with a time of its own. It goes into a frame of that time and is never followed by a stale
   // marker. A source goes on showing the last one that it has: it is recorded once. False: too far ahead.
   bool add_at(series_ref ref, double value, std::int64_t time_ns);
+  // Once all has been added: drops the samples of the oldest times over stamped_times_max. How many.
+  std::size_t drop_excess_times();
+  // Why the last series was refused, for people.
+  [[nodiscard]] const std::string& refusal() const noexcept { return refusal_; }
   void add_families(const std::vector<collected_family>& all);
 
   // The source failed in this round and only something about it is added: what is missing still counts as
@@ -129,6 +140,8 @@ private:
     series_ref first = 0;
     std::uint16_t count = 0;
     std::uint8_t metadata_changes = 0;
+    bool grouped = false;          // its series came with times of their own
+    bool named = false;            // by a frame of this finish; only while it is made
     std::uint64_t family_bits = 0; // a bit for each family that it describes: whether a change may concern it
     std::uint64_t live[set_series_max / 64] = {}; // had a value in the last frame
   };
@@ -156,8 +169,10 @@ private:
   void redeclare_known(std::uint64_t name, const metric_family& family);
   void keep_families(const std::vector<metric_family>& fresh);
   void keep_set(known_set& known, const series_set_ptr& full);
+  void group_pending();
   void seal_pending();
-  void make_sets(const std::vector<metric_family>& families, std::vector<series>& members, series_ref first);
+  void make_sets(const std::vector<metric_family>& families, std::vector<series>& members,
+                 const std::vector<std::uint32_t>& groups, series_ref first);
   void refresh_metadata();
   void rebuild_if_sparse(bool had_samples);
   void emit_round(std::int64_t time_ns, std::int64_t monotonic_ns, std::string_view host, collection& out);
@@ -171,6 +186,9 @@ private:
   std::vector<series_ref> table_; // open addressing over keys_
   std::vector<known_set> sets_;
   std::vector<series> pending_; // the last references, not in a set yet
+  std::vector<std::uint32_t>
+      pending_groups_;      // of each: sets are cut between groups; 0 has no times of its own
+  std::uint32_t group_ = 0; // of the next series
   std::vector<metric_family> pending_families_;
   std::unordered_map<std::uint64_t, std::uint32_t> pending_index_; // hash of the name -> pending_families_
   std::vector<std::pair<std::uint64_t, std::uint64_t>>
@@ -186,6 +204,7 @@ private:
   bool failed_ = false;
   std::size_t appeared_ = 0;
   assembler_counters counters_;
+  std::string refusal_;
 };
 
 } // namespace skerry::edge

@@ -253,8 +253,12 @@ collection scrape_target::process(fetch_response& response, std::int64_t time_ns
   result.kept = page.kept;
   result.added = assembler_.appeared();
   const auto ahead = assembler_.counters().samples_ahead - counted_.samples_ahead;
-  metrics_.relabel_dropped.Increment(static_cast<double>(page.samples - page.kept - ahead));
+  const auto series_refused = assembler_.counters().series_refused - counted_.series_refused;
+  const auto excess = assembler_.drop_excess_times();
+  metrics_.relabel_dropped.Increment(static_cast<double>(page.samples - page.kept - ahead - series_refused));
   log_ahead(ahead, time_ns);
+  if (series_refused != 0)
+    parser_.forget(); // or they would be taken for dropped by relabelling
   if (page.lines_refused != 0)
     metrics_.lines_refused.Increment(static_cast<double>(page.lines_refused));
 
@@ -271,10 +275,19 @@ collection scrape_target::process(fetch_response& response, std::int64_t time_ns
       parser_.forget(); // or the refused series would be taken for dropped ones
     return report(std::move(result), time_ns, monotonic_ns);
   }
-  metrics_.samples.Increment(static_cast<double>(page.kept));
+  result.kept -= excess;
+  metrics_.samples.Increment(static_cast<double>(result.kept));
   if (!page.error.empty()) {
     metrics_.failed_page.Increment();
     result.error = page.error;
+  } else if (series_refused != 0 || excess != 0) {
+    metrics_.failed_limit.Increment();
+    result.error = series_refused != 0
+                       ? fmt::format("{} of {} samples are not kept, as their series are over a bound: {}",
+                                     series_refused, page.samples, assembler_.refusal())
+                       : fmt::format("{} of {} samples are not kept, the oldest: there are more than {} "
+                                     "distinct timestamps",
+                                     excess, page.samples, stamped_times_max);
   }
   if (empty)
     assembler_.mark_failed();

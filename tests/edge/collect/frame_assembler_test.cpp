@@ -240,6 +240,92 @@ TEST_CASE("series that do not fit a set are refused") {
   CHECK(r.by_time[1].size() == 200);
 }
 
+TEST_CASE("what is long or much in Prometheus' eyes too is kept") {
+  frame_assembler a;
+  receiver r;
+  a.begin();
+  labels many{{std::string{label_name}, "g"}};
+  for (int i = 0; i < 300; ++i)
+    many.push_back({"l" + std::to_string(1000 + i), "v"});
+  const metric_family wordy{"wordy", metric_type::gauge,
+                            std::string(help_bytes_max - 1, 'h') + "\u00e4 and more", ""};
+  REQUIRE(a.add(a.intern(gauge, many), 1));
+  REQUIRE(a.add(a.intern(wordy, named("wordy")), 2));
+  r.take(a.finish(1, 0, ""));
+  CHECK(r.by_time[1].size() == 2);
+  CHECK(r.by_time[1].contains(to_string(many)));
+  CHECK(r.families[to_string(named("wordy"))].help
+        == std::string(help_bytes_max - 1, 'h')); // no half characters
+  CHECK(a.counters().series_refused == 0);
+}
+
+namespace {
+
+// A page of cAdvisor: by metric, and in it by container, each with the time at which that was looked at.
+collection containers(frame_assembler& a, int count, int metrics, std::int64_t round, bool stamped) {
+  a.begin();
+  for (int m = 0; m < metrics; ++m) {
+    const metric_family family{"container_" + std::to_string(m), metric_type::counter, "Help.", ""};
+    for (int c = 0; c < count; ++c) {
+      const auto ref = a.intern(family, named(family.name, "c" + std::to_string(c)));
+      const auto value =
+          static_cast<double>((m * 7919LL + c * 104'729LL * c + round * 15'485'863) % 1'000'003);
+      if (stamped)
+        a.add_at(ref, value, (round * 15'000 - 37 * c) * 1'000'000);
+      else
+        a.add(ref, value);
+    }
+  }
+  const metric_family own{"up", metric_type::gauge, "", ""};
+  a.add(a.intern(own, named("up")), 1);
+  return a.finish(round * 15'000'000'000, 1, "h");
+}
+
+std::size_t bytes_of(const collection& made) {
+  std::size_t bytes = 0;
+  for (const auto& record : made.records)
+    bytes += record_header_bytes + record.host.size() + record.payload.size();
+  return bytes;
+}
+
+} // namespace
+
+TEST_CASE("many times of many series are all kept, at little more than one time costs") {
+  constexpr int count = 600;
+  constexpr int metrics = 50;
+  frame_assembler plain;
+  frame_assembler stamped;
+  receiver r;
+  for (std::int64_t round = 1; round <= 3; ++round) {
+    const auto cheap = containers(plain, count, metrics, round, false);
+    const auto made = containers(stamped, count, metrics, round, true);
+    r.take(made);
+    std::size_t samples = 0;
+    for (int c = 0; c < count; ++c)
+      samples += r.by_time[(round * 15'000 - 37 * c) * 1'000'000].size();
+    CHECK(samples == count * metrics + 1U); // and `up`, at the time of the first
+    INFO(bytes_of(made) << " bytes, " << bytes_of(cheap) << " without times");
+    CHECK(bytes_of(made) < 3 * bytes_of(cheap));
+    CHECK(stamped.set_count() == count + 1U);
+  }
+  CHECK(stamped.refs_epoch() == 1); // once put in order they stay
+  CHECK(stamped.counters().samples_refused == 0);
+}
+
+TEST_CASE("of more times than a round takes the newest are kept, and the rest is told") {
+  frame_assembler a;
+  a.begin();
+  const auto many = stamped_times_max + 10;
+  for (std::size_t i = 0; i < many; ++i)
+    a.add_at(a.intern(gauge, named("g", std::to_string(i))), 1, static_cast<std::int64_t>(i) * 1'000'000);
+  CHECK(a.drop_excess_times() == 10);
+  const auto made = a.finish(1, 0, "");
+  CHECK(made.samples == stamped_times_max);
+  CHECK(made.records.front().time_ns == 10 * 1'000'000);
+  CHECK(made.records.size() <= run_records_max / 2); // one commit takes them
+  CHECK(a.counters().samples_refused == 10);
+}
+
 TEST_CASE("collected families go in as they are") {
   frame_assembler a;
   receiver r;

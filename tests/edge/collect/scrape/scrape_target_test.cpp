@@ -140,6 +140,56 @@ TEST_CASE("malformed lines: the rest is kept, up tells") {
   CHECK(w.page("a 1\n# EOF\n", "application/openmetrics-text").at("up") == 1);
 }
 
+TEST_CASE("series over a bound: the rest is kept, counts are of what was kept, and each scrape says so") {
+  world w;
+  w.make();
+  for (int round = 1; round <= 2; ++round) {
+    const auto v = w.page("a 1\nb{x=\"" + std::string(label_value_bytes_max + 1, 'y') + "\"} 2\n");
+    CHECK(v.at("up") == 0);
+    CHECK(v.at("a") == 1);
+    CHECK(v.at("scrape_samples_scraped") == 2);
+    CHECK(v.at("scrape_samples_post_metric_relabeling") == 1);
+    CHECK(w.target->status().last_error
+          == "1 of 2 samples are not kept, as their series are over a bound: series b: label x has 65537 "
+             "bytes, "
+             "over 65536");
+    CHECK(w.target->status().last_samples == 1);
+    CHECK(w.metrics.series_refused.Value() == round);
+    CHECK(w.metrics.failed_limit.Value() == round);
+    CHECK(w.metrics.relabel_dropped.Value() == 0);
+  }
+  CHECK(w.page("a 1\n").at("up") == 1);
+}
+
+TEST_CASE("more timestamps than a scrape takes: the newest are kept, and it says so") {
+  world w;
+  w.make();
+  std::string page;
+  for (std::size_t i = 0; i <= stamped_times_max; ++i)
+    page += "a{i=\"" + std::to_string(i) + "\"} 1 " + std::to_string(1'700'000'000'000 + i) + "\n";
+  fetch_response response;
+  response.status = 200;
+  response.body = page;
+  response.content_type = "text/plain";
+  const auto made = w.target->process(response, w.now, 1);
+  CHECK(made.samples == stamped_times_max + 5);
+  CHECK(w.target->status().last_samples == stamped_times_max);
+  CHECK(w.target->status().health == target_health::down);
+  CHECK(w.target->status().last_error.find("1 of 8193 samples are not kept, the oldest") == 0);
+  CHECK(w.metrics.samples_refused.Value() == 1);
+}
+
+TEST_CASE("the names of two hosts stay two where they are cut") {
+  world w;
+  std::vector<std::string> hosts;
+  for (const char* end : {"a", "b"}) {
+    w.make({{"__address__", "h:1"}, {"host", std::string(300, 'x') + end}});
+    hosts.push_back(w.target->host());
+    CHECK(hosts.back().size() == 255);
+  }
+  CHECK(hosts[0] != hosts[1]);
+}
+
 TEST_CASE("lines about targets are bounded, and say how many were withheld") {
   target_log log;
   std::uint64_t withheld = 0;
