@@ -16,6 +16,7 @@
 #include <mutex>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <thread>
 #include <unordered_set>
 
@@ -68,6 +69,13 @@ fetch_failure failure_of(CURLcode code) {
   case CURLE_SSL_CIPHER: return fetch_failure::tls;
   default: return fetch_failure::other;
   }
+}
+
+long connections_max() noexcept {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+    return static_cast<long>(fetch_slots_max);
+  return std::clamp(static_cast<long>(limit.rlim_cur / 2), 16L, static_cast<long>(fetch_slots_max));
 }
 
 struct curl_global {
@@ -516,7 +524,11 @@ private:
     }
     if (const auto connections = static_cast<long>(slots_->load() * 2 + 64); connections > connections_) {
       connections_ = connections * 2;
-      curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, connections_);
+      // Targets leave half of the files that the process may open to everybody else. More of them than that close
+      // connections that rest, and wait for one.
+      const auto open_max = connections_max();
+      curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, std::min(connections_, open_max));
+      curl_multi_setopt(multi_, CURLMOPT_MAX_TOTAL_CONNECTIONS, open_max);
     }
     if (!aimed || !send(s)) {
       fetch_response response;
