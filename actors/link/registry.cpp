@@ -3,6 +3,7 @@
 #include "actors/link/limits.hpp"
 #include "actors/link/registry_impl.hpp"
 #include "actors/link/text.hpp"
+#include "actors/node/lmdb_lock.hpp"
 #include "actors/node/page_check.hpp"
 
 #include <fmt/format.h>
@@ -54,6 +55,9 @@ result<void> registry::impl::open(const std::filesystem::path& directory) {
   std::filesystem::create_directory(directory, code);
   if (code)
     return fail(errc::io, fmt::format("registry: can't make {}: {}", directory.string(), code.message()));
+  // One that a full disk or the power cut short as it was made: nothing was ever in it.
+  if (never_committed(directory / "data.mdb"))
+    std::filesystem::remove(directory / "data.mdb", code);
   // LMDB follows whatever its pages say: it gets only a file that was checked.
   BOOST_OUTCOME_TRYV(check_file(directory / "data.mdb"));
   const auto failed = [&](int rc) {
@@ -65,6 +69,7 @@ result<void> registry::impl::open(const std::filesystem::path& directory) {
     rc = mdb_env_set_mapsize(env, registry_bytes_max);
   if (rc == MDB_SUCCESS)
     rc = mdb_env_set_maxdbs(env, 8);
+  BOOST_OUTCOME_TRYV(allocate_lmdb_lock(directory, lmdb_readers_default));
   if (rc == MDB_SUCCESS)
     rc = mdb_env_open(env, directory.c_str(), MDB_NOTLS, file_mode);
   if (rc != MDB_SUCCESS)

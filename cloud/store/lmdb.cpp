@@ -1,6 +1,7 @@
 #include "cloud/store/lmdb.hpp"
 
 #include "actors/node/files.hpp"
+#include "actors/node/lmdb_lock.hpp"
 #include "actors/node/page_check.hpp"
 #include "cloud/store/directory.hpp"
 
@@ -129,15 +130,26 @@ result<std::unique_ptr<lmdb_env>> lmdb_env::open(const std::filesystem::path& di
     mdb_env_set_maxdbs(raw, databases);
   // Transactions are tied to objects, not threads.
   const auto flags = MDB_NOTLS | MDB_NOMEMINIT | (read_ahead ? 0U : MDB_NORDAHEAD);
-  if (const int rc = mdb_env_open(raw, directory.c_str(), flags, 0600); rc != 0)
-    return lmdb_error(rc, fmt::format("cannot open {}", (directory / "data.mdb").string()));
-  if (is_new) {
+  BOOST_OUTCOME_TRYV(allocate_lmdb_lock(directory, readers_max));
+  const auto opened = [&]() -> result<void> {
+    const auto file = (directory / "data.mdb").string();
+    if (const int rc = mdb_env_open(raw, directory.c_str(), flags, 0600); rc != 0)
+      return lmdb_error(rc, fmt::format("cannot open {}", file));
+    if (!is_new)
+      return ok();
     // LMDB syncs neither the first two pages nor the file's name.
     if (const int rc = mdb_env_sync(raw, 1); rc != 0)
-      return lmdb_error(rc, fmt::format("cannot sync {}", (directory / "data.mdb").string()));
-    BOOST_OUTCOME_TRYV(sync_directory(directory));
+      return lmdb_error(rc, fmt::format("cannot sync {}", file));
+    return sync_directory(directory);
+  }();
+  if (opened)
+    return env;
+  if (is_new) { // half of it must not look like a damaged one the next time
+    env.reset();
+    std::filesystem::remove(directory / "data.mdb", ec);
+    std::filesystem::remove(directory / "lock.mdb", ec);
   }
-  return env;
+  return opened.error();
 }
 
 void remove_unfinished(const std::filesystem::path& directory) {

@@ -1,6 +1,7 @@
 #include "actors/link/registry.hpp"
 #include "tests/actors/link/support.hpp"
 #include "tests/actors/link/temporary_directory.hpp"
+#include "tests/actors/node/small_disk.hpp"
 
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
@@ -392,4 +393,29 @@ TEST_CASE("the registry answers while it is written") {
   done = true;
   reader.join();
   CHECK(wrong == 0);
+}
+
+TEST_CASE("a registry is made on a full disk or refused, and never ends the process") {
+  const auto status = skerry::test::on_small_disk(512, [](const std::filesystem::path& disk) {
+    for (std::size_t pages = 0; pages < 24; ++pages) {
+      if (!skerry::test::leave_free(disk, pages))
+        return 1;
+      if (const auto full = registry::open(disk / "registry"); !full && full.error().code != errc::exhausted)
+        return 2;
+      else if (full && pages == 0)
+        return 3;
+      std::filesystem::remove(disk / "filler");
+      if (!registry::open(disk / "registry")) // there is room, and nothing half made is in the way
+        return 4;
+      std::filesystem::remove_all(disk / "registry");
+    }
+    return 0;
+  });
+  if (!status) {
+    WARN("skipped: a file system of its own can't be mounted here");
+    return;
+  }
+  INFO("signal " << (WIFSIGNALED(*status) ? WTERMSIG(*status) : 0));
+  REQUIRE(WIFEXITED(*status));
+  CHECK(WEXITSTATUS(*status) == 0);
 }
