@@ -37,6 +37,8 @@ void read_store(config_section& s, embedded_config& to) {
   read_size(s, "queue_bytes_max", to.queue_bytes_max);
   read_size(s, "read_cache_bytes_max", to.read_cache_bytes_max);
   read_count(s, "read_threads", to.read_threads, 0, 64);
+  read_size(s, "scrub_bytes_per_second", to.scrub_bytes_per_second);
+  s.read("scrub_interval", to.scrub_interval);
   to.directory = "unset"; // main puts it below `data`; validate() wants one
   if (const auto valid = to.validate(); !valid)
     s.complain("log_segment_bytes", valid.error().message);

@@ -43,6 +43,7 @@ int verify(cloud_config config, bool list) {
   config.store.directory = config.data / "store";
   config.store.log_age_max = std::chrono::hours{24 * 365}; // look, do not seal
   config.store.log_segment_bytes = std::uint64_t{1} << 30;
+  config.store.scrub_bytes_per_second = 0;
   config.store.log_bytes_max = std::uint64_t{4} << 30;
   prometheus::Registry metrics;
   auto store = open_embedded_engine(config.store, metrics);

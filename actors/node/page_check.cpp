@@ -105,7 +105,70 @@ public:
     return ok();
   }
 
+  std::optional<bytes_view> last_value(const std::function<bool(bytes_view)>& is_value) {
+    page_bytes_ = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    if (file_.size() < 2 * page_bytes_)
+      return std::nullopt;
+    const auto first = read_meta(0), second = read_meta(1);
+    if (!first || !second)
+      return std::nullopt;
+    const auto& newest =
+        second.value().transaction > first.value().transaction ? second.value() : first.value();
+    std::optional<bytes_view> found;
+    for (std::size_t page = 2; page < file_.size() / page_bytes_; ++page)
+      if (!each_integer_key(page, [&](std::uint64_t key, bytes_view value) {
+            if (!is_value(value))
+              return true;
+            if (key == newest.main.entries)
+              found = value;
+            return key <= newest.main.entries;
+          }))
+        return std::nullopt; // a later one: the meta page says less than there was
+    return found;
+  }
+
 private:
+  // Of a page that looks like a leaf with integer keys; false as soon as `each` is.
+  template <class Each>
+  bool each_integer_key(std::size_t number, Each&& each) const {
+    const auto page = file_.subspan(number * page_bytes_, page_bytes_);
+    page_header header;
+    std::memcpy(&header, page.data(), sizeof header);
+    if (header.number != number || header.flags != page_leaf || header.lower < sizeof header
+        || header.lower > page_bytes_)
+      return true;
+    for (std::size_t i = 0; i < (header.lower - sizeof header) / 2; ++i) {
+      std::uint16_t offset;
+      std::memcpy(&offset, page.data() + sizeof header + i * 2, 2);
+      node_header node;
+      std::uint64_t key;
+      if (offset + sizeof node + sizeof key > page_bytes_)
+        continue;
+      std::memcpy(&node, page.data() + offset, sizeof node);
+      std::memcpy(&key, page.data() + offset + sizeof node, sizeof key);
+      if (node.key_bytes != sizeof key)
+        continue;
+      const auto at = offset + sizeof node + sizeof key;
+      const auto bytes = std::size_t{node.low} | std::size_t{node.high} << 16;
+      bytes_view value;
+      std::uint64_t first = 0;
+      if (node.flags == node_big && at + sizeof first <= page_bytes_) {
+        std::memcpy(&first, page.data() + at, sizeof first);
+        if (first < 2 || first >= file_.size() / page_bytes_
+            || bytes > file_.size() - first * page_bytes_ - sizeof(page_header))
+          continue;
+        value = file_.subspan(first * page_bytes_ + sizeof(page_header), bytes);
+      } else if (node.flags == 0 && at + bytes <= page_bytes_) {
+        value = page.subspan(at, bytes);
+      } else {
+        continue;
+      }
+      if (!each(key, value))
+        return false;
+    }
+    return true;
+  }
+
   [[nodiscard]] static result<void> damaged(std::string what) { return fail(errc::corrupt, std::move(what)); }
 
   result<meta_header> read_meta(std::size_t page) {
@@ -408,6 +471,11 @@ bool never_committed(const std::filesystem::path& file) {
       return false;
   }
   return true;
+}
+
+std::optional<bytes_view> last_value(bytes_view file, const std::function<bool(bytes_view value)>& is_value) {
+  const page_check_options none;
+  return walker{file, none}.last_value(is_value);
 }
 
 result<void> check_pages(const std::filesystem::path& file, const page_check_options& options) {

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 
 namespace skerry {
@@ -28,12 +29,18 @@ struct page_check_options {
   std::function<bool(std::string_view database, bytes_view key, bytes_view value)> each;
 };
 
-// corrupt: the message says what and where; unsupported_version: another LMDB format; io.
-// A file that does not exist or is empty is fine: LMDB makes it.
 // Whether a crash left this before the first commit to it was whole: there are two meta pages at the most, and no commit in
 // them. Nothing in it was ever promised.
 [[nodiscard]] bool never_committed(const std::filesystem::path& file);
 
+// Of a damaged file whose main database has the keys 1, 2, … without gaps: the value of the highest that was ever committed,
+// found without following pages; `is_value` tells its values from the free list's. Nothing where a meta page is damaged,
+// or no page holds it.
+[[nodiscard]] std::optional<bytes_view> last_value(bytes_view file,
+                                                   const std::function<bool(bytes_view value)>& is_value);
+
+// corrupt: the message says what and where; unsupported_version: another LMDB format; io.
+// A file that does not exist or is empty is fine: LMDB makes it.
 [[nodiscard]] result<void> check_pages(const std::filesystem::path& file, const page_check_options& options);
 
 } // namespace skerry

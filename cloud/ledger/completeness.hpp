@@ -16,7 +16,7 @@ namespace skerry::cloud {
 // One entry of the ledger that says that something is missing, or several of one kind.
 struct loss_entry {
   std::string site;
-  std::string host; // empty: every host of the edge; without an edge: every host there is
+  std::string host; // empty: every host of the edge; without an edge: of the site, or all if it names none
   stream_key origin;
   sequence first = 0; // 0 where no records are concerned: what was never collected has no numbers
   sequence last = 0;

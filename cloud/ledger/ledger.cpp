@@ -46,7 +46,7 @@ std::optional<loss_entry> to_loss(const ledger_entry& from) {
 
 bool concerns(const loss_entry& entry, const host_view& host) {
   if (entry.origin.edge == edge_id::none)
-    return true; // the store's own disk
+    return concerns(entry, host.site, host.host);
   if (entry.site != host.site)
     return false;
   return entry.host.empty() ? entry.origin.edge == host.edge : entry.host == host.host;
@@ -58,8 +58,11 @@ public:
   explicit by_whom(const std::vector<loss_entry>& all) : all_(all) {
     for (std::size_t i = 0; i < all.size(); ++i) {
       const auto& entry = all[i];
-      if (entry.origin.edge == edge_id::none)
+      const bool own = entry.origin.edge == edge_id::none;
+      if (own && entry.host.empty() && entry.site.empty())
         everyone_.push_back(i);
+      else if (own && entry.host.empty())
+        of_sites_[entry.site].push_back(i);
       else if (entry.host.empty())
         of_edges_[{entry.site, entry.origin.edge}].push_back(i);
       else
@@ -73,6 +76,7 @@ public:
       if (const auto known = from.find(key); known != from.end())
         found.insert(found.end(), known->second.begin(), known->second.end());
     };
+    add(of_sites_, std::string_view{host.site});
     add(of_edges_, std::pair<std::string_view, edge_id>{host.site, host.edge});
     add(of_hosts_, std::pair<std::string_view, std::string_view>{host.site, host.host});
     std::sort(found.begin(), found.end());
@@ -84,6 +88,7 @@ public:
 private:
   const std::vector<loss_entry>& all_;
   std::vector<std::size_t> everyone_; // the store's own disk
+  std::map<std::string_view, std::vector<std::size_t>> of_sites_;
   std::map<std::pair<std::string_view, edge_id>, std::vector<std::size_t>> of_edges_;
   std::map<std::pair<std::string_view, std::string_view>, std::vector<std::size_t>> of_hosts_;
 };
@@ -96,10 +101,20 @@ public:
   result<std::vector<loss_entry>> losses(const ledger_request& request) override {
     const auto hosts = hosts_of(request);
     return read(request, loss_rows{loss_rows_max, loss_row_gap_ns}, [&](const loss_entry& entry) {
-      return request.host.empty() || std::any_of(hosts.begin(), hosts.end(), [&](const auto& host) {
-               return concerns(entry, host);
-             });
+      if (request.host.empty() || (entry.origin.edge == edge_id::none && entry.host == request.host))
+        return true; // also where the host is not known any more
+      return std::any_of(hosts.begin(), hosts.end(),
+                         [&](const auto& host) { return concerns(entry, host); });
     });
+  }
+
+  std::vector<loss_entry> own_damage(std::int64_t from_ns, std::int64_t to_ns) override {
+    std::vector<loss_entry> all;
+    store_->own_damage(from_ns, to_ns, [&](const ledger_entry& entry) {
+      if (auto loss = to_loss(entry))
+        all.push_back(std::move(*loss));
+    });
+    return all;
   }
 
   result<std::vector<host_coverage>> completeness(const ledger_request& request) override {
@@ -121,8 +136,9 @@ private:
   result<std::vector<loss_entry>> read(const ledger_request& request, loss_rows rows, Wanted wanted) {
     BOOST_OUTCOME_TRYV(store_->ledger(request.from_ns, request.to_ns, [&](const ledger_entry& entry) {
       auto loss = to_loss(entry);
-      if (loss && (request.site.empty() || loss->origin.edge == edge_id::none || loss->site == request.site)
-          && wanted(*loss))
+      const bool of_everyone =
+          loss && loss->origin.edge == edge_id::none && loss->site.empty() && loss->host.empty();
+      if (loss && (request.site.empty() || of_everyone || loss->site == request.site) && wanted(*loss))
         rows.add(std::move(*loss));
     }));
     return rows.take();
@@ -144,6 +160,12 @@ private:
 };
 
 } // namespace
+
+bool concerns(const loss_entry& own, std::string_view site, std::string_view host) noexcept {
+  if (!own.host.empty())
+    return own.site == site && own.host == host;
+  return own.site.empty() || own.site == site;
+}
 
 std::unique_ptr<ledger_reader> make_ledger(std::shared_ptr<engine> store, std::shared_ptr<fleet> hosts) {
   return std::make_unique<store_ledger>(std::move(store), std::move(hosts));

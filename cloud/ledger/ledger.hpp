@@ -36,6 +36,10 @@ public:
   virtual ~ledger_reader() = default;
   // By time, in at most loss_rows_max rows. With `host`, also what concerns every host of its edge.
   [[nodiscard]] virtual result<std::vector<loss_entry>> losses(const ledger_request& request) = 0;
+  // Damage of the store's own files about [from, to]: what of losses() is about no edge. From memory, at once.
+  [[nodiscard]] virtual std::vector<loss_entry> own_damage(std::int64_t /*from_ns*/, std::int64_t /*to_ns*/) {
+    return {};
+  }
   // One of each host, by site and host, or in the request's order.
   [[nodiscard]] virtual result<std::vector<host_coverage>> completeness(const ledger_request& request) = 0;
 };
@@ -45,6 +49,9 @@ inline constexpr std::size_t loss_rows_max = 10'000;
 inline constexpr std::size_t completeness_rows_max = 100'000; // of all hosts that one answer is about
 // Of one cause and stream, losses that lie no further apart are one row of an answer.
 inline constexpr std::int64_t loss_row_gap_ns = 60'000'000'000;
+
+// Whether an entry about no edge is about this host.
+[[nodiscard]] bool concerns(const loss_entry& own, std::string_view site, std::string_view host) noexcept;
 
 // From what the store keeps and what is known of hosts.
 [[nodiscard]] std::unique_ptr<ledger_reader> make_ledger(std::shared_ptr<engine> store,

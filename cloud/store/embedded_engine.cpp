@@ -2,6 +2,7 @@
 
 #include "cloud/store/embedded_engine.hpp"
 
+#include "cloud/store/damage_of.hpp"
 #include "cloud/store/selection.hpp"
 #include "schemas/model/payload.hpp"
 
@@ -28,21 +29,14 @@ bool concerns(const ledger_entry& e, std::int64_t from_ns, std::int64_t to_ns) {
   return e.time_ns >= from_ns && e.time_ns <= to_ns;
 }
 
-// What this disk lost of every host.
-ledger_entry entry_of(const tombstone& stone) {
+// About this disk, of whom it says.
+ledger_entry entry_of(const tombstone& stone, std::string site = {}, std::string host = {}) {
   ledger_entry e;
+  e.site = std::move(site);
+  e.host = std::move(host);
   e.time_ns = stone.to_ns;
   encode_payload(stone, e.payload);
   return e;
-}
-
-// A whole partition that was damaged here: within its span.
-ledger_entry damage_of(const partition_id& id) {
-  tombstone stone;
-  stone.from_ns = id.first_ns();
-  stone.to_ns = id.last_ns();
-  stone.cause = loss_cause::corrupt;
-  return entry_of(stone);
 }
 
 } // namespace
@@ -53,15 +47,18 @@ embedded_engine::embedded_engine(embedded_config config, prometheus::Registry& m
       hooks_(std::move(hooks)),
       lock_(std::move(lock)),
       metrics_(metrics),
+      damages_(config_.directory / "damage", metrics_),
       partitions_(config_.directory / "partitions", config_.directory / "damaged",
-                  config_.partitions_open_max, metrics_, changes()),
+                  config_.partitions_open_max, metrics_, changes(), damages_),
       retention_(config_.directory / "RETENTION", config_.retention, config_.clock_jump_wait, metrics_),
       sets_(set_cache_bytes),
       cache_(config_.read_cache_bytes_max,
              {metrics_.read_cache_bytes, metrics_.read_cache_hits, metrics_.read_cache_misses}),
-      readers_(config_.read_threads) {}
+      readers_(config_.read_threads),
+      scrubber_({config_.scrub_bytes_per_second, config_.scrub_interval}, partitions_, damages_, metrics_) {}
 
 embedded_engine::~embedded_engine() {
+  scrubber_.stop();
   {
     const std::lock_guard lock{queue_mutex_};
     stop_writing_ = true;
@@ -165,11 +162,13 @@ result<void> embedded_engine::ledger(std::int64_t from_ns, std::int64_t to_ns,
     for (const auto& note : notes) {
       const auto entry = reader.entry(note.entry);
       const auto record = reader.record({note.entry.chunk, note.record});
-      if (!entry || !record)
-        continue; // counted when the log was opened
-      const auto envelope = decode_envelope(entry.value().head);
-      if (!envelope)
+      const auto envelope =
+          entry ? decode_envelope(entry.value().head) : result<cloud::envelope>{entry.error()};
+      if (!envelope || !record) {
+        damages_.note(lost_note(log->id(), note, envelope), "record",
+                      envelope ? record.error().message : envelope.error().message);
         continue;
+      }
       ledger_entry e;
       e.tenant = envelope.value().tenant;
       e.site = envelope.value().site;
@@ -185,20 +184,21 @@ result<void> embedded_engine::ledger(std::int64_t from_ns, std::int64_t to_ns,
   }
   for (const auto& id : from.partitions) {
     const auto p = partitions_.open(id);
+    if (!p && (p.error().code == errc::not_found || is_damage(p.error())))
+      continue; // it is noted, if it was not past retention
     if (!p)
-      continue; // counted when it was opened
+      return p.error();
     BOOST_OUTCOME_TRY(reader, p.value()->read());
     auto read = reader.ledger(from_ns, INT64_MAX, [&](const ledger_entry& e) {
       if (concerns(e, from_ns, to_ns) && !told.contains({record_identity{e.origin, e.seq}, e.kind}))
         each(e);
     });
-    if (!read) {
-      metrics_.count_damaged("ledger");
-      spdlog::error("store: the ledger of partition {}: {}", to_string(id), read.error().message);
-    }
+    if (!read && !is_damage(read.error()))
+      return read;
+    if (!read) // an entry may tell of any time before its partition's end
+      damages_.note(lost_ledger(id), "ledger", read.error().message);
   }
-  for (const auto& id : partitions_.damaged(from_ns, to_ns))
-    each(damage_of(id));
+  own_damage(from_ns, to_ns, each);
   if (const auto gone = retention_.expired(); gone && gone->from_ns <= to_ns && gone->to_ns >= from_ns) {
     tombstone stone;
     stone.from_ns = gone->from_ns;
@@ -208,6 +208,18 @@ result<void> embedded_engine::ledger(std::int64_t from_ns, std::int64_t to_ns,
     each(entry_of(stone));
   }
   return ok();
+}
+
+void embedded_engine::own_damage(std::int64_t from_ns, std::int64_t to_ns,
+                                 const std::function<void(const ledger_entry&)>& each) {
+  damages_.each(from_ns, to_ns, [&](const damage& one) {
+    tombstone stone;
+    stone.from_ns = one.from_ns;
+    stone.to_ns = one.to_ns;
+    stone.samples = one.samples;
+    stone.cause = loss_cause::corrupt;
+    each(entry_of(stone, one.site, one.host));
+  });
 }
 
 result<void> embedded_engine::log_identities(
@@ -248,7 +260,7 @@ engine_usage embedded_engine::usage() const {
   return u;
 }
 
-store_parts embedded_engine::parts() noexcept { return {partitions_, registry_, cache_, metrics_}; }
+store_parts embedded_engine::parts() noexcept { return {partitions_, registry_, cache_, damages_}; }
 
 selection embedded_engine::select_from(store_snapshot from, const promql::select_request& request) {
   return {std::move(from), parts(), readers_, request};

@@ -4,7 +4,7 @@
 // time.
 //
 // Threads: one writer commits groups and rotates the log; one sealer turns closed logs into partitions and
-// applies retention; callers query. Lock order: queue, then logs; neither is held over I/O.
+// applies retention; one scrubber looks for damage and writes down what was found; callers query. Lock order: queue, then logs; neither is held over I/O.
 
 #include "actors/node/clock.hpp"
 #include "cloud/store/directory.hpp"
@@ -14,6 +14,7 @@
 #include "cloud/store/read_cache.hpp"
 #include "cloud/store/read_pool.hpp"
 #include "cloud/store/retention.hpp"
+#include "cloud/store/scrubber.hpp"
 #include "cloud/store/set_cache.hpp"
 
 #include <condition_variable>
@@ -48,6 +49,8 @@ public:
   std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) override;
   result<void> ledger(std::int64_t from_ns, std::int64_t to_ns,
                       const std::function<void(const ledger_entry&)>& each) override;
+  void own_damage(std::int64_t from_ns, std::int64_t to_ns,
+                  const std::function<void(const ledger_entry&)>& each) override;
   result<void> log_identities(
       const std::function<void(const record_identity&, record_kind, std::string_view)>& each) override;
   [[nodiscard]] std::int64_t kept_from_ns() const noexcept override { return kept_from_ns_; }
@@ -108,6 +111,7 @@ private:
   const embedded_hooks hooks_;
   directory_lock lock_;
   store_metrics metrics_;
+  damage_ledger damages_;
   partition_catalog partitions_;
   retention retention_;
   set_registry registry_;
@@ -136,6 +140,7 @@ private:
   std::atomic<std::int64_t> kept_from_ns_{INT64_MIN};
   std::thread writer_;
   std::thread sealer_;
+  scrubber scrubber_;
 };
 
 } // namespace skerry::cloud

@@ -62,6 +62,8 @@ result<void> embedded_config::validate() const {
     return bad("a partition's span must be whole seconds between a minute and a year");
   if (log_segment_bytes < (64 << 10) || log_bytes_max < log_segment_bytes * 2)
     return bad("a log segment needs 64 KiB or more, and the whole log room for two");
+  if (scrub_interval.count() <= 0)
+    return bad("the interval of the scrub must be positive; scrub_bytes_per_second 0 turns it off");
   if (log_age_max < std::chrono::seconds{1} || partitions_open_max == 0 || queue_requests_max == 0
       || queue_bytes_max < (1 << 20))
     return bad(
@@ -85,6 +87,7 @@ result<std::unique_ptr<engine>> open_embedded_engine(embedded_config config, pro
 }
 
 result<void> embedded_engine::start() {
+  BOOST_OUTCOME_TRYV(damages_.load(hooks_.clock->wall_ns()));
   BOOST_OUTCOME_TRYV(partitions_.load());
   retention_.load();
   BOOST_OUTCOME_TRYV(open_logs());
@@ -101,6 +104,7 @@ result<void> embedded_engine::start() {
   }
   writer_ = std::thread{[this] { write_loop(); }};
   sealer_ = std::thread{[this] { seal_loop(); }};
+  scrubber_.start();
   return ok();
 }
 
@@ -130,7 +134,7 @@ result<void> embedded_engine::open_logs() {
       continue;
     }
     // Nothing is added to a log in which damage was found.
-    usable = log.value()->damage().bytes == 0 && log.value()->bytes() < config_.log_segment_bytes;
+    usable = !log.value()->damage().any() && log.value()->bytes() < config_.log_segment_bytes;
     logs_.push_back(std::move(log.value()));
   }
   if (!usable) {
@@ -155,8 +159,8 @@ result<void> embedded_engine::open_logs() {
 result<std::shared_ptr<log_env>> embedded_engine::open_log(std::uint64_t number) {
   const auto directory = log_directory(config_, number);
   const auto map_bytes = log_map_bytes(config_);
+  const auto now_ns = hooks_.clock->wall_ns();
   std::error_code ec;
-  std::filesystem::remove(directory / "lock.mdb", ec); // left by a process that is gone: LOCK says so
   remove_unfinished(directory);
   log_replay replay;
   replay.reset = [this] { state_.clear(); };
@@ -172,13 +176,19 @@ result<std::shared_ptr<log_env>> embedded_engine::open_log(std::uint64_t number)
   if (!checked && checked.error().code != errc::corrupt)
     return checked.error();
   if (!checked) {
-    metrics_.count_damaged("log");
     spdlog::error("store: {}; what can be read of it is copied", checked.error().message);
     auto copy = directory;
     copy += salvage_suffix;
-    const auto records = salvage_log(directory / "data.mdb", copy, map_bytes);
-    if (!records)
-      return records.error();
+    const auto salvaged = salvage_log(directory / "data.mdb", copy, map_bytes);
+    if (!salvaged)
+      return salvaged.error();
+    // What is missing within it shows when the copy is read; what its end lacks would be seen only now.
+    if (salvaged.value().to_the_end)
+      metrics_.count_damaged("log");
+    else
+      damages_.note(anything_until(now_ns, damaged_thing("log end", {number})), "log",
+                    fmt::format("whether the end of log {} was found cannot be told", number));
+    BOOST_OUTCOME_TRYV(damages_.flush());
     const auto kept = set_aside(directory, config_.directory / "damaged");
     if (kept.empty())
       return fail(errc::io, fmt::format("cannot move the damaged {} away", directory.string()));
@@ -186,22 +196,26 @@ result<std::shared_ptr<log_env>> embedded_engine::open_log(std::uint64_t number)
     if (ec)
       return fail(errc::io, fmt::format("cannot rename {}: {}", copy.string(), ec.message()));
     BOOST_OUTCOME_TRYV(sync_directory(directory.parent_path()));
-    spdlog::warn("store: {} records of log {} are kept; the damaged file is {}", records.value(), number,
-                 kept.string());
+    spdlog::warn("store: {} records of log {} are kept; the damaged file is {}", salvaged.value().records,
+                 number, kept.string());
   }
-  auto log = log_env::open(directory, number, map_bytes, registry_, replay);
+  auto log = log_env::open(directory, number, map_bytes, registry_, replay, now_ns);
   if (!log) {
     if (log.error().code != errc::corrupt)
       return log;
-    metrics_.count_damaged("log");
     spdlog::error("store: {} cannot be read ({}) and is moved away", directory.string(), log.error().message);
+    damages_.note(anything_until(now_ns, damaged_thing("log", {number})), "log", log.error().message);
+    BOOST_OUTCOME_TRYV(damages_.flush());
     set_aside(directory, config_.directory / "damaged");
     return std::shared_ptr<log_env>{};
   }
-  if (const auto damage = log.value()->damage(); damage.bytes != 0 || damage.records != 0) {
-    metrics_.count_damaged("record", static_cast<double>(std::max<std::uint64_t>(1, damage.records)));
+  if (const auto& damage = log.value()->damage(); damage.any()) {
     spdlog::error("store: log {} has {} damaged bytes and {} records that cannot be used; the rest is kept",
                   number, damage.bytes, damage.records);
+    if (damage.lost.empty()) // bytes that held no data
+      metrics_.count_damaged("record");
+    for (const auto& lost : damage.lost)
+      damages_.note(lost, "record", fmt::format("it stood in log {}", number));
   }
   return log;
 }

@@ -39,7 +39,6 @@ void embedded_engine::seal_loop() {
     return stop_sealing_;
   };
   newest_sealed_ns_ = partitions_.newest_ns();
-  partitions_.scrub([&] { return stopping() || oldest_closed() != nullptr; });
   auto retry = std::chrono::seconds{1};
   while (!stopping()) {
     if (const auto log = oldest_closed()) {
@@ -74,6 +73,7 @@ std::int64_t embedded_engine::oldest_to_keep_ns() {
 
 void embedded_engine::expire() {
   const auto oldest_ns = oldest_to_keep_ns();
+  damages_.forget_before(oldest_ns);
   const auto gone = partitions_.ending_before(oldest_ns);
   if (gone.empty())
     return;

@@ -87,10 +87,13 @@ public:
   virtual series_set_ptr find_set(edge_id edge, const set_hash& hash) = 0;
   // How many series it has; nullopt when unknown. Cheap: asked for every frame.
   virtual std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) = 0;
-  // What is known to be missing or noted about [from, to]. An entry without an edge is about the store's own disk: a
-  // damaged partition, of every host.
+  // What is known to be missing or noted about [from, to]. An entry without an edge is about damage of the store's own
+  // disk: of a host, without one of all hosts of its site, without either of every host there is.
   virtual result<void> ledger(std::int64_t from_ns, std::int64_t to_ns,
                               const std::function<void(const ledger_entry&)>& each) = 0;
+  // Of those, the ones about the store's own disk. From memory, at once.
+  virtual void own_damage(std::int64_t /*from_ns*/, std::int64_t /*to_ns*/,
+                          const std::function<void(const ledger_entry&)>& /*each*/) {}
   // Every record identity in the write-ahead log and how often it stands there, before anything is merged.
   // For tests and for `skerry-cloud verify`.
   virtual result<void> log_identities(
@@ -120,6 +123,10 @@ struct embedded_config {
   std::uint64_t queue_bytes_max = 256 << 20;
   std::uint64_t read_cache_bytes_max = 64 << 20; // of what queries unpacked; 0: nothing is kept
   std::size_t read_threads = 2;                  // that help queries read; 0: each query reads alone
+  std::uint64_t scrub_bytes_per_second =
+      4 << 20; // of partitions that nobody asked for; 0: they are not checked
+  std::chrono::nanoseconds scrub_interval =
+      std::chrono::hours{24}; // from the start of a pass to that of the next
 
   [[nodiscard]] result<void> validate() const;
 };

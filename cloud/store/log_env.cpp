@@ -2,6 +2,7 @@
 
 #include "actors/node/clock.hpp"
 #include "actors/node/mapped_file.hpp"
+#include "actors/node/page_check.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -17,6 +18,8 @@ bytes_view key_of(const std::uint64_t& chunk) noexcept { return std::as_bytes(st
 bool is_note(record_kind kind) noexcept {
   return kind != record_kind::frame && kind != record_kind::watermark;
 }
+
+constexpr std::int64_t ahead_max_ns = 3'600'000'000'000; // that samples may be ahead of the clock, generously
 
 // Records of a body, and where the index puts them.
 struct indexed {
@@ -80,43 +83,171 @@ result<std::shared_ptr<log_env>> log_env::create(const std::filesystem::path& di
 
 result<std::shared_ptr<log_env>> log_env::open(const std::filesystem::path& directory, std::uint64_t number,
                                                std::uint64_t map_bytes, set_registry& sets,
-                                               const log_replay& replay) {
+                                               const log_replay& replay, std::int64_t now_ns) {
   BOOST_OUTCOME_TRY(log, create(directory, number, map_bytes));
-  BOOST_OUTCOME_TRYV(log->scan(sets, replay));
+  BOOST_OUTCOME_TRYV(log->scan(sets, replay, now_ns));
   return log;
 }
 
-result<void> log_env::scan(set_registry& sets, const log_replay& replay) {
+damage anything_until(std::int64_t now_ns, std::uint64_t thing) {
+  damage all;
+  all.to_ns = now_ns + ahead_max_ns;
+  all.thing = thing;
+  return all;
+}
+
+namespace {
+
+// What a log's scan finds missing, as far as the rest of the log bounds it.
+class missing_in_log {
+public:
+  missing_in_log(log_damage& to, std::int64_t now_ns) : to_(to), now_ns_(now_ns) {}
+
+  // Bytes between entries that are none: the serial of the next one says how many stood there.
+  void on_bad_bytes() { bad_bytes_ = true; }
+
+  void on_entry(const entry_view& entry) {
+    if (entry.serial > next_serial_)
+      open_.push_back(damaged_thing("log entries", {next_serial_, entry.serial}));
+    bad_bytes_ = false;
+    next_serial_ = std::max(next_serial_, entry.serial + 1);
+    log_ = entry.log;
+  }
+
+  // What is missing before a sound append lies within what its log is about so far.
+  void on_envelope(const envelope& from) {
+    if (from.log.known())
+      close([&](damage& lost) {
+        lost.from_ns = from.log.oldest_ns;
+        lost.to_ns = from.log.newest_ns;
+      });
+  }
+
+  // Of the append at hand, bytes between its records that are none.
+  void on_bad_records(const entry_view& entry, const envelope& from, bytes_view bytes, std::size_t offset,
+                      const log_index& index) {
+    auto lost = of_append(entry, from, offset);
+    lost.host = host_of(from, bytes, index);
+    to_.lost.push_back(std::move(lost));
+  }
+
+  // A record that cannot be used.
+  void on_unusable(const entry_view& entry, const envelope& from, const record_view& record,
+                   std::size_t offset) {
+    auto lost = of_append(entry, from, offset);
+    lost.host = record.host;
+    lost.from_ns = lost.to_ns = record.time_ns; // sound, as its checksum is
+    to_.lost.push_back(std::move(lost));
+  }
+
+  // A whole entry whose content does not decode, or is of a kind that is not known.
+  void on_unknown(const entry_view& entry) { open_.push_back(damaged_thing("log entry", {entry.serial})); }
+
+  // Nothing later bounds what is still open.
+  void finish() {
+    if (bad_bytes_)
+      open_.push_back(damaged_thing("log end", {next_serial_}));
+    close([](damage&) {});
+  }
+
+private:
+  template <class Bound>
+  void close(Bound&& bound) {
+    for (const auto thing : open_) {
+      auto lost = anything_until(now_ns_, damaged_thing("log", {log_, thing}));
+      bound(lost);
+      to_.lost.push_back(std::move(lost));
+    }
+    open_.clear();
+  }
+
+  [[nodiscard]] damage of_append(const entry_view& entry, const envelope& from, std::size_t offset) const {
+    auto lost = anything_until(now_ns_, damaged_thing("log record", {entry.log, entry.serial, offset}));
+    lost.site = from.site;
+    if (from.records.known()) {
+      lost.from_ns = from.records.oldest_ns;
+      lost.to_ns = from.records.newest_ns;
+    }
+    return lost;
+  }
+
+  // Whose record that was, where it was one and all else that can be checked of its host says the same; else empty.
+  [[nodiscard]] static std::string host_of(const envelope& from, bytes_view bytes, const log_index& index) {
+    byte_reader r{bytes}; // docs/formats.md#record
+    (void)r.bytes(4);
+    const auto length = r.fixed<std::uint32_t>();
+    (void)r.bytes(16);
+    const auto tag = r.fixed<std::uint32_t>();
+    (void)r.bytes(2);
+    const auto host_bytes = r.fixed<std::uint8_t>();
+    (void)r.bytes(9);
+    const std::string host{as_text(r.bytes(host_bytes))};
+    if (r.failed() || host.empty() || length != bytes.size()
+        || tag != epoch_tag(from.origin.edge, from.origin.epoch)
+        || shard_of(make_host_id(from.tenant, from.site, host)) != from.shard)
+      return {};
+    const auto& all = index.sources();
+    const bool known = std::any_of(all.begin(), all.end(), [&](const auto& source) {
+      return source->site == from.site && source->host == host;
+    });
+    return known ? host : std::string{};
+  }
+
+  log_damage& to_;
+  const std::int64_t now_ns_;
+  std::uint64_t next_serial_ = 1;
+  std::uint64_t log_ = 0;
+  bool bad_bytes_ = false;
+  std::vector<std::uint64_t> open_; // things that are not bounded yet
+};
+
+} // namespace
+
+result<void> log_env::scan(set_registry& sets, const log_replay& replay, std::int64_t now_ns) {
   BOOST_OUTCOME_TRY(reader, read());
   indexed into{index_, {}};
+  missing_in_log missing{damage_, now_ns};
   bool newer = false;
   auto scanned = reader.each_chunk([&](std::uint64_t key, bytes_view chunk) -> result<void> {
     next_chunk_ = key + 1;
     const auto chunk_key = static_cast<std::uint32_t>(key);
-    damage_.bytes += for_each_entry(chunk, [&](const entry_view& entry, std::size_t at) {
+    const auto on_entry = [&](const entry_view& entry, std::size_t at) {
       const log_place place{chunk_key, static_cast<std::uint32_t>(at)};
       id_ = entry.log;
       next_serial_ = std::max(next_serial_, entry.serial + 1);
+      missing.on_entry(entry);
       switch (entry.kind) {
       case entry_kind::append: {
         const auto from = decode_envelope(entry.head);
         if (!from) {
           damage_.bytes += entry.bytes;
+          missing.on_unknown(entry);
           return;
         }
+        missing.on_envelope(from.value());
+        span_.add(from.value().log);
         if (replay.fence)
           replay.fence(from.value());
         const auto body_at = at + entry_header_bytes + entry.head.size();
-        damage_.bytes += for_each_record(entry.body, [&](const record_view& record, std::size_t offset) {
-          if (!into.add(from.value(), record, place, static_cast<std::uint32_t>(body_at + offset)))
-            ++damage_.records;
-        });
+        damage_.bytes += for_each_record(
+            entry.body,
+            [&](const record_view& record, std::size_t offset) {
+              if (into.add(from.value(), record, place, static_cast<std::uint32_t>(body_at + offset)))
+                return;
+              ++damage_.records;
+              missing.on_unusable(entry, from.value(), record, offset);
+            },
+            [&](bytes_view bytes, std::size_t offset) {
+              missing.on_bad_records(entry, from.value(), bytes, offset, index_);
+            });
         return;
       }
       case entry_kind::set: {
         const auto head = decode_set_entry(entry.head);
-        if (!head)
+        if (!head) {
+          damage_.bytes += entry.bytes; // the frames that name it cannot be used, and are named
           return;
+        }
         auto compact = sets.find(head.value().hash);
         if (!compact) {
           const auto set = unpack_set(head.value().hash, head.value().plain_bytes, head.value().packed);
@@ -135,17 +266,21 @@ result<void> log_env::scan(set_registry& sets, const log_replay& replay) {
           replay.reset();
         return;
       case entry_kind::state:
-        if (replay.state)
-          (void)decode_state(entry.head, replay.state);
+        if (replay.state && !decode_state(entry.head, replay.state))
+          damage_.bytes += entry.bytes;
         return;
       case entry_kind::start: return;
       }
       newer = true;
-    });
+      missing.on_unknown(entry);
+    };
+    damage_.bytes +=
+        for_each_entry(chunk, on_entry, [&](bytes_view, std::size_t) { missing.on_bad_bytes(); });
     return ok();
   });
   if (!scanned)
     return scanned;
+  missing.finish();
   if (newer)
     spdlog::warn("store: log {} holds entries of a kind that this build does not know; they are left out",
                  number_);
@@ -294,9 +429,16 @@ result<void> log_batch::add(const append_request& request,
   }
   pending_sets_.merge(fresh_sets);
   if (!keep.empty()) {
+    envelope::span about;
+    for (std::size_t i = 0; i < keep.size(); ++i) {
+      about.add(span_of(*keep[i].first));
+      about.add({times[i], times[i]});
+    }
+    span_.add(about);
     head_.clear();
-    encode_envelope(
-        {request.fence, request.tenant, request.shard, request.site, request.origin, request.ranges}, head_);
+    encode_envelope({request.fence, request.tenant, request.shard, request.site, request.origin,
+                     request.ranges, about, span_},
+                    head_);
     add_piece(entry_kind::append, head_, body_bytes);
     auto& stored = stored_[request.origin];
     auto offset = pieces_.back().scratch_bytes;
@@ -358,6 +500,7 @@ result<void> log_batch::commit() {
 
   log_.next_chunk_ = chunk;
   log_.next_serial_ += pieces_.size();
+  log_.span_ = span_;
   log_.bytes_ = log_.env_->used_bytes();
   const std::unique_lock lock{log_.mutex_};
   for (auto& [key, set] : pending_sets_) {
@@ -379,8 +522,8 @@ result<void> log_batch::commit() {
   return ok();
 }
 
-result<std::uint64_t> salvage_log(const std::filesystem::path& damaged_file,
-                                  const std::filesystem::path& directory, std::uint64_t map_bytes) {
+result<salvaged_log> salvage_log(const std::filesystem::path& damaged_file,
+                                 const std::filesystem::path& directory, std::uint64_t map_bytes) {
   BOOST_OUTCOME_TRY(file, mapped_file::open(damaged_file));
   // Pages that LMDB copied may hold an entry twice, an old copy partly written over: the serial number says
   // which are the same and in which order, and the copy with the most sound records is taken.
@@ -391,7 +534,7 @@ result<std::uint64_t> salvage_log(const std::filesystem::path& damaged_file,
     std::uint64_t records = 0;
   };
   std::map<std::uint64_t, std::map<std::uint64_t, candidate>> found_by_log; // by id, then by serial
-  std::uint64_t records = 0;
+  salvaged_log out;
   const auto look = [&](const entry_view& entry, std::size_t at) {
     candidate c{at, entry.bytes, 0};
     if (entry.kind == entry_kind::append)
@@ -421,7 +564,17 @@ result<std::uint64_t> salvage_log(const std::filesystem::path& damaged_file,
     }
   }
   for (const auto& [serial, c] : found)
-    records += c.records;
+    out.records += c.records;
+  if (const auto last =
+          last_value(file.bytes(), [](bytes_view value) { return decode_entry(value).has_value(); })) {
+    bool of_this = !found.empty();
+    out.to_the_end = for_each_entry(*last,
+                                    [&](const entry_view& entry, std::size_t) {
+                                      of_this = of_this && entry.serial <= found.rbegin()->first;
+                                    })
+                         == 0
+                     && of_this;
+  }
   BOOST_OUTCOME_TRY(env, lmdb_env::open(directory, map_bytes, 0, true));
   MDB_dbi db = 0;
   const lmdb_env::database_request main_database{nullptr, MDB_INTEGERKEY, &db};
@@ -433,7 +586,7 @@ result<std::uint64_t> salvage_log(const std::filesystem::path& damaged_file,
     ++key;
   }
   BOOST_OUTCOME_TRYV(txn.commit());
-  return records;
+  return out;
 }
 
 } // namespace skerry::cloud

@@ -4,6 +4,7 @@
 // integer keys, and the index over them in memory. Written by one thread, read by any. It is deleted whole
 // once sealed.
 
+#include "cloud/store/damage_ledger.hpp"
 #include "cloud/store/engine.hpp"
 #include "cloud/store/lmdb.hpp"
 #include "cloud/store/log_index.hpp"
@@ -45,6 +46,9 @@ struct log_replay {
 struct log_damage {
   std::uint64_t bytes = 0;
   std::uint64_t records = 0; // that stand there and cannot be used
+  std::vector<damage> lost;  // whose data that may have been, as far as it is known
+
+  [[nodiscard]] bool any() const noexcept { return bytes != 0 || !lost.empty(); }
 };
 
 class log_reader;
@@ -57,7 +61,8 @@ public:
   // An existing log, whose pages were checked: reads all entries and builds the index.
   [[nodiscard]] static result<std::shared_ptr<log_env>> open(const std::filesystem::path& directory,
                                                              std::uint64_t number, std::uint64_t map_bytes,
-                                                             set_registry& sets, const log_replay& replay);
+                                                             set_registry& sets, const log_replay& replay,
+                                                             std::int64_t now_ns);
 
   [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
   [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
@@ -65,7 +70,7 @@ public:
   [[nodiscard]] const std::filesystem::path& directory() const noexcept { return directory_; }
   [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
   [[nodiscard]] bool empty() const; // no frames and no notes
-  [[nodiscard]] log_damage damage() const noexcept { return damage_; }
+  [[nodiscard]] const log_damage& damage() const noexcept { return damage_; }
   [[nodiscard]] std::int64_t created_ns() const noexcept { return created_ns_; }
 
   [[nodiscard]] result<log_reader> read() const;
@@ -81,7 +86,7 @@ public:
 private:
   friend class log_batch;
   log_env() = default;
-  result<void> scan(set_registry& sets, const log_replay& replay);
+  result<void> scan(set_registry& sets, const log_replay& replay, std::int64_t now_ns);
 
   std::filesystem::path directory_;
   std::uint64_t number_ = 0;
@@ -89,6 +94,7 @@ private:
   const std::uint64_t cache_owner_ = next_cache_owner();
   std::uint64_t next_chunk_ = 1;  // writer's
   std::uint64_t next_serial_ = 1; // writer's
+  envelope::span span_;           // writer's: what its appends are about
   std::int64_t created_ns_ = 0;
   std::unique_ptr<lmdb_env> env_;
   MDB_dbi db_ = 0;
@@ -121,7 +127,7 @@ private:
 // only.
 class log_batch {
 public:
-  log_batch(log_env& log, set_registry& sets) : log_(log), sets_(sets) {}
+  log_batch(log_env& log, set_registry& sets) : log_(log), sets_(sets), span_(log.span_) {}
 
   // Everything of one request: its sets where this log lacks them, records that `repeated` does not know,
   // state. invalid_argument or malformed: nothing was added. `find` gives a set that the request did not
@@ -171,12 +177,19 @@ private:
   std::size_t bytes_ = 0;
   std::uint64_t repeated_ = 0;
   std::int64_t oldest_ns_ = INT64_MAX;
+  envelope::span span_; // of the log, with this batch
 };
 
 // Finds the sound entries in a log whose pages are damaged and writes them into a new log of the same number
-// at `directory`. Returns how many records were found.
-[[nodiscard]] result<std::uint64_t> salvage_log(const std::filesystem::path& damaged_file,
-                                                const std::filesystem::path& directory,
-                                                std::uint64_t map_bytes);
+// at `directory`.
+struct salvaged_log {
+  std::uint64_t records = 0;
+  bool to_the_end = false; // the last chunk that was ever committed is among what was found, whole
+};
+[[nodiscard]] result<salvaged_log> salvage_log(const std::filesystem::path& damaged_file,
+                                               const std::filesystem::path& directory,
+                                               std::uint64_t map_bytes);
+// What may be missing where nothing more is known: of everyone, at any time until a while after `now_ns`.
+[[nodiscard]] damage anything_until(std::int64_t now_ns, std::uint64_t thing);
 
 } // namespace skerry::cloud

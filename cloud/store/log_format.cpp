@@ -1,5 +1,7 @@
 #include "cloud/store/log_format.hpp"
 
+#include "schemas/model/payload.hpp"
+
 #include <algorithm>
 #include <cassert>
 #include <xxhash.h>
@@ -11,6 +13,7 @@ namespace {
 
 constexpr int set_zstd_level = 3;
 constexpr std::size_t site_bytes_max = 4096;
+constexpr std::int64_t ns_per_s = 1'000'000'000;
 
 struct raw_entry {
   std::uint32_t magic = entry_magic;
@@ -27,6 +30,17 @@ static_assert(sizeof(raw_entry) == entry_header_bytes);
 
 std::uint64_t entry_checksum(const raw_entry& raw, bytes_view head) noexcept {
   return XXH3_64bits_withSeed(head.data(), head.size(), XXH3_64bits(&raw, offsetof(raw_entry, checksum)));
+}
+
+std::int64_t floor_s(std::int64_t ns) noexcept { return ns / ns_per_s - (ns % ns_per_s < 0 ? 1 : 0); }
+
+// The first or the last nanosecond of a second.
+std::int64_t ns_of(std::int64_t s, bool last) noexcept {
+  if (s > INT64_MAX / ns_per_s - 1)
+    return INT64_MAX;
+  if (s < INT64_MIN / ns_per_s + 1)
+    return INT64_MIN;
+  return s * ns_per_s + (last ? ns_per_s - 1 : 0);
 }
 
 auto damaged(std::string_view what) {
@@ -92,6 +106,26 @@ void encode_envelope(const envelope& from, byte_buffer& out) {
   w.fixed(from.origin.epoch.random);
   w.fixed(static_cast<std::uint8_t>(from.origin.stream));
   encode_ranges(from.ranges, out);
+  if (!from.records.known())
+    return;
+  const auto oldest_s = floor_s(from.records.oldest_ns);
+  const auto newest_s = floor_s(from.records.newest_ns);
+  w.signed_varint(oldest_s);
+  w.varint(static_cast<std::uint64_t>(newest_s - oldest_s));
+  w.varint(static_cast<std::uint64_t>(oldest_s - std::min(oldest_s, floor_s(from.log.oldest_ns))));
+  w.varint(static_cast<std::uint64_t>(std::max(newest_s, floor_s(from.log.newest_ns)) - newest_s));
+}
+
+envelope::span span_of(const record_view& record) {
+  envelope::span of{record.time_ns, record.time_ns};
+  if (record.kind == record_kind::tombstone) {
+    if (const auto stone = decode_tombstone(record.payload))
+      of.add({stone.value().from_ns, stone.value().to_ns});
+  } else if (record.kind == record_kind::not_collected) {
+    if (const auto gap = decode_not_collected(record.payload))
+      of.add({gap.value().from_ns, gap.value().to_ns});
+  }
+  return of;
 }
 
 result<envelope> decode_envelope(bytes_view head) {
@@ -109,8 +143,22 @@ result<envelope> decode_envelope(bytes_view head) {
     return damaged("an envelope");
   to.tenant = static_cast<tenant_id>(tenant);
   to.shard = static_cast<shard_id>(shard);
-  BOOST_OUTCOME_TRY(ranges, decode_ranges(r.rest()));
+  BOOST_OUTCOME_TRY(ranges, decode_ranges(r));
   to.ranges = std::move(ranges);
+  if (r.remaining() == 0)
+    return to;
+  const auto oldest_s = r.signed_varint();
+  const auto plus = [](std::int64_t a, std::uint64_t b) { // what overflows is out of order
+    return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + b);
+  };
+  const auto newest_s = plus(oldest_s, r.varint());
+  const auto log_oldest_s = plus(oldest_s, -r.varint());
+  const auto log_newest_s = plus(newest_s, r.varint());
+  if (r.failed() || r.remaining() != 0 || log_oldest_s > oldest_s || oldest_s > newest_s
+      || newest_s > log_newest_s)
+    return damaged("an envelope");
+  to.records = {ns_of(oldest_s, false), ns_of(newest_s, true)};
+  to.log = {ns_of(log_oldest_s, false), ns_of(log_newest_s, true)};
   return to;
 }
 
@@ -178,38 +226,54 @@ result<void> decode_state(bytes_view head, const std::function<void(const state_
   return ok();
 }
 
-std::size_t for_each_record(bytes_view body,
-                            const std::function<void(const record_view&, std::size_t)>& each) {
-  std::size_t bad = 0;
+std::size_t for_each_record(bytes_view body, const std::function<void(const record_view&, std::size_t)>& each,
+                            const each_bad& bad) {
+  std::size_t bad_bytes = 0;
   std::size_t at = 0;
+  std::size_t sound_to = 0;
+  const auto close = [&] {
+    if (bad && at != sound_to)
+      bad(body.subspan(sound_to, at - sound_to), sound_to);
+  };
   while (at < body.size()) {
     if (const auto record = decode_record(body.subspan(at))) {
+      close();
       each(record.value(), at);
       at += record.value().bytes.size();
+      sound_to = at;
       continue;
     }
     const auto next = find(body, at + 1, "Sk");
-    bad += next - at;
+    bad_bytes += next - at;
     at = next;
   }
-  return bad;
+  close();
+  return bad_bytes;
 }
 
-std::size_t for_each_entry(bytes_view chunk,
-                           const std::function<void(const entry_view&, std::size_t)>& each) {
-  std::size_t bad = 0;
+std::size_t for_each_entry(bytes_view chunk, const std::function<void(const entry_view&, std::size_t)>& each,
+                           const each_bad& bad) {
+  std::size_t bad_bytes = 0;
   std::size_t at = 0;
+  std::size_t sound_to = 0;
+  const auto close = [&] {
+    if (bad && at != sound_to)
+      bad(chunk.subspan(sound_to, at - sound_to), sound_to);
+  };
   while (at < chunk.size()) {
     if (const auto entry = decode_entry(chunk.subspan(at))) {
+      close();
       each(entry.value(), at);
       at += entry.value().bytes;
+      sound_to = at;
       continue;
     }
     const auto next = find(chunk, at + 1, "SkLe");
-    bad += next - at;
+    bad_bytes += next - at;
     at = next;
   }
-  return bad;
+  close();
+  return bad_bytes;
 }
 
 } // namespace skerry::cloud

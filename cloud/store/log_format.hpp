@@ -11,6 +11,7 @@
 #include "schemas/model/record.hpp"
 #include "schemas/model/series.hpp"
 
+#include <algorithm>
 #include <functional>
 #include <string>
 #include <utility>
@@ -54,7 +55,24 @@ struct envelope {
   std::string site;
   stream_key origin;
   range_set ranges;
+  // What its records are about, [oldest, newest] in whole seconds, and the same of the log's appends up to this one: they
+  // bound what is missing where a record, or an entry before, is damaged.
+  struct span {
+    std::int64_t oldest_ns = INT64_MAX;
+    std::int64_t newest_ns = INT64_MIN;
+
+    [[nodiscard]] bool known() const noexcept { return oldest_ns <= newest_ns; }
+    void add(const span& other) noexcept {
+      oldest_ns = std::min(oldest_ns, other.oldest_ns);
+      newest_ns = std::max(newest_ns, other.newest_ns);
+    }
+  };
+  span records;
+  span log;
 };
+// What a record is about: its time, and of a tombstone or a gap all the time that it tells of. A start that is not known
+// is 0.
+[[nodiscard]] envelope::span span_of(const record_view& record);
 void encode_envelope(const envelope& from, byte_buffer& out);
 [[nodiscard]] result<envelope> decode_envelope(bytes_view head);
 
@@ -76,10 +94,13 @@ using state_pair = std::pair<std::string_view, std::string_view>;
 void encode_state(std::span<const state_pair> pairs, byte_buffer& out);
 [[nodiscard]] result<void> decode_state(bytes_view head, const std::function<void(const state_pair&)>& each);
 
-// Calls `each` with every sound record of a body and its offset there. Returns how many bytes are damaged.
-std::size_t for_each_record(bytes_view body,
-                            const std::function<void(const record_view&, std::size_t)>& each);
+// Calls `each` with every sound record of a body and its offset there, and `bad` with what lies between. Returns how many
+// bytes are damaged.
+using each_bad = std::function<void(bytes_view bytes, std::size_t offset)>;
+std::size_t for_each_record(bytes_view body, const std::function<void(const record_view&, std::size_t)>& each,
+                            const each_bad& bad = {});
 // The same for the entries of a chunk or of a whole raw file.
-std::size_t for_each_entry(bytes_view chunk, const std::function<void(const entry_view&, std::size_t)>& each);
+std::size_t for_each_entry(bytes_view chunk, const std::function<void(const entry_view&, std::size_t)>& each,
+                           const each_bad& bad = {});
 
 } // namespace skerry::cloud

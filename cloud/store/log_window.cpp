@@ -1,27 +1,22 @@
 #include "cloud/store/log_window.hpp"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <bit>
 #include <utility>
 
 namespace skerry::cloud {
 
-result<bool> frame_rows::read(log_reader& log, const log_place& at, store_metrics& metrics) {
-  const auto damaged = [&](const error& e, const char* what) -> result<bool> {
-    if (e.code != errc::corrupt && e.code != errc::malformed && e.code != errc::unsupported_version)
-      return e;
-    metrics.count_damaged(what);
-    spdlog::error("store: a query leaves out a damaged {}: {}", what, e.message);
-    return false;
-  };
-  const auto record = log.record(at);
-  if (!record)
-    return damaged(record.error(), "record");
-  if (const auto decoded = decode_frame(record.value().payload, decoder_, frame_); !decoded)
-    return damaged(decoded.error(), "frame");
-  return true;
+result<bool> frame_rows::read(log_reader& log, const frame_ref& at, const frames_of& whose) {
+  const auto decoded = [&]() -> result<void> {
+    BOOST_OUTCOME_TRY(record, log.record(at.record));
+    return decode_frame(record.payload, decoder_, frame_);
+  }();
+  if (decoded)
+    return true;
+  if (!is_damage(decoded.error()))
+    return decoded.error();
+  whose.damages.note(lost_frame(whose.log_id, whose.source, at), "frame", decoded.error().message);
+  return false;
 }
 
 log_window::log_window(const head_source& source) {
@@ -46,7 +41,7 @@ bool log_window::worth_extending(std::size_t frames, std::size_t wanted) const {
 }
 
 result<bool> log_window::extend(std::span<const frame_ref> frames, log_reader& log, frame_rows& scratch,
-                                store_metrics& metrics) {
+                                const frames_of& whose) {
   const std::lock_guard lock{mutex_};
   if (rows_ >= frames.size())
     return false;
@@ -60,7 +55,7 @@ result<bool> log_window::extend(std::span<const frame_ref> frames, log_reader& l
     times_ns_[rows_] = frames[rows_].time_ns;
     ascending_ = ascending_ && (rows_ == 0 || times_ns_[rows_ - 1] <= times_ns_[rows_]);
     values_.resize((rows_ + 1) * present_.size());
-    BOOST_OUTCOME_TRY(sound, scratch.read(log, frames[rows_].record, metrics));
+    BOOST_OUTCOME_TRY(sound, scratch.read(log, frames[rows_], whose));
     if (sound)
       add(scratch.content());
   }

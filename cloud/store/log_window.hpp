@@ -4,9 +4,9 @@
 // one series need not decode the values of all of them again. Frames are added as they arrive; once full, columns that
 // stand still shrink to one value. Thread-safe.
 
+#include "cloud/store/damage_of.hpp"
 #include "cloud/store/log_env.hpp"
 #include "cloud/store/place_columns.hpp"
-#include "cloud/store/store_metrics.hpp"
 
 #include <array>
 #include <mutex>
@@ -17,11 +17,18 @@ namespace skerry::cloud {
 inline constexpr std::size_t window_rows = 32;
 inline constexpr std::size_t window_columns_max = 4096; // of one source; wider ones are read frame by frame
 
+// Whose frames are read, and where it is noted that one is damaged.
+struct frames_of {
+  const head_source& source;
+  std::uint64_t log_id = 0;
+  damage_ledger& damages;
+};
+
 // A frame's values by column. Keeps its scratch memory, and that of windows that are made with it; one thread.
 class frame_rows {
 public:
-  // False: the frame is damaged, counted and logged. Others than damage are failures.
-  [[nodiscard]] result<bool> read(log_reader& log, const log_place& at, store_metrics& metrics);
+  // False: the frame is damaged, which is noted. Others than damage are failures.
+  [[nodiscard]] result<bool> read(log_reader& log, const frame_ref& at, const frames_of& whose);
   [[nodiscard]] const frame& content() const noexcept { return frame_; }
 
 private:
@@ -38,7 +45,7 @@ public:
 
   // Takes in those of `frames`, the window's, that are new to it. Whether there were any.
   [[nodiscard]] result<bool> extend(std::span<const frame_ref> frames, log_reader& log, frame_rows& scratch,
-                                    store_metrics& metrics);
+                                    const frames_of& whose);
   // So many frames were read from the log instead of from here.
   void note_read_without(std::size_t frames);
   // Whether to take frames in for who wants `wanted` of them: that costs somewhat more than to read them, and pays once it

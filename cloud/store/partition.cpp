@@ -82,17 +82,24 @@ std::optional<partition_id> parse_partition_id(std::string_view name) {
   return id;
 }
 
+result<void> partition::check(const std::filesystem::path& directory,
+                              const std::function<bool(std::uint64_t)>& pace) {
+  page_check_options options;
+  options.skip_large = extent_database;
+  options.each = [&](std::string_view database, bytes_view key, bytes_view value) {
+    if (pace && !pace(key.size() + value.size()))
+      return false;
+    return database == extent_database || checked_value(key, value).has_value();
+  };
+  return check_pages(directory / "data.mdb", options);
+}
+
 result<std::shared_ptr<partition>> partition::open(const std::filesystem::path& directory,
                                                    const partition_id& id, bool check) {
   const auto file = directory / "data.mdb";
   if (check) {
     remove_unfinished(directory);
-    page_check_options options;
-    options.skip_large = extent_database;
-    options.each = [](std::string_view database, bytes_view key, bytes_view value) {
-      return database == extent_database || checked_value(key, value).has_value();
-    };
-    BOOST_OUTCOME_TRYV(check_pages(file, options));
+    BOOST_OUTCOME_TRYV(partition::check(directory));
   }
   std::error_code ec;
   const auto size = std::filesystem::file_size(file, ec);

@@ -138,6 +138,11 @@ private:
 
 class partition {
 public:
+  // Walks the file that lies in this directory, pages and values: corrupt. `pace`, where given, hears how many bytes were
+  // looked at since it was last called, and may take its time; false: go no further, which is no verdict. While a
+  // partition is written to, what is found means nothing.
+  [[nodiscard]] static result<void> check(const std::filesystem::path& directory,
+                                          const std::function<bool(std::uint64_t bytes)>& pace = {});
   // Opens or makes. With `check`, the file is walked first: corrupt.
   [[nodiscard]] static result<std::shared_ptr<partition>> open(const std::filesystem::path& directory,
                                                                const partition_id& id, bool check);

@@ -1,5 +1,6 @@
 #include "cloud/store/partitions.hpp"
 
+#include "cloud/store/damage_of.hpp"
 #include "cloud/store/directory.hpp"
 
 #include <fmt/format.h>
@@ -11,12 +12,14 @@
 namespace skerry::cloud {
 
 partition_catalog::partition_catalog(std::filesystem::path root, std::filesystem::path damaged,
-                                     std::size_t open_max, store_metrics& metrics, data_changes& changes)
+                                     std::size_t open_max, store_metrics& metrics, data_changes& changes,
+                                     damage_ledger& damages)
     : root_(std::move(root)),
       damaged_(std::move(damaged)),
       open_max_(open_max),
       metrics_(metrics),
-      changes_(changes) {}
+      changes_(changes),
+      damages_(damages) {}
 
 result<void> partition_catalog::load() {
   BOOST_OUTCOME_TRYV(make_directory(root_));
@@ -35,6 +38,15 @@ result<void> partition_catalog::load() {
     slots_.emplace(*id, std::make_shared<slot>());
   }
   metrics_.partitions.Set(static_cast<double>(slots_.size()));
+  std::error_code ec;
+  if (!std::filesystem::is_directory(damaged_, ec)) // nothing was ever damaged
+    return ok();
+  BOOST_OUTCOME_TRY(aside, list_directory(damaged_));
+  const auto prefix = root_.filename().string() + '-'; // "<folder>-<id>.<n>", as set_aside() names them
+  for (const std::string_view name : aside)
+    if (name.starts_with(prefix))
+      if (const auto id = parse_partition_id(name.substr(prefix.size(), name.rfind('.') - prefix.size())))
+        damages_.note(lost_partition(*id), "partition", fmt::format("it lies in {}", damaged_.string()));
   return ok();
 }
 
@@ -47,41 +59,24 @@ std::vector<partition_id> partition_catalog::overlapping(std::int64_t from_ns, s
   return found;
 }
 
-std::vector<partition_id> partition_catalog::damaged(std::int64_t from_ns, std::int64_t to_ns) const {
-  std::vector<partition_id> found;
-  std::error_code ec;
-  if (!std::filesystem::is_directory(damaged_, ec)) // nothing was ever damaged
-    return found;
-  const auto names = list_directory(damaged_);
-  if (!names) {
-    spdlog::warn("store: which partitions were damaged is not known to a query: {}", names.error().message);
-    return found;
-  }
-  const auto prefix = root_.filename().string() + '-'; // "<folder>-<id>.<n>", as set_aside() names them
-  for (const std::string_view name : names.value()) {
-    if (!name.starts_with(prefix))
-      continue;
-    const auto id = parse_partition_id(name.substr(prefix.size(), name.rfind('.') - prefix.size()));
-    if (id && id->overlaps(from_ns, to_ns))
-      found.push_back(*id);
-  }
-  return found;
-}
-
 result<std::shared_ptr<partition>> partition_catalog::open_slot(const partition_id& id, slot& in) {
   const std::lock_guard opening{in.opening};
   in.used_at = ++uses_;
   if (in.gone)
     return fail(errc::not_found, fmt::format("partition {} does not exist any more", to_string(id)));
+  if (in.distrusted && (!in.open || in.open.use_count() == 1)) {
+    in.open.reset();
+    in.checked = in.distrusted = false;
+  }
   if (in.open)
     return in.open;
   auto opened = partition::open(path_of(id), id, !in.checked);
   if (!opened) {
+    if (is_damage(opened.error()))
+      damages_.note(lost_partition(id), "partition", opened.error().message);
     if (opened.error().code != errc::corrupt)
       return opened;
-    metrics_.count_damaged("partition");
-    spdlog::error("store: {}; it is moved to {} and its span is no longer answered from it",
-                  opened.error().message, damaged_.string());
+    spdlog::error("store: partition {} is moved to {}", to_string(id), damaged_.string());
     set_aside(path_of(id), damaged_);
     in.gone = true;
     changes_.note_all();
@@ -175,12 +170,17 @@ void partition_catalog::close_least_used() {
   }
 }
 
-void partition_catalog::scrub(const std::function<bool()>& stop) {
-  for (const auto& id : overlapping(INT64_MIN, INT64_MAX)) {
-    if (stop())
+void partition_catalog::distrust(const partition_id& id) {
+  std::shared_ptr<slot> in;
+  {
+    const std::lock_guard lock{mutex_};
+    const auto it = slots_.find(id);
+    if (it == slots_.end())
       return;
-    (void)open(id);
+    in = it->second;
   }
+  const std::lock_guard opening{in->opening};
+  in->distrusted = true;
 }
 
 std::int64_t partition_catalog::newest_ns() {

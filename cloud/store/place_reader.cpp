@@ -1,7 +1,8 @@
 #include "cloud/store/place_reader.hpp"
 
+#include "cloud/store/damage_of.hpp"
+
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cstring>
@@ -85,14 +86,6 @@ place_reader::place_reader(const store_snapshot& from, std::span<const std::shar
       bounds_(bounds),
       readers_(partitions.size()),
       held_(bounds.memory) {}
-
-bool place_reader::passable(const error& e, const char* what) {
-  if (e.code != errc::corrupt && e.code != errc::malformed && e.code != errc::unsupported_version)
-    return false;
-  parts_.metrics.count_damaged(what);
-  spdlog::error("store: a query leaves out a damaged {}: {}", what, e.message);
-  return true;
-}
 
 result<void> place_reader::go_on() const {
   if (bounds_.cancelled != nullptr && bounds_.cancelled->load(std::memory_order_relaxed))
@@ -192,8 +185,12 @@ result<void> place_reader::read_partition(const partition_hit& hit) {
     if (bounds_.newest_only && all_newer(at.last_ns))
       break; // nor is there in the rest
     BOOST_OUTCOME_TRYV(go_on());
-    if (auto read = read_block(hit, at); !read && !passable(read.error(), "block"))
-      return read;
+    if (auto read = read_block(hit, at); !read) {
+      if (!is_damage(read.error()))
+        return read;
+      parts_.damages.note(lost_block(partitions_[hit.partition]->id(), hit.source->source, at), "block",
+                          read.error().message);
+    }
   }
   return ok();
 }
@@ -244,7 +241,7 @@ result<void> place_reader::read_block(const partition_hit& hit, const block_plac
   std::size_t samples = 0;
   for (std::size_t i = 0; i < hit.of_set.size(); ++i) {
     if (hit.of_set[i] >= index.columns())
-      continue;
+      return fail(errc::corrupt, "a block has fewer columns than its set has series");
     const auto number = index.group_of(hit.of_set[i]);
     if (!group || key.part != number) {
       key.kind = cached_kind::block_group;
@@ -281,6 +278,11 @@ result<void> place_reader::read_block(const partition_hit& hit, const block_plac
   return count(samples);
 }
 
+void place_reader::note_source(const partition_hit& hit, const error& why) {
+  parts_.damages.note(lost_source(partitions_[hit.partition]->id(), hit.source->source), "source",
+                      why.message);
+}
+
 result<std::vector<series_column>> place_reader::read(const place& what) {
   to_.start();
   held_.clear();
@@ -293,8 +295,11 @@ result<std::vector<series_column>> place_reader::read(const place& what) {
   };
   const auto partitions = [&](auto from, auto end) -> result<void> {
     for (; from != end; ++from)
-      if (auto read = read_partition(*from); !read && !passable(read.error(), "partition"))
-        return read;
+      if (auto read = read_partition(*from); !read) {
+        if (!is_damage(read.error()))
+          return read;
+        note_source(*from, read.error());
+      }
     return ok();
   };
   if (bounds_.newest_only) { // mostly nothing is left to read after the first
@@ -315,8 +320,11 @@ result<std::vector<series_column>> place_reader::name(const place& what) {
   }
   for (const auto& hit : what.partitions) {
     BOOST_OUTCOME_TRYV(go_on());
-    if (auto made = find_columns(hit); !made && !passable(made.error(), "series set"))
-      return made.error();
+    if (auto made = find_columns(hit); !made) {
+      if (!is_damage(made.error()))
+        return made.error();
+      note_source(hit, made.error());
+    }
   }
   return to_.take();
 }

@@ -27,7 +27,7 @@ struct store_parts {
   partition_catalog& partitions;
   set_registry& sets;
   read_cache& cache;
-  store_metrics& metrics;
+  damage_ledger& damages;
 };
 
 // Which series of which source hit.
@@ -90,7 +90,7 @@ public:
   place_reader(const store_snapshot& from, std::span<const std::shared_ptr<partition>> partitions,
                const store_parts& parts, read_bounds& bounds);
 
-  // exhausted, cancelled, io. Damage is left out, counted and logged.
+  // exhausted, cancelled, io. What is damaged is left out, and noted as such.
   [[nodiscard]] result<std::vector<series_column>> read(const place& what);
   // What its last answer takes of the query's memory.
   [[nodiscard]] promql::memory_hold take_held() noexcept {
@@ -118,8 +118,7 @@ private:
   // Whether each of them has a sample that is newer.
   [[nodiscard]] bool all_newer(std::int64_t time_ns) const;
   [[nodiscard]] result<partition_reader*> partition_at(std::size_t index);
-  // Damage in one place must not hide the rest: counted, logged, and left out.
-  [[nodiscard]] bool passable(const error& e, const char* what);
+  void note_source(const partition_hit& hit, const error& why);
   [[nodiscard]] result<void> go_on() const;
   [[nodiscard]] result<void> count(std::size_t samples);
   // The columns that came since there were `known`.

@@ -89,7 +89,7 @@ result<void> place_reader::read_head(const head_hit& hit) {
         window->note_read_without(read);
       continue;
     }
-    BOOST_OUTCOME_TRY(changed, window->extend(all, *log, rows_, parts_.metrics));
+    BOOST_OUTCOME_TRY(changed, window->extend(all, *log, rows_, {*hit.source, env.id(), parts_.damages}));
     if (changed)
       parts_.cache.put(key, window, window->memory_bytes());
     BOOST_OUTCOME_TRYV(read_window(hit, *window, part.size()));
@@ -113,6 +113,7 @@ result<void> place_reader::read_window(const head_hit& hit, const log_window& wi
 
 result<std::size_t> place_reader::read_frames(const head_hit& hit, std::span<const frame_ref> frames,
                                               log_reader& log) {
+  const frames_of whose{*hit.source, from_.logs[hit.log]->id(), parts_.damages};
   std::size_t read = 0;
   for (std::size_t i = 0; i < frames.size(); ++i) {
     const auto& ref = frames[bounds_.newest_only ? frames.size() - 1 - i : i];
@@ -120,7 +121,7 @@ result<std::size_t> place_reader::read_frames(const head_hit& hit, std::span<con
       continue;
     BOOST_OUTCOME_TRYV(go_on());
     ++read;
-    BOOST_OUTCOME_TRY(sound, rows_.read(log, ref.record, parts_.metrics));
+    BOOST_OUTCOME_TRY(sound, rows_.read(log, ref, whose));
     if (!sound)
       continue;
     const auto& f = rows_.content();

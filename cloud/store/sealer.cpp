@@ -1,5 +1,6 @@
 #include "cloud/store/sealer.hpp"
 
+#include "cloud/store/damage_of.hpp"
 #include "cloud/store/partition_writer.hpp"
 #include "schemas/codec/block_codec.hpp"
 
@@ -8,6 +9,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <optional>
 
 namespace skerry::cloud {
 
@@ -36,7 +38,8 @@ struct matrix {
 
 class sealing {
 public:
-  sealing(const log_env& log, store_metrics& metrics) : log_(log), metrics_(metrics) {}
+  sealing(const log_env& log, store_metrics& metrics, damage_ledger& damages)
+      : log_(log), metrics_(metrics), damages_(damages) {}
 
   result<void> source(const work& of, log_reader& reader, partition_writer& writer) {
     auto frames = of.frames;
@@ -48,14 +51,24 @@ public:
     for (const auto& set : of.source->sets)
       width += set->count();
     const auto rows = std::clamp<std::size_t>(cells_max / std::max<std::size_t>(width, 1), 1, rows_max);
-    std::vector<std::uint32_t> numbers;
+    std::vector<std::optional<std::uint32_t>> numbers;
     for (const auto& set : of.source->sets) {
-      BOOST_OUTCOME_TRY(number, writer.source({0, of.source->tenant, of.source->edge, set->hash(),
-                                               of.source->site, of.source->host},
-                                              [&] {
-                                                return log_.find_set({of.source->edge, set->hash()});
-                                              }));
-      numbers.push_back(number);
+      std::optional<error> damaged;
+      auto number = writer.source(
+          {0, of.source->tenant, of.source->edge, set->hash(), of.source->site, of.source->host},
+          [&]() -> result<series_set_ptr> {
+            auto found = log_.find_set({of.source->edge, set->hash()});
+            if (found && !found.value())
+              damaged = error{errc::corrupt, "it is missing"};
+            else if (!found && is_damage(found.error()))
+              damaged = found.error();
+            return found;
+          });
+      if (!number && !damaged)
+        return number.error();
+      if (!number) // the other sets' values can be kept
+        damages_.note(lost_set(log_.id(), *of.source, set->hash(), frames), "set", damaged->message);
+      numbers.push_back(number ? std::optional{number.value()} : std::nullopt);
     }
     for (auto it = frames.begin(); it != frames.end();) {
       times_.clear();
@@ -95,11 +108,12 @@ private:
       while (times_[row] != ref.time_ns)
         ++row;
       const auto record = reader.record(ref.record);
+      if (!record && !is_damage(record.error()))
+        return record.error();
       if (!record || !decode_frame(record.value().payload, decoder_, frame_)
           || frame_.sections.size() != matrices_.size()) {
-        metrics_.count_damaged("frame");
-        spdlog::warn("store: a frame of {} at {} in log {} does not decode and is left out", source.host,
-                     ref.time_ns, log_.number());
+        damages_.note(lost_frame(log_.id(), source, ref), "frame",
+                      fmt::format("it was to be sealed from log {}", log_.number()));
         continue;
       }
       std::size_t next = 0;
@@ -128,19 +142,19 @@ private:
     return ok();
   }
 
-  result<void> write(std::span<const std::uint32_t> numbers, partition_writer& writer) {
+  result<void> write(std::span<const std::optional<std::uint32_t>> numbers, partition_writer& writer) {
     for (std::size_t s = 0; s < matrices_.size(); ++s) {
       const auto& m = matrices_[s];
       std::size_t samples = 0;
       for (const auto word : m.present)
         samples += static_cast<std::size_t>(std::popcount(word));
-      if (samples == 0)
+      if (samples == 0 || !numbers[s])
         continue;
       encoded_.clear();
       const bool full = samples == m.columns * times_.size();
       encoder_.encode({times_, m.columns, m.values, full ? std::span<const std::uint64_t>{} : m.present},
                       encoded_);
-      BOOST_OUTCOME_TRYV(writer.block(numbers[s], times_, samples, encoded_));
+      BOOST_OUTCOME_TRYV(writer.block(*numbers[s], times_, samples, encoded_));
       samples_ += samples;
       ++blocks_;
     }
@@ -154,6 +168,7 @@ public:
 private:
   const log_env& log_;
   store_metrics& metrics_;
+  damage_ledger& damages_;
   value_decoder decoder_;
   block_encoder encoder_;
   frame frame_;
@@ -277,19 +292,26 @@ result<void> seal_log(const log_env& log, partition_catalog& into, store_metrics
     BOOST_OUTCOME_TRY(target, into.open_to_write(id));
     hook("partition opened");
     BOOST_OUTCOME_TRY(writer, partition_writer::begin(*target, log.number()));
-    sealing run{log, metrics};
+    sealing run{log, metrics, into.damages()};
     for (const auto& each : part.sources) {
       BOOST_OUTCOME_TRYV(run.source(each, reader, writer));
     }
     for (const auto& note : part.notes) {
       const auto entry = read_note(note, reader);
       if (!entry) {
-        metrics.count_damaged("record");
+        if (!is_damage(entry.error()))
+          return entry.error();
+        const auto head = reader.entry(note.entry);
+        into.damages().note(
+            lost_note(log.id(), note, head ? decode_envelope(head.value().head) : head.error()), "record",
+            entry.error().message);
         continue;
       }
       BOOST_OUTCOME_TRYV(writer.ledger(entry.value()));
     }
     hook("partition written");
+    // What is left out is known for good before the log that it stood in may go.
+    BOOST_OUTCOME_TRYV(into.damages().flush());
     BOOST_OUTCOME_TRYV(writer.commit(log.id(), settings.plan, live_logs));
     hook("partition committed");
     metrics.samples_sealed.Increment(static_cast<double>(run.samples_));

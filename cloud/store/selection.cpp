@@ -1,7 +1,8 @@
 #include "cloud/store/selection.hpp"
 
+#include "cloud/store/damage_of.hpp"
+
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <chrono>
@@ -68,11 +69,10 @@ result<void> selection::go_on() const {
   return ok();
 }
 
-bool selection::passable(const error& e, const char* what) {
-  if (e.code != errc::corrupt && e.code != errc::malformed && e.code != errc::unsupported_version)
+bool selection::passable(const error& e, const partition& in, const char* what) {
+  if (!is_damage(e))
     return false;
-  parts_.metrics.count_damaged(what);
-  spdlog::error("store: a query leaves out a damaged {}: {}", what, e.message);
+  parts_.damages.note(lost_in_partition(in.id(), what), what, e.message);
   return true;
 }
 
@@ -97,9 +97,8 @@ result<void> selection::open_partitions() {
       continue;
     auto p = parts_.partitions.open(id);
     if (!p) {
-      // Deleted since by retention, or damaged and set aside: the rest answers.
-      if (p.error().code == errc::not_found || p.error().code == errc::corrupt
-          || p.error().code == errc::unsupported_version)
+      // Deleted since by retention, or damaged, which is noted: the rest answers.
+      if (p.error().code == errc::not_found || is_damage(p.error()))
         continue;
       return p.error();
     }
@@ -184,7 +183,7 @@ result<void> selection::find_in_partition(std::size_t partition) {
     if (!hit || current != number) {
       close();
       auto source = find_source(*opened_[partition], reader, number, parts_.cache);
-      if (!source && !passable(source.error(), "source"))
+      if (!source && !passable(source.error(), *opened_[partition], "source"))
         return source.error();
       hit = partition_hit{partition, source ? std::move(source.value()) : nullptr, {}};
       current = number;
@@ -204,7 +203,7 @@ result<void> selection::find() {
   }
   for (std::size_t i = 0; i < opened_.size(); ++i) {
     BOOST_OUTCOME_TRYV(go_on());
-    if (auto found = find_in_partition(i); !found && !passable(found.error(), "index"))
+    if (auto found = find_in_partition(i); !found && !passable(found.error(), *opened_[i], "index"))
       return found;
   }
   places_.reserve(found_.size());

@@ -59,8 +59,8 @@ private:
   void each_source(Each&& each); // of the logs, where its times overlap what is asked
   template <class Each>
   result<void> each_reader(const char* what, Each&& each);
-  // Damage in one place must not hide the rest: counted, logged, and left out.
-  bool passable(const error& e, const char* what);
+  // Damage in one place must not hide the rest: it is noted, and left out.
+  [[nodiscard]] bool passable(const error& e, const partition& in, const char* what);
   [[nodiscard]] result<void> go_on() const;
 
   store_snapshot from_;

@@ -65,7 +65,7 @@ template <class Each>
 result<void> selection::each_reader(const char* what, Each&& each) {
   for (const auto& p : opened_) {
     BOOST_OUTCOME_TRY(reader, p->read());
-    if (auto read = each(reader); !read && !passable(read.error(), what))
+    if (auto read = each(reader); !read && !passable(read.error(), *p, what))
       return read;
   }
   return ok();

@@ -53,6 +53,16 @@ store_metrics::store_metrics(prometheus::Registry& r)
                               "How often retention looked for what is too old.")),
       retention_waits(gauge(r, "skerry_store_retention_waits",
                             "Whether retention waits because the clock has jumped ahead.")),
+      damage_rows(gauge(r, "skerry_store_damage_rows",
+                        "Rows of the loss ledger that name damage in this store's own files.")),
+      scrub_passes(
+          counter(r, "skerry_store_scrub_passes_total", "Passes over all partitions that are done.")),
+      scrub_bytes(
+          counter(r, "skerry_store_scrub_bytes_total", "Bytes of partitions that were checked in passing.")),
+      scrub_partitions(
+          counter(r, "skerry_store_scrub_partitions_total", "Partitions that were checked in passing.")),
+      scrub_progress(gauge(r, "skerry_store_scrub_progress_ratio",
+                           "How much of its partitions the pass under way has checked; 1: it is done.")),
       read_cache_bytes(gauge(r, "skerry_store_read_cache_bytes", "What queries unpacked and is kept.")),
       read_cache_hits(counter(r, "skerry_store_read_cache_hits_total", "Reads that found it unpacked.")),
       read_cache_misses(counter(r, "skerry_store_read_cache_misses_total", "Reads that had to unpack.")),

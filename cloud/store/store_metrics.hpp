@@ -35,6 +35,11 @@ struct store_metrics {
   prometheus::Counter& partitions_expired;
   prometheus::Counter& retention_looks;
   prometheus::Gauge& retention_waits; // 1: for a clock that has jumped ahead
+  prometheus::Gauge& damage_rows;
+  prometheus::Counter& scrub_passes;
+  prometheus::Counter& scrub_bytes;
+  prometheus::Counter& scrub_partitions;
+  prometheus::Gauge& scrub_progress;
   prometheus::Gauge& read_cache_bytes;
   prometheus::Counter& read_cache_hits;
   prometheus::Counter& read_cache_misses;

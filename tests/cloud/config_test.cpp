@@ -45,6 +45,8 @@ TEST_CASE("the example of a cloud's configuration has the defaults") {
   CHECK(is.store.queue_bytes_max == like.store.queue_bytes_max);
   CHECK(is.store.read_cache_bytes_max == like.store.read_cache_bytes_max);
   CHECK(is.store.read_threads == like.store.read_threads);
+  CHECK(is.store.scrub_bytes_per_second == like.store.scrub_bytes_per_second);
+  CHECK(is.store.scrub_interval == like.store.scrub_interval);
   CHECK(is.query_cache_bytes_max == like.query_cache_bytes_max);
   CHECK(is.queries.threads == like.queries.threads);
   CHECK(is.queries.queue_max == like.queries.queue_max);
@@ -57,7 +59,7 @@ TEST_CASE("the example of a cloud's configuration has the defaults") {
 }
 
 TEST_CASE("the example of a cloud's configuration shows every key") {
-  check_shows_every_key(example, {tree + "/cloud/config.cpp", tree + "/actors/http/settings.cpp"}, 38);
+  check_shows_every_key(example, {tree + "/cloud/config.cpp", tree + "/actors/http/settings.cpp"}, 40);
 }
 
 TEST_CASE("what the example of a cloud's configuration has in comments can be turned on") {

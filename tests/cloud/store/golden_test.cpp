@@ -1,9 +1,11 @@
 // The bytes of a store of version 1: what an installed cloud has on its disk. They never change.
 
+#include "cloud/store/damage_ledger.hpp"
 #include "cloud/store/directory.hpp"
 #include "cloud/store/log_format.hpp"
 #include "cloud/store/partition_format.hpp"
 #include "cloud/store/partition_writer.hpp"
+#include "cloud/store/store_metrics.hpp"
 #include "cloud/store/symbols.hpp"
 #include "tests/cloud/store/store_fixture.hpp"
 #include "tests/schemas/support.hpp"
@@ -98,6 +100,70 @@ TEST_CASE("golden bytes of an envelope") {
   CHECK(read.value().site == from.site);
   CHECK(read.value().origin == from.origin);
   CHECK(read.value().ranges == from.ranges);
+}
+
+TEST_CASE("golden bytes of the file that names damage") {
+  constexpr std::string_view golden = "536b446d010000000100000029000000cea85ea3907a302800054e6f727261077"
+                                      "36869702d3031ffffffffffffffff00002a36fe9c9717ac020807060504030201";
+  const temporary_directory dir;
+  prometheus::Registry registry;
+  store_metrics metrics{registry};
+  {
+    damage_ledger made{dir.path() / "damage", metrics};
+    made.note({"Norra", "ship-01", -1, 1'700'000'000'000'000'000, 300, 0x0102030405060708}, "block",
+              "a test");
+    REQUIRE(made.flush());
+  }
+  const auto all = bytes_of(dir.path() / "damage");
+  CHECK(hex(as_bytes(all).first(golden.size() / 2)) == golden);
+  CHECK(all.size() == 8192 + golden.size() / 2);
+  CHECK(hex(as_bytes(all).subspan(8192)) == golden);
+  put(dir.path() / "damage", as_text(unhex(std::string{golden})));
+  damage_ledger read{dir.path() / "damage", metrics};
+  REQUIRE(read.load(0));
+  REQUIRE(read.size() == 1);
+  read.each(INT64_MIN, INT64_MAX, [](const damage& one) {
+    CHECK(one.site == "Norra");
+    CHECK(one.host == "ship-01");
+    CHECK(one.from_ns == -1);
+    CHECK(one.to_ns == 1'700'000'000'000'000'000);
+    CHECK(one.samples == 300);
+    CHECK(one.thing == 0x0102030405060708);
+  });
+}
+
+TEST_CASE("golden bytes of an envelope with the times of what it holds") {
+  // Ten seconds before 1970 to 5 s; the log from 300 s before that to 1 s after.
+  constexpr std::string_view golden = "01000201780100000000000000010100000000000000000000000000000002"
+                                      "010100130fac0201";
+  envelope from;
+  from.shard = 2;
+  from.site = "x";
+  from.origin = {edge_id{1}, {1, {1}}, stream_id::telemetry};
+  from.ranges.add({1, 1});
+  from.records = {-9'500'000'000, 5'999'999'999};
+  from.log = {-309'000'000'001, 6'000'000'000};
+  byte_buffer made;
+  encode_envelope(from, made);
+  CHECK(hex(made) == golden);
+  const auto read = decode_envelope(unhex(golden));
+  REQUIRE(read);
+  CHECK(read.value().ranges == from.ranges);
+  CHECK(read.value().records.oldest_ns == -10'000'000'000);
+  CHECK(read.value().records.newest_ns == 5'999'999'999);
+  CHECK(read.value().log.oldest_ns == -310'000'000'000);
+  CHECK(read.value().log.newest_ns == 6'999'999'999);
+  CHECK_FALSE(decode_envelope(unhex(std::string{golden.substr(0, golden.size() - 2)})));
+  CHECK_FALSE(decode_envelope(unhex(std::string{golden} + "00")));
+  for (const auto extreme : {INT64_MIN, INT64_MAX}) { // whatever times are, what is claimed covers them
+    from.records = from.log = {extreme, extreme};
+    made.clear();
+    encode_envelope(from, made);
+    const auto again = decode_envelope(made);
+    REQUIRE(again);
+    CHECK(again.value().records.oldest_ns <= extreme);
+    CHECK(again.value().records.newest_ns >= extreme);
+  }
 }
 
 // Another release of zstd may compress otherwise: the compressed part must decode, and what is before it is fixed.

@@ -80,6 +80,7 @@ inline embedded_config small_config(const fs::path& directory) {
   config.log_segment_bytes = 256 << 10;
   config.log_bytes_max = 16 << 20;
   config.retention = std::chrono::nanoseconds{0};
+  config.scrub_bytes_per_second = 0; // what is read is the test's own doing
   return config;
 }
 
