@@ -42,7 +42,7 @@ result<listing> read_listing(const http::request& request, const query_context& 
 // Sends elements as a JSON list; over series_max it is an error, over the caller's limit a warning.
 template <class Elements, class Append>
 http::response send_list(const Elements& all, const listing& asked, const query_context& context,
-                         const query_ticket& ticket, Append append) {
+                         const query_ticket& ticket, std::vector<std::string> warnings, Append append) {
   const auto& limits = context.limits;
   if (asked.limit == 0 && all.size() > limits.series_max)
     return failure(
@@ -52,7 +52,6 @@ http::response send_list(const Elements& all, const listing& asked, const query_
   answer_text text{context.answers};
   auto& body = text.tail();
   body = begin_success() + "[";
-  std::vector<std::string> warnings;
   std::uint64_t sent = 0;
   for (const auto& element : all) {
     if (asked.limit != 0 && sent == asked.limit) {
@@ -72,17 +71,19 @@ http::response send_list(const Elements& all, const listing& asked, const query_
 }
 
 // The union of what each request finds, sorted.
-using ask_strings = std::function<result<std::vector<std::string>>(const select_request&)>;
+using ask_strings =
+    std::function<result<std::vector<std::string>>(promql::series_source&, const select_request&)>;
 
 void send_strings(const query_context_ptr& context, listing asked, http::responder_ptr to, ask_strings ask) {
   const auto memory = asked.memory;
   run_on_pool(
       *context->lookups, std::move(to), {}, memory, [context, asked, ask](const query_ticket& ticket) {
         std::set<std::string> all;
+        const auto watch = make_watch(*context);
         for (auto request : asked.requests) {
           request.cancelled = &ticket.cancelled();
           request.samples_max = context->limits.samples_max;
-          auto found = ask(request);
+          auto found = ask(watch->source(), request);
           if (!found)
             return query_failure(found.error(), ticket);
           for (auto& text : found.value())
@@ -90,7 +91,7 @@ void send_strings(const query_context_ptr& context, listing asked, http::respond
               if (const auto fits = asked.keep(bytes); !fits)
                 return query_failure(fits.error(), ticket);
         }
-        return send_list(all, asked, *context, ticket,
+        return send_list(all, asked, *context, ticket, watch->warnings(),
                          [](std::string& out, const std::string& text) { promql::append_string(out, text); });
       });
 }
@@ -100,7 +101,7 @@ void label_names(const query_context_ptr& context, const http::request& request,
   if (!asked)
     return to->answer(failure(to_api_error(asked.error())));
   send_strings(context, std::move(asked.value()), std::move(to),
-               [context](const select_request& r) { return context->source->label_names(r); });
+               [](promql::series_source& of, const select_request& r) { return of.label_names(r); });
 }
 
 void label_values(const query_context_ptr& context, const http::request& request, http::responder_ptr to) {
@@ -111,8 +112,9 @@ void label_values(const query_context_ptr& context, const http::request& request
   auto asked = read_listing(request, *context);
   if (!asked)
     return to->answer(failure(to_api_error(asked.error())));
-  send_strings(context, std::move(asked.value()), std::move(to),
-               [context, name](const select_request& r) { return context->source->label_values(name, r); });
+  send_strings(
+      context, std::move(asked.value()), std::move(to),
+      [name](promql::series_source& of, const select_request& r) { return of.label_values(name, r); });
 }
 
 void series(const query_context_ptr& context, const http::request& request, http::responder_ptr to) {
@@ -125,19 +127,20 @@ void series(const query_context_ptr& context, const http::request& request, http
   run_on_pool(*context->lookups, std::move(to), {}, memory,
               [context, asked = std::move(read.value())](const query_ticket& ticket) {
                 std::set<labels> all;
+                const auto watch = make_watch(*context);
                 const auto keep_max = std::max<std::uint64_t>(context->limits.series_max, asked.limit);
                 for (auto one : asked.requests) {
                   one.cancelled = &ticket.cancelled();
                   one.samples_max = context->limits.samples_max;
                   result<void> fits = ok();
-                  const auto done = context->source->series(one, [&](const labels& found) {
+                  const auto done = watch->source().series(one, [&](const labels& found) {
                     if (fits && all.size() <= keep_max && all.insert(found).second)
                       fits = asked.keep(sizeof found + promql::memory_of(found));
                   });
                   if (!done || !fits)
                     return query_failure(!done ? done.error() : fits.error(), ticket);
                 }
-                return send_list(all, asked, *context, ticket, promql::append_labels);
+                return send_list(all, asked, *context, ticket, watch->warnings(), promql::append_labels);
               });
 }
 

@@ -163,7 +163,7 @@ http::response answer(const query_context& context, const query_ticket& ticket, 
                       Evaluate evaluate) {
   settings.times.started = std::chrono::steady_clock::now();
   settings.options.cancelled = &ticket.cancelled();
-  const auto watch = context.watch ? context.watch() : std::make_unique<query_watch>(*context.source);
+  const auto watch = make_watch(context);
   counting_source source{watch->source()};
   result<promql::value> outcome = evaluate(*watch, source, settings.options);
   settings.times.evaluated = std::chrono::steady_clock::now();

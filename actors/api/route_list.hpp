@@ -13,6 +13,10 @@ void add_query_routes(const query_context_ptr& context, std::vector<http::route>
 void add_status_routes(const query_context_ptr& context, std::vector<http::route>& into);
 void add_target_routes(const query_context_ptr& context, std::vector<http::route>& into);
 
+[[nodiscard]] inline std::unique_ptr<query_watch> make_watch(const query_context& context) {
+  return context.watch ? context.watch() : std::make_unique<query_watch>(*context.source);
+}
+
 // One handler under several methods.
 using query_handler = void (*)(const query_context_ptr&, const http::request&, http::responder_ptr);
 inline void add_route(std::vector<http::route>& into, const query_context_ptr& context,

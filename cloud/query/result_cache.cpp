@@ -35,12 +35,19 @@ struct host_span {
 };
 using host_spans = std::map<std::pair<std::string, std::string>, host_span>;
 
-// Passes everything on and notes which hosts were read.
+// Passes everything on and notes which hosts were asked for, and which were read.
 class watching_source final : public promql::passing_source {
 public:
-  watching_source(promql::series_source& inner, host_spans& hosts) : passing_source(inner), hosts_(hosts) {}
+  watching_source(promql::series_source& inner, host_spans& hosts, host_spans& asked)
+      : passing_source(inner), hosts_(hosts), asked_(asked) {}
 
 private:
+  promql::select_request asked(const promql::select_request& request) override {
+    const std::lock_guard lock{mutex_};
+    asked_[place_asked(request)].add(request.from_ms, request.to_ms);
+    return request;
+  }
+
   promql::each_series pass(const promql::select_request& request, const promql::each_series& each) override {
     return [this, &each, from_ms = request.from_ms, to_ms = request.to_ms,
             last = static_cast<const promql::host_name*>(nullptr)](const promql::series_view& view) mutable {
@@ -61,6 +68,7 @@ private:
 
   std::mutex mutex_;
   host_spans& hosts_;
+  host_spans& asked_;
 };
 
 std::size_t bytes_of(const matrix_value& all) {
@@ -114,8 +122,17 @@ struct result_cache::kept {
   std::int64_t last_ms = 0;
   matrix_value answer;
   host_spans hosts;
+  host_spans asked;
   std::size_t bytes = 0;
 };
+
+std::pair<std::string, std::string> place_asked(const promql::select_request& request) {
+  std::pair<std::string, std::string> place;
+  for (const auto& m : request.matchers)
+    if (m.op() == promql::match_op::equal && (m.name() == "site" || m.name() == "host"))
+      (m.name() == "site" ? place.first : place.second) = m.value();
+  return place;
+}
 
 result_cache::result_cache(std::size_t bytes_max, const data_changes& changes, prometheus::Registry& metrics)
     : bytes_max_(bytes_max),
@@ -171,7 +188,7 @@ void result_cache::put(const std::string& key, kept_ptr what) {
 
 result<matrix_value> result_cache::evaluate(const promql::expression& e, promql::series_source& source,
                                             const time_range& range, const promql::evaluate_options& options,
-                                            const host_read& read) {
+                                            const host_read& read, const host_read& asked) {
   const bool usable = bytes_max_ != 0 && range.step_ms > 0 && range.end_ms >= range.start_ms;
   const auto looked = usable ? looks_ahead(e) : std::nullopt;
   const auto ahead = looked.value_or(0);
@@ -207,7 +224,7 @@ result<matrix_value> result_cache::evaluate(const promql::expression& e, promql:
         to_ms = from_ms + (changed_ms - ahead - 1 - from_ms) / range.step_ms * range.step_ms;
     }
   }
-  watching_source watched{source, made->hosts};
+  watching_source watched{source, made->hosts, made->asked};
   const auto part = [&](std::int64_t first, std::int64_t last) -> result<matrix_value> {
     steps_evaluated_.Increment(static_cast<double>((last - first) / range.step_ms + 1));
     return promql::evaluate_range(e, watched, {first, last, range.step_ms}, options);
@@ -229,12 +246,16 @@ result<matrix_value> result_cache::evaluate(const promql::expression& e, promql:
       BOOST_OUTCOME_TRY(after, part(to_ms + range.step_ms, last_ms));
       join(made->answer, std::move(after));
     }
-    for (const auto& [name, span] : old->hosts) {
-      const auto first = range.start_ms - (old->first_ms - span.from_ms); // as far back as then
-      made->hosts[name].add(std::max(span.from_ms, first), span.to_ms);
-      if (read)
-        read(name.first, name.second, std::max(span.from_ms, first), span.to_ms);
-    }
+    const auto take_over = [&](const host_spans& from, host_spans& to, const host_read& hear) {
+      for (const auto& [name, span] : from) {
+        const auto first = range.start_ms - (old->first_ms - span.from_ms); // as far back as then
+        to[name].add(std::max(span.from_ms, first), span.to_ms);
+        if (hear)
+          hear(name.first, name.second, std::max(span.from_ms, first), span.to_ms);
+      }
+    };
+    take_over(old->hosts, made->hosts, read);
+    take_over(old->asked, made->asked, asked);
   }
   const auto answer_bytes = bytes_of(made->answer);
   made->bytes = answer_bytes + key.size() * 2 + made->hosts.size() * 200 + sizeof *made;

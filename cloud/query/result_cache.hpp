@@ -29,7 +29,7 @@ class Registry;
 
 namespace skerry::cloud {
 
-// Of one host that a query read, and over which time.
+// Of one host that a query read, and over which time; or of which hosts it asked for any.
 using host_read = std::function<void(const std::string& site, const std::string& host, std::int64_t from_ms,
                                      std::int64_t to_ms)>;
 
@@ -41,10 +41,11 @@ public:
   result_cache(const result_cache&) = delete;
   result_cache& operator=(const result_cache&) = delete;
 
-  // As promql::evaluate_range. `read` hears which hosts the part stems from that was kept; `source` sees the rest read.
+  // As promql::evaluate_range. `read` hears which hosts the part stems from that was kept, `asked` of which it asked, found
+  // or not (an empty name is any); `source` sees the rest read.
   [[nodiscard]] result<promql::matrix_value>
   evaluate(const promql::expression& e, promql::series_source& source, const promql::time_range& range,
-           const promql::evaluate_options& options, const host_read& read = {});
+           const promql::evaluate_options& options, const host_read& read = {}, const host_read& asked = {});
 
 private:
   struct kept;
@@ -67,6 +68,9 @@ private:
   std::unordered_map<std::string, std::list<entry>::iterator> index_;
   std::size_t bytes_ = 0;
 };
+
+// The site and the host that a request is about, where its matchers name one; else empty: any.
+[[nodiscard]] std::pair<std::string, std::string> place_asked(const promql::select_request& request);
 
 // How much later than its step an expression looks at the most (negative offsets), in milliseconds; nothing where `@`
 // or the answer's place in the range decides, or it looks too far to tell.

@@ -84,3 +84,61 @@ TEST_CASE("completeness gives ranges; a query names what it read that is not com
   cloud.ledger.hosts[0].only_pushed = true;
   CHECK_FALSE(data_of(cloud.ask("/api/v1/query?query=up")).contains("warnings"));
 }
+
+TEST_CASE("damage of the cloud's own files warns also where nothing of it was found") {
+  test_cloud cloud;
+  const auto lost = [](std::string site, std::string host) {
+    loss_entry e;
+    e.site = std::move(site);
+    e.host = std::move(host);
+    e.collected = true;
+    e.from_ns = (now_s - 200) * second_ns;
+    e.to_ns = (now_s - 10) * second_ns;
+    e.cause = loss_cause::corrupt;
+    return e;
+  };
+  const auto warnings = [&](const std::string& path) {
+    const auto answer = data_of(cloud.ask(path));
+    return answer.contains("warnings") ? answer["warnings"].dump() : std::string{};
+  };
+  const auto has = [](const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+  };
+  const std::string none = "/api/v1/query?query=absent(nothing)";
+
+  cloud.ledger.own = {lost("s", "gone")};
+  CHECK(has(warnings(none), "data of host 'gone' at site 's' that may belong here is lost (corrupt)"));
+  CHECK(has(warnings("/api/v1/query?query=up"), "'gone'")); // other hosts were found
+  CHECK(has(warnings("/api/v1/query?query=up{host=\"gone\"}"), "'gone'"));
+  CHECK(has(warnings("/api/v1/series?match[]=nothing"), "'gone'"));
+  CHECK(has(warnings("/api/v1/labels"), "'gone'"));
+  CHECK(has(warnings("/api/v1/label/job/values"), "'gone'"));
+  CHECK(warnings("/api/v1/query?query=up{host=\"a\"}").empty()); // it is about another
+  CHECK(warnings("/api/v1/query?query=up{site=\"other\"}").empty());
+  CHECK(warnings("/api/v1/query?query=nothing&time=" + std::to_string(now_s - 3600)).empty());
+  CHECK(warnings("/api/v1/query?query=1").empty()); // it asks for no data
+
+  cloud.ledger.own = {lost("s", "")}; // of a site, and of everyone
+  CHECK(has(warnings(none), "hosts at site 's'"));
+  cloud.ledger.own = {lost("", "")};
+  CHECK(has(warnings(none), "data of hosts that may belong here"));
+
+  // A host that was read says it itself.
+  host_coverage a{"s", "a", {1, now_s * second_ns, now_s * second_ns}, {}};
+  a.ranges = {{(now_s - 300) * second_ns, now_s * second_ns, coverage::lost, loss_cause::corrupt}};
+  cloud.ledger.hosts = {a};
+  const auto text = warnings("/api/v1/query?query=up{host=\"a\"}");
+  CHECK(has(text, "host 'a' at site 's' is not complete"));
+  CHECK_FALSE(has(text, "may belong here"));
+  cloud.ledger.hosts.clear();
+  cloud.ledger.own.clear();
+
+  // What an edge has lost, where nothing was found.
+  auto edge = lost("s", "gone");
+  edge.origin.edge = edge_id{7};
+  edge.cause = loss_cause::spool_bytes;
+  cloud.ledger.all = {edge};
+  CHECK(has(warnings(none), "lost (spool_bytes)"));
+  CHECK_FALSE(has(warnings("/api/v1/query?query=up"), "spool_bytes"));
+  CHECK_FALSE(has(warnings("/api/v1/labels"), "spool_bytes"));
+}

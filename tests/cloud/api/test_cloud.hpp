@@ -94,8 +94,11 @@ public:
     return hosts;
   }
 
+  std::vector<loss_entry> own_damage(std::int64_t, std::int64_t) override { return own; }
+
   ledger_request asked;
   std::vector<loss_entry> all;
+  std::vector<loss_entry> own;
   std::vector<host_coverage> hosts;
 };
 

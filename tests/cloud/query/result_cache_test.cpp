@@ -290,3 +290,28 @@ TEST_CASE("query, drain an old backlog, same query: the new data is there") {
   send(edge_id{3}, 1, "here", range.start_ms + 3'600'000, range.start_ms + 3'700'000, 9);
   CHECK(both()[1].points[61].value == 18);
 }
+
+TEST_CASE("an answer that was kept says what it asked for, found or not") {
+  fixture f;
+  for (std::int64_t t = 0; t <= 3'600'000; t += 15'000)
+    f.add(one, t, 1);
+  std::set<std::tuple<std::string, std::string, std::int64_t, std::int64_t>> told;
+  const auto ask = [&](promql::time_range range) {
+    told.clear();
+    const auto tree = parsed("m{site=\"s\"} or absent(m{host=\"gone\"}) or up");
+    REQUIRE(f.cache.evaluate(*tree, f.source, range, {}, {},
+                             [&](const auto& site, const auto& host, std::int64_t from_ms,
+                                 std::int64_t to_ms) { told.emplace(site, host, from_ms, to_ms); }));
+  };
+  ask(hour);
+  CHECK(told.empty()); // its source saw it
+  for (int i = 0; i < 2; ++i) {
+    ask(hour);
+    REQUIRE(told.size() == 3);
+    for (const auto& [site, host, from_ms, to_ms] : told) {
+      CHECK((site == "s" || host == "gone" || (site.empty() && host.empty())));
+      CHECK(from_ms <= 0);
+      CHECK(to_ms == hour.end_ms);
+    }
+  }
+}
