@@ -8,15 +8,10 @@ namespace {
 
 std::uint64_t number_of(std::int64_t v) noexcept { return static_cast<std::uint64_t>(v); }
 
-std::int64_t clamp_ns(wide ns) noexcept {
-  return static_cast<std::int64_t>(std::clamp<wide>(ns, INT64_MIN, INT64_MAX));
-}
-
 damage of_partition(const partition_id& id, std::uint64_t thing) {
-  constexpr wide ns_per_s = 1'000'000'000;
   damage d;
-  d.from_ns = clamp_ns(id.start_s * ns_per_s);
-  d.to_ns = clamp_ns((static_cast<wide>(id.start_s) + id.span_s) * ns_per_s - 1);
+  d.from_ns = id.first_ns();
+  d.to_ns = id.last_ns();
   d.thing = thing;
   return d;
 }

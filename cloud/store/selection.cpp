@@ -110,7 +110,7 @@ result<void> selection::open_partitions() {
 place& selection::place_of(std::string_view site, std::string_view host) {
   auto& found = found_[{site, host}];
   if (found.hosts.empty())
-    found.hosts.push_back({site, host});
+    found.hosts = {promql::host_name{site, host}};
   return found;
 }
 

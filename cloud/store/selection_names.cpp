@@ -110,7 +110,7 @@ result<std::vector<std::string>> selection::label_values(std::string_view name) 
         name == "site" && !site.empty()
         && std::any_of(source.sets.begin(), source.sets.end(),
                        [](const auto& set) { return set->lacks_sites(); }))
-      values.emplace(site);
+      values.insert(site);
   });
   BOOST_OUTCOME_TRYV(each_reader("index", [&](const partition_reader& reader) {
     return reader.each_label_value(name, [&](std::string_view value) { values.insert(value); });

@@ -18,7 +18,7 @@
 namespace skerry::test {
 
 // Takes all but `pages` of what is free there. False: it could not.
-inline bool leave_free(const std::filesystem::path& disk, std::size_t pages) {
+inline bool leave_free(const std::filesystem::path& disk, std::size_t pages, int attempts = 100) {
   std::error_code ec;
   std::filesystem::remove(disk / "filler", ec);
   const auto space = std::filesystem::space(disk, ec);
@@ -26,7 +26,9 @@ inline bool leave_free(const std::filesystem::path& disk, std::size_t pages) {
   const int fd = ::open((disk / "filler").c_str(), O_CREAT | O_WRONLY, 0600);
   const bool taken = fd >= 0 && (bytes == 0 || ::posix_fallocate(fd, 0, static_cast<off_t>(bytes)) == 0);
   ::close(fd);
-  return taken;
+  return taken
+         || (attempts > 0
+             && leave_free(disk, pages, attempts - 1)); // somebody else may have taken some meanwhile
 }
 
 // The wait status of a process that ran `work` there and exited with what it gave; nothing where that is not permitted.

@@ -299,16 +299,23 @@ void damage_block(const fs::path& store) {
     overwrite_all(one.file, one.block, block_header_bytes + 20, "damaged!");
 }
 
-// Where a frame of this host stands in the newest log.
-std::pair<fs::path, std::uint64_t> frame_of(const fs::path& store, std::string_view host) {
+// A frame of this host in the newest log, header and all, and where its payload begins.
+struct lying_frame {
+  fs::path file;
+  std::string record;
+  std::size_t payload_at = 0;
+};
+lying_frame frame_of(const fs::path& store, std::string_view host) {
   for (const auto& file : files_of(store / "log")) {
     if (file.filename() != "data.mdb")
       continue;
     const auto all = content_of(file);
     for (auto at = all.find("Sk"); at != std::string::npos; at = all.find("Sk", at + 1))
       if (const auto record = decode_record(as_bytes(all).subspan(at));
-          record && record.value().kind == record_kind::frame && record.value().host == host)
-        return {file, at + record.value().bytes.size() - record.value().payload.size()};
+          record && record.value().kind == record_kind::frame && record.value().host == host
+          && record.value().seq > 100) // of this log, not what memory of an earlier one is left in its pages
+        return {file, std::string{as_text(record.value().bytes)},
+                record.value().bytes.size() - record.value().payload.size()};
   }
   FAIL("no frame");
   return {};
@@ -404,9 +411,10 @@ TEST_CASE("what is damaged before it is sealed is left out, named, and does not 
   const auto which = GENERATE(0, 1);
   const built from;
   auto s = open_store(from.config);
-  const auto [file, at] = frame_of(from.config.directory, "h2");
+  const auto frame = frame_of(from.config.directory, "h2");
+  const auto& file = frame.file;
   if (which == 0) {
-    overwrite(file, at + 4, "damaged!");
+    overwrite_all(file, frame.record, frame.payload_at + 4, "damaged!");
   } else { // a series set: frames name it, and nothing else has it
     const auto all = content_of(file);
     const auto set = make_set("a", 20)->hash;
