@@ -365,6 +365,13 @@ void session::on_header(error_code ec) {
   const auto [at, end] = message.equal_range(bhttp::field::host);
   if (at != end && std::next(at) != end)
     return refuse(400, "malformed", "more than one Host header\n");
+  // A URL in the request line goes before the header; whoever sends both means one host.
+  const auto authority = target.value().authority;
+  auto host = as_view(message[bhttp::field::host]);
+  if (!authority.empty() && !host.empty() && lower(authority) != lower(host))
+    return refuse(403, "host", "the request's URL names another host than its Host header\n");
+  if (host.empty())
+    host = authority;
 
   // A body that nobody will want is not read.
   const auto has_body = !parser_->is_done();
@@ -375,10 +382,10 @@ void session::on_header(error_code ec) {
     if (name == "x-forwarded-for")
       by.forwarded_for += (by.forwarded_for.empty() ? "" : ",") + std::string{as_view(field.value())};
   }
-  const auto verdict = shared_->admission.check(peer_, version_ >= 11, as_view(message[bhttp::field::host]),
-                                                as_view(message[bhttp::field::origin]),
-                                                as_view(message[bhttp::field::authorization]),
-                                                match_.found != nullptr && match_.found->changes_state, by);
+  const auto verdict =
+      shared_->admission.check(peer_, version_ >= 11, host, as_view(message[bhttp::field::origin]),
+                               as_view(message[bhttp::field::authorization]),
+                               match_.found != nullptr && match_.found->changes_state, by);
   keep_alive_ = message.keep_alive();
   if (verdict.status != 200)
     return refuse(verdict.status, verdict.reason, std::string{verdict.message}, !has_body);

@@ -59,6 +59,7 @@ result<void> decode_parameters(std::string_view text, parameter_list& into) {
 }
 
 result<target_parts> split_target(std::string_view target) {
+  std::string_view host;
   if (!target.starts_with('/')) {
     const auto scheme = target.find("://");
     if (scheme == std::string_view::npos)
@@ -67,13 +68,14 @@ result<target_parts> split_target(std::string_view target) {
     const auto slash = authority.find('/');
     if (slash == std::string_view::npos)
       return fail(errc::malformed, "the request target must have a path");
+    host = authority.substr(0, slash);
     target = authority.substr(slash);
   }
   target = target.substr(0, target.find('#'));
   const auto question = target.find('?');
   if (question == std::string_view::npos)
-    return target_parts{target, {}};
-  return target_parts{target.substr(0, question), target.substr(question + 1)};
+    return target_parts{target, {}, host};
+  return target_parts{target.substr(0, question), target.substr(question + 1), host};
 }
 
 } // namespace skerry::http

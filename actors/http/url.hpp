@@ -26,6 +26,7 @@ using parameter_list = std::vector<std::pair<std::string, std::string>>;
 struct target_parts {
   std::string_view path; // still encoded; begins with '/'
   std::string_view query;
+  std::string_view authority; // "host:port" of the second form
 };
 // From the request line: "/path?query", or "http://host/path?query". malformed: anything else.
 [[nodiscard]] result<target_parts> split_target(std::string_view target);

@@ -49,6 +49,8 @@ TEST_CASE("request targets", "[http]") {
   CHECK(split_target("/a/b?c=d?e").value().path == "/a/b");
   CHECK(split_target("/a/b?c=d?e").value().query == "c=d?e");
   CHECK(split_target("http://h:1/p?q").value().path == "/p");
+  CHECK(split_target("http://h:1/p?q").value().authority == "h:1");
+  CHECK(split_target("/a").value().authority.empty());
   CHECK(!split_target("*"));
   CHECK(!split_target(""));
   CHECK(!split_target("http://h"));

@@ -156,6 +156,14 @@ TEST_CASE("refusals have their status and keep the connection where they can", "
   CHECK(missing_host.ask("GET /echo HTTP/1.1\r\n\r\n").status == 400);
   client two_hosts{server.address()};
   CHECK(two_hosts.ask("GET /echo HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n").status == 400);
+  for (const auto* request : {"GET http://evil.example/echo HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                              "GET http://evil.example/echo HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+                              "GET http://evil.example/echo HTTP/1.0\r\n\r\n"}) {
+    client by_url{server.address()};
+    CHECK(by_url.ask(request).status == 403);
+  }
+  client by_same_url{server.address()};
+  CHECK(by_same_url.ask("GET http://localhost/echo HTTP/1.1\r\nHost: localhost\r\n\r\n").status == 200);
 }
 
 TEST_CASE("below /api/ every refusal is Prometheus' envelope", "[http]") {
