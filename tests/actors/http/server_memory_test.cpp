@@ -29,9 +29,9 @@ struct running {
       to->answer({200, "text/plain", std::to_string(r.body.size()), {}});
     };
     auto pieces = [](const request&, responder_ptr to) {
-      response out{200, "text/plain", std::string(mib, 'a'), {}};
-      for (int i = 1; i < 16; ++i)
-        out.more.push_back(std::string(mib, static_cast<char>('a' + i)));
+      response out{200, "text/plain", {}, {}};
+      for (int i = 0; i < 16; ++i)
+        out.more.emplace_back().resize(mib, static_cast<char>('a' + i));
       to->answer(std::move(out));
     };
     auto started = server::start(

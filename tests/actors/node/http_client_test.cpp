@@ -31,7 +31,8 @@ struct running {
     };
     auto packed = [](const http::request& from, http::responder_ptr to) {
       std::string body(4'000, 'x');
-      http::gzip(body);
+      std::vector<std::string> more;
+      http::gzip(body, more);
       if (from.parameter("cut") != nullptr)
         body.resize(body.size() - 9);
       to->answer({200, "text/plain", body, {{"Content-Encoding", "gzip"}}});

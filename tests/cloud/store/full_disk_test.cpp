@@ -54,7 +54,7 @@ int store_fills_up(const fs::path& disk) {
       return false;
     ++seq;
     for (std::size_t i = 0; i < values.size(); ++i)
-      m.add("x", "h", set->members[i].all, time, values[i]);
+      m.add("x", set->members[i].all, time, values[i]);
     return true;
   };
   // Whatever is free when a log is to be begun, or a partition to be made.

@@ -41,15 +41,16 @@ public:
     return ok();
   }
   void answer(std::string page, std::string error = {}) {
-    fetch_response response;
-    response.status = error.empty() ? 200 : 0;
-    response.failure = error.empty() ? fetch_failure::none : fetch_failure::connect;
-    response.error = std::move(error);
-    response.content_type = "text/plain";
-    response.body = std::move(page);
     auto all = std::exchange(asked, {});
-    for (auto& done : all)
-      done(response);
+    for (auto& done : all) {
+      fetch_response response;
+      response.status = error.empty() ? 200 : 0;
+      response.failure = error.empty() ? fetch_failure::none : fetch_failure::connect;
+      response.error = error;
+      response.content_type = "text/plain";
+      response.body = page;
+      done(std::move(response));
+    }
   }
 };
 

@@ -105,7 +105,7 @@ TEST_CASE("over a damaged spool a query answers what is sound, and the segment i
   temporary_directory dir;
   world w;
   std::shared_ptr<spool> store = w.open(small_config(dir.path()));
-  spooled_series source{store, [](edge_id) { return std::string{"s"}; }};
+  spooled_series source{store};
   // Large frames, so that each has pages of its own and there are several segments.
   const std::vector<series_set_ptr> sets{some_set(1, 256)};
   constexpr std::int64_t frames = 2'000;
