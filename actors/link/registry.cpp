@@ -54,7 +54,8 @@ result<void> registry::impl::open(const std::filesystem::path& directory) {
   std::error_code code;
   std::filesystem::create_directory(directory, code);
   if (code)
-    return fail(errc::io, fmt::format("registry: can't make {}: {}", directory.string(), code.message()));
+    return fail(code == std::errc::no_space_on_device ? errc::exhausted : errc::io,
+                fmt::format("registry: can't make {}: {}", directory.string(), code.message()));
   // One that a full disk or the power cut short as it was made: nothing was ever in it.
   if (never_committed(directory / "data.mdb"))
     std::filesystem::remove(directory / "data.mdb", code);

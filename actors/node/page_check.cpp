@@ -464,6 +464,8 @@ bool never_committed(const std::filesystem::path& file) {
   std::string bytes(size, '\0');
   if (size != 0 && !in.read(bytes.data(), static_cast<std::streamsize>(size)))
     return false;
+  if (size != 0 && size < sizeof(page_header) + sizeof(meta_header))
+    return false; // a rest of anything
   for (std::size_t at = 0; at + sizeof(page_header) + sizeof(meta_header) <= bytes.size(); at += page_bytes) {
     meta_header meta;
     std::memcpy(&meta, bytes.data() + at + sizeof(page_header), sizeof meta);

@@ -125,7 +125,7 @@ result<series_set_ptr> decode_series_set(shared_bytes encoded) {
       const auto value = r.varint();
       if (r.failed() || name >= strings.size() || value >= strings.size() || strings[value].empty())
         return damaged();
-      expanded += strings[name].size() + strings[value].size();
+      expanded += strings[name].size() + strings[value].size() + sizeof(label);
       if (expanded > set_expanded_bytes_max)
         return damaged();
       member.all.push_back({std::string{strings[name]}, std::string{strings[value]}});

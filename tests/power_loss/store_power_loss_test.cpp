@@ -51,7 +51,6 @@ TEST_CASE("what the store acknowledged survives a power loss at any moment") {
           values.push_back(static_cast<double>(rng() % 100'000) / 8);
           auto all = member.all;
           all.push_back({"site", "x"});
-          all.push_back({"host", host});
           sort_labels(all);
           added.push_back({0, to_string(all), time / 1'000'000, std::bit_cast<std::uint64_t>(values.back())});
         }

@@ -400,7 +400,9 @@ TEST_CASE("a registry is made on a full disk or refused, and never ends the proc
     for (std::size_t pages = 0; pages < 24; ++pages) {
       if (!skerry::test::leave_free(disk, pages))
         return 1;
-      if (const auto full = registry::open(disk / "registry"); !full && full.error().code != errc::exhausted)
+      // io: LMDB calls a write that was cut short by the end of the disk an I/O error.
+      if (const auto full = registry::open(disk / "registry");
+          !full && full.error().code != errc::exhausted && full.error().code != errc::io)
         return 2;
       else if (full && pages == 0)
         return 3;

@@ -221,7 +221,7 @@ TEST_CASE("text format: a line feed between quotes ends no line") {
               {"__name__", "proc"}, {"cmd", "x;\nnode_load1 999\n# TYPE after counter\n"}, {"pid", "1"}}))
           == bits(1));
     CHECK(v.at(0).at("after") == bits(3));
-    CHECK(v.at(1'500'000'000).size() == 1);
+    CHECK(v.contains(1'500'000'000) == (i == 0)); // once
     CHECK(r.families["after"].type == metric_type::unknown);
   }
   // Another value of the same series, found by memory.
@@ -390,6 +390,7 @@ TEST_CASE("a page is read the same with and without memory") {
   for (int world = 0; world < 60; ++world) {
     const auto format = world % 2 == 0 ? exposition_format::text : open;
     page_reader remembers;
+    std::map<std::string, std::int64_t> recorded; // of each series the newest time of its own
     std::vector<std::string> lines;
     std::string last_page;
     for (std::size_t i = 0, n = 1 + pick(30); i < n; ++i)
@@ -418,8 +419,20 @@ TEST_CASE("a page is read the same with and without memory") {
       if (pick(10) == 0 && !page.empty())
         page.pop_back();
       page_reader fresh;
-      const auto expected = fresh.read(page, format);
+      auto expected = fresh.read(page, format);
       const auto seen = remembers.read(page, format);
+      // A sample that stands unchanged with its time is recorded once.
+      const auto before = recorded;
+      for (auto& [time, samples] : expected)
+        if (time != 0)
+          std::erase_if(samples, [&, at = time](const auto& sample) {
+            const auto it = before.find(sample.first);
+            const bool again = it != before.end() && it->second == at;
+            if (!again)
+              recorded[sample.first] = at;
+            return again;
+          });
+      std::erase_if(expected, [](const auto& each) { return each.first != 0 && each.second.empty(); });
       INFO("world " << world << ", round " << round << "\n" << page << "after\n" << last_page);
       last_page = page;
       INFO(remembers.report.samples << " " << remembers.report.kept << " " << remembers.report.error);
