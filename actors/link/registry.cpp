@@ -3,6 +3,7 @@
 #include "actors/link/limits.hpp"
 #include "actors/link/registry_impl.hpp"
 #include "actors/link/text.hpp"
+#include "actors/node/files.hpp"
 #include "actors/node/lmdb_lock.hpp"
 #include "actors/node/page_check.hpp"
 
@@ -56,6 +57,7 @@ result<void> registry::impl::open(const std::filesystem::path& directory) {
   if (code)
     return fail(code == std::errc::no_space_on_device ? errc::exhausted : errc::io,
                 fmt::format("registry: can't make {}: {}", directory.string(), code.message()));
+  BOOST_OUTCOME_TRYV(close_to_others(directory));
   // One that a full disk or the power cut short as it was made: nothing was ever in it.
   if (never_committed(directory / "data.mdb"))
     std::filesystem::remove(directory / "data.mdb", code);

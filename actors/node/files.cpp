@@ -88,6 +88,15 @@ result<void> sync_directory(const std::filesystem::path& folder) {
   return ok();
 }
 
+result<void> close_to_others(const std::filesystem::path& folder) {
+  struct stat now {};
+  if (::stat(folder.c_str(), &now) == 0 && (now.st_mode & (S_IRWXG | S_IRWXO)) == 0)
+    return ok();
+  if (::chmod(folder.c_str(), S_IRWXU) != 0)
+    return boost::outcome_v2::failure(system_error(errno, "set the mode of", folder));
+  return ok();
+}
+
 result<std::string> read_file(const std::filesystem::path& file, std::size_t bytes_max) {
   // Not blocking: a FIFO must not hang the start of a node.
   descriptor fd{::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};

@@ -20,6 +20,9 @@ namespace skerry {
 // What was made, renamed or removed in the folder is so after a power loss as well. io.
 [[nodiscard]] result<void> sync_directory(const std::filesystem::path& folder);
 
+// Nobody but the owner may enter the folder from here on. io.
+[[nodiscard]] result<void> close_to_others(const std::filesystem::path& folder);
+
 // not_found; exhausted: longer than `bytes_max`; io.
 [[nodiscard]] result<std::string> read_file(const std::filesystem::path& file, std::size_t bytes_max);
 

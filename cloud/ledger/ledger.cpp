@@ -103,8 +103,7 @@ public:
     return read(request, loss_rows{loss_rows_max, loss_row_gap_ns}, [&](const loss_entry& entry) {
       if (request.host.empty() || (entry.origin.edge == edge_id::none && entry.host == request.host))
         return true; // also where the host is not known any more
-      return std::any_of(hosts.begin(), hosts.end(),
-                         [&](const auto& host) { return concerns(entry, host); });
+      return std::any_of(hosts.begin(), hosts.end(), [&](const auto& host) { return concerns(entry, host); });
     });
   }
 

@@ -75,6 +75,7 @@ result<std::unique_ptr<engine>> open_embedded_engine(embedded_config config, pro
                                                      embedded_hooks hooks) {
   BOOST_OUTCOME_TRYV(config.validate());
   BOOST_OUTCOME_TRY(lock, directory_lock::take(config.directory));
+  BOOST_OUTCOME_TRYV(close_to_others(config.directory));
   BOOST_OUTCOME_TRYV(check_format(config.directory));
   auto made =
       std::make_unique<embedded_engine>(std::move(config), metrics, std::move(hooks), std::move(lock));

@@ -1,5 +1,7 @@
 #include "cloud/tool/format.hpp"
 
+#include "actors/node/config.hpp"
+
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
@@ -48,6 +50,24 @@ std::string format_age(double seconds) {
   if (s < 86'400)
     return fmt::format("{}h {}m", s / 3'600, s / 60 % 60);
   return fmt::format("{}d {}h", s / 86'400, s / 3'600 % 24);
+}
+
+std::string absolute_time(const std::string& text, double now_seconds) {
+  std::string_view rest{text};
+  const bool named = rest.starts_with("now");
+  rest.remove_prefix(named ? 3 : 0);
+  std::chrono::nanoseconds offset{0};
+  if (!rest.empty()) {
+    if (rest.front() != '-' && !(named && rest.front() == '+'))
+      return text;
+    const auto duration = parse_duration(rest.substr(1));
+    if (!duration)
+      return text;
+    offset = rest.front() == '-' ? -duration.value() : duration.value();
+  } else if (!named) {
+    return text;
+  }
+  return fmt::format("{:.3f}", now_seconds + std::chrono::duration<double>(offset).count());
 }
 
 } // namespace skerry::cloud

@@ -2,6 +2,7 @@
 
 #include "actors/node/command_line.hpp"
 #include "actors/node/config.hpp"
+#include "cloud/tool/format.hpp"
 #include "cloud/tool/options.hpp"
 #include "schemas/model/site_name.hpp"
 
@@ -10,6 +11,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <chrono>
 #include <cstdio>
 
 using namespace skerry;
@@ -132,12 +134,21 @@ void add_hosts(CLI::App& app, command_line& line) {
   c->callback([&line] { line.run = [&line] { return run_hosts(line.global, line.site); }; });
 }
 
+// Of options that are times.
+std::string from_now(std::string text) {
+  const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
+  return absolute_time(text, now.count());
+}
+
 void add_ledger_options(CLI::App* c, command_line& line) {
   auto& l = line.ledger;
   c->add_option("--site", l.site, "only this site")->check(check_site);
   c->add_option("--host", l.host, "only this host");
-  c->add_option("--start", l.start, "RFC 3339 or Unix seconds; an hour before the end when absent");
-  c->add_option("--end", l.end, "RFC 3339 or Unix seconds; now when absent");
+  c->add_option("--start", l.start,
+                "RFC 3339, Unix seconds, -1h or now-5m; an hour before the end when absent")
+      ->transform(from_now);
+  c->add_option("--end", l.end, "RFC 3339, Unix seconds, -1h or now-5m; now when absent")
+      ->transform(from_now);
   add_output(c, line);
 }
 
@@ -168,9 +179,11 @@ void add_query(CLI::App& app, command_line& line) {
               "  skerry --edge query node_load1        # what the edge node on this machine holds\n");
   auto& q = line.query;
   c->add_option("EXPR", q.expression, "the expression")->required();
-  auto* time = c->add_option("--time", q.time, "RFC 3339 or Unix seconds; now when absent");
-  auto* start = c->add_option("--start", q.start, "begin of a range")->excludes(time);
-  c->add_option("--end", q.end, "end of the range; now when absent")->needs(start);
+  auto* time = c->add_option("--time", q.time, "RFC 3339, Unix seconds, -1h or now-5m; now when absent")
+                   ->transform(from_now);
+  auto* start =
+      c->add_option("--start", q.start, "begin of a range: as --time")->transform(from_now)->excludes(time);
+  c->add_option("--end", q.end, "end of the range; now when absent")->transform(from_now)->needs(start);
   c->add_option("--step", q.step, "from point to point; a 250th of the range when absent, at least 1s")
       ->needs(start);
   c->add_option("--timeout", q.timeout,

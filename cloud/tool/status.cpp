@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstdio>
 #include <poll.h>
+#include <set>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -95,6 +96,29 @@ std::string first_lines(const std::string& text, std::size_t lines) {
   return text.substr(0, at);
 }
 
+// On what is no terminal a line stands again only when something but its time has changed.
+class changed_lines {
+public:
+  [[nodiscard]] std::string of(const std::string& text) {
+    std::string out;
+    std::set<std::string, std::less<>> now;
+    for (std::size_t at = 0; at < text.size();) {
+      const auto end = std::min(text.find('\n', at), text.size() - 1) + 1;
+      const auto line = std::string_view{text}.substr(at, end - at);
+      const auto said = line.substr(std::min(line.find(' '), line.size()));
+      if (!told_.contains(said))
+        out += line;
+      now.emplace(said);
+      at = end;
+    }
+    told_ = std::move(now);
+    return out;
+  }
+
+private:
+  std::set<std::string, std::less<>> told_; // as of the last time
+};
+
 // A moving table must fit the screen, or drawing over it would go wrong.
 std::string frame_for_terminal(const endpoint& to, const json& sites) {
   const auto size = terminal_size();
@@ -114,6 +138,7 @@ int watch(const endpoint& to, const global_options& global, const status_options
   const signal_guard signals;
   api_client client{to, std::chrono::seconds{5}};
   display out;
+  changed_lines changed;
   const auto begun = steady::now();
   int code = exit_ok;
   for (auto next = begun; stop_asked == 0; next += options.interval) {
@@ -131,7 +156,7 @@ int watch(const endpoint& to, const global_options& global, const status_options
         fmt::print("{}\n", sites.value().dump(-1, ' ', false, json::error_handler_t::replace));
       else
         out.show(out.terminal() ? frame_for_terminal(to, sites.value())
-                                : status_lines(sites.value(), wall_seconds()));
+                                : changed.of(status_lines(sites.value(), wall_seconds())));
       std::fflush(stdout);
     }
     next = std::max(next, steady::now() - options.interval); // a slow answer does not make a burst

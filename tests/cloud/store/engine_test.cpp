@@ -552,7 +552,9 @@ TEST_CASE("a query stops at its limit and when it is cancelled") {
 
 TEST_CASE("a store is opened by one process, and only by a build that knows its format") {
   const temporary_directory dir;
+  fs::permissions(dir.path(), fs::perms{0755});
   auto s = open_store(small_config(dir.path()));
+  CHECK(fs::status(dir.path()).permissions() == fs::perms{0700}); // nobody else reads it
   prometheus::Registry registry;
   const auto second_one = open_embedded_engine(small_config(dir.path()), registry);
   REQUIRE(!second_one);
