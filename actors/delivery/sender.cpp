@@ -491,8 +491,14 @@ bool sender::probe(const set_asides::name& name, set_asides::entry& of) {
     if (!has_room(0, lane))
       return false;
     const auto read = source_.read(key, from, 1);
-    if (!read || !read.value() || read.value()->header.first != from)
+    if (!read)
       return true; // at the next tick
+    // A tombstone may have begun before.
+    const auto found = read.value() ? read.value()->header.first : UINT64_MAX;
+    if (found > from) {
+      drop_missing(stream, {from, found - 1});
+      return true;
+    }
     const auto& run = *read.value();
     const std::pair probe{key, sequence_range{run.header.first, run.header.last()}};
     if (!send_run(key, stream, run, lane))
@@ -606,6 +612,13 @@ void sender::landed(const flight& what) {
     backlog_in_flight_bytes_ -= what.bytes;
 }
 
+// The spool no longer has these (salvaged without them): nothing to wait for.
+void sender::drop_missing(stream& of, sequence_range range) {
+  of.unsent.remove(range);
+  of.fresh.remove(range);
+  of.unacked.remove(range);
+}
+
 bool sender::pump_range(const stream_key& key, stream& of, sequence from, sequence to, link::lane lane) {
   if (asides_.blocks(key))
     return true;
@@ -630,10 +643,7 @@ bool sender::pump_range(const stream_key& key, stream& of, sequence from, sequen
       }
     const auto found = run ? run->header.first : UINT64_MAX;
     if (found > from) {
-      // The spool no longer has these (salvaged without them): nothing to wait for.
-      of.unsent.remove({from, found - 1});
-      of.fresh.remove({from, found - 1});
-      of.unacked.remove({from, found - 1});
+      drop_missing(of, {from, found - 1});
       continue;
     }
     if (!send_run(key, of, *run, lane))

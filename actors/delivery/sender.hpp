@@ -181,6 +181,7 @@ private:
   bool pump_fresh();
   bool pump_backlog();
   // Sends unsent records of [from, to] until something is full (false).
+  static void drop_missing(stream& of, sequence_range range);
   bool pump_range(const stream_key& key, stream& of, sequence from, sequence to, link::lane lane);
   [[nodiscard]] bool has_room(std::size_t bytes, link::lane lane);
   [[nodiscard]] link::link_state link_now() const;

@@ -25,6 +25,10 @@ std::string describe(const std::vector<link::stream_held>& all) {
 }
 
 std::string describe(const link::message& message) {
+  if (const auto* refusal = std::get_if<link::refusal>(&message.body))
+    return fmt::format("refusal of {:x}/{}:{}-{}: {}", static_cast<std::uint64_t>(refusal->key.edge) & 0xfff,
+                       refusal->key.epoch.boot_counter, refusal->batch.first, refusal->batch.last,
+                       refusal->message);
   if (const auto* hello = std::get_if<link::hello>(&message.body)) {
     std::string out = "hello";
     for (const auto& stream : hello->streams)
