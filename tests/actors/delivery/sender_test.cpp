@@ -355,6 +355,40 @@ TEST_CASE("what the receiver refuses is set aside, and all else goes on") {
   CHECK(of_outer() >= 2); // both epochs
 }
 
+TEST_CASE("what is set aside goes on with a tombstone that began before what waits") {
+  fixture f;
+  tombstone stone;
+  stone.last = 3;
+  byte_buffer payload;
+  encode_payload(stone, payload);
+  run_builder builder{f.outer, 1};
+  builder.append(record_kind::tombstone, 1, {}, payload, 3);
+  const auto made = std::move(builder).finish();
+  const auto records = decode_records(made).value();
+  f.spool.streams_[f.outer].records[1] = {records[0].bytes.begin(), records[0].bytes.end()};
+  f.spool.streams_[f.outer].last = 3;
+  f.welcome();
+  f.under_test->on_message(
+      {9,
+       link::refusal{
+           f.outer, {1, 3}, link::refusal_scope::stream, link::refusal_reason::not_now, "the disk failed"}});
+  REQUIRE(f.under_test->set_aside().size() == 1);
+  // The record that the tombstone replaced had been on its way, and is stored: of the rest the tombstone tells.
+  range_set first;
+  first.add({1, 1});
+  f.welcome(1 << 20, {{f.outer, first}});
+  for (int i = 0; i < 2 * 60 && f.batches().empty(); ++i) {
+    f.clock.now += 500'000'000;
+    f.under_test->on_tick();
+  }
+  REQUIRE(f.batches() == std::vector<std::tuple<stream_key, sequence, lane>>{{f.outer, 1, lane::backlog}});
+  range_set all;
+  all.add({1, 3});
+  f.under_test->on_message({9, link::ack{{{f.outer, all}}, 0}});
+  CHECK(f.under_test->pending_records() == 0);
+  CHECK(f.under_test->set_aside().empty());
+}
+
 TEST_CASE("of refused records each is tried alone, so that those go on that are not to blame") {
   fixture f;
   f.commit(f.self, 6);

@@ -67,7 +67,7 @@ public:
     for (const auto& [key, stream] : streams_) {
       link::hello_stream state{key, {}, stream.released, stream.last, stream.closed, 0};
       for (const auto& [seq, bytes] : stream.records)
-        state.held.add({seq, seq});
+        state.held.add({seq, seq + sequences_of(decode_record(bytes).value()).value() - 1});
       out.push_back(std::move(state));
     }
     return out;
@@ -76,6 +76,10 @@ public:
   result<std::optional<run>> read(const stream_key& key, sequence from, std::size_t bytes_max) override {
     const auto& records = streams_[key].records;
     auto it = records.lower_bound(from);
+    if (it != records.begin()) // one that stands for several
+      if (const auto before = std::prev(it);
+          before->first + sequences_of(decode_record(before->second).value()).value() > from)
+        it = before;
     if (it == records.end())
       return std::optional<run>{};
     run_builder builder{key, it->first};
@@ -97,8 +101,11 @@ public:
   void release(const stream_key& key, const range_set& ranges) override {
     auto& stream = streams_[key];
     for (const auto& range : ranges.ranges()) {
-      stream.records.erase(stream.records.lower_bound(range.first), stream.records.upper_bound(range.last));
       stream.released.add(range);
+      std::erase_if(stream.records, [&](const auto& record) { // all that it stands for
+        const auto sequences = sequences_of(decode_record(record.second).value()).value();
+        return stream.released.contains(sequence_range{record.first, record.first + sequences - 1});
+      });
     }
   }
 
