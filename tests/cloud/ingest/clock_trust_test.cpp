@@ -23,7 +23,10 @@ struct world {
   settable_clock clock;
   clock_trust trust{clock, std::chrono::minutes{10}};
   void heard(std::uint64_t edge, std::int64_t offset_ns) {
-    trust.heard(edge_id{edge}, clock.wall + offset_ns);
+    std::int64_t said = 0;
+    if (__builtin_add_overflow(clock.wall, offset_ns, &said))
+      said = offset_ns < 0 ? INT64_MIN : INT64_MAX;
+    trust.heard(edge_id{edge}, said);
   }
   [[nodiscard]] bool trusted() const { return trust.judge().trusted(); }
 };
