@@ -27,6 +27,9 @@ void read_store(config_section& s, embedded_config& to) {
   }
   read_size(s, "log_segment_bytes", to.log_segment_bytes);
   read_size(s, "log_bytes_max", to.log_bytes_max);
+  read_size(s, "log_memory_bytes_max", to.log_memory_bytes_max);
+  read_size(s, "state_bytes_max", to.state_bytes_max);
+  read_size(s, "state_edge_bytes_max", to.state_edge_bytes_max);
   s.read("log_age_max", to.log_age_max);
   s.read("commit_gather", to.commit_gather);
   if (to.commit_gather > std::chrono::seconds{1})

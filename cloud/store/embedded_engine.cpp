@@ -55,7 +55,8 @@ embedded_engine::embedded_engine(embedded_config config, prometheus::Registry& m
       cache_(config_.read_cache_bytes_max,
              {metrics_.read_cache_bytes, metrics_.read_cache_hits, metrics_.read_cache_misses}),
       readers_(config_.read_threads),
-      scrubber_({config_.scrub_bytes_per_second, config_.scrub_interval}, partitions_, damages_, metrics_) {}
+      scrubber_({config_.scrub_bytes_per_second, config_.scrub_interval}, partitions_, damages_, metrics_),
+      state_(config_.state_bytes_max, config_.state_edge_bytes_max) {}
 
 embedded_engine::~embedded_engine() {
   scrubber_.stop();
@@ -92,9 +93,7 @@ store_snapshot embedded_engine::snapshot(std::int64_t from_ns, std::int64_t to_n
 result<void>
 embedded_engine::scan_state(std::string_view prefix,
                             const std::function<void(std::string_view, std::string_view)>& each) {
-  const std::shared_lock lock{state_mutex_};
-  for (auto it = state_.lower_bound(prefix); it != state_.end() && it->first.starts_with(prefix); ++it)
-    each(it->first, it->second);
+  state_.scan(prefix, each);
   return ok();
 }
 

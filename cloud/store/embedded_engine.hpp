@@ -16,6 +16,7 @@
 #include "cloud/store/retention.hpp"
 #include "cloud/store/scrubber.hpp"
 #include "cloud/store/set_cache.hpp"
+#include "cloud/store/state_table.hpp"
 
 #include <condition_variable>
 #include <deque>
@@ -55,6 +56,7 @@ public:
       const std::function<void(const record_identity&, record_kind, std::string_view)>& each) override;
   [[nodiscard]] std::int64_t kept_from_ns() const noexcept override { return kept_from_ns_; }
   [[nodiscard]] engine_usage usage() const override;
+  result<void> takes_data() const override;
   void flush() override;
 
   result<void> select(const promql::select_request& request,
@@ -86,10 +88,15 @@ private:
   void enqueue(queued item, bool bounded);
   void write_loop();
   void write_group(std::vector<queued>& group);
+  void note_full(bool full);
+  void note_commit(const result<void>& how);
+  void probe();
   result<void> rotate();
-  [[nodiscard]] std::vector<state_pair> all_state() const;
-  void apply_state(std::span<const state_pair> pairs);
+  [[nodiscard]] result<std::shared_ptr<log_env>> begin_log(std::uint64_t number);
   [[nodiscard]] std::uint64_t total_log_bytes() const;
+  [[nodiscard]] std::uint64_t log_data_bytes() const;
+  [[nodiscard]] std::uint64_t log_memory_bytes() const;
+  [[nodiscard]] bool log_is_full() const;
   [[nodiscard]] bool current_is_old() const;
 
   // sealing (embedded_sealer.cpp)
@@ -125,8 +132,7 @@ private:
   std::uint64_t seal_failures_ = 0;
   bool stop_sealing_ = false;
 
-  mutable std::shared_mutex state_mutex_;
-  std::map<std::string, std::string, std::less<>> state_;
+  state_table state_;
 
   std::mutex queue_mutex_;
   std::condition_variable queue_changed_;
@@ -134,6 +140,10 @@ private:
   std::size_t queue_bytes_ = 0;
   bool stop_writing_ = false;
   bool gathering_ = false; // the writer waits for more of a group
+
+  mutable std::mutex stall_mutex_;
+  std::string stalled_;                       // why the last commit failed; empty: it did not
+  std::optional<std::int64_t> full_since_ns_; // monotonic: since when appends wait for the log to be sealed
 
   std::map<shard_id, std::uint64_t> fences_;  // writer's
   std::int64_t newest_sealed_ns_ = INT64_MIN; // sealer's

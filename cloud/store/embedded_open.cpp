@@ -64,6 +64,12 @@ result<void> embedded_config::validate() const {
     return bad("a log segment needs 64 KiB or more, and the whole log room for two");
   if (scrub_interval.count() <= 0)
     return bad("the interval of the scrub must be positive; scrub_bytes_per_second 0 turns it off");
+  if (log_memory_bytes_max < (1 << 20))
+    return bad("the log's index needs 1 MiB of memory or more");
+  if (state_bytes_max < (1 << 20) || state_edge_bytes_max < state_edge_bytes_min
+      || state_edge_bytes_max > state_bytes_max)
+    return bad(
+        "the state needs 1 MiB or more, and an edge's part of it 64 KiB or more and not more than all");
   if (log_age_max < std::chrono::seconds{1} || partitions_open_max == 0 || queue_requests_max == 0
       || queue_bytes_max < (1 << 20))
     return bad(
@@ -92,13 +98,13 @@ result<void> embedded_engine::start() {
   BOOST_OUTCOME_TRYV(partitions_.load());
   retention_.load();
   BOOST_OUTCOME_TRYV(open_logs());
-  for (const auto& [key, value] : state_)
-    if (key.starts_with(fence_prefix))
-      if (const auto shard = parse_number(std::string_view{key}.substr(fence_prefix.size())))
-        if (const auto fence = parse_number(value)) {
-          auto& have = fences_[static_cast<shard_id>(*shard)];
-          have = std::max(have, *fence);
-        }
+  state_.scan(fence_prefix, [this](std::string_view key, std::string_view value) {
+    if (const auto shard = parse_number(key.substr(fence_prefix.size())))
+      if (const auto fence = parse_number(value)) {
+        auto& have = fences_[static_cast<shard_id>(*shard)];
+        have = std::max(have, *fence);
+      }
+  });
   if (!retention_.knows_time()) {
     newest_sealed_ns_ = partitions_.newest_ns();
     (void)oldest_to_keep_ns();
@@ -135,17 +141,14 @@ result<void> embedded_engine::open_logs() {
       continue;
     }
     // Nothing is added to a log in which damage was found.
-    usable = !log.value()->damage().any() && log.value()->bytes() < config_.log_segment_bytes;
+    usable = !log.value()->damage().any() && log.value()->data_bytes() < config_.log_segment_bytes
+             && log.value()->index_bytes() < config_.log_memory_bytes_max / 2;
     logs_.push_back(std::move(log.value()));
   }
   if (!usable) {
     if (numbers.empty() || logs_.empty() || logs_.back()->number() < *numbers.rbegin()) {
       const auto number = numbers.empty() ? 1 : *numbers.rbegin() + 1;
-      BOOST_OUTCOME_TRY(log, log_env::create(log_directory(config_, number), number, log_map_bytes(config_)));
-      log_batch batch{*log, registry_};
-      batch.add_reset();
-      batch.add_state(all_state());
-      BOOST_OUTCOME_TRYV(batch.commit());
+      BOOST_OUTCOME_TRY(log, begin_log(number));
       logs_.push_back(std::move(log));
     } else {
       BOOST_OUTCOME_TRYV(rotate());
@@ -153,19 +156,22 @@ result<void> embedded_engine::open_logs() {
   }
   metrics_.log_environments.Set(static_cast<double>(logs_.size()));
   metrics_.log_bytes.Set(static_cast<double>(total_log_bytes()));
+  metrics_.log_memory_bytes.Set(static_cast<double>(log_memory_bytes()));
+  metrics_.state_bytes.Set(static_cast<double>(state_.bytes()));
   return ok();
 }
 
 // Null where nothing of it could be kept.
 result<std::shared_ptr<log_env>> embedded_engine::open_log(std::uint64_t number) {
   const auto directory = log_directory(config_, number);
-  const auto map_bytes = log_map_bytes(config_);
-  const auto now_ns = hooks_.clock->wall_ns();
   std::error_code ec;
+  const auto file_bytes = std::filesystem::file_size(directory / "data.mdb", ec);
+  const auto map_bytes = log_map_bytes(config_) + (ec ? 0 : file_bytes);
+  const auto now_ns = hooks_.clock->wall_ns();
   remove_unfinished(directory);
   log_replay replay;
   replay.reset = [this] { state_.clear(); };
-  replay.state = [this](const state_pair& pair) { apply_state({&pair, 1}); };
+  replay.state = [this](const state_pair& pair) { state_.apply({&pair, 1}); };
   replay.fence = [this](const envelope& from) {
     auto& have = fences_[from.shard];
     have = std::max(have, from.fence);

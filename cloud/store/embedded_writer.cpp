@@ -1,6 +1,7 @@
 // The writer's thread: group commits and rotation.
 
 #include "cloud/store/embedded_engine.hpp"
+#include "schemas/model/set_memory.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -17,8 +18,9 @@ namespace {
 constexpr std::size_t group_bytes_max = 8 << 20;
 constexpr std::size_t group_requests_max = 8192;
 constexpr std::size_t request_overhead_bytes = 256;
-constexpr std::size_t state_entry_bytes_max = 1 << 20; // of a snapshot, per entry
 constexpr auto idle_check = std::chrono::seconds{1};
+constexpr std::chrono::nanoseconds full_tolerated =
+    std::chrono::seconds{10}; // a burst makes appends wait for the sealer
 
 void finish(std::function<void(result<void>)>& done, const result<void>& how) {
   if (done)
@@ -31,6 +33,8 @@ void embedded_engine::append(append_request request, callback done) {
   std::size_t bytes = request_overhead_bytes;
   for (const auto& r : request.records)
     bytes += r.bytes.size();
+  for (const auto& s : request.sets)
+    bytes += s ? memory_bytes(*s) : 0;
   for (const auto& s : request.state)
     bytes += s.key.size() + s.value.size();
   enqueue({std::move(request), std::move(done), bytes, false}, true);
@@ -80,6 +84,32 @@ std::uint64_t embedded_engine::total_log_bytes() const {
   return bytes;
 }
 
+std::uint64_t embedded_engine::log_data_bytes() const {
+  const std::lock_guard lock{logs_mutex_};
+  std::uint64_t bytes = 0;
+  for (const auto& log : logs_)
+    bytes += log->data_bytes();
+  return bytes;
+}
+
+std::uint64_t embedded_engine::log_memory_bytes() const {
+  const std::lock_guard lock{logs_mutex_};
+  std::uint64_t bytes = registry_.memory_bytes();
+  for (const auto& log : logs_)
+    bytes += log->source_bytes();
+  return bytes;
+}
+
+bool embedded_engine::log_is_full() const {
+  if (log_data_bytes() >= config_.log_bytes_max)
+    return true;
+  if (log_memory_bytes() < config_.log_memory_bytes_max)
+    return false;
+  // Where sealing could free nothing, queries still hold what was sealed: they let go by themselves.
+  const std::lock_guard lock{logs_mutex_};
+  return logs_.size() > 1 || logs_.back()->index_bytes() != 0;
+}
+
 bool embedded_engine::current_is_old() const {
   const std::lock_guard lock{logs_mutex_};
   const auto& current = logs_.back();
@@ -103,12 +133,15 @@ void embedded_engine::write_loop() {
                                 [&] { return stop_writing_ || queue_bytes_ >= group_bytes_max; });
         gathering_ = false;
       }
-      const bool full = total_log_bytes() >= config_.log_bytes_max;
+      const bool full = log_is_full();
       if (full && !queue_.empty() && !queue_.front().rotate) {
         if (!told_full)
-          spdlog::warn("store: the write-ahead log has reached {} bytes; appends wait until some is sealed",
-                       config_.log_bytes_max);
+          spdlog::warn(
+              "store: the write-ahead log has reached {} bytes, and {} in memory; appends wait until "
+              "some is sealed",
+              log_data_bytes(), log_memory_bytes());
         told_full = true;
+        note_full(true);
         if (stop_writing_) {
           for (auto& item : queue_)
             finish(item.done, fail(errc::unavailable, "the store is shutting down"));
@@ -125,6 +158,7 @@ void embedded_engine::write_loop() {
         continue;
       }
       told_full = told_full && full;
+      note_full(full);
       std::size_t bytes = 0;
       while (!queue_.empty() && group.size() < group_requests_max
              && (group.empty() || bytes < group_bytes_max) && !rotate_after) {
@@ -142,10 +176,13 @@ void embedded_engine::write_loop() {
       group.pop_back();
     if (!group.empty())
       write_group(group);
+    else
+      probe();
     bool large = false;
     {
       const std::lock_guard lock{logs_mutex_};
-      large = logs_.back()->bytes() >= config_.log_segment_bytes;
+      large = logs_.back()->data_bytes() >= config_.log_segment_bytes
+              || logs_.back()->index_bytes() >= config_.log_memory_bytes_max / 2;
       rotate_after = rotate_after && !logs_.back()->empty();
     }
     result<void> rotated = ok();
@@ -162,6 +199,7 @@ void embedded_engine::write_group(std::vector<queued>& group) {
   log_list all = logs();
   current = all.back();
   log_batch batch{*current, registry_};
+  state_admission state{state_};
   std::vector<result<void>> results;
   results.reserve(group.size());
   std::map<shard_id, std::uint64_t> fences;
@@ -180,6 +218,11 @@ void embedded_engine::write_group(std::vector<queued>& group) {
         request.state.push_back(
             {fmt::format("engine/fence/{}", request.shard), std::to_string(request.fence)});
       fence = request.fence;
+    }
+    if (auto fits = state.admit(request.state); !fits) {
+      metrics_.state_refused.Increment();
+      results.push_back(std::move(fits));
+      continue;
     }
     // Held by any log: the same run may come again under another owner or after a lost answer.
     std::vector<range_set> held;
@@ -203,6 +246,7 @@ void embedded_engine::write_group(std::vector<queued>& group) {
   auto committed = batch.commit();
   metrics_.commit_seconds.Observe(
       std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
+  note_commit(committed);
   if (committed) {
     if (batch.oldest_ns() != INT64_MAX)
       changes().note(batch.oldest_ns());
@@ -214,7 +258,7 @@ void embedded_engine::write_group(std::vector<queued>& group) {
         std::vector<state_pair> pairs;
         for (const auto& s : group[i].request.state)
           pairs.emplace_back(s.key, s.value);
-        apply_state(pairs);
+        state_.apply(pairs);
       }
     for (const auto& [shard, fence] : fences)
       fences_[shard] = fence;
@@ -222,6 +266,8 @@ void embedded_engine::write_group(std::vector<queued>& group) {
     spdlog::error("store: a commit to log {} failed: {}", current->number(), committed.error().message);
   }
   metrics_.log_bytes.Set(static_cast<double>(total_log_bytes()));
+  metrics_.log_memory_bytes.Set(static_cast<double>(log_memory_bytes()));
+  metrics_.state_bytes.Set(static_cast<double>(state_.bytes()));
   for (std::size_t i = 0; i < group.size(); ++i) {
     const auto& how = results[i] ? committed : results[i];
     (how ? metrics_.appends : metrics_.appends_failed).Increment();
@@ -230,48 +276,69 @@ void embedded_engine::write_group(std::vector<queued>& group) {
   }
 }
 
-std::vector<state_pair> embedded_engine::all_state() const {
-  // Changed by this thread alone: the views stay valid.
-  return {state_.begin(), state_.end()};
+void embedded_engine::note_full(bool full) {
+  const std::lock_guard lock{stall_mutex_};
+  if (!full)
+    full_since_ns_.reset();
+  else if (!full_since_ns_)
+    full_since_ns_ = hooks_.clock->monotonic_ns();
 }
 
-void embedded_engine::apply_state(std::span<const state_pair> pairs) {
-  const std::unique_lock lock{state_mutex_};
-  for (const auto& [key, value] : pairs) {
-    if (!value.empty())
-      state_.insert_or_assign(std::string{key}, std::string{value});
-    else if (const auto it = state_.find(key); it != state_.end())
-      state_.erase(it);
+void embedded_engine::note_commit(const result<void>& how) {
+  const std::lock_guard lock{stall_mutex_};
+  stalled_ = how ? std::string{} : how.error().message;
+}
+
+// After a commit that failed, where nobody asks for one any more: whether there is room again.
+void embedded_engine::probe() {
+  {
+    const std::lock_guard lock{stall_mutex_};
+    if (stalled_.empty())
+      return;
   }
+  log_batch batch{*logs().back(), registry_};
+  const state_pair nothing{"engine/probe", {}};
+  batch.add_state({&nothing, 1});
+  note_commit(batch.commit());
 }
 
-// The new log begins with all state, so that the ones before it can be deleted.
+result<void> embedded_engine::takes_data() const {
+  const std::lock_guard lock{stall_mutex_};
+  if (!stalled_.empty())
+    return fail(errc::unavailable, "nothing can be stored: " + stalled_);
+  if (full_since_ns_ && hooks_.clock->monotonic_ns() - *full_since_ns_ > full_tolerated.count())
+    return fail(errc::unavailable,
+                "nothing can be stored: the write-ahead log has reached store.log_bytes_max or "
+                "store.log_memory_bytes_max, and is not being sealed");
+  return ok();
+}
+
+// With all state, so that the ones before it can be deleted.
+result<std::shared_ptr<log_env>> embedded_engine::begin_log(std::uint64_t number) {
+  const auto directory = log_directory(config_, number);
+  const auto all = state_.all();
+  // Twice the copy: what of it changes comes on top.
+  BOOST_OUTCOME_TRY(log, log_env::create(directory, number, log_map_bytes(config_) + 2 * state_.bytes()));
+  log_batch batch{*log, registry_};
+  batch.add_all_state(all);
+  if (auto committed = batch.commit(); !committed) {
+    log.reset();
+    remove_directory(directory);
+    return committed.error();
+  }
+  return log;
+}
+
 result<void> embedded_engine::rotate() {
   std::uint64_t number = 0;
   {
     const std::lock_guard lock{logs_mutex_};
     number = logs_.back()->number() + 1;
   }
-  const auto directory = log_directory(config_, number);
-  BOOST_OUTCOME_TRY(log, log_env::create(directory, number, log_map_bytes(config_)));
-  log_batch batch{*log, registry_};
-  batch.add_reset();
-  const auto state = all_state();
-  for (std::size_t from = 0; from < state.size();) {
-    std::size_t bytes = 0;
-    auto to = from;
-    while (to < state.size() && bytes < state_entry_bytes_max) {
-      bytes += state[to].first.size() + state[to].second.size();
-      ++to;
-    }
-    batch.add_state({state.data() + from, to - from});
-    from = to;
-  }
-  if (auto committed = batch.commit(); !committed) {
-    log.reset();
-    remove_directory(directory);
-    return committed;
-  }
+  const auto began = std::chrono::steady_clock::now();
+  BOOST_OUTCOME_TRY(log, begin_log(number));
+  metrics_.rotation_seconds.Increment(
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
   const std::lock_guard lock{logs_mutex_};
   logs_.push_back(std::move(log));
   metrics_.log_environments.Set(static_cast<double>(logs_.size()));

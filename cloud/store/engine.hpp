@@ -44,7 +44,7 @@ struct append_request {
   std::vector<record_view> records;  // every kind; views into `owner`
   std::shared_ptr<const void> owner; // keeps the bytes
   std::vector<series_set_ptr>
-      sets; // of those that the frames name, the ones that the engine may not have yet
+      sets; // of those that the frames name, the ones that the engine may not have yet; better without members
   std::vector<state_update> state;
 };
 
@@ -101,6 +101,8 @@ public:
   // What is older is past retention: not by one reading of a clock. INT64_MIN: nothing is.
   [[nodiscard]] virtual std::int64_t kept_from_ns() const noexcept { return INT64_MIN; }
   [[nodiscard]] virtual engine_usage usage() const = 0;
+  // Why nothing can be stored now, for people; ok while it can. Any thread.
+  [[nodiscard]] virtual result<void> takes_data() const { return ok(); }
   virtual void flush() = 0; // seals the whole log into partitions; returns when done. For tests and shutdown.
 
 private:
@@ -113,7 +115,14 @@ struct embedded_config {
   std::chrono::nanoseconds clock_jump_wait =
       std::chrono::hours{24}; // of running, before a clock that jumped ahead makes anything old
   std::uint64_t log_segment_bytes = 32 << 20;
-  std::uint64_t log_bytes_max = 128 << 20;                      // appends wait for sealing beyond
+  std::uint64_t log_bytes_max = 128 << 20; // appends wait for sealing beyond
+  // What the log's index takes in memory: labels unfolded, and who has them. At half of it a log is sealed; appends wait
+  // for that beyond.
+  std::uint64_t log_memory_bytes_max = 384 << 20;
+  // Of the named values beside the data, which each new log begins with and which do not count as its bytes: of all, and
+  // of one edge's streams. An append that would make them larger is refused.
+  std::uint64_t state_bytes_max = 256 << 20;
+  std::uint64_t state_edge_bytes_max = 16 << 20;
   std::chrono::nanoseconds log_age_max = std::chrono::hours{1}; // a quiet log is sealed too
   std::chrono::nanoseconds partition_span = std::chrono::hours{24};
   std::size_t partitions_open_max = 32;

@@ -3,6 +3,7 @@
 #include "actors/node/clock.hpp"
 #include "actors/node/mapped_file.hpp"
 #include "actors/node/page_check.hpp"
+#include "schemas/model/set_memory.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -12,6 +13,8 @@
 namespace skerry::cloud {
 
 namespace {
+
+constexpr std::size_t state_entry_bytes_max = 1 << 20; // an entry of state is closed beyond
 
 bytes_view key_of(const std::uint64_t& chunk) noexcept { return std::as_bytes(std::span{&chunk, 1}); }
 
@@ -208,6 +211,8 @@ result<void> log_env::scan(set_registry& sets, const log_replay& replay, std::in
   indexed into{index_, {}};
   missing_in_log missing{damage_, now_ns};
   bool newer = false;
+  bool copying = false; // between a reset and the start behind it
+  std::size_t copied_bytes = 0;
   auto scanned = reader.each_chunk([&](std::uint64_t key, bytes_view chunk) -> result<void> {
     next_chunk_ = key + 1;
     const auto chunk_key = static_cast<std::uint32_t>(key);
@@ -216,6 +221,8 @@ result<void> log_env::scan(set_registry& sets, const log_replay& replay, std::in
       id_ = entry.log;
       next_serial_ = std::max(next_serial_, entry.serial + 1);
       missing.on_entry(entry);
+      copying = copying || entry.kind == entry_kind::reset;
+      copied_bytes += copying ? entry.bytes : 0;
       switch (entry.kind) {
       case entry_kind::append: {
         const auto from = decode_envelope(entry.head);
@@ -257,8 +264,7 @@ result<void> log_env::scan(set_registry& sets, const log_replay& replay, std::in
           }
           compact = sets.compact(*set.value());
         }
-        index_.sets.emplace(set_key{head.value().edge, head.value().hash},
-                            log_set{place, std::move(compact)});
+        index_.add_set({head.value().edge, head.value().hash}, {place, std::move(compact)});
         return;
       }
       case entry_kind::reset:
@@ -269,7 +275,7 @@ result<void> log_env::scan(set_registry& sets, const log_replay& replay, std::in
         if (replay.state && !decode_state(entry.head, replay.state))
           damage_.bytes += entry.bytes;
         return;
-      case entry_kind::start: return;
+      case entry_kind::start: copying = false; return;
       }
       newer = true;
       missing.on_unknown(entry);
@@ -285,6 +291,8 @@ result<void> log_env::scan(set_registry& sets, const log_replay& replay, std::in
     spdlog::warn("store: log {} holds entries of a kind that this build does not know; they are left out",
                  number_);
   bytes_ = env_->used_bytes();
+  count_index();
+  copied_bytes_ = copying ? 0 : copied_bytes; // without its end: what follows it may be no copy
   return ok();
 }
 
@@ -397,7 +405,9 @@ result<void> log_batch::add(const append_request& request,
           return fail(errc::invalid_argument,
                       fmt::format("record {} of {} names series set {}, which the append does not bring",
                                   record.seq, to_string(request.origin), to_string(section.set)));
-        fresh_sets.emplace(key, log_set{{}, sets_.compact(*set)});
+        // Unfolded for this moment only.
+        BOOST_OUTCOME_TRY(full, with_members(set));
+        fresh_sets.emplace(key, log_set{{}, sets_.compact(*full)});
         fresh.push_back(std::move(set));
       }
       // Sources are made under the lock: queries walk them.
@@ -461,14 +471,26 @@ result<void> log_batch::add(const append_request& request,
 }
 
 void log_batch::add_state(std::span<const state_pair> pairs) {
-  if (pairs.empty())
-    return;
-  head_.clear();
-  encode_state(pairs, head_);
-  add_piece(entry_kind::state, head_, 0);
+  for (std::size_t from = 0; from < pairs.size();) {
+    std::size_t bytes = 0;
+    auto to = from;
+    while (to < pairs.size() && bytes < state_entry_bytes_max) {
+      bytes += pairs[to].first.size() + pairs[to].second.size();
+      ++to;
+    }
+    head_.clear();
+    encode_state(pairs.subspan(from, to - from), head_);
+    add_piece(entry_kind::state, head_, 0);
+    from = to;
+  }
 }
 
-void log_batch::add_reset() { add_piece(entry_kind::reset, {}, 0); }
+void log_batch::add_all_state(std::span<const state_pair> pairs) {
+  add_piece(entry_kind::reset, {}, 0);
+  add_state(pairs);
+  add_piece(entry_kind::start, {}, 0);
+  copied_bytes_ = bytes_;
+}
 
 result<void> log_batch::commit() {
   if (pieces_.empty())
@@ -502,10 +524,11 @@ result<void> log_batch::commit() {
   log_.next_serial_ += pieces_.size();
   log_.span_ = span_;
   log_.bytes_ = log_.env_->used_bytes();
+  log_.copied_bytes_ += copied_bytes_;
   const std::unique_lock lock{log_.mutex_};
   for (auto& [key, set] : pending_sets_) {
     set.entry = pieces_[set.entry.chunk].place;
-    log_.index_.sets.emplace(key, std::move(set));
+    log_.index_.add_set(key, std::move(set));
   }
   for (const auto& f : frames_) {
     const auto place = pieces_[f.piece].place;
@@ -519,6 +542,7 @@ result<void> log_batch::commit() {
   }
   for (const auto& [key, ranges] : stored_)
     log_.index_.stored[key].add(ranges);
+  log_.count_index();
   return ok();
 }
 

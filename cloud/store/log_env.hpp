@@ -26,6 +26,8 @@ class set_registry {
 public:
   [[nodiscard]] compact_set_ptr compact(const series_set& set);
   [[nodiscard]] compact_set_ptr find(const set_hash& hash) const;
+  // What all of them take, strings included.
+  [[nodiscard]] std::size_t memory_bytes() const noexcept { return table_->memory_bytes(); }
   // The symbol of a string in one of the sets.
   [[nodiscard]] std::optional<symbol> symbol_of(std::string_view text) const { return table_->find(text); }
 
@@ -69,6 +71,18 @@ public:
   [[nodiscard]] std::uint64_t cache_owner() const noexcept { return cache_owner_; }
   [[nodiscard]] const std::filesystem::path& directory() const noexcept { return directory_; }
   [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
+  // Without the copy of all state that it begins with: what limits are about.
+  [[nodiscard]] std::uint64_t data_bytes() const noexcept {
+    const auto all = bytes();
+    return all - std::min(all, copied_bytes_.load(std::memory_order_relaxed));
+  }
+  // Of memory: what sources take, and that with its sets.
+  [[nodiscard]] std::uint64_t source_bytes() const noexcept {
+    return source_bytes_.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t index_bytes() const noexcept {
+    return source_bytes() + set_bytes_.load(std::memory_order_relaxed);
+  }
   [[nodiscard]] bool empty() const; // no frames and no notes
   [[nodiscard]] const log_damage& damage() const noexcept { return damage_; }
   [[nodiscard]] std::int64_t created_ns() const noexcept { return created_ns_; }
@@ -87,6 +101,10 @@ private:
   friend class log_batch;
   log_env() = default;
   result<void> scan(set_registry& sets, const log_replay& replay, std::int64_t now_ns);
+  void count_index() noexcept {
+    source_bytes_ = index_.source_bytes;
+    set_bytes_ = index_.set_bytes;
+  }
 
   std::filesystem::path directory_;
   std::uint64_t number_ = 0;
@@ -99,6 +117,9 @@ private:
   std::unique_ptr<lmdb_env> env_;
   MDB_dbi db_ = 0;
   std::atomic<std::uint64_t> bytes_{0};
+  std::atomic<std::uint64_t> copied_bytes_{0}; // state that was copied into it when it was begun
+  std::atomic<std::uint64_t> source_bytes_{0}; // these two: of the index
+  std::atomic<std::uint64_t> set_bytes_{0};
   log_damage damage_;
   mutable std::shared_mutex mutex_;
   log_index index_;
@@ -136,7 +157,8 @@ public:
                                  const std::function<bool(const record_view&)>& repeated,
                                  const std::function<series_set_ptr(const set_hash&)>& find);
   void add_state(std::span<const state_pair> pairs);
-  void add_reset();
+  // What a log begins with, so that the ones before it can be deleted.
+  void add_all_state(std::span<const state_pair> pairs);
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
   [[nodiscard]] std::uint64_t repeated() const noexcept { return repeated_; }
   [[nodiscard]] std::int64_t oldest_ns() const noexcept {
@@ -175,6 +197,7 @@ private:
       pending_sets_; // place.chunk is the piece until the commit
   std::map<stream_key, range_set> stored_;
   std::size_t bytes_ = 0;
+  std::size_t copied_bytes_ = 0;
   std::uint64_t repeated_ = 0;
   std::int64_t oldest_ns_ = INT64_MAX;
   envelope::span span_; // of the log, with this batch

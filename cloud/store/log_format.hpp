@@ -25,7 +25,7 @@ inline constexpr std::uint8_t entry_version = 1;
 inline constexpr std::size_t entry_head_bytes_max = 64 << 20;
 
 enum class entry_kind : std::uint8_t {
-  start = 1,  // the first of a log: nothing in it
+  start = 1,  // the copy of all state that a log begins with ends here: nothing in it
   append = 2, // envelope; records
   set = 3,    // a series set of an edge
   reset = 4,  // forget all state: what follows is a full copy

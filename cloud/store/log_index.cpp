@@ -5,6 +5,12 @@
 
 namespace skerry::cloud {
 
+namespace {
+
+constexpr std::size_t node_bytes = 64; // of a table, with what the allocator adds
+
+} // namespace
+
 head_source* log_index::source_of(tenant_id tenant, std::string_view site, std::string_view host,
                                   edge_id edge, const frame& sections,
                                   const std::unordered_map<set_key, log_set, set_key_hash>* pending) {
@@ -48,11 +54,26 @@ head_source* log_index::source_of(tenant_id tenant, std::string_view site, std::
   for (std::uint32_t section = 0; section < source->sets.size(); ++section) {
     const auto* set = source->sets[section].get();
     auto& places = places_[set];
-    if (places.empty())
-      set->each_metric([&](symbol metric) { by_metric_[metric].push_back(set); });
+    if (places.empty()) {
+      source_bytes += node_bytes;
+      set->each_metric([&](symbol metric) {
+        by_metric_[metric].push_back(set);
+        source_bytes += node_bytes;
+      });
+    }
     places.push_back({number, section});
   }
+  source_bytes +=
+      sizeof *source + 2 * node_bytes + source->site.capacity() + source->host.capacity()
+      + source->sets.size() * (sizeof source->sets[0] + sizeof source->bases[0] + 2 * sizeof(set_place));
   return source;
+}
+
+void log_index::add_set(const set_key& key, log_set set) {
+  const auto [it, fresh] = sets.emplace(key, std::move(set));
+  if (fresh)
+    set_bytes +=
+        sizeof *it + node_bytes + it->second.compact->memory_bytes() + it->second.compact->text_bytes();
 }
 
 std::vector<set_place> log_index::having(symbol metric) const {

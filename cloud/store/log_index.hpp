@@ -80,6 +80,7 @@ public:
             const frame& sections,
             const std::unordered_map<set_key, log_set, set_key_hash>* pending = nullptr);
   void add(head_source& to, const frame_ref& ref);
+  void add_set(const set_key& key, log_set set);
 
   [[nodiscard]] const std::vector<std::unique_ptr<head_source>>& sources() const noexcept { return sources_; }
   // Where sets are that have this metric, by source and section.
@@ -89,6 +90,9 @@ public:
   std::vector<note_ref> notes;
   std::map<stream_key, range_set> stored; // records but tombstones: data that comes later beats those
   std::uint64_t frames = 0;
+  // What sources take, and each set with its strings as if no other log had it. What limits are about.
+  std::size_t source_bytes = 0;
+  std::size_t set_bytes = 0;
   std::int64_t time_min = INT64_MAX;
   std::int64_t time_max = INT64_MIN;
 

@@ -3,6 +3,7 @@
 // Decoded series sets, bounded by bytes, least used out first. Thread-safe.
 
 #include "cloud/store/log_index.hpp"
+#include "schemas/model/set_memory.hpp"
 
 #include <list>
 #include <mutex>
@@ -26,7 +27,7 @@ public:
     const std::lock_guard lock{mutex_};
     if (index_.contains(key))
       return;
-    const auto bytes = weight(*set);
+    const auto bytes = memory_bytes(*set);
     order_.push_front({key, std::move(set), bytes});
     index_.emplace(key, order_.begin());
     bytes_ += bytes;
@@ -43,14 +44,6 @@ private:
     series_set_ptr set;
     std::size_t bytes;
   };
-
-  // Labels cost far more in memory than encoded.
-  static std::size_t weight(const series_set& set) {
-    std::size_t bytes = set.encoded.view.size();
-    for (const auto& member : set.members)
-      bytes += sizeof(series) + member.all.size() * sizeof(label);
-    return bytes;
-  }
 
   const std::size_t bytes_max_;
   std::mutex mutex_;

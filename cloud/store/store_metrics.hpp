@@ -25,7 +25,11 @@ struct store_metrics {
   prometheus::Gauge& queue_requests;
   prometheus::Gauge& queue_bytes;
   prometheus::Gauge& log_bytes;
+  prometheus::Gauge& log_memory_bytes;
   prometheus::Gauge& log_environments;
+  prometheus::Counter& rotation_seconds;
+  prometheus::Gauge& state_bytes;
+  prometheus::Counter& state_refused; // appends
   prometheus::Counter& logs_sealed;
   prometheus::Counter& seal_failures;
   prometheus::Counter& samples_sealed;

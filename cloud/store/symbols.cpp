@@ -9,6 +9,8 @@ namespace skerry::cloud {
 
 namespace {
 
+// A string with its slot and its place in the index.
+std::size_t slot_bytes(std::string_view text) noexcept { return text.size() + 128; }
 constexpr std::string_view site_label = "site";
 constexpr std::string_view host_label = "host";
 constexpr std::string_view instance_label = "instance";
@@ -40,6 +42,7 @@ symbol symbol_table::intern(std::string_view text) {
     free_.pop_back();
   }
   slots_[s] = {std::string{text}, 1};
+  bytes_ += slot_bytes(text);
   index_.emplace(slots_[s].text, s);
   return s;
 }
@@ -56,6 +59,7 @@ std::optional<symbol> symbol_table::find(std::string_view text, symbol& last) co
 void symbol_table::release(symbol s) {
   if (--slots_[s].uses != 0)
     return;
+  bytes_ -= slot_bytes(slots_[s].text);
   index_.erase(slots_[s].text);
   slots_[s].text = {};
   free_.push_back(s);
@@ -71,6 +75,7 @@ compact_set::compact_set(std::shared_ptr<symbol_table> table, const series_set& 
     if (fresh) {
       it->second = table_->intern(text);
       used_.push_back(it->second);
+      text_bytes_ += slot_bytes(text);
     }
     return it->second;
   };
@@ -107,9 +112,11 @@ compact_set::compact_set(std::shared_ptr<symbol_table> table, const series_set& 
   std::sort(by_metric_.begin(), by_metric_.end());
   std::sort(used_.begin(), used_.end());
   used_.shrink_to_fit();
+  table_->bytes_ += memory_bytes();
 }
 
 compact_set::~compact_set() {
+  table_->bytes_ -= memory_bytes();
   const std::unique_lock lock{table_->mutex_};
   for (const auto s : used_)
     table_->release(s);

@@ -10,6 +10,7 @@
 
 #include <boost/container/small_vector.hpp>
 
+#include <atomic>
 #include <compare>
 #include <deque>
 #include <memory>
@@ -27,6 +28,8 @@ using symbol = std::uint32_t;
 class symbol_table {
 public:
   [[nodiscard]] std::size_t size() const;
+  // What its strings and the sets made with it take.
+  [[nodiscard]] std::size_t memory_bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
   // Of a string that a set uses; it is another's once no set does any more.
   [[nodiscard]] std::optional<symbol> find(std::string_view text) const;
 
@@ -44,6 +47,7 @@ private:
   [[nodiscard]] const std::string& text(symbol s) const { return slots_[s].text; }
 
   mutable std::shared_mutex mutex_;
+  std::atomic<std::size_t> bytes_{0};
   std::deque<slot> slots_;
   std::vector<symbol> free_;
   std::unordered_map<std::string_view, symbol> index_;
@@ -77,6 +81,9 @@ public:
   [[nodiscard]] std::uint64_t kin() const noexcept { return kin_; }
   [[nodiscard]] std::uint64_t kin_of(std::size_t member) const;
   [[nodiscard]] std::size_t memory_bytes() const noexcept; // strings aside
+  [[nodiscard]] std::size_t text_bytes() const noexcept {
+    return text_bytes_;
+  } // its strings, which others may share
   // The symbol of each metric's name, once.
   template <class Each>
   void each_metric(Each&& each) const {
@@ -120,6 +127,7 @@ private:
   std::vector<named> by_metric_;
   std::optional<symbol> site_name_; // of `site`, where members have it
   bool lacks_sites_ = false;
+  std::size_t text_bytes_ = 0;
   bool distinct_ = true;
   std::uint64_t kin_ = 0;
 };

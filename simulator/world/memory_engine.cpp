@@ -2,6 +2,7 @@
 
 #include "schemas/model/frame.hpp"
 #include "schemas/model/payload.hpp"
+#include "schemas/model/set_memory.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -113,7 +114,7 @@ void memory_engine::end_group() {
 void memory_engine::apply(const cloud::append_request& request) {
   auto& image = disk_.now;
   for (const auto& set : request.sets)
-    image.sets.emplace(std::pair{request.origin.edge, set->hash}, set);
+    image.sets.emplace(std::pair{request.origin.edge, set->hash}, with_members(set).value());
   frame sections;
   for (const auto& record : request.records) {
     auto& to = image.streams[request.origin];

@@ -1,6 +1,7 @@
 // The engine's contract, case by case.
 
 #include "cloud/store/directory.hpp"
+#include "schemas/model/set_memory.hpp"
 #include "store_fixture.hpp"
 
 #include <csignal>
@@ -616,12 +617,19 @@ TEST_CASE("a full disk refuses appends, and space lets them go on") {
   struct rlimit small = old;
   small.rlim_cur = 24 << 10;
   REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+  CHECK(s->takes_data());
   const auto refused = append(*s.db, request(100));
+  const auto stalled = s->takes_data();
   CHECK(::setrlimit(RLIMIT_FSIZE, &old) == 0);
   std::signal(SIGXFSZ, old_handler);
   REQUIRE(!refused);
   CHECK(refused.error().code == errc::exhausted);
+  CHECK_FALSE(stalled);
   CHECK(select(*s.db, everything()) == before);
+  // It finds out by itself that there is room.
+  for (int i = 0; i < 1000 && !s->takes_data(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds{10});
+  CHECK(s->takes_data());
   REQUIRE(append(*s.db, request(100)));
   CHECK(select(*s.db, everything()).begin()->second.size() == 40);
   s.db.reset();
@@ -665,5 +673,174 @@ TEST_CASE("a log of many commits is sound when it is opened again") {
     CHECK_FALSE(fs::exists(dir.path() / "damaged"));
     CHECK(all_state(*s.db).at("counter") == "699");
     REQUIRE(put_state(*s.db, {{"counter", "699"}}));
+  }
+}
+
+namespace {
+
+std::vector<state_update> values_of(edge_id edge, std::size_t count, std::size_t bytes) {
+  std::vector<state_update> all;
+  for (std::size_t i = 0; i < count; ++i)
+    all.push_back({"held/0/" + to_string(edge) + "/" + std::to_string(i), std::string(bytes, 'x')});
+  return all;
+}
+
+} // namespace
+
+TEST_CASE("state that is larger than the whole log may be stops no append and makes no new logs") {
+  const temporary_directory dir;
+  auto config = small_config(dir.path());
+  config.log_bytes_max = 512 << 10;
+  auto s = open_store(config);
+  const auto set = make_set("a", 1);
+  std::vector<state_update> known;
+  for (int i = 0; i < 8000; ++i)
+    known.push_back({"host/0/" + std::to_string(i), std::string(200, 'h')});
+  REQUIRE(put_state(*s.db, known));
+  s->flush();
+  for (int restart = 0; restart < 2; ++restart) {
+    const auto logs = s.metric("skerry_store_logs_sealed_total");
+    std::atomic<int> stored = 0;
+    constexpr int appends = 50;
+    for (int i = 0; i < appends; ++i) {
+      std::promise<result<void>> done;
+      auto future = done.get_future();
+      s->append(request_builder{edge_id{1}, "x", static_cast<sequence>(restart * appends + i + 1)}
+                    .values("h", set, now + restart * appends + i, {1})
+                    .take(),
+                [&](result<void> how) { done.set_value(std::move(how)); });
+      if (future.wait_for(std::chrono::seconds{20}) != std::future_status::ready) {
+        s.db.reset(); // it answers
+        FAIL("an append waits for ever");
+      }
+      stored += future.get().has_value();
+    }
+    CHECK(stored == appends);
+    CHECK(s.metric("skerry_store_logs_sealed_total") - logs <= 1);
+    CHECK(all_state(*s.db, "host/").size() == known.size());
+    s.db.reset();
+    s = open_store(config);
+  }
+  CHECK(all_state(*s.db, "host/").size() == known.size());
+}
+
+TEST_CASE("the state of one edge's streams has a bound, at which others and what gets smaller go on") {
+  const temporary_directory dir;
+  auto config = small_config(dir.path());
+  config.state_edge_bytes_max = 256 << 10;
+  auto s = open_store(config);
+  const edge_id greedy{1}, other{2};
+  const std::size_t each = 1024;
+  const auto key_bytes = values_of(greedy, 1, each).front().key.size();
+  const auto fits = config.state_edge_bytes_max / (each + key_bytes + 2 + state_value_overhead_bytes);
+  REQUIRE(put_state(*s.db, values_of(greedy, fits, each)));
+  for (int restart = 0; restart < 2; ++restart) {
+    INFO(restart);
+    const auto over = put_state(*s.db, values_of(greedy, fits + 12, each));
+    REQUIRE_FALSE(over);
+    CHECK(over.error().code == errc::exhausted);
+    CHECK(over.error().message.find("store.state_edge_bytes_max") != std::string::npos);
+    CHECK(s.metric("skerry_store_state_refused_total") == 1);
+    CHECK(all_state(*s.db, "held/0/" + to_string(greedy)).size() == fits);
+    CHECK(put_state(*s.db, values_of(other, 20, each)));                // another edge
+    CHECK(put_state(*s.db, values_of(greedy, fits, each - 1)));         // smaller
+    CHECK(put_state(*s.db, values_of(greedy, fits, each)));             // as large as before
+    CHECK(put_state(*s.db, {{"host/0/1", std::string(1 << 20, 'h')}})); // the node's own
+    s.db.reset();
+    s = open_store(config);
+  }
+}
+
+TEST_CASE("where all state has no room left every edge still has a little") {
+  const temporary_directory dir;
+  auto config = small_config(dir.path());
+  config.state_bytes_max = 1 << 20;
+  config.state_edge_bytes_max = 1 << 20;
+  auto s = open_store(config);
+  REQUIRE(put_state(*s.db, values_of(edge_id{1}, 800, 1024)));
+  const auto over = put_state(*s.db, values_of(edge_id{2}, 300, 1024));
+  REQUIRE_FALSE(over);
+  CHECK(over.error().message.find("store.state_bytes_max") != std::string::npos);
+  for (std::uint64_t edge = 3; edge < 20; ++edge)
+    CHECK(put_state(*s.db, values_of(edge_id{edge}, state_edge_bytes_min / 1400, 1024)));
+}
+
+TEST_CASE(
+    "labels that are small on disk and large in memory have a log sealed, and a bound after a restart too") {
+  const temporary_directory dir;
+  auto config = small_config(dir.path());
+  config.log_segment_bytes = 32 << 20; // no reason to seal
+  config.log_bytes_max = 128 << 20;
+  config.log_memory_bytes_max = 4 << 20;
+  constexpr int sets = 60, members = 200, labels_of_each = 100;
+  const auto dense = [](int number) {
+    std::vector<series> all;
+    for (int i = 0; i < members; ++i) {
+      labels of{{std::string{label_name}, "m"}, {"n", std::to_string(i)}, {"set", std::to_string(number)}};
+      for (int k = 0; k < labels_of_each; ++k)
+        of.push_back({"l" + std::to_string(k), "v"});
+      sort_labels(of);
+      all.push_back({0, std::move(of)});
+    }
+    // As ingest has it: without members.
+    return without_members(*make_series_set({{"m", metric_type::gauge, "", ""}}, std::move(all)));
+  };
+  auto s = open_store(config);
+  double most = 0;
+  for (int i = 0; i < sets; ++i) {
+    frame f;
+    f.time_ns = now + i;
+    const auto set = dense(i);
+    f.sections.push_back({set->hash, members, {}});
+    f.values.assign(members, 1.0);
+    REQUIRE(append(
+        *s.db,
+        request_builder{edge_id{1}, "x", static_cast<sequence>(i + 1)}.frame_of("h", f, {set}).take()));
+    most = std::max(most, s.metric("skerry_store_log_memory_bytes"));
+  }
+  CHECK(most < static_cast<double>(config.log_memory_bytes_max + (1 << 20)));
+  CHECK(most > static_cast<double>(config.log_memory_bytes_max / 4));
+  CHECK(s.metric("skerry_store_logs_sealed_total") >= 2);
+  s.db.reset();
+  s = open_store(config);
+  CHECK(s.metric("skerry_store_log_memory_bytes")
+        < static_cast<double>(config.log_memory_bytes_max + (1 << 20)));
+  CHECK(s.metric("skerry_store_log_memory_bytes") > 0);
+  promql::select_request request = everything();
+  std::size_t series = 0;
+  REQUIRE(s->series(request, [&](const labels&) { ++series; }));
+  CHECK(series == static_cast<std::size_t>(sets) * members);
+}
+
+// Not of every run: store_test "[measure]" prints what a new log costs where all state has reached its bounds.
+TEST_CASE("what beginning a log costs with state at its bound", "[.][measure]") {
+  for (const std::size_t hosts : {10'000, 100'000, 500'000}) {
+    const temporary_directory dir;
+    embedded_config config;
+    config.directory = dir.path();
+    auto s = open_store(config);
+    for (std::size_t from = 0; from < hosts; from += 10'000) {
+      std::vector<state_update> known;
+      for (std::size_t i = from; i < from + 10'000; ++i)
+        known.push_back({"host/0/" + to_string(edge_id{i}), std::string(100, 'h')});
+      REQUIRE(put_state(*s.db, known));
+    }
+    const auto before = s.metric("skerry_store_log_rotation_seconds_total");
+    const auto set = make_set("a", 1);
+    constexpr int rotations = 5;
+    for (int i = 0; i < rotations; ++i) {
+      REQUIRE(append(*s.db, request_builder{edge_id{1}, "x", static_cast<sequence>(i + 1)}
+                                .values("h", set, now + i, {1})
+                                .take()));
+      s->flush();
+    }
+    std::printf("%zu hosts, %.1f MB of state: %.1f ms for a new log\n", hosts,
+                s.metric("skerry_store_state_bytes") / 1e6,
+                (s.metric("skerry_store_log_rotation_seconds_total") - before) / rotations * 1e3);
+    s.db.reset();
+    const auto began = std::chrono::steady_clock::now();
+    s = open_store(config);
+    std::printf("%zu hosts: opened in %.0f ms\n", hosts,
+                std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count() * 1e3);
   }
 }
