@@ -94,6 +94,8 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
     s.read("future_max", to.future_max);
     if (to.future_max < std::chrono::seconds{1})
       s.complain("future_max", "must be at least 1s");
+    read_count(s, "hosts_max", to.hosts.hosts_max, 1, 100'000'000);
+    read_count(s, "site_hosts_max", to.hosts.site_hosts_max, 1, 100'000'000);
     s.read("remote_write", to.remote_write);
     s.read("remote_write_site", to.remote_write_site);
     if (!is_site_name(to.remote_write_site))

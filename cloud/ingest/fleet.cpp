@@ -24,13 +24,32 @@ std::string state_key(const std::string& site, const std::string& host) {
 
 } // namespace
 
-fleet::host_entry& fleet::entry(const std::string& site, std::string_view host) {
+fleet::host_entry& fleet::entry(const std::string& site, std::string_view host, edge_id edge) {
   auto& found = hosts_[{site, std::string{host}}];
   if (found.view.site.empty()) {
     found.view.site = site;
     found.view.host = host;
+    found.counts_for = edge == edge_pushed ? std::string{} : site;
+    ++shares_[found.counts_for];
   }
   return found;
+}
+
+bool fleet::admit(const std::string& site, std::string_view host, edge_id edge) {
+  const std::lock_guard lock{mutex_};
+  if (hosts_.contains(host_name{site, host}))
+    return true;
+  const auto share = shares_.find(edge == edge_pushed ? std::string{} : site);
+  if (hosts_.size() >= limits_.hosts_max
+      || (share != shares_.end() && share->second >= limits_.site_hosts_max))
+    return false;
+  entry(site, host, edge);
+  return true;
+}
+
+std::size_t fleet::size() const {
+  const std::lock_guard lock{mutex_};
+  return hosts_.size();
 }
 
 void fleet::begin_at(host_entry& of, std::int64_t seen_ns) {
@@ -59,7 +78,8 @@ void fleet::sweep(host_entry& of, std::int64_t now_ns) {
 
 void fleet::on_frame(const std::string& site, std::string_view host, const frame_seen& frame) {
   const std::lock_guard lock{mutex_};
-  auto& to = entry(site, host);
+  auto& to = entry(site, host, frame.edge);
+  to.stored = true;
   for (const auto& set : frame.sets)
     to.view.samples += set.series;
   if (frame.edge != edge_pushed
@@ -94,7 +114,8 @@ void fleet::on_frame(const std::string& site, std::string_view host, const frame
 void fleet::on_watermark(const std::string& site, std::string_view host, const stream_key& key, sequence seq,
                          std::int64_t time_ns) {
   const std::lock_guard lock{mutex_};
-  auto& to = entry(site, host);
+  auto& to = entry(site, host, key.edge);
+  to.stored = true;
   begin_at(to, time_ns);
   if (time_ns > to.view.live_watermark_ns) {
     to.view.live_watermark_ns = time_ns;
@@ -147,6 +168,8 @@ void fleet::forget_before(std::int64_t oldest_ns) {
     if ((seen_ns != 0 ? seen_ns : host.second.newest_ns) >= oldest_ns || waiting.contains(&host.second))
       return false;
     dropped_.push_back(state_key(view.site, view.host));
+    if (const auto share = shares_.find(host.second.counts_for); --share->second == 0)
+      shares_.erase(share);
     return true;
   });
 }
@@ -156,7 +179,8 @@ std::vector<host_view> fleet::hosts() const {
   std::vector<host_view> out;
   out.reserve(hosts_.size());
   for (const auto& [name, host] : hosts_)
-    out.push_back(host.view);
+    if (host.stored)
+      out.push_back(host.view);
   return out;
 }
 
@@ -165,7 +189,7 @@ std::vector<host_view> fleet::hosts(std::span<const host_name> these) const {
   std::vector<host_view> out;
   out.reserve(these.size());
   for (const auto& name : these)
-    if (const auto known = hosts_.find(name); known != hosts_.end())
+    if (const auto known = hosts_.find(name); known != hosts_.end() && known->second.stored)
       out.push_back(known->second.view);
   return out;
 }
@@ -213,7 +237,9 @@ void fleet::restore(std::string_view key, std::string_view value) {
   if (r.failed())
     view.first_sample_ns = 0;
   const std::lock_guard lock{mutex_};
-  auto& to = entry(site, host).view;
+  auto& known = entry(site, host, view.edge);
+  known.stored = true;
+  auto& to = known.view;
   to.series = view.series;
   to.last_sample_ns = view.last_sample_ns;
   to.live_watermark_ns = view.live_watermark_ns;

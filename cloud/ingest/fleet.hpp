@@ -50,8 +50,22 @@ struct frame_seen {
   std::span<const set> sets;
 };
 
+// How many hosts may be known: of the whole node, and of one site. What is pushed to the cloud itself, whatever site it
+// names, counts as one site.
+struct fleet_limits {
+  std::size_t hosts_max = 100'000;
+  std::size_t site_hosts_max = 10'000;
+};
+
 class fleet {
 public:
+  explicit fleet(fleet_limits limits = {}) : limits_(limits) {}
+
+  // Whether data of this host may be stored: it is known, or there is room. Then it counts from now on, and is listed
+  // once something of it is stored.
+  [[nodiscard]] bool admit(const std::string& site, std::string_view host, edge_id edge);
+  [[nodiscard]] std::size_t size() const;
+
   // A frame of this host was stored.
   void on_frame(const std::string& site, std::string_view host, const frame_seen& frame);
   // The watermark of `host` at `time_ns` has sequence `seq` in `key`, and is stored.
@@ -90,6 +104,8 @@ private:
     std::int64_t swept_ns = 0; // when sets that are not heard of any more were last looked for
     std::int64_t newest_ns =
         0; // of all samples, whoever claims it: for forgetting hosts of which nothing else is known
+    std::string counts_for; // the site whose share it takes; empty: what is pushed
+    bool stored = false;    // something of it is
     bool changed = false;
   };
   static void begin_at(host_entry& of, std::int64_t seen_ns);
@@ -101,10 +117,12 @@ private:
     std::int64_t time_ns = 0;
   };
 
-  host_entry& entry(const std::string& site, std::string_view host);
+  host_entry& entry(const std::string& site, std::string_view host, edge_id edge);
 
+  const fleet_limits limits_;
   mutable std::mutex mutex_;
   std::map<host_name, host_entry, std::less<>> hosts_;    // entries never move
+  std::map<std::string, std::size_t> shares_;             // hosts by what they count for
   std::vector<std::string> dropped_;                      // state keys
   std::map<stream_key, std::deque<open_watermark>> open_; // by ascending arrival; bounded
 };

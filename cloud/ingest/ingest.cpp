@@ -24,7 +24,13 @@ constexpr int ticks_per_cleaning = 600;
 // The totals of all shards; they count on their own threads.
 class shard_metrics {
 public:
-  explicit shard_metrics(prometheus::Registry& registry) : totals_(registry, "skerry_shard_") {
+  explicit shard_metrics(prometheus::Registry& registry)
+      : totals_(registry, "skerry_shard_"),
+        hosts_(prometheus::BuildGauge()
+                   .Name("skerry_ingest_hosts")
+                   .Help("Hosts that are known, of at most ingest.hosts_max.")
+                   .Register(registry)
+                   .Add({})) {
     totals_.add(&plain::records, "records_total", "Records stored.");
     totals_.add(&plain::samples, "samples_total", "Samples stored.");
     totals_.add(&plain::duplicates, "duplicate_records_total", "Records that a shard had stored already.");
@@ -32,20 +38,24 @@ public:
                 "Records that do not decode: in the ledger as corrupt.");
     totals_.add(&plain::ahead, "future_records_total",
                 "Records further ahead than ingest.future_max: tombstones.");
+    totals_.add(&plain::host_limit, "host_limit_records_total",
+                "Records of hosts beyond ingest.hosts_max or ingest.site_hosts_max: tombstones.");
     totals_.add(&plain::refused, "refused_parts_total", "Parts that the store did not take.");
     totals_.add(&plain::doubted, "doubted_parts_total",
                 "Parts that were not taken because they are ahead of a clock that most edges contradict.");
   }
-  void update(const shard_counters& from) {
+  void update(const shard_counters& from, const fleet& hosts) {
     totals_.update({from.records, from.samples, from.duplicate_records, from.malformed_records,
-                    from.ahead_records, from.refused_parts, from.doubted_parts});
+                    from.ahead_records, from.host_limit_records, from.refused_parts, from.doubted_parts});
+    hosts_.Set(static_cast<double>(hosts.size()));
   }
 
 private:
   struct plain {
-    std::uint64_t records, samples, duplicates, malformed, ahead, refused, doubted;
+    std::uint64_t records, samples, duplicates, malformed, ahead, host_limit, refused, doubted;
   };
   mirrored_counters<plain> totals_;
+  prometheus::Gauge& hosts_;
 };
 
 } // namespace
@@ -121,7 +131,7 @@ struct ingest_state {
     core->advance_completeness();
     auto edges = core->receiver().edges();
     metrics->update(core->receiver(), *reception, edges);
-    of_shards->update(*counters);
+    of_shards->update(*counters, *config.hosts);
     const auto doubt = doubt_of(config.trust->judge());
     clock_trusted->Set(doubt.empty() ? 1 : 0);
     if (!doubt.empty() && doubt_lines.allow())

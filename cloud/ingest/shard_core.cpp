@@ -9,6 +9,8 @@ namespace skerry::cloud {
 
 namespace {
 
+constexpr std::int64_t host_limit_line_ns = 60'000'000'000; // between two lines about hosts beyond the limits
+
 std::string state_prefix(shard_id id) { return fmt::format("{}{:04}/", shard_state_prefix(), id); }
 
 constexpr std::uint64_t joined_gap_ns = 60'000'000'000; // between the times of what one tombstone stands for
@@ -126,8 +128,8 @@ shard_core::shard_core(shard_config config, answer_function appended)
 }
 
 // What to store of one record, or why it is replaced by a tombstone.
-std::optional<loss_cause> shard_core::check(const record_view& record, std::int64_t latest_ns,
-                                            effects& then) {
+std::optional<loss_cause> shard_core::check(const record_view& record, const shard_part& part,
+                                            std::int64_t latest_ns, effects& then) {
   if (record.time_ns > latest_ns) {
     ++then.ahead;
     return loss_cause::clock_ahead;
@@ -145,7 +147,23 @@ std::optional<loss_cause> shard_core::check(const record_view& record, std::int6
     ++then.ahead;
     return loss_cause::clock_ahead;
   }
+  // One host more must not stop what else its edge sends: only its own samples are lost, and said to be.
+  if (!config_.hosts->admit(part.site, record.host, part.from.header.key.edge)) {
+    ++then.host_limit;
+    tell_host_limit(part.site, record.host);
+    return loss_cause::host_limit;
+  }
   return std::nullopt;
+}
+
+void shard_core::tell_host_limit(const std::string& site, std::string_view host) {
+  const auto now = config_.clock->monotonic_ns();
+  auto& told_ns = config_.counters->host_limit_told_ns;
+  auto last = told_ns.load();
+  if ((last == 0 || now - last >= host_limit_line_ns) && told_ns.compare_exchange_strong(last, now))
+    spdlog::warn("ingest: host '{}' of site '{}' is one too many: its samples are lost (host_limit); raise "
+                 "ingest.hosts_max or ingest.site_hosts_max if it should be stored",
+                 host, site);
 }
 
 void shard_core::take(std::shared_ptr<const shard_part> part, answer_function answer) {
@@ -221,7 +239,7 @@ append_request shard_core::make_request(const std::string& name, stream_state& s
       }
     }
     // A tombstone stays what it is: it brings no samples that could be ahead.
-    const auto cause = is_stone ? std::nullopt : check(record, latest_ns, then);
+    const auto cause = is_stone ? std::nullopt : check(record, part, latest_ns, then);
     if (cause) {
       replaces.replace(record, *cause, samples_in(record), request, replaced);
       continue;
@@ -229,7 +247,9 @@ append_request shard_core::make_request(const std::string& name, stream_state& s
     request.records.push_back(record);
     if (record.kind == record_kind::frame)
       note_frame(record, key, now_ns, then);
-    if (record.kind == record_kind::watermark || (record.flags & flag_watermark) != 0)
+    // A watermark of a host that has no place says nothing, and loses nothing.
+    if ((record.kind == record_kind::watermark || (record.flags & flag_watermark) != 0)
+        && config_.hosts->admit(part.site, record.host, key.edge))
       then.watermarks.push_back(record);
   }
   then.records = request.records.size();
@@ -282,6 +302,7 @@ void shard_core::apply(const effects& then, const shard_part& part) {
   counters.duplicate_records += then.duplicates;
   counters.malformed_records += then.malformed;
   counters.ahead_records += then.ahead;
+  counters.host_limit_records += then.host_limit;
   for (auto f : then.frames) {
     counters.samples += f.samples;
     f.seen.sets = std::span{then.sets}.subspan(f.first_set, f.set_count);

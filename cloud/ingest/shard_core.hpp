@@ -42,6 +42,8 @@ struct shard_counters {
   std::atomic<std::uint64_t> duplicate_records = 0;
   std::atomic<std::uint64_t> malformed_records = 0; // acknowledged, and written to the ledger as corrupt
   std::atomic<std::uint64_t> ahead_records = 0;     // further ahead than ingest.future_max: tombstones
+  std::atomic<std::uint64_t> host_limit_records = 0; // of hosts beyond the limits: tombstones
+  std::atomic<std::int64_t> host_limit_told_ns = 0;  // when the log was last told of one, monotonic; 0: never
   std::atomic<std::uint64_t> refused_parts = 0;     // the engine took nothing
   std::atomic<std::uint64_t> doubted_parts = 0; // not taken: they are ahead of a clock that edges contradict
 };
@@ -108,6 +110,7 @@ private:
     std::uint64_t duplicates = 0;
     std::uint64_t malformed = 0;
     std::uint64_t ahead = 0;
+    std::uint64_t host_limit = 0;
   };
   // Of one stream: what is stored, and the parts that wait. One append at a time, because each writes the ranges
   // that are stored with it: a later one must not speak for an earlier one that fails.
@@ -120,11 +123,12 @@ private:
   void append_front(const std::string& name, stream_state& stream);
   [[nodiscard]] append_request make_request(const std::string& name, stream_state& stream,
                                             const shard_part& part);
-  [[nodiscard]] std::optional<loss_cause> check(const record_view& record, std::int64_t latest_ns,
+  [[nodiscard]] std::optional<loss_cause> check(const record_view& record, const shard_part& part, std::int64_t latest_ns,
                                                 effects& then);
   [[nodiscard]] std::uint64_t samples_in(const record_view& record);
   void note_frame(const record_view& record, const stream_key& key, std::int64_t seen_ns,
                   effects& then) const;
+  void tell_host_limit(const std::string& site, std::string_view host);
   void apply(const effects& then, const shard_part& part);
 
   shard_config config_;

@@ -55,8 +55,8 @@ embedded_engine::embedded_engine(embedded_config config, prometheus::Registry& m
       cache_(config_.read_cache_bytes_max,
              {metrics_.read_cache_bytes, metrics_.read_cache_hits, metrics_.read_cache_misses}),
       readers_(config_.read_threads),
-      scrubber_({config_.scrub_bytes_per_second, config_.scrub_interval}, partitions_, damages_, metrics_),
-      state_(config_.state_bytes_max, config_.state_edge_bytes_max) {}
+      state_(config_.state_bytes_max, config_.state_edge_bytes_max),
+      scrubber_({config_.scrub_bytes_per_second, config_.scrub_interval}, partitions_, damages_, metrics_) {}
 
 embedded_engine::~embedded_engine() {
   scrubber_.stop();

@@ -23,6 +23,7 @@ std::string_view to_string(loss_cause cause) noexcept {
   case loss_cause::custody: return "custody";
   case loss_cause::clock_ahead: return "clock_ahead";
   case loss_cause::retention: return "retention";
+  case loss_cause::host_limit: return "host_limit";
   case loss_cause::node_off: return "node_off";
   case loss_cause::uncommitted: return "uncommitted";
   case loss_cause::collector_failed: return "collector_failed";

@@ -22,6 +22,7 @@ enum class loss_cause : std::uint16_t {
   custody = 6,           // a hop acknowledged and then lost it
   clock_ahead = 7,       // further in the future than ingest.future_max
   retention = 8,         // deleted by the store: older than it keeps
+  host_limit = 9,        // of a host beyond ingest.hosts_max or ingest.site_hosts_max
   node_off = 20,         // the edge process was not running
   uncommitted = 21,      // collected, and lost with the process before its commit
   collector_failed = 22, // a collector failed

@@ -124,7 +124,7 @@ void memory_engine::apply(const cloud::append_request& request) {
       to.stones.add(stands_for);
       const auto stone = decode_tombstone(record.payload).value();
       to.ledger[record.seq] = {request.site, stone};
-      if (stone.cause == loss_cause::clock_ahead)
+      if (stone.cause == loss_cause::clock_ahead || stone.cause == loss_cause::host_limit)
         truth_.on_damaged(request.origin, stands_for); // refused by rule
       continue;
     }

@@ -209,3 +209,48 @@ TEST_CASE("watermarks that nobody can speak for any more are given up, and later
   CHECK(hosts.on_held(key, 12, true));
   CHECK(only_host(hosts).complete_watermark_ns == 120 * second);
 }
+
+TEST_CASE("hosts have a bound, for each site and for all, and one that is known stays") {
+  fleet hosts{{.hosts_max = 5, .site_hosts_max = 3}};
+  for (const auto* name : {"a", "b", "c"})
+    CHECK(hosts.admit("ship", name, key.edge));
+  CHECK_FALSE(hosts.admit("ship", "d", key.edge));
+  CHECK_FALSE(hosts.admit("ship", "d", edge_id{8})); // another edge of that site, or one behind it
+  CHECK(hosts.admit("ship", "a", key.edge));
+  CHECK(hosts.hosts().empty()); // nothing is stored yet
+  hosts.on_frame("ship", "a", key.edge, 1, 5, 100 * second);
+  CHECK(only_host(hosts).host == "a");
+  CHECK(hosts.admit("island", "a", edge_id{9}));
+  CHECK(hosts.admit("pushed", "a", edge_pushed));
+  CHECK(hosts.size() == 5);
+  CHECK_FALSE(hosts.admit("island", "b", edge_id{9}));
+
+  // A place is free again once a host was silent for the retention.
+  hosts.forget_before(50 * second);
+  CHECK(hosts.size() == 1);
+  CHECK(hosts.admit("ship", "d", key.edge));
+  CHECK(hosts.admit("ship", "e", key.edge));
+  CHECK_FALSE(hosts.admit("ship", "f", key.edge));
+}
+
+TEST_CASE("what is pushed has one share, whatever sites it names") {
+  fleet hosts{{.hosts_max = 5, .site_hosts_max = 2}};
+  CHECK(hosts.admit("one", "a", edge_pushed));
+  CHECK(hosts.admit("two", "a", edge_pushed));
+  CHECK_FALSE(hosts.admit("three", "a", edge_pushed));
+  CHECK(hosts.admit("one", "b", key.edge));
+}
+
+TEST_CASE("hosts count as before after a restart, and known ones stay under a lower bound") {
+  fleet before;
+  for (const auto* name : {"a", "b", "c"})
+    before.on_watermark("ship", name, key, 1, 100 * second);
+  fleet after{{.hosts_max = 4, .site_hosts_max = 2}};
+  for (const auto& [name, value] : before.take_changes())
+    after.restore(name, value);
+  CHECK(after.hosts().size() == 3);
+  CHECK(after.admit("ship", "c", key.edge));
+  CHECK_FALSE(after.admit("ship", "d", key.edge));
+  CHECK(after.admit("island", "a", key.edge));
+  CHECK_FALSE(after.admit("lake", "a", key.edge));
+}

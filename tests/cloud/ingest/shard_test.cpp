@@ -151,7 +151,8 @@ struct world {
 class run_maker {
 public:
   explicit run_maker(sequence first) : builder_(key, first) {}
-  run_maker& frame_at(std::int64_t time_ns, std::optional<std::int64_t> inside = std::nullopt) {
+  run_maker& frame_at(std::int64_t time_ns, std::optional<std::int64_t> inside = std::nullopt,
+                      std::string_view host = "a") {
     frame f;
     f.time_ns = inside.value_or(time_ns);
     f.monotonic_ns = 1;
@@ -159,7 +160,7 @@ public:
     f.values = {1, 2.5};
     byte_buffer payload;
     encode_frame(f, encoder_, payload);
-    builder_.append(record_kind::frame, time_ns, "a", payload);
+    builder_.append(record_kind::frame, time_ns, host, payload);
     return *this;
   }
   run_maker& claimed_at(std::int64_t time_ns) { // the time is a target's
@@ -172,10 +173,10 @@ public:
     builder_.append(record_kind::frame, time_ns, "a", payload);
     return *this;
   }
-  run_maker& watermark_at(std::int64_t time_ns) {
+  run_maker& watermark_at(std::int64_t time_ns, std::string_view host = "a") {
     byte_buffer payload;
     encode_payload(watermark{}, payload);
-    builder_.append(record_kind::watermark, time_ns, "a", payload);
+    builder_.append(record_kind::watermark, time_ns, host, payload);
     return *this;
   }
   run_maker& broken_frame(std::int64_t time_ns) {
@@ -434,6 +435,37 @@ TEST_CASE("replaced records of other causes, or that do not follow each other, s
     CHECK(decode_tombstone(records[i].payload).value().last == i + 1);
   w.succeed();
   CHECK(w.counters->ahead_records == 3);
+}
+
+TEST_CASE("a host beyond the bound loses its samples by name, and its edge's other hosts lose nothing") {
+  world w;
+  w.hosts = std::make_shared<fleet>(fleet_limits{.hosts_max = 10, .site_hosts_max = 1});
+  w.open();
+  w.send(1, run_maker{1}
+                .frame_at(now)
+                .frame_at(now, std::nullopt, "one too many")
+                .watermark_at(now, "one too many")
+                .frame_at(now + second)
+                .watermark_at(now + second)
+                .make());
+  const auto& records = w.store->open.front().request.records;
+  REQUIRE(records.size() == 5);
+  CHECK(records[0].kind == record_kind::frame);
+  REQUIRE(records[1].kind == record_kind::tombstone);
+  CHECK(records[1].host == "one too many");
+  CHECK(records[1].seq == 2);
+  const auto stone = decode_tombstone(records[1].payload);
+  REQUIRE(stone);
+  CHECK(stone.value().cause == loss_cause::host_limit);
+  CHECK(stone.value().samples == 2);
+  CHECK(records[2].kind == record_kind::watermark); // no row of the ledger for each of them
+  CHECK(records[3].kind == record_kind::frame);
+  w.succeed();
+  CHECK(w.answers[1] == std::vector<std::string>{""}); // never a wedge
+  CHECK(w.kept() == span_of(1, 5));
+  CHECK(w.counters->host_limit_records == 1);
+  CHECK(w.counters->samples == 4);
+  CHECK(only_host(*w.hosts).live_watermark_ns == now + second);
 }
 
 TEST_CASE("a frame that does not decode is written to the ledger as corrupt") {
