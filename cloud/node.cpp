@@ -88,6 +88,7 @@ public:
       caf::anon_send(ingest_, stop_atom_v);
       ingest_ = nullptr;
     }
+    operations_.reset(); // it asks the store, which must be the last
     if (actors_)
       actors_->await_all_actors_done();
     link_.reset(); // ingest sent through it to its end
@@ -183,9 +184,10 @@ public:
     settings.on_revoked = [to = ingest_](edge_id edge) {
       caf::anon_send(to, revoked_atom_v, static_cast<std::uint64_t>(edge));
     };
-    settings.takes_data = [trust = trust_]() -> result<void> {
-      auto doubt = doubt_of(trust->judge());
-      return doubt.empty() ? result<void>{ok()} : result<void>{fail(errc::unavailable, std::move(doubt))};
+    settings.takes_data = [store = store_, trust = trust_]() -> result<void> {
+      if (auto doubt = doubt_of(trust->judge()); !doubt.empty())
+        return fail(errc::unavailable, std::move(doubt));
+      return store->takes_data();
     };
     settings.reload = [this] { return read_again(); };
     operations_ = std::make_unique<operations>(std::move(settings), system_clock(), random_);

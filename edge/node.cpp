@@ -178,6 +178,7 @@ public:
       const auto disk = std::filesystem::space(directory, code);
       return code ? UINT64_MAX : disk.available;
     };
+    gather.publish = [board = board_](const std::string& refusal) { board->publish_refusal(refusal); };
     gather.journal = config_.commit_journal;
     BOOST_OUTCOME_TRYV(gather.validate());
     gateway_ = spawn_gateway(*actors_, std::move(gather), uplink_);

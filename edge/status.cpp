@@ -93,6 +93,7 @@ nlohmann::json status_of(const status_context& context) {
             {"bytes", held.bytes},
             {"diskBytes", held.disk_bytes},
             {"segments", held.segments},
+            {"refusal", context.board->refusal()},
             {"oldestNs", held.oldest_ns}}},
           {"collect", {{"behind", context.board->behind(system_clock().wall_ns())}}},
           {"edges", std::move(edges)}};
@@ -203,6 +204,8 @@ std::vector<http::route> make_status_routes(status_context settings) {
                                 pool != nullptr ? *pool : ""));
   });
   add("GET", "/-/healthy", [context](const http::request&) {
+    if (const auto refusal = context->board->refusal(); !refusal.empty())
+      return plain(503, fmt::format("skerry-edge is not healthy: nothing can be stored: {}\n", refusal));
     const auto behind = context->board->behind(system_clock().wall_ns());
     return behind.empty() ? plain(200, "skerry-edge is healthy.\n")
                           : plain(503, fmt::format("skerry-edge is behind with collecting: {}.\n", behind));

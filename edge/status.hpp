@@ -38,6 +38,15 @@ public:
   }
   // Of what should have been collected more than an interval ago and was not: the longest, in words. Empty: nothing.
   [[nodiscard]] std::string behind(std::int64_t now_ns) const;
+  void publish_refusal(const std::string& why) {
+    const std::lock_guard lock{mutex_};
+    refusal_ = why;
+  }
+  // Why the spool takes nothing; empty: it does.
+  [[nodiscard]] std::string refusal() const {
+    const std::lock_guard lock{mutex_};
+    return refusal_;
+  }
   [[nodiscard]] std::vector<scrape_target_ptr> targets() const {
     const std::lock_guard lock{mutex_};
     return targets_;
@@ -57,6 +66,7 @@ private:
   std::vector<delivery::edge_view> edges_;
   std::vector<scrape_target_ptr> targets_;
   std::shared_ptr<const due_watch> host_; // the machine's own values; null: not collected
+  std::string refusal_;
 };
 
 struct status_context {

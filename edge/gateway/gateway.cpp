@@ -31,10 +31,13 @@ struct gateway_state {
   std::optional<gateway_core> core;
   std::optional<mirrored_counters<gateway_counters>> totals;
   bool commit_due = false;
+  std::function<void(const std::string&)> publish;
+  std::string published; // last
   std::ofstream journal;
 
   void init(gateway_config config, uplink_actor to) {
     inbox = std::move(config.inbox);
+    publish = std::move(config.publish);
     uplink = std::move(to);
     gateway_core::outputs outputs;
     if (!config.journal.empty()) {
@@ -69,6 +72,13 @@ struct gateway_state {
     const auto overflow = inbox->take_overflow();
     if (overflow.to_ns != 0)
       core->note_dropped(overflow.samples, overflow.from_ns, overflow.to_ns);
+  }
+
+  void publish_refusal() {
+    if (!publish || core->refusal() == published)
+      return;
+    published = core->refusal();
+    publish(published);
   }
 
   void note(const run_header& header) {
@@ -106,6 +116,7 @@ gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<gateway_sta
         state.take_inbox();
         if (!state.core->commit())
           arm(retry_interval);
+        state.publish_refusal();
         state.totals->update(state.core->counters());
       },
       [self](job_ptr& job) {

@@ -30,6 +30,8 @@ struct gateway_config {
   spool_limits_config limits;
   std::shared_ptr<delivery::claims> under_way; // shared with the uplink's sender
   std::function<std::uint64_t()> free_disk;    // bytes left on the spool's disk
+  std::function<void(const std::string& refusal)>
+      publish; // why the spool takes nothing; empty: it does again
   // A line for each commit, after it returned: "edge epoch stream first last". For tests; empty: none.
   std::filesystem::path journal;
   bool detached = true; // a thread of its own, as it blocks in fsync; false: one of a pool made for that

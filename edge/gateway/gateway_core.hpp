@@ -75,6 +75,8 @@ public:
 
   [[nodiscard]] const gateway_counters& counters() const noexcept { return counters_; }
   [[nodiscard]] std::uint64_t queue_bytes() const noexcept { return queue_bytes_; }
+  // Why the last commit failed; empty: it did not.
+  [[nodiscard]] const std::string& refusal() const noexcept { return refusal_; }
 
 private:
   bool commit_group();

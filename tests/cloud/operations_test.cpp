@@ -46,6 +46,7 @@ struct world {
     settings.advertise = "cloud.example.org:7481";
     settings.link_address = "tcp://0.0.0.0:7481";
     settings.on_revoked = [this](edge_id edge) { revoked.push_back(edge); };
+    settings.takes_data = [] { return result<void>{ok()}; };
     settings.reload = [] { return result<std::string>{std::string{}}; };
     restart();
   }

@@ -17,6 +17,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import Cloud, Edge, Workspace, wait_until  # noqa: E402
+from lib.web import Failed  # noqa: E402
 
 
 @contextlib.contextmanager
@@ -44,6 +45,16 @@ def fill(node):
     return path
 
 
+def unhealthy(node):
+    """Why the node says that it is not healthy; empty where it says that it is."""
+    try:
+        node.get("/-/healthy")
+    except Failed as e:
+        assert e.status == 503, e
+        return e.body
+    return ""
+
+
 def cloud_full(w, seconds):
     cloud = Cloud(w, "cloud-full", store={"log_segment_bytes": "4MiB", "log_bytes_max": "16MiB"})
     with small_disk(cloud, "48m") as possible:
@@ -60,10 +71,12 @@ def cloud_full(w, seconds):
         wait_until(lambda: cloud.metric("skerry_store_appends_failed_total") > 0, 60, "an append to fail")
         wait_until(lambda: edge.pending() > 5, 60, "the edge to keep what is not stored")
         assert cloud.query("node_load1"), "it stopped answering"
+        assert "nothing can be stored" in unhealthy(cloud), "a node that can't take data must say so"
         time.sleep(max(0, began + seconds - time.time()))
         ended = math.floor(time.time())
         os.remove(filler)
         wait_until(lambda: edge.pending() == 0, 60, "the backlog to drain")
+        wait_until(lambda: not unhealthy(cloud), 10, "it to say that it takes data again")
         assert cloud.metric("process_start_time_seconds") == before, "it was restarted"
         cloud.assert_sound()
         counts = per_second(cloud, began, ended)

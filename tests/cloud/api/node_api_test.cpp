@@ -40,6 +40,10 @@ TEST_CASE("sites and hosts") {
 TEST_CASE("health, readiness, build, metrics, reload") {
   test_cloud cloud;
   CHECK(cloud.ask("/-/healthy").status == 200);
+  cloud.node.is_healthy = false;
+  CHECK(cloud.ask("/-/healthy").status == 503);
+  CHECK(cloud.ask("/-/healthy").body
+        == "Skerry is not healthy: nothing can be stored: No space left on device\n");
   CHECK(cloud.ask("/-/ready").body == "Skerry is Ready.\n");
   cloud.node.is_healthy = false;
   CHECK(cloud.ask("/-/healthy").status == 503);

@@ -35,7 +35,7 @@ public:
   std::vector<host_status> hosts() override { return all_hosts; }
   result<void> healthy() override {
     if (!is_healthy)
-      return fail(errc::unavailable, "the clock is wrong");
+      return fail(errc::unavailable, "nothing can be stored: No space left on device");
     return ok();
   }
   result<void> ready() override {

@@ -224,8 +224,10 @@ TEST_CASE("what the spool refused is committed once when it takes records again,
   CHECK(w.handed.empty());
   CHECK(w.core->counters().commit_failures == 3);
   CHECK(w.core->counters().samples == 0);
+  CHECK_FALSE(w.core->refusal().empty());
   w.store->takes = true;
   REQUIRE(w.core->commit());
+  CHECK(w.core->refusal().empty());
   CHECK(w.frames() == std::vector<std::int64_t>{1, 2, 3});
   CHECK(w.clock_notes() == 1);
   CHECK(w.gaps().empty());
