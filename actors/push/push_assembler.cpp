@@ -3,6 +3,7 @@
 #include "actors/promql/lexer.hpp"
 #include "actors/promql/utf8.hpp"
 #include "schemas/model/host.hpp"
+#include "schemas/model/set_memory.hpp"
 #include "schemas/model/site_name.hpp"
 
 #include <fmt/format.h>
@@ -19,6 +20,7 @@ namespace {
 constexpr std::int64_t ns_per_ms = 1'000'000;
 constexpr std::size_t set_text_bytes_max = set_bytes_max / 2;
 constexpr std::size_t help_bytes_max = 4096;
+constexpr std::size_t node_bytes = 32; // of a table, beside what it holds
 
 // Whoever chooses labels must not be able to choose their hashes.
 std::uint64_t hash_seed() {
@@ -76,6 +78,14 @@ std::span<label_view> tidy(std::span<label_view> all) {
   return all;
 }
 
+// What labels take that stand alone.
+std::size_t memory_of(const labels& all) {
+  auto bytes = sizeof all + all.capacity() * sizeof(label);
+  for (const auto& [name, value] : all)
+    bytes += (name.size() > 15 ? name.size() + 17 : 0) + (value.size() > 15 ? value.size() + 17 : 0);
+  return bytes;
+}
+
 std::size_t text_bytes(const labels& all) {
   std::size_t bytes = 64;
   for (const auto& [name, value] : all)
@@ -121,8 +131,6 @@ push_outcome push_assembler::add(write_request& from, const push_rules& rules) {
   };
   if (const auto& beyond = from.beyond(); beyond.samples != 0)
     note(push_refusal::too_large, beyond.samples, [&] { return error{errc::invalid_argument, beyond.why}; });
-  if (series_.size() > known_series_max)
-    forget_all();
   learn(from.metadata());
   placed_.clear();
   for (const auto& part : from.series()) {
@@ -152,8 +160,14 @@ push_outcome push_assembler::add(write_request& from, const push_rules& rules) {
       else
         placed_.push_back({series.host, series.ref, sample});
     }
+    if (pending_bytes_ > pending_bytes_max) {
+      emit(out, rules);
+      placed_.clear();
+    }
   }
   emit(out, rules);
+  if (series_.size() > known_series_max || memory_bytes() > known_bytes_max)
+    forget_all();
   return out;
 }
 
@@ -201,8 +215,10 @@ push_assembler::refused_series push_assembler::find(std::span<label_view> all, c
     return {};
   }
   auto refused = make_known(all, rules, to);
-  if (refused.text.empty())
+  if (refused.text.empty()) {
     series_.emplace(key, to);
+    known_bytes_ += sizeof(decltype(series_)::value_type) + node_bytes;
+  }
   return refused;
 }
 
@@ -248,13 +264,16 @@ push_assembler::refused_series push_assembler::make_known(std::span<const label_
   auto& kept = to.pending.emplace_back();
   for (const auto& [name, value] : all)
     kept.push_back({std::string{name}, std::string{value}});
+  pending_bytes_ += memory_of(kept);
   return {};
 }
 
 std::uint32_t push_assembler::host_of(const std::string& site, const std::string& name) {
   const auto [it, fresh] = host_index_.try_emplace({site, name}, static_cast<std::uint32_t>(hosts_.size()));
-  if (fresh)
+  if (fresh) {
     hosts_.push_back({site, name, {}, {}, 0});
+    known_bytes_ += sizeof(known_host) + sizeof *it + node_bytes + 2 * (site.size() + name.size());
+  }
   return it->second;
 }
 
@@ -292,15 +311,22 @@ void push_assembler::make_sets(known_host& host, std::vector<labels> members, st
     made.count = static_cast<std::uint16_t>(end - at);
     made.metadata_version = metadata_version_;
     made.set = make_set(std::span{members}.subspan(at, end - at));
+    known_bytes_ += bytes_of(made);
     host.sets.push_back(std::move(made));
     at = end;
   }
+}
+
+std::size_t push_assembler::bytes_of(const known_set& known) noexcept {
+  return sizeof known + skerry::memory_bytes(*known.set);
 }
 
 void push_assembler::seal(known_host& host) {
   if (host.pending.empty())
     return;
   auto members = std::exchange(host.pending, {});
+  for (const auto& member : members)
+    pending_bytes_ -= memory_of(member);
   auto first = host.next_ref - static_cast<std::uint32_t>(members.size());
   while (!host.sets.empty() && host.sets.back().count <= members.size()
          && host.sets.back().count + members.size() <= set_series_max) {
@@ -314,6 +340,7 @@ void push_assembler::seal(known_host& host) {
                   std::make_move_iterator(members.end()));
     members = std::move(joined);
     first = host.sets.back().first;
+    known_bytes_ -= bytes_of(host.sets.back());
     host.sets.pop_back();
   }
   make_sets(host, std::move(members), first);
@@ -335,7 +362,9 @@ void push_assembler::refresh(known_set& known) {
   auto made = make_set(members);
   if (made->hash == known.set->hash)
     return;
+  known_bytes_ -= bytes_of(known);
   known.set = std::move(made);
+  known_bytes_ += bytes_of(known);
   ++known.metadata_changes;
 }
 
@@ -432,9 +461,10 @@ void push_assembler::emit_frame(std::span<const placed_sample> all, bool is_wate
 }
 
 void push_assembler::forget_all() {
-  series_.clear();
-  hosts_.clear();
+  decltype(series_){}.swap(series_); // with its memory
+  decltype(hosts_){}.swap(hosts_);
   host_index_.clear();
+  known_bytes_ = pending_bytes_ = 0;
 }
 
 } // namespace skerry::push

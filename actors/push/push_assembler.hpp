@@ -25,6 +25,9 @@ namespace skerry::push {
 
 inline constexpr std::size_t known_series_max =
     1 << 20; // of all hosts; beyond, all are forgotten and made anew
+inline constexpr std::size_t known_bytes_max = 128 << 20; // of memory for them; the same
+inline constexpr std::size_t pending_bytes_max =
+    16 << 20; // of unfolded labels; then sets are made of them at once
 inline constexpr std::size_t known_families_max = 1 << 16; // of which a sender told type and help
 inline constexpr std::size_t series_text_bytes_max = 1 << 20;
 inline constexpr std::size_t frame_values_max = 1 << 16;
@@ -77,6 +80,7 @@ public:
   [[nodiscard]] push_outcome add(write_request& from, const push_rules& rules);
 
   [[nodiscard]] std::size_t series_count() const noexcept { return series_.size(); }
+  [[nodiscard]] std::size_t memory_bytes() const noexcept { return known_bytes_ + pending_bytes_; }
   [[nodiscard]] std::uint64_t sets_made() const noexcept { return sets_made_; }
 
 private:
@@ -130,6 +134,7 @@ private:
   // The samples of one host and time; those that are there twice with other values go to `again`.
   void emit_frame(std::span<const placed_sample> all, bool is_watermark, pushed_host& to, push_outcome& out,
                   std::vector<placed_sample>& again);
+  [[nodiscard]] static std::size_t bytes_of(const known_set& known) noexcept;
   void forget_all();
 
   std::unordered_map<series_key, known_series, key_hash> series_;
@@ -142,6 +147,8 @@ private:
   value_encoder encoder_;
   frame frame_;
   std::uint64_t sets_made_ = 0;
+  std::size_t known_bytes_ = 0;   // of memory: hosts, sets, places of series
+  std::size_t pending_bytes_ = 0; // of labels that are in no set yet
 };
 
 } // namespace skerry::push

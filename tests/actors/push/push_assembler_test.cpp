@@ -199,3 +199,28 @@ TEST_CASE("whatever is pushed in whatever pieces is all there, in few sets") {
   CHECK(sent == found);
   CHECK(w.assembler.series_count() <= 900);
 }
+
+TEST_CASE("what is known of pushed series has a bound in bytes, whatever their labels unfold to") {
+  world w;
+  constexpr int labels_of_each = 200;
+  std::size_t most = 0;
+  std::uint64_t stored = 0;
+  for (int push = 0; push < 24; ++push) {
+    write_builder from;
+    for (int i = 0; i < 400; ++i) {
+      write_builder::label_list all{{std::string{label_name}, "m"}, {"i", std::to_string(push * 1000 + i)}};
+      for (int k = 0; k < labels_of_each; ++k)
+        all.emplace_back("l" + std::to_string(k),
+                         std::to_string(push * 1'000'000 + i * 1000 + k) + std::string(60, 'x'));
+      std::sort(all.begin(), all.end());
+      from.series(all, {{1000 + push, 1.0}});
+    }
+    REQUIRE(w.request.decode(from.body()));
+    const auto out = w.assembler.add(w.request, w.rules);
+    stored += out.samples;
+    most = std::max(most, w.assembler.memory_bytes());
+  }
+  CHECK(stored == 24 * 400);
+  CHECK(most <= known_bytes_max);
+  CHECK(w.assembler.sets_made() > 0);
+}
