@@ -2,6 +2,7 @@
 
 #include "actors/promql/query_memory.hpp"
 #include "schemas/model/frame.hpp"
+#include "schemas/model/set_memory.hpp"
 
 #include <fmt/format.h>
 
@@ -88,9 +89,13 @@ result<series_set_ptr> spooled_series::set_of(edge_id edge, const set_hash& hash
   if (!found)
     return series_set_ptr{};
   const std::lock_guard lock{mutex_};
-  if (sets_.size() >= sets_max)
+  const auto bytes = memory_bytes(**found);
+  if (sets_bytes_ + bytes > sets_bytes_max) {
     sets_.clear();
-  sets_.emplace(name, *found);
+    sets_bytes_ = 0;
+  }
+  if (bytes <= sets_bytes_max && sets_.emplace(name, *found).second)
+    sets_bytes_ += bytes;
   return *found;
 }
 

@@ -2,7 +2,7 @@
 
 // What a spool holds, as a source for queries: what waits for the link, and what was delivered and is kept for a
 // while (spool.local_retention). So a crew can look while the link is down. Every request reads the segments of its
-// time range from disk; nothing is kept in memory but the decoded series sets, up to `sets_max` of them. Series have the
+// time range from disk; nothing is kept in memory but the decoded series sets, up to `sets_bytes_max` of them. Series have the
 // labels of the data: the site is put beside them at the cloud. What is damaged is left out, and handed to repair.
 //
 // Any thread, several at once.
@@ -20,7 +20,7 @@ namespace skerry::edge {
 
 class spooled_series final : public promql::series_source {
 public:
-  static constexpr std::size_t sets_max = 1024;
+  static constexpr std::size_t sets_bytes_max = 32 << 20;
 
   explicit spooled_series(std::shared_ptr<const spool> store) : store_(std::move(store)) {}
 
@@ -46,7 +46,8 @@ private:
   std::shared_ptr<const spool> store_;
   std::atomic<std::uint64_t> left_out_{0};
   std::mutex mutex_;
-  std::map<std::pair<edge_id, set_hash>, series_set_ptr> sets_; // all are let go when they are too many
+  std::map<std::pair<edge_id, set_hash>, series_set_ptr> sets_; // all are let go when they take too much
+  std::size_t sets_bytes_ = 0;
 };
 
 } // namespace skerry::edge
