@@ -78,6 +78,7 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
     if (to.link_queue_bytes_max < (1 << 20) || to.link_queue_bytes_max > (std::uint64_t{16} << 30))
       s.complain("queue_bytes_max", "must lie between 1MiB and 16GiB");
     read_size(s, "message_bytes_max", to.link_message_bytes_max);
+    read_count(s, "connections_max", to.link_connections_max, 1, 1'000'000);
     read_count(s, "handshakes_per_second_max", to.link_handshakes_per_second_max, 1, 100'000);
     read_count(s, "handshakes_waiting_max", to.link_handshakes_waiting_max, 1, 1'000'000);
   });

@@ -30,6 +30,7 @@ struct cloud_config {
   std::size_t link_message_bytes_max = 32 << 20;
   std::size_t link_queue_bytes_max = 128
                                      << 20; // of messages that wait for ingest; then the link reads nothing
+  std::size_t link_connections_max = link::connections_default;
   std::size_t link_handshakes_per_second_max = link::handshakes_per_second_default; // those beyond wait
   std::size_t link_handshakes_waiting_max = link::handshakes_waiting_default;
   delivery::receiver_config receiver;

@@ -9,6 +9,7 @@
 #include "actors/node/config.hpp"
 #include "actors/node/data_directory.hpp"
 #include "actors/node/metrics.hpp"
+#include "actors/node/open_files.hpp"
 #include "actors/node/reload.hpp"
 #include "actors/node/version.hpp"
 #include "actors/push/push_service.hpp"
@@ -99,6 +100,7 @@ public:
   }
 
   result<void> open() {
+    raise_open_files();
     BOOST_OUTCOME_TRY(directory, data_directory::open(config_.data, node_kind::cloud));
     directory_.emplace(std::move(directory));
     config_.store.directory = config_.data / "store";
@@ -153,6 +155,7 @@ public:
     link_settings.bind = config_.link_bind;
     link_settings.keys = keys_;
     link_settings.message_bytes_max = config_.link_message_bytes_max;
+    link_settings.connections_max = link_connections_within(config_.link_connections_max);
     link_settings.handshakes_per_second_max = config_.link_handshakes_per_second_max;
     link_settings.handshakes_waiting_max = config_.link_handshakes_waiting_max;
     link::server_events events;
@@ -213,6 +216,7 @@ public:
     context.retention = retention_text();
     context.reloaded = [this] { return read_again_.last(); };
     context.flags = flags();
+    config_.http.connections_max = http_connections_within(config_.http.connections_max);
     config_.http.unix_socket = (config_.data / "operator.sock").string();
     auto routes = make_routes(context);
     if (config_.remote_write) {

@@ -177,6 +177,7 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
   });
   root.section("link", [&](config_section& s) {
     link::read_addresses(s, to.link_bind, to.link_advertise, true);
+    read_count(s, "connections_max", to.link_connections_max, 1, 1'000'000);
     read_size(s, "queue_bytes_max", to.link_queue_bytes_max);
     if (to.link_queue_bytes_max < (1 << 20) || to.link_queue_bytes_max > (std::uint64_t{16} << 30))
       s.complain("queue_bytes_max", "must lie between 1MiB and 16GiB");

@@ -6,6 +6,7 @@
 #include "actors/api/query_api.hpp"
 #include "actors/delivery/quota.hpp"
 #include "actors/http/server.hpp"
+#include "actors/link/limits.hpp"
 #include "actors/node/reload.hpp"
 #include "actors/push/push_service.hpp"
 #include "edge/collect/host/host_config.hpp"
@@ -69,6 +70,7 @@ struct edge_config {
   // Edges further out: empty `link_bind` is off.
   std::string link_bind;
   std::string link_advertise;
+  std::size_t link_connections_max = link::connections_default;
   std::size_t link_queue_bytes_max = 32
                                      << 20; // of messages that wait to be taken; then the link reads nothing
 

@@ -7,6 +7,7 @@
 #include "actors/node/data_directory.hpp"
 #include "actors/node/log.hpp"
 #include "actors/node/metrics.hpp"
+#include "actors/node/open_files.hpp"
 #include "actors/node/reload.hpp"
 #include "actors/node/version.hpp"
 #include "actors/push/push_service.hpp"
@@ -99,6 +100,7 @@ public:
   }
 
   result<void> open() {
+    raise_open_files();
     BOOST_OUTCOME_TRY(directory, data_directory::open(config_.data, node_kind::edge));
     directory_.emplace(std::move(directory));
     BOOST_OUTCOME_TRY(identity, load_identity(config_.data));
@@ -235,6 +237,7 @@ public:
     settings.bind = config_.link_bind;
     settings.keys = keys_;
     settings.message_bytes_max = config_.link_message_bytes_max;
+    settings.connections_max = link_connections_within(config_.link_connections_max);
     link::server_events events;
     auto budget = std::make_shared<link::byte_budget>(config_.link_queue_bytes_max);
     settings.received = budget;
@@ -275,6 +278,7 @@ public:
       pushes_ = std::make_unique<push::push_service>(push_settings(), metrics_.registry());
       routes.push_back(pushes_->route());
     }
+    config_.http.connections_max = http_connections_within(config_.http.connections_max);
     config_.http.unix_socket = (config_.data / "operator.sock").string();
     BOOST_OUTCOME_TRY(server, http::server::start(config_.http, std::move(routes), metrics_.registry()));
     http_ = std::move(server);

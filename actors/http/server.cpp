@@ -3,6 +3,7 @@
 #include "actors/http/guard.hpp"
 #include "actors/http/listen.hpp"
 #include "actors/http/session.hpp"
+#include "actors/node/log_limiter.hpp"
 
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/executor_work_guard.hpp>
@@ -134,7 +135,8 @@ private:
     shared_->metrics.refused("accept");
     if (ec == asio::error::connection_aborted)
       return accept();
-    spdlog::warn("http: can't accept a connection: {}", ec.message());
+    if (log_.allow())
+      spdlog::warn("http: can't accept a connection: {}", ec.message());
     retry_.expires_after(accept_retry);
     retry_.async_wait([self = shared_from_this()](beast::error_code) { self->accept(); });
   }
@@ -157,6 +159,7 @@ private:
   asio::basic_socket_acceptor<asio::generic::stream_protocol> acceptor_;
   asio::steady_timer retry_;
   std::string path_;
+  log_limiter log_{1};
   struct stat made_ {};
 };
 

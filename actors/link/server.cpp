@@ -1,6 +1,7 @@
 // The server transport: one thread that owns a ZeroMQ context with a CURVE ROUTER, its ZAP handler and its
 // monitor.
 
+#include "actors/link/accept_guard.hpp"
 #include "actors/link/server_metrics.hpp"
 #include "actors/link/transport.hpp"
 #include "actors/link/zap.hpp"
@@ -54,6 +55,12 @@ private:
   steady::time_point at_;
 };
 
+// -1 is for ever.
+std::chrono::milliseconds sooner(std::chrono::milliseconds a,
+                                 std::optional<std::chrono::milliseconds> b) noexcept {
+  return !b ? a : a.count() < 0 ? *b : std::min(a, *b);
+}
+
 class zmq_server final : public server_transport {
 public:
   zmq_server(server_config config, server_events events, prometheus::Registry& metrics)
@@ -76,11 +83,15 @@ public:
     set_option(router_, ZMQ_SNDHWM, peer_send_high_water);
     set_option(router_, ZMQ_RCVHWM, peer_receive_high_water);
     monitor_.emplace(context_, router_,
-                     ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_ACCEPT_FAILED | ZMQ_EVENT_DISCONNECTED
-                         | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH
-                         | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL);
+                     ZMQ_EVENT_LISTENING | ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_ACCEPT_FAILED
+                         | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED
+                         | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL
+                         | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL);
     router_.bind(config_.bind);
     address_ = router_.get(zmq::sockopt::last_endpoint);
+    read_monitor(); // where it listens
+    if (!guard_)
+      throw std::runtime_error{"ZeroMQ does not say on which socket it listens"};
     thread_ = std::thread{[this] { run(); }};
   }
 
@@ -132,9 +143,10 @@ private:
                          : full              ? retry_while_full
                          : !waiting_.empty() ? handshakes_.until_next()
                                              : std::chrono::milliseconds{-1};
-    zmq::poll(items.data(), items.size(), timeout);
+    zmq::poll(items.data(), items.size(), sooner(timeout, guard_->until_next(steady::now())));
     wakeup_.clear();
     read_monitor();
+    guard_->on_time(steady::now());
     answer_handshakes();
     receive();
     send();
@@ -143,12 +155,22 @@ private:
   void read_monitor() {
     while (const auto event = monitor_->next()) {
       switch (event->kind) {
+      case ZMQ_EVENT_LISTENING: guard_.emplace(event->value, config_.connections_max); break;
       case ZMQ_EVENT_ACCEPTED:
         metrics_.accepted.Increment();
         metrics_.connections.Increment();
+        if (guard_->on_accepted(event->value, steady::now()))
+          break;
+        metrics_.connections_refused.Increment();
+        if (crowd_log_.allow(steady::now()))
+          spdlog::warn("link: {} has {} connections; more are closed at once (link.connections_max)",
+                       address_, config_.connections_max);
         break;
       case ZMQ_EVENT_ACCEPT_FAILED:
+        if (event->value == EAGAIN) // the guard was there first
+          break;
         metrics_.accept_failed.Increment();
+        guard_->on_failed(event->value, steady::now());
         if (accept_log_.allow(steady::now()))
           spdlog::error("link: {} can't accept a connection: {}; raise the limit of open files", address_,
                         std::strerror(event->value));
@@ -156,6 +178,7 @@ private:
       case ZMQ_EVENT_DISCONNECTED:
         metrics_.closed.Increment();
         metrics_.connections.Decrement();
+        guard_->on_closed();
         break;
       case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
         metrics_.succeeded.Increment();
@@ -289,9 +312,11 @@ private:
   zmq::socket_t zap_;
   zmq::socket_t router_;
   std::optional<socket_monitor> monitor_;
+  std::optional<accept_guard> guard_;
   token_bucket handshakes_;
   log_limiter refusal_log_;
   log_limiter accept_log_{1};
+  log_limiter crowd_log_{1};
   struct waiting_handshake {
     steady::time_point since;
     zap_request asked;

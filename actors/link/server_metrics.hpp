@@ -63,6 +63,11 @@ struct server_metrics {
                         .Help("TCP connections on the link port, whether or not their handshake is done.")
                         .Register(registry)
                         .Add({})),
+        connections_refused(prometheus::BuildCounter()
+                                .Name("skerry_link_server_connections_turned_away_total")
+                                .Help("TCP connections beyond link.connections_max, closed at once.")
+                                .Register(registry)
+                                .Add({})),
         refusals(prometheus::BuildCounter()
                      .Name("skerry_link_server_refused_total")
                      .Help("Client keys that were refused, by reason.")
@@ -101,6 +106,7 @@ struct server_metrics {
   prometheus::Counter& accepted;
   prometheus::Counter& closed;
   prometheus::Gauge& connections;
+  prometheus::Counter& connections_refused;
   prometheus::Family<prometheus::Counter>& refusals;
 
 private:

@@ -101,6 +101,9 @@ struct server_config {
   // client that was answered just before it gives up would have taken the turn of one that still waits.
   std::size_t handshakes_waiting_max = handshakes_waiting_default;
   std::chrono::milliseconds handshake_timeout{20'000}; // then a half-open connection is closed
+  // TCP connections, whether or not their handshake is done: those beyond are closed at once. Below the limit of open
+  // files, which others need too.
+  std::size_t connections_max = connections_default;
   std::shared_ptr<const byte_budget> received; // nothing is read while it is full; null: no bound here
 };
 // A thread and a ZeroMQ context for up to `clients_max` clients: a process with many links needs few. io: the system has

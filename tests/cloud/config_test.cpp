@@ -28,6 +28,7 @@ TEST_CASE("the example of a cloud's configuration has the defaults") {
   CHECK(is.link_bind == like.link_bind);
   CHECK(is.link_advertise == like.link_advertise);
   CHECK(is.link_message_bytes_max == like.link_message_bytes_max);
+  CHECK(is.link_connections_max == like.link_connections_max);
   CHECK(is.link_handshakes_per_second_max == like.link_handshakes_per_second_max);
   CHECK(is.link_handshakes_waiting_max == like.link_handshakes_waiting_max);
   CHECK(is.receiver.credit_bytes == like.receiver.credit_bytes);
@@ -35,9 +36,14 @@ TEST_CASE("the example of a cloud's configuration has the defaults") {
   CHECK(is.receiver.batch_bytes_max == like.receiver.batch_bytes_max);
   CHECK(is.receiver.ranges_max == like.receiver.ranges_max);
   CHECK(is.future_max == like.future_max);
+  CHECK(is.hosts.hosts_max == like.hosts.hosts_max);
+  CHECK(is.hosts.site_hosts_max == like.hosts.site_hosts_max);
   CHECK(is.store.retention == like.store.retention);
   CHECK(is.store.log_segment_bytes == like.store.log_segment_bytes);
   CHECK(is.store.log_bytes_max == like.store.log_bytes_max);
+  CHECK(is.store.log_memory_bytes_max == like.store.log_memory_bytes_max);
+  CHECK(is.store.state_bytes_max == like.store.state_bytes_max);
+  CHECK(is.store.state_edge_bytes_max == like.store.state_edge_bytes_max);
   CHECK(is.store.log_age_max == like.store.log_age_max);
   CHECK(is.store.commit_gather == like.store.commit_gather);
   CHECK(is.store.partition_span == like.store.partition_span);

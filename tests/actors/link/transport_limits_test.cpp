@@ -5,8 +5,16 @@
 
 #include <fmt/format.h>
 
+#include <array>
+#include <csignal>
+#include <fcntl.h>
 #include <mutex>
 #include <set>
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
 
 using namespace skerry;
 using namespace skerry::link;
@@ -193,4 +201,136 @@ TEST_CASE("bytes are counted as the TCP payload, within five in a hundred") {
                  static_cast<double>(proxy.upstream())));
   CHECK(close_to(metric(server.metrics, "skerry_link_server_bytes_total", "out"),
                  static_cast<double>(proxy.downstream())));
+}
+
+namespace {
+
+void check_lets_in(test_server& server) {
+  test_client client;
+  server.known.change([&](auto& known) { known[client.keys.public_key] = "edge:1"; });
+  client.start(server.transport->address(), server.keys.public_key);
+  CHECK(client.wait_state(client_state::connected));
+}
+
+// Whether the other end has closed, within some seconds.
+bool is_closed_soon(int fd) {
+  const timeval limit{10, 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  std::array<char, 256> bytes;
+  for (;;) {
+    const auto n = ::recv(fd, bytes.data(), bytes.size(), 0);
+    if (n <= 0)
+      return n == 0 || errno == ECONNRESET;
+  }
+}
+
+bool is_open(int fd) {
+  char byte;
+  for (;;) {
+    const auto n = ::recv(fd, &byte, 1, MSG_DONTWAIT);
+    if (n <= 0)
+      return n < 0 && errno == EAGAIN;
+  }
+}
+
+} // namespace
+
+TEST_CASE("connections beyond the bound are closed at once, and those within it stay") {
+  server_config config;
+  config.connections_max = 8;
+  test_server server;
+  server.start(config);
+  const auto port = port_of(server.transport->address());
+  std::vector<int> within, beyond;
+  for (int i = 0; i < 8; ++i)
+    within.push_back(raw_connect(port));
+  REQUIRE(server.wait_metric("skerry_link_server_accepted_total", "", 8));
+  for (int i = 0; i < 30; ++i)
+    beyond.push_back(raw_connect(port));
+  for (const auto fd : beyond) {
+    CHECK(is_closed_soon(fd));
+    ::close(fd);
+  }
+  for (const auto fd : within)
+    CHECK(is_open(fd));
+  CHECK(metric(server.metrics, "skerry_link_server_connections_turned_away_total", "") == 30);
+  // Room again: the next one is taken.
+  for (const auto fd : within)
+    ::close(fd);
+  REQUIRE(server.wait_metric("skerry_link_server_closed_total", "", 38));
+  check_lets_in(server);
+}
+
+TEST_CASE("where many come beyond the bound, asking to connect is not answered for a while") {
+  server_config config;
+  config.connections_max = 1;
+  test_server server;
+  server.start(config);
+  const auto port = port_of(server.transport->address());
+  const auto first = raw_connect(port);
+  REQUIRE(server.wait_metric("skerry_link_server_accepted_total", "", 1));
+  std::vector<int> asking;
+  for (int i = 0; i < 1500; ++i) {
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    REQUIRE(fd >= 0);
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(static_cast<std::uint16_t>(port));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    (void)::connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to);
+    asking.push_back(fd);
+    if (i == 200) // by now it has seen enough
+      REQUIRE(server.wait_metric("skerry_link_server_connections_turned_away_total", "", 64));
+    if (asking.size() > 500) {
+      ::close(asking.front());
+      asking.erase(asking.begin());
+    }
+  }
+  CHECK(metric(server.metrics, "skerry_link_server_accepted_total", "") < 1200);
+  CHECK(is_open(first));
+  for (const auto fd : asking)
+    ::close(fd);
+  ::close(first);
+  check_lets_in(server);
+}
+
+TEST_CASE("without descriptors what asks to connect is turned away, and nothing spins") {
+  test_server server;
+  server.start();
+  const auto port = port_of(server.transport->address());
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(static_cast<std::uint16_t>(port));
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const int next = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  ::close(next);
+  auto few = before;
+  few.rlim_cur = static_cast<rlim_t>(next) + 20;
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+  const auto crowd = ::fork();
+  if (crowd == 0) { // system calls only: the parent has threads
+    ::setrlimit(RLIMIT_NOFILE, &before);
+    for (int i = 0; i < 300; ++i)
+      (void)::connect(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0),
+                      reinterpret_cast<const sockaddr*>(&to), sizeof to);
+    for (;;)
+      ::pause();
+  }
+  const bool failed = server.wait_metric("skerry_link_server_accept_failures_total", "", 1);
+  // It would try half a million times a second; what was under way when the requests began to be dropped takes moments.
+  const auto failures = [&] { return metric(server.metrics, "skerry_link_server_accept_failures_total"); };
+  int quiet = 0;
+  for (int i = 0; i < 100 && quiet < 3; ++i) {
+    const auto before_it = failures();
+    std::this_thread::sleep_for(100ms);
+    quiet = failures() == before_it ? quiet + 1 : 0;
+  }
+  ::kill(crowd, SIGKILL);
+  ::waitpid(crowd, nullptr, 0);
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(failed);
+  CHECK(quiet == 3);
+  check_lets_in(server);
 }
