@@ -119,6 +119,10 @@ public:
     config_.receiver.name = config_.name;
     BOOST_OUTCOME_TRYV(store_->scan_state(
         "host/", [this](std::string_view key, std::string_view value) { hosts_->restore(key, value); }));
+    BOOST_OUTCOME_TRY(edges, registry_->list_edges());
+    for (const auto& edge : edges)
+      if (edge.revoked_s != 0)
+        hosts_->end(edge.edge, edge.revoked_s * 1'000'000'000);
     return ok();
   }
 

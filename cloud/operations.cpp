@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <unistd.h>
 
 namespace skerry::cloud {
@@ -50,17 +51,24 @@ std::vector<site_status> operations::sites() {
   for (const auto& edge : edges.value())
     row_of[edge.edge] = edge.keys.empty() ? edge.parent : edge.edge;
   std::map<edge_id, site_status> totals;
+  for (const auto& [edge, samples] : settings_.hosts->samples_of_edges())
+    totals[row_of[edge]].samples_total += samples;
   for (const auto& host : settings_.hosts->hosts()) {
-    auto& site = totals[row_of[host.edge]];
-    ++site.hosts;
-    site.series += host.series;
-    site.samples_total += host.samples;
-    site.live_watermark_ns = std::max(site.live_watermark_ns, host.live_watermark_ns);
-    // A host that was taken away long ago holds nobody back.
-    const auto complete = host.complete_watermark_ns;
-    if (host.live_watermark_ns + host_gone_ns > now || site.complete_watermark_ns == 0)
-      site.complete_watermark_ns =
-          site.complete_watermark_ns == 0 ? complete : std::min(site.complete_watermark_ns, complete);
+    totals[row_of[host.edge]].series += host.series;
+    std::set<edge_id> rows;
+    for (const auto& said : host.statements) {
+      if (said.ended)
+        continue;
+      auto& site = totals[row_of[said.edge]];
+      if (rows.insert(row_of[said.edge]).second)
+        ++site.hosts;
+      site.live_watermark_ns = std::max(site.live_watermark_ns, said.live_watermark_ns);
+      // A host that was taken away long ago holds nobody back.
+      const auto complete = said.complete_watermark_ns;
+      if (said.live_watermark_ns + host_gone_ns > now || site.complete_watermark_ns == 0)
+        site.complete_watermark_ns =
+            site.complete_watermark_ns == 0 ? complete : std::min(site.complete_watermark_ns, complete);
+    }
   }
   std::map<edge_id, delivery::edge_view> sessions;
   for (auto& view : settings_.board->edges())
@@ -107,9 +115,7 @@ std::vector<site_status> operations::sites() {
 }
 
 void operations::on_tick() {
-  std::map<edge_id, std::uint64_t> totals;
-  for (const auto& host : settings_.hosts->hosts())
-    totals[host.edge] += host.samples;
+  const auto totals = settings_.hosts->samples_of_edges();
   const auto now = clock_.monotonic_ns();
   const std::lock_guard lock{mutex_};
   for (const auto& [edge, samples] : totals) {
@@ -188,6 +194,7 @@ result<std::vector<invite>> operations::invites() {
 
 result<void> operations::revoke(edge_id edge) {
   BOOST_OUTCOME_TRYV(settings_.registry->revoke(edge, clock_.wall_ns() / second_ns));
+  settings_.hosts->end(edge, clock_.wall_ns());
   settings_.on_revoked(edge);
   return ok();
 }

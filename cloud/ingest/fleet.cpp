@@ -17,6 +17,19 @@ constexpr std::int64_t set_idle_ns =
 constexpr std::int64_t sweep_interval_ns = 30'000'000'000;
 constexpr std::string_view state_prefix = "host/0/"; // of tenant 0
 
+// An edge that tells of others so much later than of a host goes on without it.
+constexpr std::int64_t gone_on_ns = 900'000'000'000;
+
+std::string share_of(const std::string& site, edge_id edge) {
+  return edge == edge_pushed ? std::string{} : site;
+}
+
+template <class All>
+auto find_speaker(All& all, edge_id edge) {
+  return std::lower_bound(all.begin(), all.end(), edge,
+                          [](const auto& one, edge_id e) { return one.what.edge < e; });
+}
+
 std::string state_key(const std::string& site, const std::string& host) {
   return fmt::format("{}{:016x}", state_prefix,
                      static_cast<std::uint64_t>(make_host_id(tenant_default, site, host)));
@@ -24,36 +37,53 @@ std::string state_key(const std::string& site, const std::string& host) {
 
 } // namespace
 
-fleet::host_entry& fleet::entry(const std::string& site, std::string_view host, edge_id edge) {
+fleet::host_entry& fleet::entry(const std::string& site, std::string_view host) {
   auto& found = hosts_[{site, std::string{host}}];
   if (found.view.site.empty()) {
     found.view.site = site;
     found.view.host = host;
-    found.counts_for = edge == edge_pushed ? std::string{} : site;
-    ++shares_[found.counts_for];
   }
   return found;
 }
 
+fleet::spoken& fleet::speaker(host_entry& of, edge_id edge) {
+  const auto at = find_speaker(of.by_edge, edge);
+  if (at != of.by_edge.end() && at->what.edge == edge)
+    return *at;
+  ++size_;
+  ++shares_[share_of(of.view.site, edge)];
+  spoken fresh;
+  fresh.what.edge = edge;
+  return *of.by_edge.insert(at, fresh);
+}
+
+void fleet::leave(const host_entry& of, const spoken& gone) {
+  --size_;
+  if (const auto share = shares_.find(share_of(of.view.site, gone.what.edge)); --share->second == 0)
+    shares_.erase(share);
+}
+
 bool fleet::admit(const std::string& site, std::string_view host, edge_id edge) {
   const std::lock_guard lock{mutex_};
-  if (hosts_.contains(host_name{site, host}))
-    return true;
-  const auto share = shares_.find(edge == edge_pushed ? std::string{} : site);
-  if (hosts_.size() >= limits_.hosts_max
-      || (share != shares_.end() && share->second >= limits_.site_hosts_max))
+  if (const auto known = hosts_.find(host_name{site, host}); known != hosts_.end()) {
+    const auto at = find_speaker(known->second.by_edge, edge);
+    if (at != known->second.by_edge.end() && at->what.edge == edge)
+      return true;
+  }
+  const auto share = shares_.find(share_of(site, edge));
+  if (size_ >= limits_.hosts_max || (share != shares_.end() && share->second >= limits_.site_hosts_max))
     return false;
-  entry(site, host, edge);
+  speaker(entry(site, host), edge);
   return true;
 }
 
 std::size_t fleet::size() const {
   const std::lock_guard lock{mutex_};
-  return hosts_.size();
+  return size_;
 }
 
-void fleet::begin_at(host_entry& of, std::int64_t seen_ns) {
-  auto& first_ns = of.view.first_sample_ns;
+void fleet::begin_at(host_entry& of, spoken& by, std::int64_t seen_ns) {
+  auto& first_ns = by.what.first_sample_ns;
   if (first_ns != 0 && first_ns <= seen_ns)
     return;
   first_ns = seen_ns;
@@ -78,16 +108,19 @@ void fleet::sweep(host_entry& of, std::int64_t now_ns) {
 
 void fleet::on_frame(const std::string& site, std::string_view host, const frame_seen& frame) {
   const std::lock_guard lock{mutex_};
-  auto& to = entry(site, host, frame.edge);
+  auto& to = entry(site, host);
+  auto& by = speaker(to, frame.edge);
   to.stored = true;
-  for (const auto& set : frame.sets)
+  for (const auto& set : frame.sets) {
     to.view.samples += set.series;
+    by.samples += set.series;
+  }
   if (frame.edge != edge_pushed
       || to.view.edge == edge_id::none) // what an edge loses concerns the host all the same
     to.view.edge = frame.edge;
-  to.newest_ns = std::max(to.newest_ns, frame.time_ns);
+  by.seen_ns = std::max(by.seen_ns, frame.seen_ns != 0 ? frame.seen_ns : frame.time_ns);
   if (frame.seen_ns != 0) {
-    begin_at(to, frame.seen_ns);
+    begin_at(to, by, frame.seen_ns);
     to.view.last_sample_ns = std::max(to.view.last_sample_ns, frame.seen_ns);
   }
   if (to.sets.empty())
@@ -114,13 +147,19 @@ void fleet::on_frame(const std::string& site, std::string_view host, const frame
 void fleet::on_watermark(const std::string& site, std::string_view host, const stream_key& key, sequence seq,
                          std::int64_t time_ns) {
   const std::lock_guard lock{mutex_};
-  auto& to = entry(site, host, key.edge);
+  auto& to = entry(site, host);
+  auto& by = speaker(to, key.edge);
   to.stored = true;
-  begin_at(to, time_ns);
-  if (time_ns > to.view.live_watermark_ns) {
-    to.view.live_watermark_ns = time_ns;
+  if (to.view.edge == edge_id::none)
+    to.view.edge = key.edge;
+  begin_at(to, by, time_ns);
+  by.seen_ns = std::max(by.seen_ns, time_ns);
+  if (time_ns > by.what.live_watermark_ns) {
+    by.what.live_watermark_ns = time_ns;
     to.changed = true;
   }
+  auto& newest = newest_[key.edge];
+  newest = std::max(newest, time_ns);
   auto& open = open_[key];
   open.push_back({seq, &to, time_ns});
   if (open.size() > open_watermarks_max) {
@@ -139,8 +178,9 @@ bool fleet::on_held(const stream_key& key, sequence through, bool older_epochs_c
   std::erase_if(it->second, [&](const open_watermark& w) {
     if (w.seq > through)
       return false;
-    if (w.time_ns > w.host->view.complete_watermark_ns) {
-      w.host->view.complete_watermark_ns = w.time_ns;
+    auto& complete_ns = speaker(*w.host, key.edge).what.complete_watermark_ns;
+    if (w.time_ns > complete_ns) {
+      complete_ns = w.time_ns;
       w.host->changed = true;
     }
     return true;
@@ -156,22 +196,75 @@ void fleet::drop_waiting(const stream_key& key) {
   open_.erase(key);
 }
 
+void fleet::end(edge_id edge, std::int64_t at_ns) {
+  const std::lock_guard lock{mutex_};
+  revoked_[edge] = at_ns;
+}
+
+bool fleet::ended(const host_statement& one) const {
+  const auto said_ns = std::max(one.live_watermark_ns, one.complete_watermark_ns);
+  if (const auto at = revoked_.find(one.edge); at != revoked_.end() && said_ns <= at->second)
+    return true;
+  const auto newest = newest_.find(one.edge);
+  return newest != newest_.end() && newest->second - gone_on_ns > said_ns;
+}
+
+// As all say that speak for it; where none does any more, those that did. What was pushed speaks where no edge does.
+host_view fleet::told(const host_entry& of) const {
+  auto out = of.view;
+  out.statements.reserve(of.by_edge.size());
+  for (const auto& by : of.by_edge)
+    out.statements.push_back(by.what);
+  const auto from_edge = [](const host_statement& one) { return one.edge != edge_pushed; };
+  if (out.statements.size() > 1) {
+    const bool edges = std::any_of(out.statements.begin(), out.statements.end(), from_edge);
+    for (auto& one : out.statements)
+      one.ended = ended(one) || (edges && !from_edge(one));
+    if (std::all_of(out.statements.begin(), out.statements.end(), [](const auto& one) { return one.ended; }))
+      for (auto& one : out.statements)
+        one.ended = edges && !from_edge(one);
+  }
+  bool first = true;
+  for (const auto& one : out.statements) {
+    if (one.first_sample_ns != 0)
+      out.first_sample_ns =
+          out.first_sample_ns == 0 ? one.first_sample_ns : std::min(out.first_sample_ns, one.first_sample_ns);
+    out.live_watermark_ns = std::max(out.live_watermark_ns, one.live_watermark_ns);
+    if (one.ended)
+      continue;
+    out.complete_watermark_ns =
+        first ? one.complete_watermark_ns : std::min(out.complete_watermark_ns, one.complete_watermark_ns);
+    first = false;
+  }
+  return out;
+}
+
 void fleet::forget_before(std::int64_t oldest_ns) {
   const std::lock_guard lock{mutex_};
-  std::set<const host_entry*> waiting; // their watermarks point to them
+  std::set<std::pair<const host_entry*, edge_id>> waiting; // their watermarks point to them
   for (const auto& [key, open] : open_)
     for (const auto& watermark : open)
-      waiting.insert(watermark.host);
-  std::erase_if(hosts_, [&](const auto& host) {
-    const auto& view = host.second.view;
-    const auto seen_ns = std::max(view.last_sample_ns, view.live_watermark_ns);
-    if ((seen_ns != 0 ? seen_ns : host.second.newest_ns) >= oldest_ns || waiting.contains(&host.second))
-      return false;
-    dropped_.push_back(state_key(view.site, view.host));
-    if (const auto share = shares_.find(host.second.counts_for); --share->second == 0)
-      shares_.erase(share);
-    return true;
-  });
+      waiting.emplace(watermark.host, key.edge);
+  for (auto it = hosts_.begin(); it != hosts_.end();) {
+    auto& host = it->second;
+    const auto before = host.by_edge.size();
+    std::erase_if(host.by_edge, [&](const spoken& by) {
+      if (by.seen_ns >= oldest_ns || waiting.contains({&host, by.what.edge}))
+        return false;
+      leave(host, by);
+      return true;
+    });
+    host.changed = host.changed || host.by_edge.size() != before;
+    if (host.by_edge.size() == 1)
+      host.view.edge = host.by_edge.front().what.edge;
+    if (host.by_edge.empty()) {
+      dropped_.push_back(state_key(host.view.site, host.view.host));
+      it = hosts_.erase(it);
+    } else {
+      ++it;
+    }
+  }
+  std::erase_if(newest_, [&](const auto& one) { return one.second < oldest_ns; });
 }
 
 std::vector<host_view> fleet::hosts() const {
@@ -180,7 +273,7 @@ std::vector<host_view> fleet::hosts() const {
   out.reserve(hosts_.size());
   for (const auto& [name, host] : hosts_)
     if (host.stored)
-      out.push_back(host.view);
+      out.push_back(told(host));
   return out;
 }
 
@@ -190,7 +283,16 @@ std::vector<host_view> fleet::hosts(std::span<const host_name> these) const {
   out.reserve(these.size());
   for (const auto& name : these)
     if (const auto known = hosts_.find(name); known != hosts_.end() && known->second.stored)
-      out.push_back(known->second.view);
+      out.push_back(told(known->second));
+  return out;
+}
+
+std::map<edge_id, std::uint64_t> fleet::samples_of_edges() const {
+  const std::lock_guard lock{mutex_};
+  std::map<edge_id, std::uint64_t> out;
+  for (const auto& [name, host] : hosts_)
+    for (const auto& by : host.by_edge)
+      out[by.what.edge] += by.samples;
   return out;
 }
 
@@ -206,14 +308,25 @@ std::vector<std::pair<std::string, std::string>> fleet::take_changes() {
     host.changed = false;
     byte_buffer value;
     byte_writer w{value};
-    w.text(host.view.site);
-    w.text(host.view.host);
-    w.varint(host.view.series);
-    w.fixed(host.view.last_sample_ns);
-    w.fixed(host.view.live_watermark_ns);
-    w.fixed(host.view.complete_watermark_ns);
-    w.fixed(static_cast<std::uint64_t>(host.view.edge));
-    w.fixed(host.view.first_sample_ns);
+    auto view = told(host);
+    w.text(view.site);
+    w.text(view.host);
+    w.varint(view.series);
+    w.fixed(view.last_sample_ns);
+    w.fixed(view.live_watermark_ns);
+    w.fixed(view.complete_watermark_ns);
+    w.fixed(static_cast<std::uint64_t>(view.edge));
+    w.fixed(view.first_sample_ns);
+    if (view.statements.size() == 1)
+      view.statements.clear(); // it is all said
+    else
+      w.varint(view.statements.size());
+    for (const auto& one : view.statements) {
+      w.fixed(static_cast<std::uint64_t>(one.edge));
+      w.fixed(one.first_sample_ns);
+      w.fixed(one.live_watermark_ns);
+      w.fixed(one.complete_watermark_ns);
+    }
     out.emplace_back(state_key(name.first, name.second), std::string{as_text(value)});
   }
   return out;
@@ -228,24 +341,43 @@ void fleet::restore(std::string_view key, std::string_view value) {
   host_view view;
   view.series = r.varint();
   view.last_sample_ns = r.fixed<std::int64_t>();
-  view.live_watermark_ns = r.fixed<std::int64_t>();
-  view.complete_watermark_ns = r.fixed<std::int64_t>();
-  view.edge = edge_id{r.fixed<std::uint64_t>()};
+  host_statement of_all; // which older versions wrote alone, at first without its begin
+  of_all.live_watermark_ns = r.fixed<std::int64_t>();
+  of_all.complete_watermark_ns = r.fixed<std::int64_t>();
+  of_all.edge = view.edge = edge_id{r.fixed<std::uint64_t>()};
   if (r.failed())
     return;
-  view.first_sample_ns = r.fixed<std::int64_t>(); // what was written before there was such a field has none
+  of_all.first_sample_ns = r.fixed<std::int64_t>();
   if (r.failed())
-    view.first_sample_ns = 0;
+    of_all.first_sample_ns = 0;
+  const auto count = r.remaining() == 0 ? 0 : r.varint();
+  for (std::uint64_t i = 0; i < count; ++i) {
+    host_statement one;
+    one.edge = edge_id{r.fixed<std::uint64_t>()};
+    one.first_sample_ns = r.fixed<std::int64_t>();
+    one.live_watermark_ns = r.fixed<std::int64_t>();
+    one.complete_watermark_ns = r.fixed<std::int64_t>();
+    if (r.failed())
+      return;
+    view.statements.push_back(one);
+  }
+  if (view.statements.empty())
+    view.statements.push_back(of_all);
   const std::lock_guard lock{mutex_};
-  auto& known = entry(site, host, view.edge);
+  auto& known = entry(site, host);
   known.stored = true;
-  auto& to = known.view;
-  to.series = view.series;
-  to.last_sample_ns = view.last_sample_ns;
-  to.live_watermark_ns = view.live_watermark_ns;
-  to.complete_watermark_ns = view.complete_watermark_ns;
-  to.edge = view.edge;
-  to.first_sample_ns = view.first_sample_ns;
+  known.view.series = view.series;
+  known.view.last_sample_ns = view.last_sample_ns;
+  known.view.edge = view.edge;
+  for (const auto& one : view.statements) {
+    auto& by = speaker(known, one.edge);
+    by.what = one;
+    by.seen_ns = std::max(one.live_watermark_ns, view.statements.size() == 1 ? view.last_sample_ns : 0);
+    if (one.edge == edge_pushed)
+      by.seen_ns = view.last_sample_ns;
+    auto& newest = newest_[one.edge];
+    newest = std::max(newest, one.live_watermark_ns);
+  }
 }
 
 } // namespace skerry::cloud

@@ -12,11 +12,22 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 namespace skerry::cloud {
 
+// What one edge says of one host: of what it brought itself, and of nothing else.
+struct host_statement {
+  edge_id edge = edge_id::none; // edge_pushed: what was pushed to the cloud itself
+  std::int64_t first_sample_ns = 0;
+  std::int64_t live_watermark_ns = 0;
+  std::int64_t complete_watermark_ns = 0;
+  bool ended = false; // it speaks for the host no longer: its key was revoked, or it goes on without the host
+};
+
+// A host is as complete as the least complete of the edges that speak for it: within a site any key may name any host.
 struct host_view {
   std::string site;
   std::string host;
@@ -27,8 +38,10 @@ struct host_view {
   // that a target or a sender claims. 0: not yet.
   std::int64_t first_sample_ns = 0;
   std::int64_t last_sample_ns = 0;
-  std::int64_t live_watermark_ns = 0;     // 0: none yet
-  std::int64_t complete_watermark_ns = 0; // everything before is held or known as lost
+  std::int64_t live_watermark_ns = 0; // the newest of all; 0: none yet
+  std::int64_t complete_watermark_ns =
+      0; // everything before is held or known as lost, of every edge that speaks for it
+  std::vector<host_statement> statements; // by edge
 
   // Known by what was pushed to the cloud alone: no edge says what there should be.
   [[nodiscard]] bool only_pushed() const noexcept { return edge == edge_pushed; }
@@ -50,8 +63,8 @@ struct frame_seen {
   std::span<const set> sets;
 };
 
-// How many hosts may be known: of the whole node, and of one site. What is pushed to the cloud itself, whatever site it
-// names, counts as one site.
+// How many hosts may be known: of the whole node, and of one site. A host counts once for each edge that speaks for it.
+// What is pushed to the cloud itself, whatever site it names, counts as one site.
 struct fleet_limits {
   std::size_t hosts_max = 100'000;
   std::size_t site_hosts_max = 10'000;
@@ -61,10 +74,10 @@ class fleet {
 public:
   explicit fleet(fleet_limits limits = {}) : limits_(limits) {}
 
-  // Whether data of this host may be stored: it is known, or there is room. Then it counts from now on, and is listed
-  // once something of it is stored.
+  // Whether data of this host may be stored that `edge` brings: it did before, or there is room. Then it counts from now
+  // on, and is listed once something of it is stored.
   [[nodiscard]] bool admit(const std::string& site, std::string_view host, edge_id edge);
-  [[nodiscard]] std::size_t size() const;
+  [[nodiscard]] std::size_t size() const; // hosts, each as often as edges speak for it
 
   // A frame of this host was stored.
   void on_frame(const std::string& site, std::string_view host, const frame_seen& frame);
@@ -75,12 +88,17 @@ public:
   // False: watermarks of this stream still wait for something before them.
   bool on_held(const stream_key& key, sequence through, bool older_epochs_complete);
 
+  // The key of `edge` was revoked at `at_ns`, wall clock: with what it says of later times it speaks again.
+  void end(edge_id edge, std::int64_t at_ns);
+
   // Watermarks of this stream that wait are given up: nobody can say any more what goes before them. Later ones tell.
   void drop_waiting(const stream_key& key);
 
   using host_name = std::pair<std::string, std::string>;                              // site and host
   [[nodiscard]] std::vector<host_view> hosts() const;                                 // by site and host
   [[nodiscard]] std::vector<host_view> hosts(std::span<const host_name> these) const; // those that are known
+  [[nodiscard]] std::map<edge_id, std::uint64_t>
+  samples_of_edges() const; // stored since this process started
   // Drops hosts of which nothing newer than `oldest_ns` was heard.
   void forget_before(std::int64_t oldest_ns);
   // What is to be kept over a restart, one value a host that changed since the last call (an empty one for a host
@@ -98,17 +116,20 @@ private:
     std::uint32_t all = 0;
     std::uint32_t counted = 0; // in the host's
   };
+  struct spoken {
+    host_statement what;
+    std::int64_t seen_ns = 0;  // of its newest sample or watermark
+    std::uint64_t samples = 0; // since this process started
+  };
   struct host_entry {
-    host_view view;
+    host_view view;              // without what its statements say
+    std::vector<spoken> by_edge; // ascending; one, nearly always
     std::map<std::uint64_t, set_view> sets;
     std::int64_t swept_ns = 0; // when sets that are not heard of any more were last looked for
-    std::int64_t newest_ns =
-        0; // of all samples, whoever claims it: for forgetting hosts of which nothing else is known
-    std::string counts_for; // the site whose share it takes; empty: what is pushed
-    bool stored = false;    // something of it is
+    bool stored = false;       // something of it is
     bool changed = false;
   };
-  static void begin_at(host_entry& of, std::int64_t seen_ns);
+  static void begin_at(host_entry& of, spoken& by, std::int64_t seen_ns);
   static void count(host_entry& of, set_view& set, std::int64_t now_ns);
   static void sweep(host_entry& of, std::int64_t now_ns);
   struct open_watermark {
@@ -117,12 +138,19 @@ private:
     std::int64_t time_ns = 0;
   };
 
-  host_entry& entry(const std::string& site, std::string_view host, edge_id edge);
+  host_entry& entry(const std::string& site, std::string_view host);
+  spoken& speaker(host_entry& of, edge_id edge);
+  void leave(const host_entry& of, const spoken& gone);
+  [[nodiscard]] host_view told(const host_entry& of) const;
+  [[nodiscard]] bool ended(const host_statement& one) const;
 
   const fleet_limits limits_;
   mutable std::mutex mutex_;
   std::map<host_name, host_entry, std::less<>> hosts_;    // entries never move
-  std::map<std::string, std::size_t> shares_;             // hosts by what they count for
+  std::size_t size_ = 0;                                  // statements
+  std::map<std::string, std::size_t> shares_;             // statements by site; empty: of what is pushed
+  std::unordered_map<edge_id, std::int64_t> newest_;      // the newest watermark of each edge
+  std::map<edge_id, std::int64_t> revoked_;               // when
   std::vector<std::string> dropped_;                      // state keys
   std::map<stream_key, std::deque<open_watermark>> open_; // by ascending arrival; bounded
 };

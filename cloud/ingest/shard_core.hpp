@@ -40,11 +40,11 @@ struct shard_counters {
   std::atomic<std::uint64_t> records = 0;
   std::atomic<std::uint64_t> samples = 0;
   std::atomic<std::uint64_t> duplicate_records = 0;
-  std::atomic<std::uint64_t> malformed_records = 0; // acknowledged, and written to the ledger as corrupt
-  std::atomic<std::uint64_t> ahead_records = 0;     // further ahead than ingest.future_max: tombstones
+  std::atomic<std::uint64_t> malformed_records = 0;  // acknowledged, and written to the ledger as corrupt
+  std::atomic<std::uint64_t> ahead_records = 0;      // further ahead than ingest.future_max: tombstones
   std::atomic<std::uint64_t> host_limit_records = 0; // of hosts beyond the limits: tombstones
   std::atomic<std::int64_t> host_limit_told_ns = 0;  // when the log was last told of one, monotonic; 0: never
-  std::atomic<std::uint64_t> refused_parts = 0;     // the engine took nothing
+  std::atomic<std::uint64_t> refused_parts = 0;      // the engine took nothing
   std::atomic<std::uint64_t> doubted_parts = 0; // not taken: they are ahead of a clock that edges contradict
 };
 
@@ -123,8 +123,8 @@ private:
   void append_front(const std::string& name, stream_state& stream);
   [[nodiscard]] append_request make_request(const std::string& name, stream_state& stream,
                                             const shard_part& part);
-  [[nodiscard]] std::optional<loss_cause> check(const record_view& record, const shard_part& part, std::int64_t latest_ns,
-                                                effects& then);
+  [[nodiscard]] std::optional<loss_cause> check(const record_view& record, const shard_part& part,
+                                                std::int64_t latest_ns, effects& then);
   [[nodiscard]] std::uint64_t samples_in(const record_view& record);
   void note_frame(const record_view& record, const stream_key& key, std::int64_t seen_ns,
                   effects& then) const;

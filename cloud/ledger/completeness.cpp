@@ -20,6 +20,13 @@ int rank(coverage what) noexcept {
   return 0;
 }
 
+constexpr int nobody_speaks = -1; // the lowest
+
+struct layer {
+  coverage_range range;
+  int rank = nobody_speaks;
+};
+
 // Where no entry has a say: what the watermarks tell, in at most four ranges.
 std::vector<coverage_range> by_watermarks(const host_facts& host, std::int64_t from_ns, std::int64_t to_ns) {
   const auto heard_ns = std::max(host.live_watermark_ns, host.complete_watermark_ns);
@@ -56,43 +63,52 @@ std::string_view to_string(coverage what) noexcept {
   return "unknown";
 }
 
-std::vector<coverage_range> coverage_of(const host_facts& host, std::span<const loss_entry> entries,
-                                        std::int64_t from_ns, std::int64_t to_ns) {
-  if (entries.empty())
-    return by_watermarks(host, from_ns, to_ns);
-  std::vector<coverage_range> layers;
-  const auto add = [&](std::int64_t from, std::int64_t to, coverage what, loss_cause cause) {
+std::vector<coverage_range> coverage_of(std::span<const host_facts> statements,
+                                        std::span<const loss_entry> entries, std::int64_t from_ns,
+                                        std::int64_t to_ns) {
+  if (entries.empty() && statements.size() == 1)
+    return by_watermarks(statements.front(), from_ns, to_ns);
+  std::vector<layer> layers;
+  const auto add = [&](std::int64_t from, std::int64_t to, coverage what, int rank, loss_cause cause) {
     from = std::max(from, from_ns);
     to = std::min(to, to_ns);
     if (from <= to)
-      layers.push_back({from, to, what, cause});
+      layers.push_back({{from, to, what, cause}, rank});
   };
-  add(from_ns, to_ns, coverage::complete, loss_cause::unknown);
-  if (host.first_sample_ns == 0)
-    add(from_ns, to_ns, coverage::unknown, loss_cause::unknown);
-  else
-    add(from_ns, host.first_sample_ns - 1, coverage::unknown, loss_cause::unknown);
-  add(host.complete_watermark_ns + 1, host.live_watermark_ns, coverage::pending, loss_cause::unknown);
-  add(std::max(host.live_watermark_ns, host.complete_watermark_ns) + 1, to_ns, coverage::unknown,
-      loss_cause::unknown);
-  for (const auto& entry : entries)
-    add(entry.from_ns == 0 ? host.first_sample_ns : entry.from_ns, entry.to_ns,
-        entry.collected ? coverage::lost : coverage::not_collected, entry.cause);
+  add(from_ns, to_ns, coverage::unknown, nobody_speaks, loss_cause::unknown);
+  std::int64_t first_ns = 0;
+  for (const auto& host : statements) {
+    if (host.first_sample_ns == 0)
+      continue;
+    first_ns = first_ns == 0 ? host.first_sample_ns : std::min(first_ns, host.first_sample_ns);
+    const auto from = host.first_sample_ns;
+    const auto heard_ns = std::max(host.live_watermark_ns, host.complete_watermark_ns);
+    const auto says = [&](std::int64_t begin, std::int64_t end, coverage what) {
+      add(std::max(from, begin), end, what, rank(what), loss_cause::unknown);
+    };
+    says(from, host.complete_watermark_ns, coverage::complete);
+    says(host.complete_watermark_ns + 1, host.live_watermark_ns, coverage::pending);
+    if (!host.ended && heard_ns < to_ns)
+      says(heard_ns + 1, to_ns, coverage::unknown);
+  }
+  for (const auto& entry : entries) {
+    const auto what = entry.collected ? coverage::lost : coverage::not_collected;
+    add(entry.from_ns == 0 ? first_ns : entry.from_ns, entry.to_ns, what, rank(what), entry.cause);
+  }
 
   // Between two neighbouring cuts one state holds: that of the highest layer there.
   std::vector<std::int64_t> cuts;
-  for (const auto& layer : layers) {
-    cuts.push_back(layer.from_ns);
-    if (layer.to_ns < to_ns)
-      cuts.push_back(layer.to_ns + 1);
+  for (const auto& [range, rank] : layers) {
+    cuts.push_back(range.from_ns);
+    if (range.to_ns < to_ns)
+      cuts.push_back(range.to_ns + 1);
   }
   std::sort(cuts.begin(), cuts.end());
   cuts.erase(std::unique(cuts.begin(), cuts.end()), cuts.end());
   std::stable_sort(layers.begin(), layers.end(),
-                   [](const auto& a, const auto& b) { return a.from_ns < b.from_ns; });
+                   [](const auto& a, const auto& b) { return a.range.from_ns < b.range.from_ns; });
   const auto higher = [&layers](std::size_t a, std::size_t b) {
-    const auto ra = rank(layers[a].what), rb = rank(layers[b].what);
-    return ra != rb ? ra > rb : a < b;
+    return layers[a].rank != layers[b].rank ? layers[a].rank > layers[b].rank : a < b;
   };
   std::set<std::size_t, decltype(higher)> open{higher};
   std::vector<coverage_range> out;
@@ -100,13 +116,13 @@ std::vector<coverage_range> coverage_of(const host_facts& host, std::span<const 
   for (std::size_t i = 0; i < cuts.size(); ++i) {
     const auto from = cuts[i];
     const auto to = i + 1 < cuts.size() ? cuts[i + 1] - 1 : to_ns;
-    for (; next < layers.size() && layers[next].from_ns <= from; ++next)
+    for (; next < layers.size() && layers[next].range.from_ns <= from; ++next)
       open.insert(next);
-    while (!open.empty() && layers[*open.begin()].to_ns < from)
+    while (!open.empty() && layers[*open.begin()].range.to_ns < from)
       open.erase(open.begin());
     if (open.empty())
       continue; // the lowest layer covers everything
-    const auto& top = layers[*open.begin()];
+    const auto& top = layers[*open.begin()].range;
     if (!out.empty() && out.back().what == top.what && out.back().cause == top.cause)
       out.back().to_ns = to;
     else

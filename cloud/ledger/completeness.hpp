@@ -49,16 +49,18 @@ struct coverage_range {
   bool operator==(const coverage_range&) const = default;
 };
 
-// What is known of one host besides the ledger. 0: never.
+// What is known of one host besides the ledger, from one edge that speaks for it. 0: never.
 struct host_facts {
   std::int64_t first_sample_ns = 0;
   std::int64_t live_watermark_ns = 0;
   std::int64_t complete_watermark_ns = 0;
+  bool ended = false; // it speaks no longer: that it is silent means nothing
 };
 
-// [from, to] cut into ranges, ascending, without gaps or overlaps. Where entries overlap, lost goes before not
-// collected, and among equals the entry that comes first.
-[[nodiscard]] std::vector<coverage_range> coverage_of(const host_facts& host,
+// [from, to] cut into ranges, ascending, without gaps or overlaps. Of what several edges say the worst holds; before an
+// edge's first sample it says nothing but what its entries do. Where entries overlap, lost goes before not collected, and
+// among equals the entry that comes first.
+[[nodiscard]] std::vector<coverage_range> coverage_of(std::span<const host_facts> statements,
                                                       std::span<const loss_entry> entries,
                                                       std::int64_t from_ns, std::int64_t to_ns);
 

@@ -44,12 +44,18 @@ std::optional<loss_entry> to_loss(const ledger_entry& from) {
   return out;
 }
 
+bool speaks_for(edge_id edge, const host_view& host) {
+  return std::any_of(host.statements.begin(), host.statements.end(),
+                     [&](const auto& one) { return one.edge == edge; });
+}
+
+// What an edge says concerns what it brings itself.
 bool concerns(const loss_entry& entry, const host_view& host) {
   if (entry.origin.edge == edge_id::none)
     return concerns(entry, host.site, host.host);
   if (entry.site != host.site)
     return false;
-  return entry.host.empty() ? entry.origin.edge == host.edge : entry.host == host.host;
+  return (entry.host.empty() || entry.host == host.host) && speaks_for(entry.origin.edge, host);
 }
 
 // Entries by whom they concern: with many of both, not every host looks at every entry.
@@ -77,12 +83,14 @@ public:
         found.insert(found.end(), known->second.begin(), known->second.end());
     };
     add(of_sites_, std::string_view{host.site});
-    add(of_edges_, std::pair<std::string_view, edge_id>{host.site, host.edge});
+    for (const auto& one : host.statements)
+      add(of_edges_, std::pair<std::string_view, edge_id>{host.site, one.edge});
     add(of_hosts_, std::pair<std::string_view, std::string_view>{host.site, host.host});
     std::sort(found.begin(), found.end());
     to.clear();
     for (const auto i : found)
-      to.push_back(all_[i]);
+      if (concerns(all_[i], host))
+        to.push_back(all_[i]);
   }
 
 private:
@@ -117,14 +125,22 @@ public:
   }
 
   result<std::vector<host_coverage>> completeness(const ledger_request& request) override {
-    BOOST_OUTCOME_TRY(all, read(request, loss_rows{completeness_rows_max}, [](const auto&) { return true; }));
+    BOOST_OUTCOME_TRY(all, read(request, loss_rows{completeness_rows_max},
+                                [](const auto&) { return true; }));
     const by_whom index{all};
     std::vector<host_coverage> out;
     std::vector<loss_entry> of_host;
+    std::vector<host_facts> statements;
     for (const auto& host : hosts_of(request)) {
       index.copy(host, of_host);
-      const host_facts facts{host.first_sample_ns, host.live_watermark_ns, host.complete_watermark_ns};
-      out.push_back({host.site, host.host, facts, coverage_of(facts, of_host, request.from_ns, request.to_ns),
+      statements.clear();
+      for (const auto& one : host.statements)
+        statements.push_back(
+            {one.first_sample_ns, one.live_watermark_ns, one.complete_watermark_ns, one.ended});
+      out.push_back({host.site,
+                     host.host,
+                     {host.first_sample_ns, host.live_watermark_ns, host.complete_watermark_ns},
+                     coverage_of(statements, of_host, request.from_ns, request.to_ns),
                      host.only_pushed()});
     }
     return out;

@@ -163,14 +163,21 @@ TEST_CASE("golden bytes of a host's state") {
   fleet made;
   saw(made, "a", edge_id{0x1122334455667788}, 1, 300, 1 * second);
   saw(made, "a", edge_id{0x1122334455667788}, 1, 300, 10 * second);
-  made.on_watermark("ship", "a", key, 1, 9 * second);
-  made.on_held(key, 1, true);
-  made.on_watermark("ship", "a", key, 2, 10 * second);
-  const auto written = made.take_changes();
+  const stream_key its{edge_id{0x1122334455667788}, {2, {1}}, stream_id::telemetry};
+  made.on_watermark("ship", "a", its, 1, 9 * second);
+  made.on_held(its, 1, true);
+  made.on_watermark("ship", "a", its, 2, 10 * second);
+  auto written = made.take_changes();
   REQUIRE(written.size() == 1);
   CHECK(written[0].first == golden_key);
   CHECK(skerry::test::hex(as_bytes(written[0].second)) == golden + first_sample);
-  for (const auto& appended : {std::string{}, first_sample, first_sample + "0102"}) {
+  made.on_watermark("ship", "a", key, 1, 10 * second);
+  made.on_held(key, 1, true);
+  written = made.take_changes();
+  const std::string two_edges = "02070000000000000000e40b540200000000e40b540200000000e40b5402000000"
+                                "887766554433221100ca9a3b0000000000e40b5402000000001a711802000000";
+  CHECK(skerry::test::hex(as_bytes(written[0].second)) == golden + first_sample + two_edges);
+  for (const auto& appended : {std::string{}, first_sample, first_sample + two_edges + "0102"}) {
     fleet read;
     read.restore(golden_key, as_text(skerry::test::unhex(golden + appended)));
     const auto host = only_host(read);
@@ -188,10 +195,13 @@ TEST_CASE("golden bytes of a host's state") {
 TEST_CASE("a host's state that is cut short is left out") {
   fleet made;
   made.on_watermark("ship", "a", key, 1, 9 * second);
+  const auto oldest_version = made.take_changes().at(0).second.size() - 8;
+  made.on_watermark("ship", "a", {edge_id{8}, {1, {1}}, stream_id::telemetry}, 1, 9 * second);
   const auto written = made.take_changes();
   REQUIRE(written.size() == 1);
-  const auto oldest_version = written[0].second.size() - 8;
-  for (std::size_t keep = 0; keep < oldest_version; ++keep) {
+  for (std::size_t keep = 0; keep < written[0].second.size(); ++keep) {
+    if (keep >= oldest_version && keep <= oldest_version + 8)
+      continue; // an older version ended here
     fleet read;
     read.restore(written[0].first, std::string_view{written[0].second}.substr(0, keep));
     CHECK(read.hosts().empty());
@@ -218,7 +228,7 @@ TEST_CASE("hosts have a bound, for each site and for all, and one that is known 
   CHECK_FALSE(hosts.admit("ship", "d", edge_id{8})); // another edge of that site, or one behind it
   CHECK(hosts.admit("ship", "a", key.edge));
   CHECK(hosts.hosts().empty()); // nothing is stored yet
-  hosts.on_frame("ship", "a", key.edge, 1, 5, 100 * second);
+  saw(hosts, "a", key.edge, 1, 5, 100 * second);
   CHECK(only_host(hosts).host == "a");
   CHECK(hosts.admit("island", "a", edge_id{9}));
   CHECK(hosts.admit("pushed", "a", edge_pushed));
@@ -253,4 +263,70 @@ TEST_CASE("hosts count as before after a restart, and known ones stay under a lo
   CHECK_FALSE(after.admit("ship", "d", key.edge));
   CHECK(after.admit("island", "a", key.edge));
   CHECK_FALSE(after.admit("lake", "a", key.edge));
+}
+
+TEST_CASE("within a site another edge that names a host completes nothing of it") {
+  fleet hosts;
+  const stream_key other{edge_id{8}, {5, {2}}, stream_id::telemetry};
+  hosts.on_watermark("ship", "a", key, 1, 100 * second);
+  hosts.on_held(key, 1, true);
+  hosts.on_watermark("ship", "a", key, 3, 130 * second); // 2 is missing
+  hosts.on_watermark("ship", "a", other, 1, 130 * second);
+  hosts.on_held(other, 1, true);
+  auto host = only_host(hosts);
+  CHECK(host.live_watermark_ns == 130 * second);
+  CHECK(host.complete_watermark_ns == 100 * second);
+  REQUIRE(host.statements.size() == 2);
+  CHECK(host.statements[0].edge == key.edge);
+  CHECK(host.statements[0].complete_watermark_ns == 100 * second);
+  CHECK(host.statements[1].complete_watermark_ns == 130 * second);
+  hosts.on_held(key, 3, true);
+  CHECK(only_host(hosts).complete_watermark_ns == 130 * second);
+
+  fleet again;
+  for (const auto& [name, value] : hosts.take_changes())
+    again.restore(name, value);
+  host = only_host(again);
+  REQUIRE(host.statements.size() == 2);
+  CHECK(host.statements[1].edge == other.edge);
+  CHECK(host.statements[1].live_watermark_ns == 130 * second);
+  CHECK(again.size() == 2);
+}
+
+TEST_CASE("an edge that goes on without a host, or was revoked, holds back nobody who has it now") {
+  fleet hosts;
+  const stream_key heir{edge_id{8}, {5, {2}}, stream_id::telemetry};
+  const auto tell = [&](std::string_view host, const stream_key& of, sequence seq, std::int64_t at) {
+    hosts.on_watermark("ship", host, of, seq, at);
+    hosts.on_held(of, seq, true);
+  };
+  const auto complete = [&](std::string_view host) {
+    const fleet::host_name name{"ship", std::string{host}};
+    const auto found = hosts.hosts(std::span{&name, 1});
+    REQUIRE(found.size() == 1);
+    return found.front().complete_watermark_ns;
+  };
+  tell("moved", key, 1, 100 * second);
+  tell("moved", heir, 1, 2000 * second);
+  CHECK(complete("moved") == 100 * second); // silent, as far as anybody knows
+  tell("stays", key, 2, 2000 * second);
+  CHECK(complete("moved") == 2000 * second);
+  tell("stays", heir, 2, 4000 * second);
+  CHECK(complete("stays") == 2000 * second);
+  hosts.end(key.edge, 3000 * second);
+  CHECK(complete("stays") == 4000 * second);
+  tell("stays", key, 3, 3500 * second); // it joined again
+  CHECK(complete("stays") == 3500 * second);
+  // Where nobody has it now, what was said last stands.
+  hosts.end(key.edge, 9000 * second);
+  hosts.end(heir.edge, 9000 * second);
+  CHECK(complete("stays") == 3500 * second);
+}
+
+TEST_CASE("a host counts once for each edge that names it") {
+  fleet hosts{{.hosts_max = 3, .site_hosts_max = 2}};
+  CHECK(hosts.admit("ship", "a", edge_id{1}));
+  CHECK(hosts.admit("ship", "a", edge_id{2}));
+  CHECK_FALSE(hosts.admit("ship", "a", edge_id{3}));
+  CHECK(hosts.admit("ship", "a", edge_id{2}));
 }
