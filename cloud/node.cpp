@@ -19,6 +19,7 @@
 #include "cloud/ingest/ingest.hpp"
 #include "cloud/ingest/push_core.hpp"
 #include "cloud/ledger/ledger.hpp"
+#include "cloud/ledger/retractions.hpp"
 #include "cloud/operations.hpp"
 #include "cloud/query/deletions.hpp"
 #include "cloud/query/result_cache.hpp"
@@ -83,7 +84,8 @@ public:
     queries_.reset();
     lookups_.reset();
     results_.reset();
-    deletions_.reset(); // it holds the store, as does the next
+    deletions_.reset(); // it holds the store, as the next do
+    retractions_.reset();
     ledger_.reset();
     if (ingest_) {
       caf::anon_send(ingest_, stop_atom_v);
@@ -108,6 +110,8 @@ public:
     store_ = std::move(store);
     BOOST_OUTCOME_TRY(deleted, deletions::open(store_));
     deletions_ = std::move(deleted);
+    BOOST_OUTCOME_TRY(taken_back, retractions::open(store_));
+    retractions_ = std::move(taken_back);
     BOOST_OUTCOME_TRY(keys, link::load_or_create_keypair(config_.data / "link.key"));
     keys_ = keys;
     BOOST_OUTCOME_TRY(registry, link::registry::open(config_.data / "registry"));
@@ -208,8 +212,9 @@ public:
                                                 metrics_.registry());
     context.cache = results_.get();
     context.node = operations_.get();
-    ledger_ = make_ledger(store_, hosts_);
+    ledger_ = make_ledger(store_, hosts_, retractions_);
     context.ledger = ledger_.get();
+    context.retracted = retractions_.get();
     context.metrics = metrics_.route().run;
     context.build = {std::string{version}, {}};
     context.limits = config_.limits;
@@ -292,6 +297,7 @@ private:
   std::unique_ptr<link::server_transport> link_;
   std::atomic<link::server_transport*> link_ready_ = nullptr;
   std::unique_ptr<deletions> deletions_;
+  std::shared_ptr<retractions> retractions_;
   std::unique_ptr<result_cache> results_; // asks the store what changed
   std::unique_ptr<query_pool> queries_;
   std::unique_ptr<query_pool> lookups_;

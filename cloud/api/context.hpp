@@ -20,6 +20,7 @@ namespace skerry::cloud {
 class deletions;
 class ledger_reader;
 class result_cache;
+class retractions;
 
 enum class link_state : std::uint8_t {
   connected,
@@ -103,8 +104,9 @@ struct api_context {
   query_pool* lookups = nullptr; // for all else that takes a moment
   result_cache* cache = nullptr; // of range queries' answers; null: none
   node_operations* node = nullptr;
-  ledger_reader* ledger = nullptr; // null: nothing is known of losses
-  deletions* deleted = nullptr;    // null: the admin API is off
+  ledger_reader* ledger = nullptr;  // null: nothing is known of losses
+  retractions* retracted = nullptr; // null: nothing of the ledger can be taken back
+  deletions* deleted = nullptr;     // null: the admin API is off
   clock_source* clock = &system_clock();
   http::handler metrics; // serves /metrics; empty: no such route
   build_info build;

@@ -1,6 +1,7 @@
 #include "actors/api/parameters.hpp"
 #include "cloud/api/handlers.hpp"
 #include "cloud/ledger/ledger.hpp"
+#include "cloud/ledger/retractions.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -43,6 +44,8 @@ json to_json(const loss_entry& e) {
     out["bytes"] = e.bytes;
   if (!e.detail.empty())
     out["detail"] = e.detail;
+  if (!e.retracted.empty())
+    out["retracted"] = e.retracted;
   return out;
 }
 
@@ -102,6 +105,42 @@ http::handler on_pool(const context_ptr& context, bool ahead, Ask ask) {
   };
 }
 
+// Both ends are wanted: what is taken back is named exactly.
+result<retraction> read_retraction(const http::request& request, const api_context& context) {
+  retraction out;
+  BOOST_OUTCOME_TRY(edge, parse_edge_id(text_parameter(request, "edge")));
+  out.edge = edge;
+  out.host = text_parameter(request, "host");
+  out.reason = text_parameter(request, "reason");
+  out.at_ns = context.clock->wall_ns();
+  for (const auto* name : {"start", "end"})
+    if (text_parameter(request, name).empty())
+      return invalid_parameter(name, "the time range of the entries is wanted");
+  BOOST_OUTCOME_TRY(start_ms, time_parameter(request, "start", 0));
+  BOOST_OUTCOME_TRY(end_ms, time_parameter(request, "end", 0));
+  if (end_ms < start_ms)
+    return invalid_parameter("end", "end timestamp must not be before start time");
+  out.from_ns = start_ms * ns_per_ms;
+  out.to_ns = end_ms * ns_per_ms + ns_per_ms - 1;
+  return out;
+}
+
+void retract(const context_ptr& context, const http::request& request, http::responder_ptr to) {
+  auto asked = read_retraction(request, *context);
+  if (!asked)
+    return to->answer(failure({api_errc::bad_data, asked.error().message}));
+  run_on_pool(context, std::move(to), {}, [context, what = std::move(asked).value()](const query_ticket&) {
+    const auto done = context->retracted->add(what);
+    if (!done)
+      return failure(to_api_error(done.error()));
+    return success(dump(json{{"edge", to_string(what.edge)},
+                             {"host", what.host},
+                             {"start", seconds(what.from_ns)},
+                             {"end", seconds(what.to_ns)},
+                             {"reason", what.reason}}));
+  });
+}
+
 } // namespace
 
 void add_ledger_routes(const context_ptr& context, std::vector<http::route>& into) {
@@ -116,6 +155,12 @@ void add_ledger_routes(const context_ptr& context, std::vector<http::route>& int
        on_pool(context, false,
                [](ledger_reader& from, const ledger_request& what) { return from.completeness(what); }),
        false});
+  if (context->retracted != nullptr)
+    into.push_back({"POST", "/api/v1/admin/loss/retract",
+                    [context](const http::request& request, http::responder_ptr to) {
+                      retract(context, request, std::move(to));
+                    },
+                    true});
 }
 
 } // namespace skerry::cloud

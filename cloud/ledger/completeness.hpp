@@ -29,6 +29,7 @@ struct loss_entry {
   std::uint64_t bytes = 0;
   loss_cause cause = loss_cause::unknown;
   std::string detail;
+  std::string retracted; // when and why an operator took it back; empty: it stands
 };
 
 enum class coverage : std::uint8_t {

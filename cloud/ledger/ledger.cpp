@@ -2,6 +2,7 @@
 
 #include "cloud/ingest/fleet.hpp"
 #include "cloud/ledger/loss_rows.hpp"
+#include "cloud/ledger/retractions.hpp"
 #include "cloud/store/engine.hpp"
 
 #include <algorithm>
@@ -103,8 +104,9 @@ private:
 
 class store_ledger final : public ledger_reader {
 public:
-  store_ledger(std::shared_ptr<engine> store, std::shared_ptr<fleet> hosts)
-      : store_(std::move(store)), hosts_(std::move(hosts)) {}
+  store_ledger(std::shared_ptr<engine> store, std::shared_ptr<fleet> hosts,
+               std::shared_ptr<retractions> taken_back)
+      : store_(std::move(store)), hosts_(std::move(hosts)), taken_back_(std::move(taken_back)) {}
 
   result<std::vector<loss_entry>> losses(const ledger_request& request) override {
     const auto hosts = hosts_of(request);
@@ -126,7 +128,7 @@ public:
 
   result<std::vector<host_coverage>> completeness(const ledger_request& request) override {
     BOOST_OUTCOME_TRY(all, read(request, loss_rows{completeness_rows_max},
-                                [](const auto&) { return true; }));
+                                [](const auto& entry) { return entry.retracted.empty(); }));
     const by_whom index{all};
     std::vector<host_coverage> out;
     std::vector<loss_entry> of_host;
@@ -153,6 +155,8 @@ private:
       auto loss = to_loss(entry);
       const bool of_everyone =
           loss && loss->origin.edge == edge_id::none && loss->site.empty() && loss->host.empty();
+      if (loss && taken_back_)
+        loss->retracted = taken_back_->of(*loss);
       if (loss && (request.site.empty() || of_everyone || loss->site == request.site) && wanted(*loss))
         rows.add(std::move(*loss));
     }));
@@ -172,6 +176,7 @@ private:
 
   std::shared_ptr<engine> store_;
   std::shared_ptr<fleet> hosts_;
+  std::shared_ptr<retractions> taken_back_; // null: nothing was
 };
 
 } // namespace
@@ -182,8 +187,9 @@ bool concerns(const loss_entry& own, std::string_view site, std::string_view hos
   return own.site.empty() || own.site == site;
 }
 
-std::unique_ptr<ledger_reader> make_ledger(std::shared_ptr<engine> store, std::shared_ptr<fleet> hosts) {
-  return std::make_unique<store_ledger>(std::move(store), std::move(hosts));
+std::unique_ptr<ledger_reader> make_ledger(std::shared_ptr<engine> store, std::shared_ptr<fleet> hosts,
+                                           std::shared_ptr<retractions> taken_back) {
+  return std::make_unique<store_ledger>(std::move(store), std::move(hosts), std::move(taken_back));
 }
 
 } // namespace skerry::cloud

@@ -14,6 +14,7 @@ namespace skerry::cloud {
 
 class engine;
 class fleet;
+class retractions;
 
 struct ledger_request {
   std::string site;                                       // empty: every one
@@ -53,8 +54,9 @@ inline constexpr std::int64_t loss_row_gap_ns = 60'000'000'000;
 // Whether an entry about no edge is about this host.
 [[nodiscard]] bool concerns(const loss_entry& own, std::string_view site, std::string_view host) noexcept;
 
-// From what the store keeps and what is known of hosts.
+// From what the store keeps, what is known of hosts, and what was taken back.
 [[nodiscard]] std::unique_ptr<ledger_reader> make_ledger(std::shared_ptr<engine> store,
-                                                         std::shared_ptr<fleet> hosts);
+                                                         std::shared_ptr<fleet> hosts,
+                                                         std::shared_ptr<retractions> taken_back);
 
 } // namespace skerry::cloud

@@ -10,6 +10,10 @@ constexpr std::int64_t gap_min_ns = 1'000'000'000; // where it has to grow
 constexpr std::int64_t gap_factor = 8;
 constexpr std::int64_t gap_max_ns = INT64_MAX / gap_factor;
 
+void add_up(std::uint64_t& to, std::uint64_t more) noexcept {
+  to = more > UINT64_MAX - to ? UINT64_MAX : to + more; // an edge says how much
+}
+
 void join(loss_entry& to, const loss_entry& from) {
   to.from_ns = std::min(to.from_ns, from.from_ns);
   to.to_ns = std::max(to.to_ns, from.to_ns);
@@ -17,18 +21,20 @@ void join(loss_entry& to, const loss_entry& from) {
     to.first = std::min(to.first, from.first);
     to.last = std::max(to.last, from.last);
   }
-  to.records += from.records;
-  to.entries += from.entries;
-  to.samples += from.samples;
-  to.bytes += from.bytes;
+  add_up(to.records, from.records);
+  add_up(to.entries, from.entries);
+  add_up(to.samples, from.samples);
+  add_up(to.bytes, from.bytes);
 }
 
 } // namespace
 
 loss_rows::row_key loss_rows::key_of(const loss_entry& entry) const {
   if (!by_edge_)
-    return {entry.site, entry.host, entry.origin, entry.collected, entry.cause, entry.detail};
-  return {entry.site, {}, {entry.origin.edge, {}, entry.origin.stream}, entry.collected, entry.cause, {}};
+    return {entry.site,  entry.host,   entry.origin,   entry.collected,
+            entry.cause, entry.detail, entry.retracted};
+  return {entry.site,     {}, {entry.origin.edge, {}, entry.origin.stream}, entry.collected, entry.cause, {},
+          entry.retracted};
 }
 
 void loss_rows::add(loss_entry entry) {

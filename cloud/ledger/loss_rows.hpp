@@ -25,8 +25,9 @@ public:
   [[nodiscard]] std::vector<loss_entry> take(); // by time
 
 private:
-  // Site, host, stream, whether it was collected, cause, detail.
-  using row_key = std::tuple<std::string, std::string, stream_key, bool, loss_cause, std::string>;
+  // Site, host, stream, whether it was collected, cause, detail, why it was taken back.
+  using row_key =
+      std::tuple<std::string, std::string, stream_key, bool, loss_cause, std::string, std::string>;
   using rows_of_key = std::map<std::int64_t, loss_entry>; // by begin; none touches another
 
   [[nodiscard]] row_key key_of(const loss_entry& entry) const;

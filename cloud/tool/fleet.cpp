@@ -174,13 +174,20 @@ table sites_table(const json& sites, double now) {
   return out;
 }
 
+std::string detail_of(const json& loss) {
+  const auto retracted = text(loss, "retracted");
+  const auto detail = text(loss, "detail");
+  return retracted.empty() ? detail
+                           : fmt::format("{}taken back {}", detail.empty() ? "" : detail + "; ", retracted);
+}
+
 table loss_table(const json& losses, double) {
   table out{
       {{"SITE"}, {"HOST"}, {"STATE"}, {"CAUSE"}, {"FROM"}, {"TO"}, {"RECORDS", align::right}, {"DETAIL"}}};
   for (const auto& l : losses) {
     const auto records = number(l, "records");
     out.add({or_dash(text(l, "site")), whose(l), text(l, "state"), text(l, "cause"), moment(l, "start"),
-             moment(l, "end"), records == 0 ? "-" : format_count(records), text(l, "detail")});
+             moment(l, "end"), records == 0 ? "-" : format_count(records), detail_of(l)});
   }
   return out;
 }
@@ -263,6 +270,29 @@ int run_sites(const global_options& global) {
 
 int run_loss(const global_options& global, const ledger_options& options) {
   return print_list(global, "/api/v1/loss", ledger_form(options), loss_table);
+}
+
+int run_retract(const global_options& global, const retract_options& options) {
+  auto to = global.for_changing();
+  if (!to)
+    return report(to.error());
+  api_client client{std::move(to.value())};
+  const auto done = client.post("/api/v1/admin/loss/retract", {{"edge", options.edge},
+                                                               {"host", options.host},
+                                                               {"start", options.start},
+                                                               {"end", options.end},
+                                                               {"reason", options.reason}});
+  if (!done)
+    return report(done.error());
+  if (global.json)
+    fmt::print("{}\n", done.value().dump(2));
+  else
+    fmt::print(
+        stderr,
+        "What edge {} said of that time is taken back: `skerry loss` shows it with your reason, and it "
+        "counts for no host's completeness.\n",
+        options.edge);
+  return exit_ok;
 }
 
 int run_completeness(const global_options& global, const ledger_options& options) {

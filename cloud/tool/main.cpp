@@ -54,6 +54,7 @@ struct command_line {
   std::string site;
   query_options query;
   ledger_options ledger;
+  retract_options retract;
   status_options status;
   std::string interval = "1s";
   std::string duration;
@@ -153,11 +154,32 @@ void add_ledger_options(CLI::App* c, command_line& line) {
 }
 
 void add_loss(CLI::App& app, command_line& line) {
-  auto* c = command(app, "loss", "Show what is missing, and why",
-                    "  skerry loss\n"
-                    "  skerry loss --site harbour --start 2026-01-02T03:00:00Z --output json\n");
+  auto* c = command(
+      app, "loss", "Show what is missing, and why",
+      "  skerry loss\n"
+      "  skerry loss --site harbour --start 2026-01-02T03:00:00Z --output json\n"
+      "  skerry loss retract 00c0ffee00c0ffee --start -7d --end now --reason 'its clock was wrong'\n");
   add_ledger_options(c, line);
-  c->callback([&line] { line.run = [&line] { return run_loss(line.global, line.ledger); }; });
+  c->require_subcommand(0, 1);
+  auto* retract = command(*c, "retract", "Take back what an edge said is missing; it stays on record",
+                          "  skerry loss retract 00c0ffee00c0ffee --start -7d --end now "
+                          "--reason 'its clock was wrong'\n");
+  auto& r = line.retract;
+  retract->add_option("EDGE", r.edge, "the edge's id, as `skerry sites` shows it")
+      ->required()
+      ->check(check_edge);
+  retract->add_option("--host", r.host, "of this host alone");
+  retract->add_option("--start", r.start, "of the entries that begin then or later")
+      ->required()
+      ->transform(from_now);
+  retract->add_option("--end", r.end, "and end then or before")->required()->transform(from_now);
+  retract->add_option("--reason", r.reason, "why: it is shown beside them")->required();
+  add_output(retract, line);
+  retract->callback([&line] { line.run = [&line] { return run_retract(line.global, line.retract); }; });
+  c->final_callback([&line] {
+    if (!line.run)
+      line.run = [&line] { return run_loss(line.global, line.ledger); };
+  });
 }
 
 void add_completeness(CLI::App& app, command_line& line) {

@@ -57,6 +57,10 @@ struct ledger_options {
   std::string site, host;
   std::string start, end;
 };
+struct retract_options {
+  std::string edge, host, reason;
+  std::string start, end;
+};
 struct check_options {
   std::vector<std::filesystem::path> files;
   std::string kind = "auto"; // edge, cloud
@@ -69,6 +73,7 @@ int run_sites(const global_options& global);
 int run_revoke(const global_options& global, const std::string& edge);
 int run_hosts(const global_options& global, const std::string& site);
 int run_loss(const global_options& global, const ledger_options& options);
+int run_retract(const global_options& global, const retract_options& options);
 int run_completeness(const global_options& global, const ledger_options& options);
 int run_query(const global_options& global, const query_options& options);
 int run_status(const global_options& global, const status_options& options);

@@ -11,7 +11,7 @@ _skerry() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case $word in
-      --url|--data|--socket|--token-file|--site|--count|--from|--ttl|-o|--output|--time|--start|--end|--step|--timeout|--interval|--for|--kind)
+      --url|--data|--socket|--token-file|--site|--host|--reason|--count|--from|--ttl|-o|--output|--time|--start|--end|--step|--timeout|--interval|--for|--kind)
         ((i++)) ;;
       --edge) [[ $command == invite ]] && ((i++)) ;; # of `invite` it has a value
       -*) ;;
@@ -30,7 +30,7 @@ _skerry() {
     --data) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
     --socket|--token-file|--from) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
     --edge) [[ $command == invite ]] && return ;;
-    --url|--site|--count|--ttl|--time|--start|--end|--step|--timeout|--interval|--for) return ;;
+    --url|--site|--host|--reason|--count|--ttl|--time|--start|--end|--step|--timeout|--interval|--for) return ;;
   esac
 
   case $command in
@@ -39,7 +39,10 @@ _skerry() {
     sites)
       if [[ $sub == revoke ]]; then word='--output --help'; else word='revoke --output --help'; fi ;;
     hosts) word='--site --output --help' ;;
-    loss | completeness) word='--site --host --start --end --output --help' ;;
+    loss)
+      if [[ $sub == retract ]]; then word='--start --end --reason --host --output --help'
+      else word='retract --site --host --start --end --output --help'; fi ;;
+    completeness) word='--site --host --start --end --output --help' ;;
     query) word='--time --start --end --step --timeout --output --help' ;;
     status) word='--watch --interval --for --output --help' ;;
     check)

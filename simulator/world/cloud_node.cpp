@@ -163,7 +163,7 @@ std::vector<cloud::host_view> cloud_node::hosts() const {
 }
 
 std::vector<cloud::host_coverage> cloud_node::coverage(std::int64_t from_ns, std::int64_t to_ns) const {
-  return cloud::make_ledger(process_->store, process_->hosts)
+  return cloud::make_ledger(process_->store, process_->hosts, nullptr)
       ->completeness({{}, {}, {}, from_ns, to_ns})
       .value();
 }
