@@ -77,6 +77,48 @@ record_view clip(const record_view& record, const stream_key& key, const tombsto
   return decode_record(*bytes).value(); // it was just encoded
 }
 
+constexpr std::uint64_t samples_of_record_max = 1 << 20;
+constexpr std::uint64_t bytes_of_record_max = 1 << 26;
+
+// An entry of the ledger as far as it can be true: nothing is missing of times to come, nor more than its records can
+// hold. The record itself where that is what it says.
+record_view plausible(const record_view& record, const stream_key& key, std::int64_t latest_ns,
+                      std::vector<std::shared_ptr<byte_buffer>>& kept) {
+  byte_buffer payload;
+  if (record.kind == record_kind::tombstone) {
+    const auto said = decode_tombstone(record.payload);
+    if (!said)
+      return record;
+    auto stone = said.value();
+    const auto records = stone.last - record.seq + 1;
+    const auto most = [&](std::uint64_t each) {
+      return records > UINT64_MAX / each ? UINT64_MAX : records * each;
+    };
+    stone.to_ns = std::min(stone.to_ns, latest_ns);
+    stone.from_ns = std::min(stone.from_ns, stone.to_ns);
+    stone.samples = std::min(stone.samples, most(samples_of_record_max));
+    stone.bytes = std::min(stone.bytes, most(bytes_of_record_max));
+    if (stone.to_ns == said.value().to_ns && stone.from_ns == said.value().from_ns
+        && stone.samples == said.value().samples && stone.bytes == said.value().bytes)
+      return record;
+    encode_payload(stone, payload);
+  } else if (record.kind == record_kind::not_collected) {
+    auto gap = decode_not_collected(record.payload);
+    if (!gap || gap.value().to_ns <= latest_ns)
+      return record;
+    gap.value().to_ns = latest_ns;
+    gap.value().from_ns = std::min(gap.value().from_ns, latest_ns);
+    encode_payload(gap.value(), payload);
+  } else {
+    return record;
+  }
+  auto bytes = std::make_shared<byte_buffer>();
+  encode_record(record.kind, key, record.seq, std::min(record.time_ns, latest_ns), record.host, payload,
+                *bytes, record.flags);
+  kept.push_back(bytes);
+  return decode_record(*bytes).value(); // it was just encoded
+}
+
 shard_ranges ranges_with(shard_ranges all, const shard_part& part) {
   all.stored.add(part.ranges);
   for (const auto& record : part.records)
@@ -244,7 +286,7 @@ append_request shard_core::make_request(const std::string& name, stream_state& s
       replaces.replace(record, *cause, samples_in(record), request, replaced);
       continue;
     }
-    request.records.push_back(record);
+    request.records.push_back(plausible(record, key, latest_ns, replaced));
     if (record.kind == record_kind::frame)
       note_frame(record, key, now_ns, then);
     // A watermark of a host that has no place says nothing, and loses nothing.

@@ -183,6 +183,10 @@ public:
     builder_.append(record_kind::frame, time_ns, "a", as_bytes("\x07 no frame"));
     return *this;
   }
+  run_maker& missing(record_kind kind, bytes_view payload, std::int64_t time_ns) {
+    builder_.append(kind, time_ns, "a", payload);
+    return *this;
+  }
   run_maker& tombstone_to(sequence last, std::int64_t time_ns) {
     tombstone stone;
     stone.last = last;
@@ -466,6 +470,37 @@ TEST_CASE("a host beyond the bound loses its samples by name, and its edge's oth
   CHECK(w.counters->host_limit_records == 1);
   CHECK(w.counters->samples == 4);
   CHECK(only_host(*w.hosts).live_watermark_ns == now + second);
+}
+
+TEST_CASE("an entry of the ledger says no more than can be true") {
+  world w;
+  tombstone stone;
+  stone.last = 1;
+  stone.from_ns = now - second;
+  stone.to_ns = INT64_MAX; // for ever
+  stone.samples = stone.bytes = UINT64_MAX;
+  stone.cause = loss_cause::thinned;
+  byte_buffer tombstones, gaps;
+  encode_payload(stone, tombstones);
+  encode_payload(not_collected{now + 7200 * second, INT64_MAX, loss_cause::node_off, "of old"}, gaps);
+  w.send(1, run_maker{1}
+                .missing(record_kind::tombstone, tombstones, now)
+                .missing(record_kind::not_collected, gaps, now)
+                .make());
+  const auto& records = w.store->open.front().request.records;
+  REQUIRE(records.size() == 2);
+  const auto lost = decode_tombstone(records[0].payload).value();
+  CHECK(lost.last == 1);
+  CHECK(lost.from_ns == now - second);
+  CHECK(lost.to_ns == now + 600 * second);
+  CHECK(lost.samples == 1 << 20);
+  CHECK(lost.bytes == 1 << 26);
+  CHECK(lost.cause == loss_cause::thinned);
+  const auto gap = decode_not_collected(records[1].payload).value();
+  CHECK(records[1].seq == 2);
+  CHECK(gap.from_ns == now + 600 * second);
+  CHECK(gap.to_ns == now + 600 * second);
+  CHECK(gap.detail == "of old");
 }
 
 TEST_CASE("a frame that does not decode is written to the ledger as corrupt") {
