@@ -91,8 +91,13 @@ struct receiver_config {
   std::size_t parked_batches_max = 256; // of one session, waiting for series sets
   std::size_t sets_lacking_max = 4096;  // that one batch may name and that are not known
   std::size_t sets_asked_max = 16'384;  // of one session
-  // Of series sets that came and are not stored yet, in memory, of all sessions. Who has most of them loses its oldest.
+  // Of series sets that came and are not stored yet, in memory, of all sessions. Who has most of them loses its oldest. And
+  // of those of batches that are being stored: what names more waits at its edge.
   std::uint64_t sets_memory_max = std::uint64_t{256} << 20;
+  // What the series sets of one key may take unfolded beyond 64 times their bytes on the link, with 16 seconds' worth at
+  // once: to unfold, hash and store them costs everybody's time. Sets of node_exporter unfold to 32 times, those of
+  // histograms to 300, once each.
+  std::uint64_t swollen_bytes_per_second = 4 << 20;
   std::size_t announced_max = 1 << 17;   // older epochs of edges that one key announces, its own among them
   std::size_t custody_ranges_max = 4096; // that one Hello has written as lost; the next one tells of the rest
   // Of Welcomes that a key has not shown to have read; a little is let go with time.
@@ -123,11 +128,13 @@ struct receiver_counters {
   std::uint64_t custody_lost_records = 0;
   std::uint64_t ranges_full = 0; // batches not taken because of ranges_max
   std::uint64_t parked_full = 0;
-  std::uint64_t over_credit = 0;      // batches not taken: the sender went far beyond its credit
+  std::uint64_t over_memory = 0; // batches not taken now: the sets of those being stored take what they may
+  std::uint64_t over_credit = 0; // batches not taken: the sender went far beyond its credit
   std::uint64_t credit_changes = 0;   // that sessions were told
   std::uint64_t epochs_forgotten = 0; // of streams, because of epochs_max
   std::uint64_t sets_unasked = 0;     // series sets that nobody had asked for, not taken
   std::uint64_t sets_received = 0;
+  std::uint64_t sets_swollen = 0;      // not unfolded: their key has unfolded too much of late
   std::uint64_t sets_dropped = 0;      // before they were stored, because of sets_memory_max
   std::uint64_t sets_lost_records = 0; // records whose set nobody has
   std::uint64_t store_failures = 0;
@@ -243,6 +250,7 @@ private:
     std::uint64_t bytes = 0;
     std::uint64_t kept = 0; // bytes that count as open, whatever became of the session
     std::vector<set_hash> sets;
+    std::uint64_t sets_bytes = 0; // unfolded, of those that came for it
   };
 
   void handle(const link::peer_id& from, edge_id user, result<link::message> message);
@@ -265,6 +273,9 @@ private:
   [[nodiscard]] bool silent(const session& one, std::int64_t now) const noexcept;
   [[nodiscard]] std::uint64_t open_of_ended() const noexcept;
   void on_sets(session& from, edge_id user, const link::sets& sets);
+  // What a key may have unfolded of sets that are large for what they cost it on the link.
+  [[nodiscard]] bool may_unfold(edge_id user);
+  void note_unfolded(edge_id user, const link::packed_set& packed, std::uint64_t bytes);
   void remember_set(edge_id user, edge_id edge, series_set_ptr set);
   void drop_set(const set_name& name);
   // Jobs of this stream answer to this session from now on. False: there are none.
@@ -274,7 +285,7 @@ private:
   // Makes what is stored of the job's stream durably known as held, then acknowledges.
   void settle(job_state job);
   void store(delivery_job job, edge_id user, std::uint64_t session, sequence_range answer,
-             std::uint64_t bytes);
+             std::uint64_t bytes, std::uint64_t sets_bytes = 0);
   // Writes a tombstone over each range, as if it had been sent. What is lost happened from `from_ns` (0: not known)
   // to `to_ns`.
   void store_loss(edge_id user, const std::string& site, const stream_key& key, const range_set& ranges,
@@ -323,6 +334,8 @@ private:
   std::uint64_t fresh_bytes_ = 0;
   std::uint64_t next_fresh_ = 1;
   std::uint64_t next_parked_ = 1;
+  std::uint64_t stored_sets_bytes_ = 0; // of sets that batches which are being stored brought along
+  std::unordered_map<edge_id, token_bucket> swollen_of_; // by key: bounded by the registry
   receiver_counters counters_;
   // What a peer does wrong is logged in bursts of 20 and 20 lines a minute; it is counted always.
   token_bucket refusal_lines_{20.0 / 60, 60'000'000'000};

@@ -17,6 +17,8 @@ namespace {
 constexpr std::size_t sets_of_need_max = 1024;
 constexpr std::uint64_t sets_unfolded_max = 64 << 20; // of one message; the rest is asked for again
 constexpr std::size_t rounds_max = 3;                 // of asking for what one batch lacks
+constexpr std::uint64_t unfolds_to_max = 64; // times its bytes on the link, before a set counts as swollen
+constexpr std::int64_t swollen_burst_ns = 16'000'000'000;
 
 } // namespace
 
@@ -155,6 +157,7 @@ void receiver::take_run(session& from, edge_id user, parked_batch batch) {
   delivery_job job;
   job.site = *site;
   job.lane = lane;
+  std::uint64_t sets_bytes = 0;
   std::map<set_hash, std::optional<std::size_t>> series_in; // of each set that is named, looked up once
   std::set<set_hash> lacking;
   range_set undecodable;
@@ -192,6 +195,7 @@ void receiver::take_run(session& from, edge_id user, parked_batch batch) {
             fresh != fresh_sets_.end()) {
           series = fresh->second.set->members.size();
           job.sets.push_back(fresh->second.set);
+          sets_bytes += fresh->second.bytes;
         } else if (first) {
           series = backend_.series_in_set(key.edge, section.set);
         }
@@ -229,6 +233,13 @@ void receiver::take_run(session& from, edge_id user, parked_batch batch) {
     park(from, user, std::move(batch), lacking);
     return;
   }
+  if (stored_sets_bytes_ != 0 && stored_sets_bytes_ + sets_bytes > config_.sets_memory_max) {
+    ++counters_.over_memory;
+    refuse_records(from, user,
+                   {key, range, link::refusal_scope::stream, link::refusal_reason::not_now,
+                    "the series sets of batches that are being stored take all the memory that they may"});
+    return;
+  }
   auto charge = run.bytes.view.size();
   if (!undecodable.empty()) {
     counters_.sets_lost_records += undecodable.count();
@@ -248,7 +259,7 @@ void receiver::take_run(session& from, edge_id user, parked_batch batch) {
   counters_.records += job.records.size();
   from.view.records += job.records.size();
   job.from = run;
-  store(std::move(job), user, from.number, range, charge);
+  store(std::move(job), user, from.number, range, charge, sets_bytes);
 }
 
 void receiver::park(session& from, edge_id user, parked_batch batch, const std::set<set_hash>& lacking) {
@@ -321,13 +332,14 @@ void receiver::settle(job_state job) {
 }
 
 void receiver::store(delivery_job job, edge_id user, std::uint64_t session, sequence_range answer,
-                     std::uint64_t bytes) {
+                     std::uint64_t bytes, std::uint64_t sets_bytes) {
   job.ticket = next_ticket_++;
   const auto& key = job.from.header.key;
   holdings_.begin(key, job.ranges);
   auto& open = jobs_[job.ticket];
-  open = {user, session, 0, key, job.ranges, 0, answer, bytes, bytes, {}};
+  open = {user, session, 0, key, job.ranges, 0, answer, bytes, bytes, {}, sets_bytes};
   open_bytes_ += bytes;
+  stored_sets_bytes_ += sets_bytes;
   if (const auto it = sessions_.find(static_cast<std::uint64_t>(user));
       session != 0 && it != sessions_.end() && it->second.number == session) {
     open.charged = session;
@@ -353,6 +365,7 @@ void receiver::on_stored(std::uint64_t ticket, const std::string& failed) {
     return;
   auto job = std::move(it->second);
   jobs_.erase(it);
+  stored_sets_bytes_ -= job.sets_bytes;
   holdings_.end(job.key, job.ranges, failed.empty() ? std::optional{job.newest_ns} : std::nullopt);
   if (!failed.empty()) {
     ++counters_.store_failures;
@@ -459,9 +472,9 @@ void receiver::on_sets(session& from, edge_id user, const link::sets& sets) {
   }
   std::vector<set_hash> again;
   std::uint64_t unfolded = 0;
-  std::map<std::uint64_t, bool>
-      ready; // parked batches that wait for nothing more; true: what came for one is no set
-  const auto done = [&](const set_hash& hash, bool gone, bool bad) {
+  enum class outcome : std::uint8_t { whole, swollen, malformed }; // the worst of what came for it
+  std::map<std::uint64_t, outcome> ready; // parked batches that wait for nothing more
+  const auto done = [&](const set_hash& hash, bool gone, outcome how) {
     auto asked = from.asked.extract({sets.edge, hash});
     for (const auto number : asked.mapped()) {
       const auto it = from.parked.find(number);
@@ -469,8 +482,8 @@ void receiver::on_sets(session& from, edge_id user, const link::sets& sets) {
         continue;
       if (gone)
         it->second.gone.insert(hash);
-      if (--it->second.waits == 0 || bad)
-        ready[number] |= bad;
+      if (--it->second.waits == 0 || how != outcome::whole)
+        ready[number] = std::max(ready[number], how);
     }
   };
   // Only what was asked for is unfolded, one by one.
@@ -483,34 +496,52 @@ void receiver::on_sets(session& from, edge_id user, const link::sets& sets) {
       again.push_back(packed.hash);
       continue;
     }
+    if (!may_unfold(user)) {
+      ++counters_.sets_swollen;
+      done(packed.hash, false, outcome::swollen);
+      continue;
+    }
     auto set = link::unpack(packed);
     if (!set) {
+      note_unfolded(user, packed, packed.plain_bytes);
       ++counters_.malformed;
-      done(packed.hash, false, true);
+      done(packed.hash, false, outcome::malformed);
       continue;
     }
     ++counters_.sets_received;
-    unfolded += unfolded_bytes(*set.value());
+    const auto bytes = unfolded_bytes(*set.value());
+    unfolded += bytes;
+    note_unfolded(user, packed, bytes);
     remember_set(user, sets.edge, std::move(set).value());
-    done(packed.hash, false, false);
+    done(packed.hash, false, outcome::whole);
   }
   for (const auto& hash : sets.missing)
     if (from.asked.contains({sets.edge, hash}))
-      done(hash, true, false);
+      done(hash, true, outcome::whole);
   ask_for_sets(from, sets.edge, again);
-  std::vector<std::pair<parked_batch, bool>> taken;
-  for (const auto& [number, bad] : ready) {
+  std::vector<std::pair<parked_batch, outcome>> taken;
+  for (const auto& [number, how] : ready) {
     auto batch = from.parked.extract(number);
     const auto bytes = batch.mapped().from.bytes.view.size();
     open_bytes_ -= bytes;
     from.open_bytes -= bytes;
-    taken.emplace_back(std::move(batch.mapped()), bad);
+    taken.emplace_back(std::move(batch.mapped()), how);
   }
-  for (auto& [batch, bad] : taken) {
+  for (auto& [batch, how] : taken) {
     if (from.number == 0)
       return;
     const auto& header = batch.from.header;
-    if (bad)
+    if (how == outcome::swollen)
+      refuse_records(
+          from, user,
+          {header.key,
+           {header.first, header.last()},
+           link::refusal_scope::stream,
+           link::refusal_reason::not_now,
+           fmt::format("its series sets unfold to more than {} times their size on the link, and more "
+                       "than {} bytes a second of it",
+                       unfolds_to_max, config_.swollen_bytes_per_second)});
+    else if (how == outcome::malformed)
       refuse_records(from, user,
                      {header.key,
                       {header.first, header.last()},
@@ -520,6 +551,19 @@ void receiver::on_sets(session& from, edge_id user, const link::sets& sets) {
     else
       take_run(from, user, std::move(batch));
   }
+}
+
+bool receiver::may_unfold(edge_id user) {
+  const auto now = clock_.monotonic_ns();
+  const auto rate = static_cast<double>(config_.swollen_bytes_per_second);
+  return swollen_of_.try_emplace(user, rate, swollen_burst_ns).first->second.open(now);
+}
+
+void receiver::note_unfolded(edge_id user, const link::packed_set& packed, std::uint64_t bytes) {
+  const auto usual = unfolds_to_max * (packed.packed.view.size() + sizeof packed);
+  if (bytes <= usual)
+    return;
+  swollen_of_.at(user).spend(bytes - usual);
 }
 
 void receiver::remember_set(edge_id user, edge_id edge, series_set_ptr set) {

@@ -50,6 +50,11 @@ reception_metrics::reception_metrics(prometheus::Registry& registry, const std::
                 "Batches not taken because a stream has too many holes.");
   received_.add(&c::parked_full, "parked_full_total",
                 "Batches not taken because too many wait for series sets.");
+  received_.add(
+      &c::over_memory, "over_memory_total",
+      "Batches not taken now: series sets of those being stored take all the memory that they may.");
+  received_.add(&c::sets_swollen, "series_sets_swollen_total",
+                "Series sets not unfolded: their key has had too much unfolded that is small on the link.");
   received_.add(&c::over_credit, "over_credit_total",
                 "Batches not taken because their sender had far more under way than its credit.");
   received_.add(&c::credit_changes, "credit_changes_total",

@@ -3,22 +3,23 @@
 //   hostile edge --data DIR [--seed N]   with the key of an edge that has joined and is stopped
 //   hostile claim --data DIR --edge ID   brings a record in the name of that edge
 //   hostile join --token-file FILE       with the one-time key of a token: says what such a key may not
+//   hostile flood --data DIR --kind KIND --seconds N [--rate BYTES]
+//                                        sends messages of one kind, each at its bound, for so long
+//   hostile probe --data DIR --seconds N behaves, and says how long acknowledgements take
 
 #include "actors/link/keys.hpp"
-#include "actors/link/messages.hpp"
 #include "actors/link/token.hpp"
 #include "actors/node/clock.hpp"
 #include "actors/node/files.hpp"
 #include "edge/identity.hpp"
+#include "tests/e2e/hostile_flood.hpp"
+#include "tests/e2e/hostile_peer.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <prometheus/registry.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <condition_variable>
-#include <mutex>
 #include <random>
 #include <sodium.h>
 #include <thread>
@@ -26,82 +27,11 @@
 namespace {
 
 using namespace skerry;
+using namespace skerry::hostile;
 using namespace std::chrono_literals;
 
-constexpr std::size_t message_bytes_max = 32 << 20;
 constexpr int garbage_count = 20;
 constexpr int truncated_count = 20;
-
-[[noreturn]] void give_up(std::string_view why) {
-  fmt::print(stderr, "hostile: {}\n", why);
-  std::exit(1);
-}
-
-// One connection; messages are sent whatever the receiver answers.
-class peer {
-public:
-  peer(const std::string& address, const link::curve_key& server, const link::curve_keypair& keys) {
-    link::client_config settings;
-    settings.address = address;
-    settings.server_key = server;
-    settings.keys = keys;
-    link::client_events events;
-    events.message = [this](link::message_parts parts) {
-      auto message = link::decode(parts, message_bytes_max);
-      const std::lock_guard lock{mutex_};
-      if (message)
-        if (const auto* welcome = std::get_if<link::welcome>(&message.value().body); welcome != nullptr)
-          session_ = message.value().session;
-      changed_.notify_all();
-    };
-    events.state = [this](link::client_state now) {
-      const std::lock_guard lock{mutex_};
-      connected_ = now == link::client_state::connected;
-      changed_.notify_all();
-    };
-    auto started = link::start_client(settings, std::move(events), metrics_);
-    if (!started)
-      give_up(started.error().message);
-    transport_ = std::move(started).value();
-    wait([this] { return connected_; }, "no connection");
-  }
-
-  void send(link::message_parts parts) {
-    const auto until = std::chrono::steady_clock::now() + 10s;
-    while (!transport_->try_send(parts)) {
-      if (std::chrono::steady_clock::now() > until)
-        give_up("a message can't be sent");
-      std::this_thread::sleep_for(1ms);
-    }
-  }
-
-  // The number of the session that the receiver opens for this Hello.
-  std::uint64_t open_session(const link::hello& hello) {
-    {
-      const std::lock_guard lock{mutex_};
-      session_ = 0;
-    }
-    send(link::encode({0, hello}));
-    wait([this] { return session_ != 0; }, "no Welcome");
-    const std::lock_guard lock{mutex_};
-    return session_;
-  }
-
-private:
-  template <class Condition>
-  void wait(Condition done, std::string_view otherwise) {
-    std::unique_lock lock{mutex_};
-    if (!changed_.wait_for(lock, 15s, done))
-      give_up(otherwise);
-  }
-
-  prometheus::Registry metrics_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool connected_ = false;
-  std::uint64_t session_ = 0;
-  std::unique_ptr<link::client_transport> transport_; // last: its thread calls into the members above
-};
 
 byte_buffer copy_of(const shared_bytes& part) { return {part.view.begin(), part.view.end()}; }
 
@@ -223,10 +153,25 @@ int main(int argc, char** argv) {
       app.add_subcommand("claim", "with the key of an edge that has joined, in the name of another");
   claim->add_option("--data", data)->required();
   claim->add_option("--edge", claimed)->required();
+  flood_options flooding;
+  auto* flood = app.add_subcommand("flood", "with the key of an edge that has joined, one kind of message");
+  flood->add_option("--data", data)->required();
+  flood->add_option("--kind", flooding.kind)->required()->check(CLI::IsMember(flood_kinds()));
+  flood->add_option("--seconds", flooding.seconds)->required();
+  flood->add_option("--rate", flooding.bytes_per_second);
+  flood->add_option("--seed", flooding.seed);
+  double seconds = 0;
+  auto* probe = app.add_subcommand("probe", "with the key of an edge that has joined: behaves");
+  probe->add_option("--data", data)->required();
+  probe->add_option("--seconds", seconds)->required();
   CLI11_PARSE(app, argc, argv);
   spdlog::set_level(spdlog::level::off); // standard output is the counts alone
   if (sodium_init() < 0)
     give_up("libsodium cannot be initialised");
+  if (*flood)
+    return play_flood(data, flooding);
+  if (*probe)
+    return play_probe(data, seconds);
   if (*claim)
     return play_claimer(data, claimed);
   return *edge ? play_edge(data, seed) : play_joiner(token);

@@ -700,7 +700,9 @@ TEST_CASE("what nobody asked for is not unfolded, and what is no set harms only 
 }
 
 TEST_CASE("series sets of one message are unfolded up to a bound, and the rest is asked for again") {
-  fixture f;
+  receiver_config config;
+  config.swollen_bytes_per_second = 1 << 30;
+  fixture f{config};
   const auto session = f.open("a", 1);
   std::vector<series_set_ptr> sets;
   link::sets message{f.edge, {}, {}};
@@ -720,9 +722,54 @@ TEST_CASE("series sets of one message are unfolded up to a bound, and the rest i
   CHECK(f.under_test.memory().sets_bytes == 0);
 }
 
+TEST_CASE("a key has few series sets unfolded that are large for what they cost it, and others lose nothing "
+          "by it") {
+  receiver_config config;
+  config.swollen_bytes_per_second = 1 << 20;
+  fixture f{config};
+  const auto session = f.open("a", 1);
+  std::size_t taken = 0, refused = 0;
+  for (int i = 0; i < 120; ++i) { // in two minutes
+    const auto set = swollen_set(i, 8 << 20);
+    f.send("a", session, frame_naming(f.key, static_cast<sequence>(i + 1), {set}));
+    f.under_test.on_message("a", f.edge, link::message{session, link::sets{f.edge, {link::pack(*set)}, {}}});
+    f.settle();
+    taken = f.under_test.counters().sets_received;
+    refused = f.under_test.counters().sets_swollen;
+    f.clock.now += 1'000'000'000;
+  }
+  CHECK(taken + refused == 120);
+  CHECK(taken >= 8);
+  CHECK(taken <= 20); // of 8 MiB each: 16 MiB at once, and 120 more
+  const auto* refusal = f.last_sent<link::refusal>("a");
+  REQUIRE(refusal != nullptr);
+  CHECK(refusal->reason == link::refusal_reason::not_now);
+}
+
+TEST_CASE("series sets of what is being stored take no more memory than they may") {
+  receiver_config config;
+  config.sets_memory_max = 30 << 20;
+  config.swollen_bytes_per_second = 1 << 30;
+  fixture f{config};
+  const auto session = f.open("a", 1);
+  for (int i = 0; i < 10; ++i) { // nothing is stored meanwhile
+    const auto set = swollen_set(i, 4 << 20);
+    f.send("a", session, frame_naming(f.key, static_cast<sequence>(i + 1), {set}));
+    f.under_test.on_message("a", f.edge, link::message{session, link::sets{f.edge, {link::pack(*set)}, {}}});
+  }
+  CHECK(f.under_test.counters().over_memory >= 3);
+  const auto* refusal = f.last_sent<link::refusal>("a");
+  REQUIRE(refusal != nullptr);
+  CHECK(refusal->reason == link::refusal_reason::not_now);
+  f.settle();
+  CHECK(f.backend.stored.size() <= 7);
+  CHECK(f.backend.stored.size() >= 3);
+}
+
 TEST_CASE("series sets that are not stored yet take no more memory than they may") {
   receiver_config config;
   config.sets_memory_max = 30 << 20;
+  config.swollen_bytes_per_second = 1 << 30;
   fixture f{config};
   const auto session = f.open("a", 1);
   std::vector<series_set_ptr> sets;
