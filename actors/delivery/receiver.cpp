@@ -38,7 +38,8 @@ receiver::receiver(receiver_config config, clock_source& clock, random_source& r
       clock_(clock),
       random_(random),
       backend_(backend),
-      holdings_(config_.epochs_max, config_.planted) {}
+      holdings_(config_.epochs_max, config_.planted),
+      to_store_(config_.storing_parts_max) {}
 
 void receiver::restore_held(const stream_key& key, held_stream held) {
   holdings_.restore(key, std::move(held));

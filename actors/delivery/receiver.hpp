@@ -9,6 +9,7 @@
 
 #include "actors/delivery/holdings.hpp"
 #include "actors/delivery/token_bucket.hpp"
+#include "actors/delivery/turns.hpp"
 #include "actors/link/messages.hpp"
 #include "actors/node/clock.hpp"
 #include "actors/node/planted.hpp"
@@ -59,8 +60,9 @@ public:
                                                          const std::vector<edge_id>& origins) = 0;
   // How many series a set has that is stored here already; nullopt: unknown.
   [[nodiscard]] virtual std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) = 0;
-  // Asynchronous: ends in receiver::on_stored. The backend keeps `ranges` with the records.
-  virtual void store(delivery_job job) = 0;
+  // Asynchronous: ends in receiver::on_stored. The backend keeps `ranges` with the records. Gives what it costs, in parts
+  // that are stored apart; at least 1.
+  virtual std::uint64_t store(delivery_job job) = 0;
   // What the whole stream holds now, to be made durable before on_held_durable(ticket) is called.
   virtual void keep_held(std::uint64_t ticket, const stream_key& key, const held_stream& held) = 0;
   // The clock of a peer shows this now, as it says.
@@ -98,6 +100,8 @@ struct receiver_config {
   // once: to unfold, hash and store them costs everybody's time. Sets of node_exporter unfold to 32 times, those of
   // histograms to 300, once each.
   std::uint64_t swollen_bytes_per_second = 4 << 20;
+  std::uint64_t storing_parts_max =
+      4096; // under way at the backend, of all keys; who waits for a place takes turns
   std::size_t announced_max = 1 << 17;   // older epochs of edges that one key announces, its own among them
   std::size_t custody_ranges_max = 4096; // that one Hello has written as lost; the next one tells of the rest
   // Of Welcomes that a key has not shown to have read; a little is let go with time.
@@ -251,6 +255,7 @@ private:
     std::uint64_t kept = 0; // bytes that count as open, whatever became of the session
     std::vector<set_hash> sets;
     std::uint64_t sets_bytes = 0; // unfolded, of those that came for it
+    std::uint64_t parts = 0;      // under way; 0: it waits for its turn
   };
 
   void handle(const link::peer_id& from, edge_id user, result<link::message> message);
@@ -284,6 +289,7 @@ private:
   [[nodiscard]] bool grows_too_many(const stream_key& key, sequence_range range, bool alone) const;
   // Makes what is stored of the job's stream durably known as held, then acknowledges.
   void settle(job_state job);
+  void store_waiting();
   void store(delivery_job job, edge_id user, std::uint64_t session, sequence_range answer,
              std::uint64_t bytes, std::uint64_t sets_bytes = 0);
   // Writes a tombstone over each range, as if it had been sent. What is lost happened from `from_ns` (0: not known)
@@ -334,6 +340,8 @@ private:
   std::uint64_t fresh_bytes_ = 0;
   std::uint64_t next_fresh_ = 1;
   std::uint64_t next_parked_ = 1;
+  turns<delivery_job> to_store_;
+  bool storing_ = false;                // within store_waiting()
   std::uint64_t stored_sets_bytes_ = 0; // of sets that batches which are being stored brought along
   std::unordered_map<edge_id, token_bucket> swollen_of_; // by key: bounded by the registry
   receiver_counters counters_;

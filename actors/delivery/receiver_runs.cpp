@@ -337,7 +337,7 @@ void receiver::store(delivery_job job, edge_id user, std::uint64_t session, sequ
   const auto& key = job.from.header.key;
   holdings_.begin(key, job.ranges);
   auto& open = jobs_[job.ticket];
-  open = {user, session, 0, key, job.ranges, 0, answer, bytes, bytes, {}, sets_bytes};
+  open = {user, session, 0, key, job.ranges, 0, answer, bytes, bytes, {}, sets_bytes, 0};
   open_bytes_ += bytes;
   stored_sets_bytes_ += sets_bytes;
   if (const auto it = sessions_.find(static_cast<std::uint64_t>(user));
@@ -356,7 +356,24 @@ void receiver::store(delivery_job job, edge_id user, std::uint64_t session, sequ
     holdings_.settle(key, job.ranges);
     acknowledge(open);
   }
-  backend_.store(std::move(job));
+  to_store_.add(user, std::move(job));
+  store_waiting();
+}
+
+void receiver::store_waiting() {
+  if (std::exchange(storing_, true))
+    return; // the backend may answer at once
+  while (auto next = to_store_.next()) {
+    auto& [user, job] = *next;
+    const auto ticket = job.ticket;
+    const auto parts = backend_.store(std::move(job));
+    to_store_.started(user, parts);
+    if (const auto it = jobs_.find(ticket); it != jobs_.end())
+      it->second.parts = parts;
+    else
+      to_store_.ended(parts);
+  }
+  storing_ = false;
 }
 
 void receiver::on_stored(std::uint64_t ticket, const std::string& failed) {
@@ -365,7 +382,9 @@ void receiver::on_stored(std::uint64_t ticket, const std::string& failed) {
     return;
   auto job = std::move(it->second);
   jobs_.erase(it);
+  to_store_.ended(job.parts);
   stored_sets_bytes_ -= job.sets_bytes;
+  store_waiting();
   holdings_.end(job.key, job.ranges, failed.empty() ? std::optional{job.newest_ns} : std::nullopt);
   if (!failed.empty()) {
     ++counters_.store_failures;

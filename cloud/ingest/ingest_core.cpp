@@ -103,7 +103,7 @@ void ingest_core::restore() {
     spdlog::error("ingest: what is held cannot be listed: {}", restored.error().message);
 }
 
-void ingest_core::store(delivery::delivery_job job) {
+std::uint64_t ingest_core::store(delivery::delivery_job job) {
   std::map<shard_id, std::shared_ptr<shard_part>> parts;
   const auto& key = job.from.header.key;
   const auto* held = receiver_.held().held(key);
@@ -125,8 +125,10 @@ void ingest_core::store(delivery::delivery_job job) {
   auto& holders = open_streams_[key];
   for (const auto& [id, part] : parts)
     holders.insert(id);
+  const auto count = parts.size();
   for (auto& [id, part] : parts)
     to_.to_shard(id, std::move(part));
+  return count;
 }
 
 void ingest_core::keep_held(std::uint64_t ticket, const stream_key& key, const delivery::held_stream& all) {

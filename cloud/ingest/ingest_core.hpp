@@ -48,7 +48,7 @@ public:
   std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) override {
     return store_->series_in_set(edge, hash);
   }
-  void store(delivery::delivery_job job) override;
+  std::uint64_t store(delivery::delivery_job job) override;
   void keep_held(std::uint64_t ticket, const stream_key& key, const delivery::held_stream& held) override;
   void on_clock(edge_id user, std::int64_t wall_ns) override {
     if (to_.clock)

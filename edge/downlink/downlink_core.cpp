@@ -52,7 +52,7 @@ std::optional<std::size_t> downlink_core::series_in_set(edge_id edge, const set_
 
 // Every set that its frames name goes along: the spool had them when it was asked, and may have deleted the segment that
 // held them by the time it takes the job. A segment that has them already writes none twice.
-void downlink_core::store(delivery::delivery_job job) {
+std::uint64_t downlink_core::store(delivery::delivery_job job) {
   const auto edge = job.from.header.key.edge;
   frame sections;
   for (const auto& record : job.records) {
@@ -68,7 +68,9 @@ void downlink_core::store(delivery::delivery_job job) {
   }
   if (sets_.size() >= sets_cached_max)
     forget_sets();
+  const auto records = job.records.size(); // each is written by itself
   to_.store(std::move(job));
+  return records;
 }
 
 } // namespace skerry::edge

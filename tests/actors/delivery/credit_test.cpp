@@ -89,7 +89,10 @@ public:
   bool may_speak(edge_id, edge_id) override { return true; }
   refused_origins register_origins(edge_id, const std::vector<edge_id>&) override { return {}; }
   std::optional<std::size_t> series_in_set(edge_id, const set_hash&) override { return std::nullopt; }
-  void store(delivery_job job) override { jobs.push_back(std::move(job)); }
+  std::uint64_t store(delivery_job job) override {
+    jobs.push_back(std::move(job));
+    return 1;
+  }
   void keep_held(std::uint64_t ticket, const stream_key&, const held_stream&) override {
     held.push_back(ticket);
   }

@@ -137,7 +137,10 @@ public:
     const auto it = durable_sets.find({edge, hash});
     return it == durable_sets.end() ? std::nullopt : std::optional{it->second->members.size()};
   }
-  void store(delivery_job job) override { queue.emplace_back(std::move(job)); }
+  std::uint64_t store(delivery_job job) override {
+    queue.emplace_back(std::move(job));
+    return 1;
+  }
   void keep_held(std::uint64_t ticket, const stream_key& key, const held_stream& held) override {
     queue.emplace_back(held_update{ticket, key, held});
   }
