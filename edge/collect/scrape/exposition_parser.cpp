@@ -68,38 +68,55 @@ std::size_t equal_bytes(const char* a, const char* b, std::size_t n) noexcept {
   return i;
 }
 
-// Whether no line feed can stand between quotes: each line has an even number of them, and none follows a backslash.
-bool quotes_close_in_each_line(const char* p, const char* end) noexcept {
+bool may_be_comment(char first) noexcept { return first == '#' || first == ' ' || first == '\t'; }
+
+// The first line after the one at `line`, which is no comment, that may be one; no line is cut within quotes. One pass
+// over many lines, for as long as each has an even number of quotes, and none follows a backslash.
+const char* next_comment(const char* line, const char* end) noexcept {
+#if defined(__SSE2__)
+  const char* p = line;
   unsigned odd = 0;
   unsigned escaped = 0; // the byte at `p` follows a backslash
-#if defined(__SSE2__)
   const auto find = [](const __m128i& in, char c) {
     return static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(in, _mm_set1_epi8(c))));
   };
-  for (; end - p >= 16; p += 16) {
+  while (end - p >= 16) {
     const auto bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     auto quotes = find(bytes, '"');
+    auto feeds = find(bytes, '\n');
     const auto escapes = find(bytes, '\\');
-    if ((quotes & (escapes << 1 | escaped)) != 0)
-      return false;
-    escaped = escapes >> 15;
-    for (auto feeds = find(bytes, '\n'); feeds != 0; feeds &= feeds - 1) {
+    bool plain = (quotes & (escapes << 1 | escaped)) == 0;
+    for (; plain && feeds != 0; feeds &= feeds - 1) {
       const auto before = (feeds & (0 - feeds)) - 1;
-      if ((odd ^ static_cast<unsigned>(__builtin_parity(quotes & before))) != 0)
-        return false;
+      plain = (odd ^ static_cast<unsigned>(__builtin_parity(quotes & before))) == 0;
+      if (!plain)
+        break;
       odd = 0;
       quotes &= ~before;
+      line = p + std::countr_zero(feeds) + 1;
+      if (line != end && may_be_comment(*line))
+        return line;
     }
-    odd ^= static_cast<unsigned>(__builtin_parity(quotes));
+    if (plain) {
+      odd ^= static_cast<unsigned>(__builtin_parity(quotes));
+      escaped = escapes >> 15;
+      p += 16;
+      continue;
+    }
+    const char* const last = find_line_end(line, end);
+    if (last == end || last + 1 == end || may_be_comment(last[1]))
+      return last == end ? end : last + 1;
+    p = line = last + 1;
+    odd = escaped = 0;
   }
 #endif
-  for (; p != end; ++p) {
-    if ((*p == '"' && escaped != 0) || (*p == '\n' && odd != 0))
-      return false;
-    odd ^= *p == '"' ? 1 : 0;
-    escaped = *p == '\\' ? 1 : 0;
+  while (line != end) {
+    const char* const last = find_line_end(line, end);
+    line = last == end ? end : last + 1;
+    if (line != end && may_be_comment(*line))
+      break;
   }
-  return true;
+  return line;
 }
 
 constexpr std::ptrdiff_t line_shown_max = 80; // of a refused line, in its message
@@ -352,20 +369,22 @@ struct exposition_parser::walk {
       return;
     families_ready = true;
     auto& families = scratch.families;
-    const bool simple = quotes_close_in_each_line(base, end);
     for (const char* p = base; p != end;) {
-      const void* const feed = simple ? std::memchr(p, '\n', static_cast<std::size_t>(end - p)) : nullptr;
-      const char* const last = feed != nullptr ? static_cast<const char*>(feed) : find_line_end(p, end);
-      const std::string_view text{p, static_cast<std::size_t>(last - p)};
-      if (const auto first = text.find_first_not_of(" \t"); first != text.npos && text[first] == '#') {
-        const auto line = parse_line(text, self.format_);
-        if (line.kind == line_kind::help)
-          families[line.name].help = line.text;
-        else if (line.kind == line_kind::type)
-          families[line.name].type = line.type;
-        else if (line.kind == line_kind::unit)
-          families[line.name].unit = line.text;
+      const char* first = p;
+      while (first != end && (*first == ' ' || *first == '\t'))
+        ++first;
+      if (first == end || *first != '#') {
+        p = next_comment(p, end);
+        continue;
       }
+      const char* const last = find_line_end(first, end);
+      const auto line = parse_line({p, static_cast<std::size_t>(last - p)}, self.format_);
+      if (line.kind == line_kind::help)
+        families[line.name].help = line.text;
+      else if (line.kind == line_kind::type)
+        families[line.name].type = line.type;
+      else if (line.kind == line_kind::unit)
+        families[line.name].unit = line.text;
       p = last == end ? end : last + 1;
     }
   }

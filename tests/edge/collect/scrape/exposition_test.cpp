@@ -268,6 +268,27 @@ TEST_CASE("what stands in the quotes of a refused line is no line") {
   CHECK(r.report.lines_refused == 5);
 }
 
+TEST_CASE("metadata is found wherever lines begin, and nowhere within quotes") {
+  // Every place in blocks of 16 bytes, for plain quotes, escaped ones, and lines of many feeds.
+  for (std::size_t pad = 0; pad < 48; ++pad)
+    for (const char* value :
+         {"\n# TYPE after counter\n", "\\\"\n# TYPE after counter\n", "\\\\\n# TYPE after counter\n",
+          "\n\n\n # TYPE after counter\n x 1\n\n", "# TYPE after counter"}) {
+      const std::string filler(pad, 'f');
+      const auto page = "first" + filler + "{a=\"1\",b=\"2\"} 1\nquoted{a=\"" + filler + value + "\"} 1\n"
+                        + filler + " 7\n\n  # TYPE real gauge\nlast{a=\"" + filler
+                        + "\"} 2\n#TYPE\n# TYPE more counter\n"
+                        + "more 1\nreal 2\nafter 3\n# HELP after \"help";
+      INFO(page);
+      page_reader r;
+      static_cast<void>(r.read(page));
+      CHECK(r.families["after"].type == metric_type::unknown);
+      CHECK(r.families["after"].help == "\"help");
+      CHECK(r.families["real"].type == metric_type::gauge);
+      CHECK(r.families["more"].type == metric_type::counter);
+    }
+}
+
 TEST_CASE("quotes in metadata and comments are text") {
   page_reader r;
   const auto v = r.read("# HELP a An \"open quote\na 1\n# HELP b \"\n# \"\n#\"\n  # HELP c \"\nb 2\nc 3\n");
