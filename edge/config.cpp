@@ -67,6 +67,9 @@ void read_spool(config_section& s, edge_config& to) {
   s.read_bytes("free_disk_min", to.spool_limits.free_disk_min);
   if (const auto valid = to.spool_limits.validate(); !valid)
     s.complain("", valid.error().message);
+  s.read("clock_jump_wait", to.clock_jump_wait);
+  if (to.clock_jump_wait < std::chrono::nanoseconds::zero())
+    s.complain("clock_jump_wait", "must not be below 0; 0 believes the clock at once");
   s.read("local_retention", to.local_retention);
   if (to.local_retention < std::chrono::nanoseconds::zero())
     s.complain("local_retention", "must not be below 0");

@@ -43,6 +43,7 @@ struct edge_config {
   std::chrono::nanoseconds local_retention =
       std::chrono::hours{24}; // what was delivered stays for reading here
   std::uint64_t local_bytes_max = std::uint64_t{1} << 30;
+  std::chrono::nanoseconds clock_jump_wait = std::chrono::hours{24};
   std::chrono::nanoseconds commit_interval = std::chrono::milliseconds{100};
   std::filesystem::path commit_journal; // a line for each commit, for tests; empty: none
 

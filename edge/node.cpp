@@ -118,6 +118,8 @@ public:
     settings.local_retention = config_.local_retention;
     settings.examine_command = config_.examine_command;
     settings.local_bytes_max = config_.local_bytes_max;
+    settings.clock_jump_wait = config_.clock_jump_wait;
+    settings.drops_by_age = config_.spool_limits.age_max.count() != 0;
     BOOST_OUTCOME_TRY(store, spool::open(settings, system_clock(), system_random(), metrics_.registry()));
     store_ = std::move(store);
     const auto& found = store_->report();

@@ -94,7 +94,8 @@ nlohmann::json status_of(const status_context& context) {
             {"diskBytes", held.disk_bytes},
             {"segments", held.segments},
             {"refusal", context.board->refusal()},
-            {"oldestNs", held.oldest_ns}}},
+            {"oldestNs", held.oldest_ns},
+            {"clockAheadSeconds", std::chrono::duration<double>(held.clock_ahead).count()}}},
           {"collect", {{"behind", context.board->behind(system_clock().wall_ns())}}},
           {"edges", std::move(edges)}};
 }

@@ -50,12 +50,11 @@ gateway_core::gateway_core(gateway_core_config config, std::shared_ptr<spool> st
       store_(std::move(store)),
       clock_(clock),
       to_(std::move(to)),
-      limits_(config_.limits, store_, clock, config_.under_way, config_.free_disk,
-              [this](run made, bool loss) {
-                std::vector<run> runs;
-                runs.push_back(std::move(made));
-                to_.hand_over({std::move(runs), loss ? link::lane::alert : link::lane::backlog, true});
-              }) {}
+      limits_(config_.limits, store_, config_.under_way, config_.free_disk, [this](run made, bool loss) {
+        std::vector<run> runs;
+        runs.push_back(std::move(made));
+        to_.hand_over({std::move(runs), loss ? link::lane::alert : link::lane::backlog, true});
+      }) {}
 
 void gateway_core::count_limits() {
   counters_.dropped_records = limits_.counters().dropped_records;

@@ -165,12 +165,11 @@ result<void> spool_limits_config::validate() const {
   return ok();
 }
 
-spool_limits::spool_limits(spool_limits_config config, std::shared_ptr<spool> store, clock_source& clock,
+spool_limits::spool_limits(spool_limits_config config, std::shared_ptr<spool> store,
                            std::shared_ptr<delivery::claims> claims, std::function<std::uint64_t()> free_disk,
                            std::function<void(run, bool loss)> replaced)
     : config_(config),
       store_(std::move(store)),
-      clock_(clock),
       claims_(std::move(claims)),
       free_disk_(std::move(free_disk)),
       replaced_(std::move(replaced)) {}
@@ -206,7 +205,7 @@ void spool_limits::enforce() {
   // What is released already goes before anything else.
   store_->trim_kept(config_.free_disk_min != 0 && free_disk_ && free_disk_() < config_.free_disk_min);
   const auto too_old_ns =
-      config_.age_max.count() == 0 ? INT64_MIN : clock_.wall_ns() - config_.age_max.count();
+      config_.age_max.count() == 0 ? INT64_MIN : store_->age_time_ns() - config_.age_max.count();
   std::uint64_t after = 0;
   int shrunk = 0;
   for (int i = 0; i < parts_seen_max && shrunk < parts_at_once; ++i) {

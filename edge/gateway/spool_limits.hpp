@@ -4,7 +4,6 @@
 // delivered like data. Plain logic over the `spool` interface; on the spool's writer thread.
 
 #include "actors/delivery/claims.hpp"
-#include "actors/node/clock.hpp"
 #include "actors/node/log_limiter.hpp"
 #include "actors/node/planted.hpp"
 #include "edge/spool/spool.hpp"
@@ -46,7 +45,7 @@ public:
   // `free_disk` tells the free bytes of the spool's disk (may be empty); `replaced` is given every run that took the
   // place of others, and whether it is a loss that is to be told soon (else thinned data); nobody can claim it until
   // claims::told().
-  spool_limits(spool_limits_config config, std::shared_ptr<spool> store, clock_source& clock,
+  spool_limits(spool_limits_config config, std::shared_ptr<spool> store,
                std::shared_ptr<delivery::claims> claims, std::function<std::uint64_t()> free_disk,
                std::function<void(run, bool loss)> replaced);
 
@@ -70,7 +69,6 @@ private:
 
   spool_limits_config config_;
   std::shared_ptr<spool> store_;
-  clock_source& clock_;
   std::shared_ptr<delivery::claims> claims_;
   std::function<std::uint64_t()> free_disk_;
   std::function<void(run, bool loss)> replaced_;

@@ -17,6 +17,7 @@
 // that is known to be released, never a range of which nothing is known. A release that deletes nothing goes
 // into the transaction of the next commit; a crash before that forgets it, and the records are offered again.
 
+#include "edge/spool/age_clock.hpp"
 #include "edge/spool/examiner.hpp"
 #include "edge/spool/metrics.hpp"
 #include "edge/spool/pieces.hpp"
@@ -106,6 +107,7 @@ public:
   result<std::optional<series_set_ptr>> find_set(edge_id edge, const set_hash& hash) const override;
   std::vector<stream_state> streams() const override;
   spool_usage usage() const override;
+  std::int64_t age_time_ns() override;
   void trim_kept(bool all) override;
   result<std::size_t>
   scan(std::int64_t from_ns, std::int64_t to_ns,
@@ -170,7 +172,7 @@ private:
   void trim_kept_now(std::int64_t keep_after);
   [[nodiscard]] bool in_active(const std::vector<std::pair<stream_key, sequence_range>>& ranges) const;
   bool drop_kept(std::uint64_t bytes); // the oldest, until so many bytes are free; false: there was none
-  [[nodiscard]] std::int64_t keep_after_ns() const;
+  [[nodiscard]] std::int64_t keep_after_ns();     // under writing_
   [[nodiscard]] std::uint64_t kept_bytes() const; // under table_
   result<void> store_state(bool clean);
   void prune_streams(); // under table_
@@ -191,6 +193,7 @@ private:
   clock_source& clock_;
   random_source& random_;
   mutable spool_metrics metrics_;
+  age_clock age_; // under writing_
   unique_fd lock_;
   state_file state_file_;
   epoch_id epoch_;

@@ -25,6 +25,9 @@ result<void> spool_config::validate() const {
     return fail(errc::invalid_argument,
                 fmt::format("spool: bytes_max is {}; it must be at least segment_bytes, {}", bytes_max,
                             segment_bytes));
+  if (clock_jump_wait.count() < 0)
+    return fail(errc::invalid_argument,
+                "spool: clock_jump_wait must not be below 0; 0 believes the clock at once");
   if (replace_bytes >= bytes_max)
     return fail(errc::invalid_argument,
                 fmt::format("spool: replace_bytes is {}; it must be less than bytes_max, {}", replace_bytes,
@@ -51,6 +54,8 @@ disk_spool::disk_spool(spool_config config, clock_source& clock, random_source& 
       clock_(clock),
       random_(random),
       metrics_(metrics),
+      age_(config_.directory / "CLOCK", config_.clock_jump_wait,
+           config_.drops_by_age || config_.local_retention.count() != 0, clock_, metrics_.clock_waits),
       state_file_(config_.directory / "STATE") {
   if (!config_.examine_command.empty())
     examiner_.emplace(examiner_config{config_.examine_command, config_.examine_time}, stopping_);
@@ -110,6 +115,7 @@ result<void> disk_spool::start() {
   epoch_.boot_counter = report_.previous_boot_counter + 1;
   epoch_.random = random_.next_128();
   last_commit_ns_ = report_.last_commit_ns;
+  age_.load(report_.last_commit_ns);
   std::sort(damaged.begin(), damaged.end(),
             [](const auto& a, const auto& b) { return a.which->number < b.which->number; });
   for (auto& [one, what, answer] : damaged) {

@@ -316,6 +316,7 @@ spool_usage disk_spool::usage() const {
     out.disk_bytes = disk_bytes();
     out.segments = segments_.size();
     out.kept_bytes = kept_bytes();
+    out.clock_ahead = age_.ahead();
     for (const auto& [number, one] : segments_)
       for (const auto& [key, stream] : one->streams) {
         // Exact while nothing or everything of a segment's stream is released; in between by share.

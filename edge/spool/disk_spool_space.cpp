@@ -152,10 +152,16 @@ std::int64_t newest_ns(const segment& one) noexcept {
 } // namespace
 
 // What is older is not kept once it is released.
-std::int64_t disk_spool::keep_after_ns() const {
-  return config_.local_retention.count() == 0 || disk_full_
-             ? std::numeric_limits<std::int64_t>::max()
-             : clock_.wall_ns() - config_.local_retention.count();
+std::int64_t disk_spool::keep_after_ns() {
+  const auto now_ns = age_.now_ns(); // asked in any case: it is to see the time pass
+  if (config_.local_retention.count() == 0 || disk_full_)
+    return std::numeric_limits<std::int64_t>::max();
+  return now_ns - config_.local_retention.count();
+}
+
+std::int64_t disk_spool::age_time_ns() {
+  const std::lock_guard writing{writing_};
+  return age_.now_ns();
 }
 
 result<void> disk_spool::delete_drained() {
@@ -353,6 +359,7 @@ result<void> disk_spool::close() {
     return ok();
   closed_ = true;
   seal_active();
+  age_.save();
   return store_state(true);
 }
 

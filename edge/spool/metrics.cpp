@@ -63,6 +63,8 @@ spool_metrics::spool_metrics(prometheus::Registry& r)
       disk_bytes(gauge(r, "skerry_spool_disk_bytes", "Bytes of segments on disk, damaged ones included.")),
       records(gauge(r, "skerry_spool_pending_sequences", "Sequences held and not released.")),
       reserve_held(gauge(r, "skerry_spool_reserve_held",
-                         "1: the reserve for a full disk is there; 0: it was given up.")) {}
+                         "1: the reserve for a full disk is there; 0: it was given up.")),
+      clock_waits(gauge(r, "skerry_spool_clock_waits",
+                        "1: the clock has jumped ahead, and nothing is deleted by it yet.")) {}
 
 } // namespace skerry::edge

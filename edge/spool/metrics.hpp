@@ -37,6 +37,7 @@ struct spool_metrics {
   prometheus::Gauge& disk_bytes;
   prometheus::Gauge& records;
   prometheus::Gauge& reserve_held; // 1: there; 0: given up, the disk is full
+  prometheus::Gauge& clock_waits;  // 1: the clock has jumped ahead
 };
 
 } // namespace skerry::edge

@@ -48,6 +48,9 @@ struct spool_config {
   // bytes_max, and wherever space is short, kept segments go first, the oldest of them at first.
   std::chrono::nanoseconds local_retention{0};
   std::uint64_t local_bytes_max = std::uint64_t{1} << 30;
+  // How long of running a clock that jumped ahead is waited for before anything is old by it; 0: not at all.
+  std::chrono::nanoseconds clock_jump_wait = std::chrono::hours{24};
+  bool drops_by_age = false; // the owner does, by age_time_ns(): then a clock that jumped is worth a warning
   // A suspect segment is examined by this program in a process of its own (`skerry-edge examine-segment`), which gets so
   // long and a quarter of a second for each MiB. Empty: by this process.
   std::vector<std::string> examine_command;
@@ -92,6 +95,8 @@ struct spool_usage {
   std::uint64_t segments = 0;
   std::int64_t oldest_ns = 0;   // when the oldest held record was seen, by its node's own clock; 0: none
   std::uint64_t kept_bytes = 0; // on disk, of segments that are released and kept for reading
+  std::chrono::nanoseconds clock_ahead{
+      0}; // by so much the clock has jumped, and nothing is deleted by it yet
 };
 
 class spool {
@@ -149,6 +154,8 @@ public:
   [[nodiscard]] virtual std::vector<stream_state> streams() const = 0;
   [[nodiscard]] virtual spool_usage usage() const = 0;
 
+  // The time by which age is judged: the wall clock's, but for a jump ahead that is not believed yet. The writer's thread.
+  [[nodiscard]] virtual std::int64_t age_time_ns() = 0;
   // Deletes kept segments that are over their time or bytes, or all of them. The writer's thread.
   virtual void trim_kept(bool all) { static_cast<void>(all); }
   // Every run with a record in [from, to] (event times) that is on disk, released or not, and with each the sets'

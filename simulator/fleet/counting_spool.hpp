@@ -57,6 +57,7 @@ public:
   }
   std::vector<edge::stream_state> streams() const override { return behind_->streams(); }
   edge::spool_usage usage() const override { return behind_->usage(); }
+  std::int64_t age_time_ns() override { return behind_->age_time_ns(); }
   void trim_kept(bool all) override { behind_->trim_kept(all); }
   result<std::size_t>
   scan(std::int64_t from_ns, std::int64_t to_ns,

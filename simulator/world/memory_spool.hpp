@@ -111,6 +111,7 @@ public:
   result<std::optional<series_set_ptr>> find_set(edge_id edge, const set_hash& hash) const override;
   std::vector<edge::stream_state> streams() const override;
   edge::spool_usage usage() const override { return {}; }
+  std::int64_t age_time_ns() override { return clock_.wall_ns(); }
   result<void> close() override;
 
   [[nodiscard]] std::uint64_t free_disk() const noexcept {

@@ -63,6 +63,7 @@ public:
   }
   [[nodiscard]] std::vector<stream_state> streams() const override { return all; }
   [[nodiscard]] spool_usage usage() const override { return {}; }
+  [[nodiscard]] std::int64_t age_time_ns() override { return 0; }
   result<void> close() override {
     closed = true;
     return ok();

@@ -29,7 +29,7 @@ struct fixture {
     store = w.open(config);
     key = {test_edge, store->epoch(), stream_id::telemetry};
     under_test.emplace(
-        limits, store, w.clock, claims, [this] { return free_disk; },
+        limits, store, claims, [this] { return free_disk; },
         [this](run made, bool loss) {
           handed_over.push_back(std::move(made));
           losses += loss;
@@ -260,6 +260,32 @@ TEST_CASE("what stands for lost records does not keep what came after it from go
   f.w.clock.now = f.time_ns + 4000 * second;
   for (int i = 0; i < 3; ++i)
     f.under_test->enforce();
+  CHECK(f.look().frames.empty());
+}
+
+TEST_CASE("a start with the clock ahead drops nothing for its age") {
+  fixture f{full_policy::drop_oldest};
+  f.limits.age_max = std::chrono::hours{24 * 7};
+  f.fill();
+  const auto key = f.key;
+  const auto restart = [&] {
+    f.under_test.reset();
+    REQUIRE(f.store->close());
+    f.store.reset();
+    f.start();
+    f.key = key;
+  };
+  const auto day = 86'400 * second;
+  f.w.clock.now = f.time_ns;
+  restart();
+  f.w.clock.ahead = 300 * day; // a battery that is empty gives any year
+  restart();
+  f.under_test->enforce();
+  CHECK(f.look().gone.empty());
+  // A day of running later it counts as right.
+  f.w.clock.now += day + second;
+  f.under_test->enforce();
+  f.under_test->enforce();
   CHECK(f.look().frames.empty());
 }
 

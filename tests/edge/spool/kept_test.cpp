@@ -109,6 +109,44 @@ TEST_CASE("kept segments go by age and by bytes, the oldest first") {
   CHECK(s->usage().kept_bytes == 0);
 }
 
+TEST_CASE("a start with the clock ahead deletes nothing that is kept") {
+  temporary_directory dir;
+  world w;
+  auto config = keeping(dir.path());
+  config.local_retention = std::chrono::hours{24 * 7};
+  std::uint64_t last = 0;
+  {
+    const auto s = w.open(config);
+    const auto key = fill_segment(*s, w);
+    last = state_of(*s, key)->last;
+    REQUIRE(s->release(key, all_of(*s, key)));
+    REQUIRE(s->close());
+  }
+  w.clock.ahead = 365 * 24 * hour;
+  for (int start = 0; start < 2; ++start) {
+    const auto s = w.open(config);
+    s->trim_kept(false);
+    CHECK(scanned(*s) == last);
+    CHECK(s->usage().clock_ahead > std::chrono::hours{364 * 24});
+    CHECK(w.metric("skerry_spool_clock_waits") == 1);
+    REQUIRE(s->close());
+  }
+  // So long has it said so by now that it is believed, the time before a kill included.
+  for (int half_hour = 0; half_hour < 47; ++half_hour) {
+    const auto s = w.open(config);
+    w.clock.now += hour / 2;
+    s->trim_kept(false);
+    CHECK(scanned(*s) == last);
+    REQUIRE(s->close());
+  }
+  const auto s = w.open(config);
+  w.clock.now += hour / 2;
+  s->trim_kept(false);
+  CHECK(scanned(*s) == 0);
+  CHECK(s->usage().clock_ahead.count() == 0);
+  CHECK(w.metric("skerry_spool_clock_waits") == 0);
+}
+
 TEST_CASE("kept segments give way to what waits, before anything is refused") {
   temporary_directory dir;
   world w;

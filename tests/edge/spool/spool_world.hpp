@@ -46,9 +46,10 @@ private:
 
 class test_clock final : public clock_source {
 public:
-  std::int64_t wall_ns() const noexcept override { return now += 1'000'000; }
+  std::int64_t wall_ns() const noexcept override { return (now += 1'000'000) + ahead; }
   std::int64_t monotonic_ns() const noexcept override { return now; }
   mutable std::atomic<std::int64_t> now{1'700'000'000'000'000'000};
+  std::atomic<std::int64_t> ahead{0}; // by so much the wall clock is wrong
 };
 
 class test_random final : public random_source {
