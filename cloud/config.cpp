@@ -1,11 +1,17 @@
 #include "cloud/config.hpp"
 
+#include "actors/http/listen.hpp"
 #include "actors/http/settings.hpp"
 #include "actors/link/address.hpp"
+#include "actors/link/keys.hpp"
+#include "actors/link/text.hpp"
 #include "actors/node/config.hpp"
+#include "actors/node/data_directory.hpp"
 #include "actors/node/log.hpp"
 #include "actors/node/settings.hpp"
 #include "schemas/model/site_name.hpp"
+
+#include <fmt/format.h>
 
 #include <fstream>
 #include <iterator>
@@ -49,6 +55,18 @@ void read_store(config_section& s, embedded_config& to) {
 
 } // namespace
 
+std::vector<std::string> check_data(const cloud_config& config) {
+  std::vector<std::string> out;
+  const auto take = [&out](const auto& looked_at) {
+    if (!looked_at && looked_at.error().code != errc::not_found && looked_at.error().code != errc::io)
+      out.push_back(looked_at.error().message);
+  };
+  take(data_directory::look(config.data, node_kind::cloud));
+  take(http::check_socket_path((config.data / "operator.sock").string()));
+  take(link::load_keypair(config.data / "link.key"));
+  return out;
+}
+
 result<loaded_config> load_config(const std::filesystem::path& file) {
   BOOST_OUTCOME_TRY(document, config_document::load(file));
   loaded_config loaded;
@@ -62,7 +80,9 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
     if (data.empty())
       root.complain("data", "is empty; name the directory that holds this node's data, or leave the key out");
   }
-  root.read("name", to.name);
+  if (root.read("name", to.name)
+      && (to.name.empty() || to.name.size() > link::name_bytes_max || !link::is_clean_text(to.name)))
+    root.complain("name", fmt::format("must have 1 to {} bytes of printable text", link::name_bytes_max));
   root.section("log", [&](config_section& s) {
     if (s.read("level", to.log_level))
       if (const auto valid = check_log_level(to.log_level); !valid)
@@ -71,16 +91,6 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
   root.section("http", [&](config_section& s) {
     http::read_settings(s, to.http);
     s.read("admin_api", to.admin_api);
-  });
-  root.section("link", [&](config_section& s) {
-    link::read_addresses(s, to.link_bind, to.link_advertise, false);
-    read_size(s, "queue_bytes_max", to.link_queue_bytes_max);
-    if (to.link_queue_bytes_max < (1 << 20) || to.link_queue_bytes_max > (std::uint64_t{16} << 30))
-      s.complain("queue_bytes_max", "must lie between 1MiB and 16GiB");
-    read_size(s, "message_bytes_max", to.link_message_bytes_max);
-    read_count(s, "connections_max", to.link_connections_max, 1, 1'000'000);
-    read_count(s, "handshakes_per_second_max", to.link_handshakes_per_second_max, 1, 100'000);
-    read_count(s, "handshakes_waiting_max", to.link_handshakes_waiting_max, 1, 1'000'000);
   });
   root.section("ingest", [&](config_section& s) {
     read_size(s, "credit_bytes", to.receiver.credit_bytes);
@@ -106,6 +116,21 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
     if (to.remote_write_bytes_max < (1 << 20))
       s.complain("remote_write_bytes_max", "must be at least 1MiB");
   });
+  root.section("link", [&](config_section& s) {
+    link::read_addresses(s, to.link_bind, to.link_advertise, false);
+    read_size(s, "queue_bytes_max", to.link_queue_bytes_max);
+    if (to.link_queue_bytes_max < (1 << 20) || to.link_queue_bytes_max > (std::uint64_t{16} << 30))
+      s.complain("queue_bytes_max", "must lie between 1MiB and 16GiB");
+    link::read_message_limit(s, to.link_message_bytes_max, to.receiver.batch_bytes_max,
+                             "ingest.batch_bytes_max");
+    read_count(s, "connections_max", to.link_connections_max, 1, 1'000'000);
+    read_count(s, "handshakes_per_second_max", to.link_handshakes_per_second_max, 1, 100'000);
+    read_count(s, "handshakes_waiting_max", to.link_handshakes_waiting_max, 1, 1'000'000);
+  });
+  if (link::same_port(to.link_bind, to.http.listen))
+    root.complain(root.has("link") ? "link" : "http",
+                  fmt::format("link.bind ({}) has the port of http.listen ({}): give one of them another",
+                              to.link_bind, to.http.listen));
   root.section("delivery", [&](config_section& s) {
     read_count(s, "ranges_max", to.receiver.ranges_max, 16, 65'536);
     read_count(s, "epochs_max", to.receiver.epochs_max, 16, 65'536);

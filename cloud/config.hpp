@@ -58,5 +58,8 @@ struct loaded_config {
 
 // not_found / io / malformed: the file itself cannot be read. Mistakes inside it are `errors`.
 [[nodiscard]] result<loaded_config> load_config(const std::filesystem::path& file);
+// What would stop a start and is found outside the file, in its data directory: each a sentence. What is not there yet,
+// or not to be read by who asks, is none.
+[[nodiscard]] std::vector<std::string> check_data(const cloud_config& config);
 
 } // namespace skerry::cloud

@@ -65,6 +65,13 @@ int run(const options& from) {
   if (!config)
     return exit_failed;
   if (from.check_only) {
+    if (sodium_init() < 0)
+      return fail_with("libsodium cannot be initialised: no source of randomness");
+    const auto wrong = cloud::check_data(*config);
+    for (const auto& what : wrong)
+      fmt::print(stderr, "{}: {}\n", from.config.empty() ? "defaults" : from.config, what);
+    if (!wrong.empty())
+      return exit_failed;
     fmt::print("{}: the configuration is valid\n", from.config.empty() ? "defaults" : from.config);
     return 0;
   }

@@ -1,10 +1,14 @@
 #include "edge/config.hpp"
 
+#include "actors/http/listen.hpp"
 #include "actors/http/settings.hpp"
 #include "actors/link/address.hpp"
+#include "actors/link/keys.hpp"
 #include "actors/node/config.hpp"
+#include "actors/node/data_directory.hpp"
 #include "actors/node/log.hpp"
 #include "actors/node/settings.hpp"
+#include "edge/identity.hpp"
 #include "schemas/model/host.hpp"
 
 #include <array>
@@ -74,6 +78,8 @@ void read_spool(config_section& s, edge_config& to) {
   if (to.local_retention < std::chrono::nanoseconds::zero())
     s.complain("local_retention", "must not be below 0");
   read_size(s, "local_bytes_max", to.local_bytes_max);
+  if (const auto valid = spool_settings(to, spool_bytes_default_max).validate_sizes(); !valid)
+    s.complain(s.has("bytes_max") ? "bytes_max" : "segment_bytes", valid.error().message);
   s.read("commit_interval", to.commit_interval);
   if (to.commit_interval < std::chrono::milliseconds{1} || to.commit_interval > std::chrono::seconds{1})
     s.complain("commit_interval", "must lie between 1ms and 1s: it is what a killed process loses at most");
@@ -138,6 +144,38 @@ edge_config default_config() {
   return config;
 }
 
+spool_config spool_settings(const edge_config& config, std::uint64_t bytes_max_default) {
+  spool_config out;
+  out.directory = config.data / "spool";
+  out.bytes_max = config.spool_bytes_max != 0 ? config.spool_bytes_max : bytes_max_default;
+  out.segment_bytes = config.spool_segment_bytes;
+  if (config.spool_bytes_max == 0) // a small disk is no reason not to start
+    out.segment_bytes = std::min(out.segment_bytes, std::max(segment_bytes_min, out.bytes_max / 4));
+  out.bytes_max = config.spool_bytes_max != 0 ? out.bytes_max : std::max(out.bytes_max, out.segment_bytes);
+  out.reserve_bytes = config.spool_reserve_bytes;
+  if (config.spool_limits.policy == full_policy::thin_oldest)
+    out.replace_bytes = std::min(out.segment_bytes, out.bytes_max / 4);
+  out.local_retention = config.local_retention;
+  out.local_bytes_max = config.local_bytes_max;
+  out.clock_jump_wait = config.clock_jump_wait;
+  out.drops_by_age = config.spool_limits.age_max.count() != 0;
+  out.examine_command = config.examine_command;
+  return out;
+}
+
+std::vector<std::string> check_data(const edge_config& config) {
+  std::vector<std::string> out;
+  const auto take = [&out](const auto& looked_at) {
+    if (!looked_at && looked_at.error().code != errc::not_found && looked_at.error().code != errc::io)
+      out.push_back(looked_at.error().message);
+  };
+  take(data_directory::look(config.data, node_kind::edge));
+  take(http::check_socket_path((config.data / "operator.sock").string()));
+  take(load_identity(config.data));
+  take(link::load_keypair(config.data / "link.key"));
+  return out;
+}
+
 result<loaded_config> load_config(const std::filesystem::path& file) {
   BOOST_OUTCOME_TRY(document, config_document::load(file));
   loaded_config loaded{default_config(), {}, {}};
@@ -184,8 +222,12 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
     read_size(s, "queue_bytes_max", to.link_queue_bytes_max);
     if (to.link_queue_bytes_max < (1 << 20) || to.link_queue_bytes_max > (std::uint64_t{16} << 30))
       s.complain("queue_bytes_max", "must lie between 1MiB and 16GiB");
-    read_size(s, "message_bytes_max", to.link_message_bytes_max);
+    link::read_message_limit(s, to.link_message_bytes_max, to.uplink_batch_bytes_max,
+                             "uplink.batch_bytes_max");
   });
+  if (link::same_port(to.link_bind, to.http.listen))
+    root.complain("link", fmt::format("bind has the port of http.listen, {}: give one of them another",
+                                      to.http.listen));
   for (const auto* elsewhere : {"rule_files", "alerting"})
     root.refuse(elsewhere,
                 "an edge evaluates no rules yet, and sends to no Alertmanager; keep them with Prometheus");

@@ -90,5 +90,12 @@ struct loaded_config {
 // not_found / io / malformed: the file itself cannot be read. Mistakes inside it are `errors`.
 [[nodiscard]] result<loaded_config> load_config(const std::filesystem::path& file);
 [[nodiscard]] edge_config default_config();
+// What would stop a start and is found outside the file, in its data directory: each a sentence. What is not there yet,
+// or not to be read by who asks, is none.
+[[nodiscard]] std::vector<std::string> check_data(const edge_config& config);
+
+// As the node opens it, without what belongs to the node. `bytes_max_default`: where none is set.
+[[nodiscard]] spool_config spool_settings(const edge_config& config, std::uint64_t bytes_max_default);
+inline constexpr std::uint64_t spool_bytes_default_max = std::uint64_t{10} << 30;
 
 } // namespace skerry::edge

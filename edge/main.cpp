@@ -79,9 +79,13 @@ int run(const options& from) {
   if (!config)
     return exit_failed;
   if (from.check_only) {
-    const auto missing = edge::missing_files(config->scrape);
+    if (sodium_init() < 0)
+      return fail_with("libsodium cannot be initialised: no source of randomness");
+    auto missing = edge::missing_files(config->scrape);
+    for (auto& what : edge::check_data(*config))
+      missing.push_back(std::move(what));
     for (const auto& what : missing)
-      fmt::print(stderr, "{}: {}\n", from.config, what);
+      fmt::print(stderr, "{}: {}\n", from.config.empty() ? "defaults" : from.config, what);
     if (!missing.empty())
       return exit_failed;
     fmt::print("{}: the configuration is valid\n", from.config.empty() ? "defaults" : from.config);

@@ -33,7 +33,6 @@ namespace {
 
 constexpr std::uint64_t downlink_memory_max =
     32 << 20; // of what edges further out have sent, and waits for the spool
-constexpr std::uint64_t spool_bytes_default_max = std::uint64_t{10} << 30;
 
 // The edge's side of CAF. One worker that blocks when idle: its scratch memory is made once, and it is enough for
 // millions of samples a second. The gateway has a thread of its own.
@@ -45,9 +44,7 @@ struct actor_settings : caf::actor_system_config {
   }
 };
 
-std::uint64_t spool_limit(const edge_config& config) {
-  if (config.spool_bytes_max != 0)
-    return config.spool_bytes_max;
+std::uint64_t spool_bytes_default(const edge_config& config) {
   std::error_code code;
   const auto disk = std::filesystem::space(config.data, code);
   return code ? spool_bytes_default_max : std::min<std::uint64_t>(spool_bytes_default_max, disk.capacity / 5);
@@ -107,19 +104,8 @@ public:
     identity_ = identity;
     BOOST_OUTCOME_TRY(keys, link::load_keypair(config_.data / "link.key"));
     keys_ = keys;
-    spool_config settings;
-    settings.directory = config_.data / "spool";
+    auto settings = spool_settings(config_, spool_bytes_default(config_));
     settings.edge = identity_.edge;
-    settings.bytes_max = spool_limit(config_);
-    settings.segment_bytes = config_.spool_segment_bytes;
-    settings.reserve_bytes = config_.spool_reserve_bytes;
-    if (config_.spool_limits.policy == full_policy::thin_oldest)
-      settings.replace_bytes = std::min(settings.segment_bytes, settings.bytes_max / 4);
-    settings.local_retention = config_.local_retention;
-    settings.examine_command = config_.examine_command;
-    settings.local_bytes_max = config_.local_bytes_max;
-    settings.clock_jump_wait = config_.clock_jump_wait;
-    settings.drops_by_age = config_.spool_limits.age_max.count() != 0;
     BOOST_OUTCOME_TRY(store, spool::open(settings, system_clock(), system_random(), metrics_.registry()));
     store_ = std::move(store);
     const auto& found = store_->report();

@@ -1,5 +1,7 @@
 #include "actors/http/listen.hpp"
 
+#include "actors/node/host_text.hpp"
+
 #include <fmt/format.h>
 
 #include <arpa/inet.h>
@@ -112,6 +114,8 @@ result<listen_address> parse_listen(std::string_view text) {
     host = host.substr(1, host.size() - 2);
   else if (host.find(':') != std::string_view::npos)
     return bad("an IPv6 address needs brackets: [::1]:7480");
+  if (!host.empty() && host != "*" && !is_host_text(host))
+    return bad("its host is neither an address nor a name");
   return listen_address{host == "*" ? std::string{} : lower(host), std::string{port}};
 }
 
@@ -144,12 +148,18 @@ result<listening_socket> listen_tcp(const std::string& listen) {
   }
 }
 
+result<void> check_socket_path(const std::string& path) {
+  constexpr auto bytes_max = sizeof sockaddr_un::sun_path - 1;
+  if (path.empty() || path.size() > bytes_max)
+    return fail(errc::invalid_argument,
+                fmt::format("the socket path '{}' must have 1 to {} characters", path, bytes_max));
+  return ok();
+}
+
 result<listening_socket> listen_unix(const std::string& path) {
+  BOOST_OUTCOME_TRYV(check_socket_path(path));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof address.sun_path)
-    return fail(errc::invalid_argument, fmt::format("the socket path '{}' must have 1 to {} characters", path,
-                                                    sizeof address.sun_path - 1));
   std::memcpy(address.sun_path, path.data(), path.size());
   struct stat there {};
   if (::lstat(path.c_str(), &there) == 0) {

@@ -27,6 +27,8 @@ struct listen_address {
 
 // conflict: the port is in use. io: anything else.
 [[nodiscard]] result<listening_socket> listen_tcp(const std::string& listen);
+// invalid_argument: longer than the system can name a socket.
+[[nodiscard]] result<void> check_socket_path(const std::string& path);
 // Mode 0600 from its first moment. A socket file on which nobody answers is removed first; conflict: somebody
 // does.
 [[nodiscard]] result<listening_socket> listen_unix(const std::string& path);

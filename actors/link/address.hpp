@@ -23,5 +23,12 @@ namespace link {
 // `bind` and `advertise` of the section `link:`. An empty `bind` is off where `may_be_off`.
 void read_addresses(config_section& from, std::string& bind, std::string& advertise, bool may_be_off);
 
+// `message_bytes_max` of that section, which has to hold a batch: of `batch_bytes_max`, as read before.
+void read_message_limit(config_section& from, std::size_t& message_bytes_max, std::size_t batch_bytes_max,
+                        std::string_view batch_key);
+
+// Whether the two can't be listened on at once, as they have the same port: `listen` as http.listen has it.
+[[nodiscard]] bool same_port(std::string_view bind, std::string_view listen);
+
 } // namespace link
 } // namespace skerry

@@ -72,6 +72,12 @@ std::optional<format_mark> find_mark(std::string_view text) {
   return std::nullopt;
 }
 
+error no_folder(const std::filesystem::path& folder) {
+  return {
+      errc::invalid_argument,
+      fmt::format("the data directory {} is not a folder; give another one with --data", folder.string())};
+}
+
 result<void> make_folder(const std::filesystem::path& folder) {
   std::error_code ignored;
   if (folder.has_parent_path())
@@ -86,9 +92,7 @@ result<void> make_folder(const std::filesystem::path& folder) {
   if (::stat(folder.c_str(), &now) != 0)
     return boost::outcome_v2::failure(system_error(errno, "look at the data directory", folder));
   if (!S_ISDIR(now.st_mode))
-    return fail(
-        errc::invalid_argument,
-        fmt::format("the data directory {} is not a folder; give another one with --data", folder.string()));
+    return boost::outcome_v2::failure(no_folder(folder));
   return ok();
 }
 
@@ -149,26 +153,18 @@ result<int> take_lock(const std::filesystem::path& folder) {
   return fd;
 }
 
-result<std::uint32_t> check_format(const std::filesystem::path& folder, node_kind kind,
-                                   std::uint32_t newest) {
+error foreign_folder(const std::filesystem::path& folder) {
+  return {
+      errc::invalid_argument,
+      fmt::format("{} holds files but is no Skerry data directory (there is no FORMAT in it); give an empty "
+                  "or a new directory with --data",
+                  folder.string())};
+}
+
+result<format_mark> judge_mark(const std::filesystem::path& folder, std::string_view text,
+                               std::string_view wanted, std::uint32_t newest) {
   const auto file = folder / "FORMAT";
-  const auto wanted = to_string(kind);
-  const auto text = read_file(file, format_bytes_max);
-  if (!text && text.error().code == errc::not_found) {
-    if (!nothing_of_others(folder))
-      return fail(
-          errc::invalid_argument,
-          fmt::format(
-              "{} holds files but is no Skerry data directory (there is no FORMAT in it); give an empty "
-              "or a new directory with --data",
-              folder.string()));
-    const auto line = format_line(newest, wanted);
-    BOOST_OUTCOME_TRYV(write_file_durably(file, line + line));
-    return newest;
-  }
-  if (!text)
-    return boost::outcome_v2::failure(text.error());
-  const auto mark = find_mark(text.value());
+  const auto mark = find_mark(text);
   if (!mark)
     return fail(
         errc::corrupt,
@@ -187,18 +183,52 @@ result<std::uint32_t> check_format(const std::filesystem::path& folder, node_kin
         errc::invalid_argument,
         fmt::format("{} is the data directory of skerry-{}, not of skerry-{}; give another one with --data",
                     folder.string(), mark->kind, wanted));
-  const auto line = format_line(mark->version, wanted);
+  return *mark;
+}
+
+result<std::uint32_t> check_format(const std::filesystem::path& folder, node_kind kind,
+                                   std::uint32_t newest) {
+  const auto file = folder / "FORMAT";
+  const auto wanted = to_string(kind);
+  const auto text = read_file(file, format_bytes_max);
+  if (!text && text.error().code == errc::not_found) {
+    if (!nothing_of_others(folder))
+      return boost::outcome_v2::failure(foreign_folder(folder));
+    const auto line = format_line(newest, wanted);
+    BOOST_OUTCOME_TRYV(write_file_durably(file, line + line));
+    return newest;
+  }
+  if (!text)
+    return boost::outcome_v2::failure(text.error());
+  BOOST_OUTCOME_TRY(mark, judge_mark(folder, text.value(), wanted, newest));
+  const auto line = format_line(mark.version, wanted);
   if (text.value() != line + line) {
     spdlog::warn("data directory: one copy of the mark in {} was damaged; repairing it", file.string());
     if (const auto written = write_file_durably(file, line + line); !written)
       spdlog::warn("data directory: {}", written.error().message); // the good copy still stands
   }
-  return mark->version;
+  return mark.version;
 }
 
 } // namespace
 
 std::string_view to_string(node_kind kind) noexcept { return kind == node_kind::edge ? "edge" : "cloud"; }
+
+result<void> data_directory::look(const std::filesystem::path& folder, node_kind kind,
+                                  std::uint32_t newest_version) {
+  struct stat now {};
+  if (::stat(folder.c_str(), &now) != 0)
+    return ok();
+  if (!S_ISDIR(now.st_mode))
+    return boost::outcome_v2::failure(no_folder(folder));
+  const auto text = read_file(folder / "FORMAT", format_bytes_max);
+  if (text) {
+    BOOST_OUTCOME_TRYV(judge_mark(folder, text.value(), to_string(kind), newest_version));
+  } else if (text.error().code == errc::not_found && !nothing_of_others(folder)) {
+    return boost::outcome_v2::failure(foreign_folder(folder));
+  }
+  return ok();
+}
 
 result<data_directory> data_directory::open(const std::filesystem::path& folder, node_kind kind,
                                             std::uint32_t newest_version) {
@@ -206,12 +236,7 @@ result<data_directory> data_directory::open(const std::filesystem::path& folder,
     BOOST_OUTCOME_TRYV(make_folder(folder));
     // Before anything is touched: a wrong --data must not change somebody's folder.
     if (::access((folder / "FORMAT").c_str(), F_OK) != 0 && errno == ENOENT && !nothing_of_others(folder))
-      return fail(
-          errc::invalid_argument,
-          fmt::format(
-              "{} holds files but is no Skerry data directory (there is no FORMAT in it); give an empty "
-              "or a new directory with --data",
-              folder.string()));
+      return boost::outcome_v2::failure(foreign_folder(folder));
     BOOST_OUTCOME_TRY(lock, take_lock(folder));
     data_directory out{folder, lock, 0};
     BOOST_OUTCOME_TRY(version, check_format(folder, kind, newest_version));

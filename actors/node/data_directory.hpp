@@ -34,6 +34,11 @@ public:
   [[nodiscard]] static result<data_directory> open(const std::filesystem::path& folder, node_kind kind,
                                                    std::uint32_t newest_version = data_format_version);
 
+  // What opening would refuse, as far as it can be seen without changing anything; ok where it is not there yet, or not to
+  // be read by who asks.
+  [[nodiscard]] static result<void> look(const std::filesystem::path& folder, node_kind kind,
+                                         std::uint32_t newest_version = data_format_version);
+
   [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
   [[nodiscard]] std::uint32_t version() const noexcept { return version_; }
 

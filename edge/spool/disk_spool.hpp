@@ -40,7 +40,6 @@ inline constexpr std::size_t small_commit_bytes = 64 << 10; // still stored when
 inline constexpr std::size_t damaged_segments_kept = 4;
 inline constexpr std::size_t drained_epochs_kept = 4; // of each edge and stream, in streams()
 inline constexpr std::size_t kept_segments_max = 64;  // released ones, for reading
-inline constexpr std::uint64_t segment_bytes_min = 1 << 20;
 inline constexpr std::uint64_t drained_active_divisor =
     8; // a drained active segment is deleted from this part on
 inline constexpr std::size_t salvage_commit_bytes = 4 << 20;

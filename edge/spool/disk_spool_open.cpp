@@ -18,6 +18,10 @@ result<void> spool_config::validate() const {
     return fail(errc::invalid_argument, "spool: no directory is configured");
   if (edge == edge_id::none)
     return fail(errc::invalid_argument, "spool: the edge has no id yet; it gets one when it joins");
+  return validate_sizes();
+}
+
+result<void> spool_config::validate_sizes() const {
   if (segment_bytes < segment_bytes_min || segment_bytes > (std::uint64_t{4} << 30))
     return fail(errc::invalid_argument, fmt::format("spool: segment_bytes is {}; it must be from {} to 4 GiB",
                                                     segment_bytes, segment_bytes_min));

@@ -57,7 +57,9 @@ struct spool_config {
   std::chrono::milliseconds examine_time{10'000};
 
   [[nodiscard]] result<void> validate() const;
+  [[nodiscard]] result<void> validate_sizes() const; // what is known without a directory and an edge
 };
+inline constexpr std::uint64_t segment_bytes_min = 1 << 20;
 
 // Of one stream that the spool holds or held: what Hello says.
 struct stream_state {

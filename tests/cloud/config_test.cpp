@@ -1,3 +1,4 @@
+#include "actors/node/data_directory.hpp"
 #include "cloud/config.hpp"
 #include "tests/actors/node/temporary_folder.hpp"
 #include "tests/config_keys.hpp"
@@ -66,6 +67,41 @@ TEST_CASE("the example of a cloud's configuration has the defaults") {
 
 TEST_CASE("the example of a cloud's configuration shows every key") {
   check_shows_every_key(example, {tree + "/cloud/config.cpp", tree + "/actors/http/settings.cpp"}, 40);
+}
+
+TEST_CASE("what would stop a cloud's start is said by the check, across keys too") {
+  const temporary_folder folder;
+  const auto mistakes_of = [&](std::string_view text) {
+    const auto file = folder.path() / "c.yaml";
+    std::ofstream{file} << text;
+    auto loaded = load_config(file);
+    REQUIRE(loaded);
+    return loaded.value().errors;
+  };
+  const std::pair<std::string, const char*> wrong[] = {
+      {"store: {log_bytes_max: 1MiB}", "room for two"},
+      {"store: {clock_jump_wait: -1s}", "clock_jump_wait"},
+      {"http: {listen: '300.1.2.3:7480', allow_remote_unauthenticated: true}",
+       "neither an address nor a name"},
+      {"http: {listen: '127.0.0.1:7481'}", "has the port of http.listen"},
+      {"link: {bind: 'tcp://300.1.2.3:7481'}", "no address to listen on"},
+      {"link: {bind: ''}", "no address to listen on"},
+      {"{link: {message_bytes_max: 1MiB}, ingest: {batch_bytes_max: 2MiB}}",
+       "at least ingest.batch_bytes_max"},
+      {"name: ''", "name: must have 1 to 256 bytes"},
+      {"name: " + std::string(300, 'n'), "name: must have 1 to 256 bytes"},
+  };
+  for (const auto& [text, part] : wrong) {
+    INFO(text);
+    const auto said = mistakes_of(text);
+    REQUIRE(said.size() == 1);
+    CHECK(said[0].find(part) != std::string::npos);
+  }
+  cloud_config config;
+  config.data = folder.path() / "edge";
+  CHECK(check_data(config).empty());
+  { REQUIRE(data_directory::open(config.data, node_kind::edge)); }
+  CHECK(check_data(config).at(0).find("directory of skerry-edge") != std::string::npos);
 }
 
 TEST_CASE("what the example of a cloud's configuration has in comments can be turned on") {

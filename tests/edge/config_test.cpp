@@ -1,3 +1,5 @@
+#include "actors/link/keys.hpp"
+#include "actors/node/data_directory.hpp"
 #include "edge/config.hpp"
 #include "tests/actors/node/temporary_folder.hpp"
 #include "tests/config_keys.hpp"
@@ -64,6 +66,78 @@ TEST_CASE("addresses of the link and the data directory are checked where they a
   CHECK(any_has(mistakes_of("data: ''\n"), "1", "data: is empty"));
 }
 
+TEST_CASE("what would stop the start is said by the check, across keys too") {
+  const std::pair<const char*, const char*> wrong[] = {
+      {"spool: {bytes_max: 10MiB}", "at least segment_bytes"},
+      {"spool: {segment_bytes: 1KiB}", "segment_bytes is 1024"},
+      {"spool: {segment_bytes: 8GiB, bytes_max: 16GiB}", "4 GiB"},
+      {"spool: {clock_jump_wait: -1s}", "clock_jump_wait"},
+      {"http: {listen: '300.1.2.3:7490', allow_remote_unauthenticated: true}",
+       "neither an address nor a name"},
+      {"http: {listen: '[::zz]:7490', allow_remote_unauthenticated: true}", "neither an address nor a name"},
+      {"http: {listen: 'a b:7490', allow_remote_unauthenticated: true}", "neither an address nor a name"},
+      {"link: {bind: 'tcp://300.1.2.3:7491'}", "no address to listen on"},
+      {"link: {bind: 'tcp://a b:7491'}", "no address to listen on"},
+      {"link: {bind: 'tcp://*:7490'}", "the port of http.listen"},
+      {"link: {bind: 'tcp://127.0.0.1:7490'}", "the port of http.listen"},
+      {"link: {message_bytes_max: 1KiB}", "between 64KiB and 1GiB"},
+      {"{link: {message_bytes_max: 1MiB}, uplink: {batch_bytes_max: 2MiB}}",
+       "at least uplink.batch_bytes_max"},
+  };
+  for (const auto& [text, part] : wrong) {
+    INFO(text);
+    const auto said = mistakes_of(text);
+    REQUIRE(said.size() == 1);
+    CHECK(said[0].find(part) != std::string::npos);
+  }
+  for (const auto* right :
+       {"spool: {bytes_max: 64MiB}", "spool: {bytes_max: 10MiB, segment_bytes: 1MiB, when_full: thin_oldest}",
+        "link: {bind: 'tcp://eth0:7491'}", "link: {bind: 'tcp://[fe80::1%eth0]:7491'}",
+        "link: {bind: 'tcp://*:*'}", "link: {bind: 'tcp://192.0.2.1:7490'}", "http: {listen: 'localhost:0'}",
+        "http: {listen: '[::1]:7490'}"}) {
+    INFO(right);
+    CHECK(mistakes_of(right).empty());
+  }
+}
+
+TEST_CASE("the spool fits on a small disk where no limit is set") {
+  edge_config config;
+  const auto small = spool_settings(config, 20 << 20);
+  CHECK(small.bytes_max == 20 << 20);
+  CHECK(small.segment_bytes == 5 << 20);
+  CHECK(small.validate_sizes());
+  CHECK(spool_settings(config, 1000).validate_sizes());
+  CHECK(spool_settings(config, spool_bytes_default_max).segment_bytes == 64 << 20);
+}
+
+TEST_CASE("the check looks into the data directory") {
+  const temporary_folder folder;
+  edge_config config;
+  config.data = folder.path() / "data";
+  CHECK(check_data(config).empty()); // a first start makes it
+  std::ofstream{config.data} << "a file";
+  CHECK(check_data(config).at(0).find("is not a folder") != std::string::npos);
+  std::filesystem::remove(config.data);
+  {
+    const auto made = data_directory::open(config.data, node_kind::edge);
+    REQUIRE(made);
+    CHECK(check_data(config).empty()); // it has not joined yet
+    REQUIRE(link::save_keypair(config.data / "link.key", link::make_keypair()));
+    CHECK(check_data(config).empty()); // while it runs, too
+    std::filesystem::permissions(config.data / "link.key", std::filesystem::perms{0644});
+    const auto said = check_data(config);
+    REQUIRE(said.size() == 1);
+    CHECK(said[0].find("chmod 600") != std::string::npos);
+  }
+  std::ofstream{config.data / "identity.json"} << "{";
+  CHECK(check_data(config).size() == 2);
+  config.data = folder.path() / "cloud";
+  { REQUIRE(data_directory::open(config.data, node_kind::cloud)); }
+  CHECK(check_data(config).at(0).find("directory of skerry-cloud") != std::string::npos);
+  config.data = folder.path() / std::string(120, 'd');
+  CHECK(check_data(config).at(0).find("operator.sock") != std::string::npos);
+}
+
 TEST_CASE("a token file that others can read is refused") {
   const temporary_folder folder;
   const auto token = folder.path() / "token";
@@ -125,6 +199,7 @@ TEST_CASE("the example of an edge's configuration has the defaults") {
   CHECK(is.spool_bytes_max == like.spool_bytes_max);
   CHECK(is.spool_segment_bytes == like.spool_segment_bytes);
   CHECK(is.spool_reserve_bytes == like.spool_reserve_bytes);
+  CHECK(is.clock_jump_wait == like.clock_jump_wait);
   CHECK(is.commit_interval == like.commit_interval);
   CHECK(is.commit_journal == like.commit_journal);
   CHECK(is.uplink_batch_bytes_max == like.uplink_batch_bytes_max);
