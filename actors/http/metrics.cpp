@@ -14,6 +14,26 @@ const prometheus::Histogram::BucketBoundaries& duration_buckets() {
   return seconds;
 }
 
+// Of server and session (docs/operations.md).
+constexpr const char* refusal_reasons[] = {"accept",
+                                           "connections_max",
+                                           "header_bytes_max",
+                                           "header_fields_max",
+                                           "body_bytes_max",
+                                           "bodies_bytes_max",
+                                           "answers_bytes_max",
+                                           "content_type",
+                                           "malformed",
+                                           "host",
+                                           "origin",
+                                           "token",
+                                           "state",
+                                           "peer",
+                                           "not_found",
+                                           "method",
+                                           "request_timeout",
+                                           "write_timeout"};
+
 } // namespace
 
 server_metrics::server_metrics(prometheus::Registry& registry, const std::string& prefix)
@@ -33,7 +53,15 @@ server_metrics::server_metrics(prometheus::Registry& registry, const std::string
                        .Name(prefix + "_http_connections")
                        .Help("Open HTTP connections.")
                        .Register(registry)
-                       .Add({})) {}
+                       .Add({})) {
+  for (const auto* reason : refusal_reasons)
+    refused_.Add({{"reason", reason}});
+}
+
+void server_metrics::expect(std::string_view path) {
+  for (const auto* code : {"200", "500", "503"})
+    requests_.Add({{"path", std::string{path}}, {"code", code}});
+}
 
 void server_metrics::answered(std::string_view path, unsigned code, double seconds) {
   requests_.Add({{"path", std::string{path}}, {"code", std::to_string(code)}}).Increment();

@@ -19,7 +19,9 @@ namespace skerry::http {
 
 class server_metrics {
 public:
+  // Each counter is there from the start, at 0: increase() does not see the step from nothing to 1.
   server_metrics(prometheus::Registry& registry, const std::string& prefix);
+  void expect(std::string_view path); // a route; before its first answer
   void answered(std::string_view path, unsigned code, double seconds);
   void refused(std::string_view reason);
   void connections(std::size_t open);

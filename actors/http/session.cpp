@@ -154,11 +154,14 @@ private:
 shared_state::shared_state(server_config with, std::vector<route> routes_, prometheus::Registry& registry)
     : config(std::move(with)),
       admission(config),
-      routes(std::move(routes_)),
+      routes(routes_),
       metrics(registry, config.metric_prefix),
       answers(config.answers ? config.answers : std::make_shared<memory_budget>(config.answers_bytes_max)),
       bodies(std::make_shared<memory_budget>(config.bodies_bytes_max)),
-      io(static_cast<int>(config.threads)) {}
+      io(static_cast<int>(config.threads)) {
+  for (const auto& one : routes_)
+    metrics.expect(one.path);
+}
 
 bool shared_state::add(const std::shared_ptr<session>& opened, bool unix_socket) {
   const std::lock_guard lock{mutex_};

@@ -71,7 +71,11 @@ struct server_metrics {
         refusals(prometheus::BuildCounter()
                      .Name("skerry_link_server_refused_total")
                      .Help("Client keys that were refused, by reason.")
-                     .Register(registry)) {}
+                     .Register(registry)) {
+    // Of the registry and of ZAP: there from the start, as increase() does not see the step from nothing to 1.
+    for (const auto* reason : {"unknown", "revoked", "expired", "used", "cancelled", "failed", "malformed"})
+      by_reason_.emplace(reason, &refusals.Add({{"reason", reason}}));
+  }
 
   void refused(const std::string& reason) {
     const auto known = by_reason_.find(reason);

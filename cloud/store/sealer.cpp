@@ -84,10 +84,9 @@ public:
       BOOST_OUTCOME_TRYV(write(numbers, writer));
       it = end;
     }
-    if (duplicates_ != 0)
-      metrics_.duplicates.Add({{"site", of.source->site}}).Increment(static_cast<double>(duplicates_));
-    if (conflicts_ != 0)
-      metrics_.conflicts.Add({{"site", of.source->site}}).Increment(static_cast<double>(conflicts_));
+    // Those at 0 too, so that the first of a site is an increase.
+    metrics_.duplicates.Add({{"site", of.source->site}}).Increment(static_cast<double>(duplicates_));
+    metrics_.conflicts.Add({{"site", of.source->site}}).Increment(static_cast<double>(conflicts_));
     duplicates_ = conflicts_ = 0;
     return ok();
   }

@@ -78,6 +78,10 @@ store_metrics::store_metrics(prometheus::Registry& r)
       duplicates(family(r, "skerry_store_duplicates_total",
                         "Samples that came more than once with the same value, counted when sealed.")),
       conflicts(family(r, "skerry_store_conflicts_total",
-                       "Samples of one series and time with different values, counted when sealed.")) {}
+                       "Samples of one series and time with different values, counted when sealed.")) {
+  for (const auto* what :
+       {"log", "record", "frame", "partition", "block", "source", "index", "ledger", "set", "damage"})
+    count_damaged(what, 0); // there from the start: increase() does not see the step from nothing to 1
+}
 
 } // namespace skerry::cloud
