@@ -84,6 +84,8 @@ nlohmann::json status_of(const status_context& context) {
             {"bytesMonthForecast", link.bytes_month_forecast},
             {"quotaBytes", link.quota_bytes},
             {"quota", delivery::to_string(link.quota)},
+            {"quotaClockAheadSeconds", std::chrono::duration<double>(link.quota_clock_ahead).count()},
+            {"bytesSetBack", link.set_back_bytes},
             {"backlogPaused", link.backlog_paused},
             {"setAside", set_aside_of(link)},
             {"setAsides", link.set_asides},

@@ -3,10 +3,14 @@
 // Bytes that a metered link may carry in a day or a month, and what still goes as they run out. Periods are those of
 // UTC. Plain value with what it has counted; not thread-safe.
 
+#include "actors/node/expiry_clock.hpp"
 #include "schemas/error.hpp"
 
 #include <chrono>
 #include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
 
 namespace skerry::delivery {
 
@@ -32,33 +36,53 @@ enum class quota_level : std::uint8_t {
 };
 [[nodiscard]] const char* to_string(quota_level level) noexcept;
 
-// What crossed the link: of today, of this month, and since the meter began. Kept over restarts by its owner.
+// What crossed the link, by the day that it was counted for. Kept over restarts by its owner.
 struct link_usage {
-  std::int64_t day = 0;   // days since 1970-01-01
-  std::int64_t month = 0; // 12 * year + month - 1
-  std::uint64_t day_bytes = 0;
-  std::uint64_t month_bytes = 0;
-  std::int64_t since_ns = 0; // wall time of the first byte ever counted; 0: none yet
+  std::map<std::int64_t, std::uint64_t> days; // bytes; days since 1970-01-01, the newest usage_days_max
+  std::int64_t since_ns = 0;                  // wall time of the first byte ever counted; 0: none yet
 
   bool operator==(const link_usage&) const = default;
 };
+inline constexpr std::size_t usage_days_max = 70;
 
+// A new period begins by a time that does not jump (expiry_clock): a clock that stands ahead gives no second quota before
+// it has said so for a day of running, or the receiver says the same. Nor does one that goes back. What was counted for
+// days that are yet to come, by the receiver's time, counts for today.
 class quota_meter {
 public:
-  explicit quota_meter(quota_config config = {}, link_usage from = {}) : config_(config), usage_(from) {}
+  static constexpr std::chrono::nanoseconds jump_wait = std::chrono::hours{24};
 
-  void add(std::uint64_t bytes, std::int64_t wall_ns);
-  [[nodiscard]] quota_level level(std::int64_t wall_ns);
-  [[nodiscard]] const link_usage& usage(std::int64_t wall_ns); // of the periods that `wall_ns` lies in
+  // `clock`: what clock_note() gave; empty or damaged: nothing is known of earlier runs.
+  explicit quota_meter(quota_config config = {}, link_usage from = {}, const std::string& clock = {});
+
+  // From time to time, and before anything that follows. `boot_ns` does not go back.
+  void add(std::uint64_t bytes, std::int64_t wall_ns, std::int64_t boot_ns);
+  // The receiver says what time it is. How many bytes were set back to today.
+  std::uint64_t told_time(std::int64_t server_ns, std::int64_t wall_ns, std::int64_t boot_ns);
+
+  [[nodiscard]] quota_level level() const;
+  [[nodiscard]] std::uint64_t day_bytes() const;
+  [[nodiscard]] std::uint64_t month_bytes() const;
   // What the month will come to if it goes on like until now; at least an hour of it must have passed.
-  [[nodiscard]] std::uint64_t month_forecast(std::int64_t wall_ns);
+  [[nodiscard]] std::uint64_t month_forecast() const;
+  // By how much the clock is ahead of the time that periods are told by; 0: it is believed.
+  [[nodiscard]] std::chrono::nanoseconds clock_ahead() const {
+    return clock_ ? clock_->ahead() : std::chrono::nanoseconds{0};
+  }
+  [[nodiscard]] const link_usage& usage() const noexcept { return usage_; }
+  [[nodiscard]] std::string clock_note() const { return clock_ ? clock_->note() : std::string{}; }
   [[nodiscard]] const quota_config& config() const noexcept { return config_; }
 
 private:
-  void turn(std::int64_t wall_ns);
+  void look(std::int64_t wall_ns, std::int64_t boot_ns);
+  [[nodiscard]] std::int64_t today() const;
+  [[nodiscard]] std::uint64_t bytes_since(std::int64_t day) const;
 
   quota_config config_;
   link_usage usage_;
+  std::optional<expiry_clock> clock_;                // made with the first look
+  std::optional<std::int64_t> server_minus_boot_ns_; // as the receiver said
+  std::int64_t now_ns_ = 0;                          // as of the last look
 };
 
 } // namespace skerry::delivery

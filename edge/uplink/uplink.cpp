@@ -129,26 +129,50 @@ struct uplink_state {
       else
         spdlog::error("uplink: {}", loaded.error().message);
     }
-    meter = delivery::quota_meter{config.quota, kept.usage};
+    meter = delivery::quota_meter{config.quota, kept.usage, kept.clock};
     sender->pause_backlog(kept.backlog_paused);
   }
 
   // What crossed the link since the last time, and what may go now.
   void count_bytes() {
-    meter.add(upstream.take_ip_bytes(), config.clock->wall_ns());
-    const auto wall = config.clock->wall_ns();
-    sender->limit(meter.level(wall), config.quota.thin_interval, meter.usage(wall).day_bytes);
+    meter.add(upstream.take_ip_bytes(), config.clock->wall_ns(), config.clock->monotonic_ns());
+    sender->limit(meter.level(), config.quota.thin_interval, meter.day_bytes());
+    const bool ahead = meter.clock_ahead().count() != 0;
+    if (ahead && !told_ahead && config.quota.bytes != 0)
+      spdlog::warn("uplink: the clock says {} s more than has passed: no new period of the quota begins by "
+                   "that before "
+                   "the receiver says the same, or it has said so for {} h of running",
+                   meter.clock_ahead().count() / 1'000'000'000,
+                   std::chrono::duration_cast<std::chrono::hours>(delivery::quota_meter::jump_wait).count());
+    told_ahead = ahead;
   }
 
-  void keep_usage() {
-    const kept_usage now{meter.usage(config.clock->wall_ns()), sender->backlog_paused()};
-    if (config.usage_file.empty() || now == stored)
+  void take_time_of(const link::welcome& from) {
+    const auto bytes =
+        meter.told_time(from.server_time_ns, config.clock->wall_ns(), config.clock->monotonic_ns());
+    if (bytes == 0)
+      return;
+    set_back_bytes += bytes;
+    spdlog::warn(
+        "uplink: {} bytes were counted for days that are yet to come, as the clock was ahead: they count for "
+        "today",
+        bytes);
+    keep_usage();
+  }
+
+  // `at_end`: with the time that has passed, be there bytes or not.
+  void keep_usage(bool at_end = false) {
+    const kept_usage now{meter.usage(), meter.clock_note(), sender->backlog_paused()};
+    const auto same = [&] {
+      return now.usage == stored.usage && now.backlog_paused == stored.backlog_paused;
+    };
+    if (config.usage_file.empty() || (same() && !at_end))
       return;
     if (const auto done = store_usage(config.usage_file, now))
       stored = now;
     else if (!usage_refused)
       spdlog::error("uplink: what the link has carried is not kept: {}", done.error().message);
-    usage_refused = stored != now;
+    usage_refused = !same();
   }
 
   // Without a session for a while: another address of the same receiver may do.
@@ -231,13 +255,13 @@ struct uplink_state {
 
   void publish(bool key_refused) {
     uplink_status status;
-    const auto now = config.clock->wall_ns();
-    const auto& used = meter.usage(now);
-    status.bytes_today = used.day_bytes;
-    status.bytes_this_month = used.month_bytes;
-    status.bytes_month_forecast = meter.month_forecast(now);
+    status.bytes_today = meter.day_bytes();
+    status.bytes_this_month = meter.month_bytes();
+    status.bytes_month_forecast = meter.month_forecast();
     status.quota_bytes = config.quota.bytes;
-    status.quota = meter.level(now);
+    status.quota = meter.level();
+    status.quota_clock_ahead = meter.clock_ahead();
+    status.set_back_bytes = set_back_bytes;
     status.backlog_paused = sender->backlog_paused();
     status.backlog_apart = upstream.backlog_apart();
     status.address = config.addresses[address];
@@ -274,6 +298,8 @@ struct uplink_state {
   std::uint64_t seen_unanswered = 0;
   kept_usage stored;
   bool usage_refused = false;
+  bool told_ahead = false; // that the clock is ahead
+  std::uint64_t set_back_bytes = 0;
 };
 
 namespace {
@@ -315,6 +341,8 @@ uplink_actor::behavior_type uplink(uplink_actor::stateful_pointer<uplink_state> 
           spdlog::warn("uplink: a message from the receiver is refused: {}", message.error().message);
           return;
         }
+        if (const auto* welcome = std::get_if<link::welcome>(&message.value().body))
+          state.take_time_of(*welcome);
         state.sender->on_message(message.value());
       },
       [self](const committed_ptr& committed) {
@@ -339,7 +367,7 @@ uplink_actor::behavior_type uplink(uplink_actor::stateful_pointer<uplink_state> 
         state.sender->say_bye();
         state.upstream.stop();
         state.count_bytes();
-        state.keep_usage();
+        state.keep_usage(true);
         state.gateway = nullptr;
         state.sender.reset();
         state.source.reset();

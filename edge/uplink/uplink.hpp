@@ -32,6 +32,10 @@ struct uplink_status {
   std::uint64_t bytes_month_forecast = 0; // if the month goes on as it went so far
   std::uint64_t quota_bytes = 0;          // of a period; 0: not metered
   delivery::quota_level quota = delivery::quota_level::open;
+  std::chrono::nanoseconds quota_clock_ahead{
+      0}; // by so much the clock is ahead of the time that periods go by
+  std::uint64_t set_back_bytes =
+      0; // counted for days to come, and for today since the receiver said its time
   bool backlog_paused = false;
   bool backlog_apart = false; // it has a connection of its own
   std::vector<delivery::set_aside_view>

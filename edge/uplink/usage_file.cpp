@@ -12,7 +12,41 @@ namespace skerry::edge {
 namespace {
 
 constexpr std::size_t file_bytes_max = 4096;
-constexpr int version_written = 1;
+constexpr int version_written = 2;
+constexpr std::int64_t day_max = 365 * 9999; // of a calendar
+
+// Of the first version: "DAY MONTH DAY_BYTES MONTH_BYTES SINCE_NS PAUSED", MONTH 12 * year + month - 1.
+bool read_totals(std::istream& in, kept_usage& out) {
+  std::int64_t day = 0, month = 0;
+  std::uint64_t day_bytes = 0, month_bytes = 0;
+  constexpr std::int64_t month_max = 12 * 9999;
+  if (!(in >> day >> month >> day_bytes >> month_bytes >> out.usage.since_ns >> out.backlog_paused) || day < 0
+      || day > day_max || month < 0 || month > month_max)
+    return false;
+  using namespace std::chrono;
+  const auto first = sys_days{year{static_cast<int>(month / 12)} / static_cast<int>(month % 12 + 1) / 1};
+  auto& days = out.usage.days;
+  if (day_bytes != 0)
+    days[day] += day_bytes;
+  if (month_bytes > day_bytes)
+    days[std::min<std::int64_t>(day, first.time_since_epoch().count())] += month_bytes - day_bytes;
+  return true;
+}
+
+bool read_days(std::istream& in, kept_usage& out) {
+  std::string clock[3];
+  if (!(in >> out.usage.since_ns >> out.backlog_paused >> clock[0] >> clock[1] >> clock[2]))
+    return false;
+  out.clock = fmt::format("{} {} {}", clock[0], clock[1], clock[2]);
+  std::int64_t day = 0;
+  std::uint64_t bytes = 0;
+  while (in >> day) {
+    if (!(in >> bytes) || day < 0 || day > day_max || out.usage.days.size() == delivery::usage_days_max)
+      return false;
+    out.usage.days[day] += bytes;
+  }
+  return in.eof();
+}
 
 } // namespace
 
@@ -36,8 +70,7 @@ result<kept_usage> load_usage(const std::filesystem::path& file) {
             "the file to count anew",
             file.string(), version, version_written));
   if (!in || magic != "skerry-usage" || version < 1
-      || !(in >> out.usage.day >> out.usage.month >> out.usage.day_bytes >> out.usage.month_bytes
-           >> out.usage.since_ns >> out.backlog_paused)) {
+      || !(version == 1 ? read_totals(in, out) : read_days(in, out))) {
     spdlog::warn("uplink: {} is damaged; what the link carried today and this month is counted anew",
                  file.string());
     return kept_usage{};
@@ -46,10 +79,11 @@ result<kept_usage> load_usage(const std::filesystem::path& file) {
 }
 
 result<void> store_usage(const std::filesystem::path& file, const kept_usage& from) {
-  return write_file_durably(file, fmt::format("skerry-usage {} {} {} {} {} {} {}\n", version_written,
-                                              from.usage.day, from.usage.month, from.usage.day_bytes,
-                                              from.usage.month_bytes, from.usage.since_ns,
-                                              from.backlog_paused ? 1 : 0));
+  auto text = fmt::format("skerry-usage {} {} {} {}", version_written, from.usage.since_ns,
+                          from.backlog_paused ? 1 : 0, from.clock.empty() ? "0 0 0" : from.clock);
+  for (const auto& [day, bytes] : from.usage.days)
+    text += fmt::format(" {} {}", day, bytes);
+  return write_file_durably(file, text + "\n");
 }
 
 } // namespace skerry::edge

@@ -1,16 +1,18 @@
 #pragma once
 
 // What the link has carried, and whether the backlog is paused, kept over restarts in one small text file: a line
-// "skerry-usage 1 DAY MONTH DAY_BYTES MONTH_BYTES SINCE_NS PAUSED" (docs/formats.md).
+// "skerry-usage 2 SINCE_NS PAUSED PASSED CLAIMED WAITED DAY BYTES DAY BYTES …" (docs/formats.md).
 
 #include "actors/delivery/quota.hpp"
 
 #include <filesystem>
+#include <string>
 
 namespace skerry::edge {
 
 struct kept_usage {
   delivery::link_usage usage;
+  std::string clock; // quota_meter::clock_note()
   bool backlog_paused = false;
 
   bool operator==(const kept_usage&) const = default;

@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 
 #include <deque>
+#include <optional>
 
 using namespace skerry;
 using namespace skerry::delivery;
@@ -112,43 +113,151 @@ TEST_CASE("a bucket lets a rate through, one burst ahead") {
   CHECK(unlimited.open(1));
 }
 
+namespace {
+
+constexpr std::int64_t hour = 3'600'000 * ms;
+constexpr std::int64_t day = 24 * hour;
+constexpr std::int64_t last_of_february = 19'782 * day; // 2024-02-29
+
+// A meter with a wall clock that may be wrong and a boot clock that is not.
+struct metered {
+  explicit metered(quota_period per) { start(per); }
+  void start(quota_period per, bool noted = true) {
+    quota_config config;
+    config.bytes = 1000;
+    config.per = per;
+    meter = meter ? quota_meter{config, meter->usage(), noted ? meter->clock_note() : std::string{}}
+                  : quota_meter{config};
+    boot = 5 * ms; // the boot clock begins anew
+    add(0);
+  }
+  quota_level add(std::uint64_t bytes) {
+    meter->add(bytes, true_ns + ahead, boot);
+    return meter->level();
+  }
+  void pass(std::int64_t ns) {
+    for (; ns > 0; ns -= hour / 2) {
+      true_ns += std::min(ns, hour / 2);
+      boot += std::min(ns, hour / 2);
+      add(0);
+    }
+  }
+  void off(std::int64_t ns, quota_period per) { // and started again
+    true_ns += ns;
+    start(per);
+  }
+  std::uint64_t welcome() { return meter->told_time(true_ns, true_ns + ahead, boot); }
+
+  std::optional<quota_meter> meter;
+  std::int64_t true_ns = last_of_february + day / 2;
+  std::int64_t boot = 0;
+  std::int64_t ahead = 0;
+};
+
+} // namespace
+
 TEST_CASE("a quota closes step by step and opens with the next period") {
-  constexpr std::int64_t day = 86'400'000 * ms;
-  constexpr std::int64_t last_of_february = 19'782 * day; // 2024-02-29
+  metered m{quota_period::month};
+  CHECK(m.add(0) == quota_level::open);
+  CHECK(m.add(799) == quota_level::open);
+  CHECK(m.add(1) == quota_level::no_backlog);
+  CHECK(m.add(100) == quota_level::thinned);
+  CHECK(m.add(50) == quota_level::alerts_only);
+  CHECK(m.add(50) == quota_level::exhausted);
+  m.ahead = -40 * day;
+  CHECK(m.add(0) == quota_level::exhausted); // a clock that goes back gives nothing
+  m.ahead = 0;
+  CHECK(m.welcome() == 0);
+  CHECK(m.add(0) == quota_level::exhausted);
+  CHECK(m.meter->day_bytes() == 1000);
+  m.pass(day / 2);
+  CHECK(m.add(0) == quota_level::open);
+  CHECK(m.meter->month_bytes() == 0);
+
+  metered daily{quota_period::day};
+  CHECK(daily.add(1000) == quota_level::exhausted);
+  daily.pass(day);
+  CHECK(daily.add(0) == quota_level::open);
+}
+
+TEST_CASE("a clock that was ahead neither gives a second quota nor ends the quota") {
+  for (const auto per : {quota_period::day, quota_period::month}) {
+    metered m{per};
+    CHECK(m.add(900) == quota_level::thinned);
+    m.ahead = 400 * day;
+    CHECK(m.add(0) == quota_level::thinned); // no second one, nor after a start
+    m.off(0, per);
+    CHECK(m.add(50) == quota_level::alerts_only);
+    CHECK(m.meter->clock_ahead() > std::chrono::hours{24 * 399});
+    // Nobody said otherwise for a day of running.
+    m.pass(25 * hour);
+    CHECK(m.add(0) == quota_level::open);
+    CHECK(m.add(300) == quota_level::open);
+    m.ahead = 0; // it is set right
+    CHECK(m.add(0) == quota_level::open);
+    // The receiver says what day it is: what went for days to come went today.
+    CHECK(m.welcome() == 300);
+    CHECK(m.meter->day_bytes() == 300);
+    CHECK(m.welcome() == 0);
+    CHECK(m.add(700) == quota_level::exhausted);
+    m.pass(per == quota_period::day ? day : 31 * day);
+    CHECK(m.add(0) == quota_level::open);
+  }
+}
+
+TEST_CASE("with the receiver's time a period begins when it is due") {
+  metered m{quota_period::day};
+  CHECK(m.add(1000) == quota_level::exhausted);
+  m.off(3 * day, quota_period::day); // longer than a jump: by its own clock it waits
+  CHECK(m.add(0) == quota_level::exhausted);
+  CHECK(m.welcome() == 0);
+  CHECK(m.add(0) == quota_level::open);
+  CHECK(m.meter->clock_ahead().count() == 0);
+  // A clock that is wrong in a session, whichever way, changes nothing.
+  CHECK(m.add(1000) == quota_level::exhausted);
+  for (const auto ahead : {400 * day, -400 * day}) {
+    m.ahead = ahead;
+    CHECK(m.add(0) == quota_level::exhausted);
+  }
+  m.pass(day);
+  CHECK(m.add(0) == quota_level::open);
+}
+
+TEST_CASE("a receiver whose clock is ahead gives no second quota") {
+  metered m{quota_period::month};
+  CHECK(m.add(1000) == quota_level::exhausted);
+  CHECK(m.meter->told_time(m.true_ns + 60 * day, m.true_ns, m.boot) == 0);
+  CHECK(m.add(0) == quota_level::exhausted);
+  for (const auto says : {std::int64_t{0}, INT64_MIN, INT64_MAX}) {
+    CHECK(m.meter->told_time(says, m.true_ns, m.boot) == 0);
+    CHECK(m.add(0) == quota_level::exhausted);
+  }
+  m.welcome();
+  CHECK(m.add(0) == quota_level::exhausted);
+}
+
+TEST_CASE("usage that an older version counted for a month to come is set back") {
+  link_usage from;
+  from.days[(last_of_february + 300 * day) / day] = 1000;
   quota_config config;
   config.bytes = 1000;
-  quota_meter meter{config};
-  const auto at = last_of_february + day / 2;
-  CHECK(meter.level(at) == quota_level::open);
-  meter.add(799, at);
-  CHECK(meter.level(at) == quota_level::open);
-  meter.add(1, at);
-  CHECK(meter.level(at) == quota_level::no_backlog);
-  meter.add(100, at);
-  CHECK(meter.level(at) == quota_level::thinned);
-  meter.add(50, at);
-  CHECK(meter.level(at) == quota_level::alerts_only);
-  meter.add(50, at);
-  CHECK(meter.level(at) == quota_level::exhausted);
-  CHECK(meter.level(at - 40 * day) == quota_level::exhausted); // a clock that goes back gives nothing
-  CHECK(meter.usage(at).day_bytes == 1000);
-  CHECK(meter.level(last_of_february + day) == quota_level::open);
-  CHECK(meter.usage(last_of_february + day).month_bytes == 0);
-
-  config.per = quota_period::day;
-  quota_meter daily{config, {}};
-  daily.add(1000, at);
-  CHECK(daily.level(at) == quota_level::exhausted);
-  CHECK(daily.level(at + day) == quota_level::open);
+  quota_meter meter{config, from};
+  meter.add(0, last_of_february, 1);
+  CHECK(meter.level() == quota_level::exhausted);
+  CHECK(meter.told_time(last_of_february, last_of_february, 1) == 1000);
+  CHECK(meter.level() == quota_level::exhausted); // of this month, and of no other
+  for (std::int64_t passed = 0; passed <= 2 * day; passed += hour / 2)
+    meter.add(0, last_of_february + passed, 1 + passed);
+  CHECK(meter.level() == quota_level::open);
 }
 
 TEST_CASE("the forecast goes on as the month went so far") {
-  constexpr std::int64_t hour = 3'600'000 * ms;
-  constexpr std::int64_t first_of_march = 19'783 * 24 * hour; // 2024-03-01
+  constexpr std::int64_t first_of_march = 19'783 * day; // 2024-03-01
   quota_meter meter;
   for (int i = 0; i < 24 * 10; ++i)
-    meter.add(100, first_of_march + i * hour);
-  const auto whole = meter.month_forecast(first_of_march + 24 * 10 * hour);
+    meter.add(100, first_of_march + i * hour, 1 + i * hour);
+  meter.add(0, first_of_march + 10 * day, 1 + 10 * day);
+  const auto whole = meter.month_forecast();
   CHECK(whole > 73'000);
   CHECK(whole < 76'000); // 31 days of 2,400
 }
