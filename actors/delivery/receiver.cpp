@@ -30,6 +30,9 @@ token_bucket new_unread(const receiver_config& config) {
   return {unread_bytes_per_second, static_cast<std::int64_t>(seconds * 1e9)};
 }
 
+constexpr auto second_node =
+    "another live node uses this edge's key: if this disk is a copy, join anew with a token of its own";
+
 } // namespace
 
 receiver::receiver(receiver_config config, clock_source& clock, random_source& random,
@@ -122,6 +125,8 @@ void receiver::handle(const link::peer_id& from, edge_id user, result<link::mess
   if (it == sessions_.end() || it->second.number == 0 || it->second.number != message.value().session
       || (it->second.peer != from && !backlog)) {
     ++counters_.stale_messages;
+    if (it != sessions_.end() && heard_of_elder(user, it->second, message.value()))
+      return;
     if (it != sessions_.end() && it->second.number != 0 && it->second.peer != from && !backlog) {
       // Someone with this key still speaks in a session that another took over.
       note_duplicate(it->second);
@@ -201,11 +206,15 @@ void receiver::on_hello(const link::peer_id& from, edge_id user, const link::hel
     return;
   }
   auto& session = sessions_[static_cast<std::uint64_t>(user)];
+  if (session.number != 0 && session.elder && session.elder->instance == hello.instance)
+    elder_lives(user, session); // it lost its connection, no more
   if (session.number != 0 && session.instance != hello.instance && !elder_yields(from, user, session, hello))
     return;
   const auto totals = session.view;
   const auto duplicate_ns = session.duplicate_ns;
   const auto logged_ns = session.logged_ns;
+  auto elder = session.elder; // whom it took over from, now or with an earlier Hello
+  const auto copy = session.copy;
   auto unread = session.view.edge == edge_id::none ? new_unread(config_) : session.unread;
   if (!unread.open(clock_.monotonic_ns())) {
     ++counters_.refused_unread;
@@ -217,6 +226,8 @@ void receiver::on_hello(const link::peer_id& from, edge_id user, const link::hel
   session.view = totals;
   session.duplicate_ns = duplicate_ns;
   session.logged_ns = logged_ns;
+  session.elder = std::move(elder);
+  session.copy = copy;
   session.unread = unread;
   session.peer = from;
   session.instance = hello.instance;
@@ -233,19 +244,22 @@ void receiver::on_hello(const link::peer_id& from, edge_id user, const link::hel
 
 bool receiver::elder_yields(const link::peer_id& from, edge_id user, session& elder,
                             const link::hello& hello) {
-  // A restarted process knows the epoch that its predecessor wrote; a clone or a restored copy does not.
-  const bool successor = std::any_of(hello.streams.begin(), hello.streams.end(), [&](const auto& stream) {
-    return stream.key.edge == user && stream.key.epoch == elder.current && stream.closed;
-  });
-  if (successor) {
-    if (elder.peer != from)
-      refuse(elder.peer, elder.number, link::bye_reason::superseded,
-             "a newer session of this edge took over");
+  if (succeeds(user, elder, hello)) {
+    // A process that was killed is gone. A disk that was copied while its node ran looks the same: it is asked.
+    const auto now = clock_.monotonic_ns();
+    if (elder.peer != from) {
+      elder.elder = elder_session{elder.peer, elder.number, elder.instance, elder.current, now};
+      backend_.send(elder.peer, {elder.number, link::ping{clock_.wall_ns(), now, {}}});
+    }
+    elder.copy = {};
     return true;
   }
   const auto now = clock_.monotonic_ns();
-  if (elder.probe_ns != 0 && now - elder.probe_ns > config_.probe_window.count())
+  if (elder.probe_ns != 0 && now - elder.probe_ns > config_.probe_window.count()) {
+    elder.elder.reset();
+    elder.copy = {};
     return true; // asked, and silent since: it is gone
+  }
   if (elder.probe_ns == 0) {
     elder.probe_ns = now;
     backend_.send(elder.peer, {elder.number, link::ping{clock_.wall_ns(), now, {}}});
@@ -261,9 +275,66 @@ bool receiver::elder_yields(const link::peer_id& from, edge_id user, session& el
         "{}: a second node with the key of edge {} was refused while the first is live: was its disk cloned? "
         "Let it join anew with a token of its own",
         config_.name, to_string(user));
-  refuse(from, 0, link::bye_reason::duplicate,
-         "another live node uses this edge's key: if this disk is a copy, join anew with a token of its own");
+  refuse(from, 0, link::bye_reason::duplicate, second_node);
   return false;
+}
+
+// A restarted process knows the epoch that its predecessor wrote, to its end. A clone or a restored copy does not, unless
+// nothing was written since.
+bool receiver::succeeds(edge_id user, const session& elder, const link::hello& hello) const {
+  if (hello.instance == elder.copy)
+    return false;
+  bool knows = false;
+  for (const auto stream : {stream_id::alert, stream_id::telemetry}) {
+    const stream_key key{user, elder.current, stream};
+    const auto said = std::find_if(hello.streams.begin(), hello.streams.end(),
+                                   [&](const auto& one) { return one.key == key && one.closed; });
+    const auto* stored = holdings_.stored(key);
+    knows = knows || said != hello.streams.end();
+    if (stored != nullptr && stored->highest() > (said == hello.streams.end() ? 0 : said->last))
+      return false;
+  }
+  return knows;
+}
+
+// What comes in a session that another took over. True: it is dealt with. If it answers what it was asked then, it lives,
+// and is the one that was first: its session is its own again, as far as nobody else gets it before it says Hello.
+bool receiver::heard_of_elder(edge_id user, session& of, const link::message& message) {
+  if (!of.elder || message.session != of.elder->number)
+    return false;
+  const auto now = clock_.monotonic_ns();
+  const auto* pong = std::get_if<link::pong>(&message.body);
+  if (pong == nullptr || pong->monotonic_ns != of.elder->ping_ns) {
+    if (std::holds_alternative<link::bye>(message.body))
+      of.elder.reset();
+    return !of.elder || now - of.elder->ping_ns <= config_.probe_window.count(); // it may have been under way
+  }
+  const auto elder = *of.elder;
+  elder_lives(user, of);
+  refuse(elder.peer, elder.number, link::bye_reason::superseded, "this session has ended; say Hello again");
+  return true;
+}
+
+void receiver::elder_lives(edge_id user, session& of) {
+  note_duplicate(of);
+  if (may_log())
+    spdlog::warn(
+        "{}: a second node with the key of edge {} took over while the first is live, which goes on: was its "
+        "disk cloned? Let the copy join anew with a token of its own",
+        config_.name, to_string(user));
+  refuse(of.peer, of.number, link::bye_reason::duplicate, second_node);
+  const auto elder = *of.elder;
+  const auto copy = of.instance;
+  end_session(of);
+  of.elder.reset();
+  of.number = elder.number;
+  of.peer = elder.peer;
+  of.instance = elder.instance;
+  of.current = elder.current;
+  of.heard_ns = clock_.monotonic_ns();
+  of.probe_ns = 0;
+  of.copy = copy;
+  holdings_.newest(user) = elder.current;
 }
 
 bool receiver::may_log() {

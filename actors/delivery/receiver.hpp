@@ -219,13 +219,23 @@ private:
     std::map<std::uint64_t, set_name> oldest_first;
     std::uint64_t bytes = 0;
   };
+  // Whom a session took over from: it is asked whether it is alive after all. Who answers was no predecessor.
+  struct elder_session {
+    link::peer_id peer;
+    std::uint64_t number = 0;
+    link::nonce instance{};
+    epoch_id current;
+    std::int64_t ping_ns = 0; // monotonic, as the Ping said
+  };
   struct session {
     std::uint64_t number = 0;
     link::peer_id peer;
     link::nonce instance{};
     epoch_id current;
-    std::int64_t heard_ns = 0;                            // monotonic
-    std::int64_t probe_ns = 0;                            // asked whether it is alive; 0: not
+    std::int64_t heard_ns = 0; // monotonic
+    std::int64_t probe_ns = 0; // asked whether it is alive; 0: not
+    std::optional<elder_session> elder;
+    link::nonce copy{}; // an instance that took over while this one was alive: it is no successor
     std::map<std::uint64_t, parked_batch> parked;         // by number, in the order that they came in
     std::map<set_name, std::vector<std::uint64_t>> asked; // and which parked batches wait for it
     std::uint64_t open_bytes = 0;                         // of batches that are parked or being stored
@@ -306,6 +316,9 @@ private:
   void ask_anew(session& of, edge_id user, const std::string& why);
   void ask_for_rest(edge_id user);
   void note_duplicate(session& of);
+  [[nodiscard]] bool succeeds(edge_id user, const session& elder, const link::hello& hello) const;
+  void elder_lives(edge_id user, session& of); // `of` is its session from here on
+  [[nodiscard]] bool heard_of_elder(edge_id user, session& of, const link::message& message);
   [[nodiscard]] bool may_announce(edge_id user, const link::origin_state& state);
   [[nodiscard]] bool may_log(); // one more line about a peer
   void refuse(const link::peer_id& to, std::uint64_t session, link::bye_reason reason, std::string message);

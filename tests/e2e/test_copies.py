@@ -122,6 +122,55 @@ def cloned_edge():
     print("cloned edge: the second is refused while the first lives, and loses nothing")
 
 
+def copied_while_it_runs():
+    """The copy of a running node's disk knows that node's epoch, as a restarted process would: it must not take over."""
+    for stale in (True, False):  # whether the node wrote anything that was delivered after the copy was made
+        with Workspace("copied-edge") as w:
+            cloud = Cloud(w).start()
+            first = edge_on(w, "edge")
+            first.join(cloud.invite())
+            first.start()
+            wait_until(lambda: cloud.query("node_load1"), 20, "the first sample")
+            second = edge_on(w, "clone")
+            drained(first)
+            first.process.pause()
+            shutil.copytree(first.data, second.data, dirs_exist_ok=True,
+                            ignore=lambda _, names: [n for n in names if n.endswith(".sock") or n == "LOCK"])
+            os.chmod(second.data, 0o700)
+            wait_until(lambda: cloud.metric("skerry_ingest_sessions_total") == 1, 10, "the session to be counted")
+            if stale:
+                first.process.resume()
+                before = cloud.metric("skerry_ingest_records_total")
+                wait_until(lambda: cloud.metric("skerry_ingest_records_total") > before + 5, 20, "more records")
+            second.start()
+            if not stale:
+                wait_until(lambda: cloud.metric("skerry_ingest_sessions_total") > 1, 20, "the copy to take over")
+                first.process.resume()
+            wait_until(lambda: cloud.metric("skerry_ingest_refused_sessions_total", 'reason="duplicate"') > 0, 30,
+                       "the copy to be refused")
+            wait_until(lambda: "copy" in second.status()["link"]["refusal"], 20, "the copy to say why it waits")
+            wait_until(lambda: first.status()["link"]["state"] == "live", 20, "the first to go on")
+            assert "join anew" not in first.status()["link"]["refusal"], "the first was told to leave"
+            assert "join anew" not in first.process.text(), "the first was told to leave"
+            before = cloud.metric("skerry_ingest_records_total")
+            wait_until(lambda: cloud.metric("skerry_ingest_records_total") > before + 10, 20, "the first to deliver")
+            if stale:
+                assert cloud.metric("skerry_ingest_sessions_total") == 1, "the first lost its session"
+            assert first.status()["link"]["state"] == "live"
+            assert second.status()["link"]["state"] != "live"
+            second.process.stop()
+            drained(first)
+            # A restart is not kept waiting.
+            first.process.kill()
+            refused = cloud.metric("skerry_ingest_refused_sessions_total")
+            first.start()
+            wait_until(lambda: first.status()["link"]["state"] == "live", 20, "the first after a restart")
+            assert cloud.metric("skerry_ingest_refused_sessions_total") == refused, "the restart was refused"
+            first.process.stop()
+            cloud.assert_sound()
+    print("edge copied while it ran: the copy is refused, the first goes on")
+
+
 def restored_cloud():
     with Workspace("restored-cloud") as w:
         cloud = Cloud(w).start()
@@ -164,5 +213,6 @@ def restored_cloud():
 if __name__ == "__main__":
     restored_edge()
     cloned_edge()
+    copied_while_it_runs()
     restored_cloud()
     print("passed")

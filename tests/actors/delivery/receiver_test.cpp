@@ -32,6 +32,13 @@ struct fixture {
     hello.current = key.epoch;
     return hello;
   }
+  // Says that the epoch of hello_of() is over, with record `last`.
+  link::hello successor(std::uint8_t instance, sequence last) const {
+    auto hello = hello_of(instance);
+    hello.current = {2, {2}};
+    hello.streams.push_back({key, {}, {}, last, true, 0});
+    return hello;
+  }
   template <class T>
   const T* last_sent(const link::peer_id& to) const {
     for (auto it = backend.outbox.rbegin(); it != backend.outbox.rend(); ++it)
@@ -193,6 +200,92 @@ TEST_CASE("a restarted process takes its predecessor's session over at once") {
   hello.streams.push_back({f.key, {}, {}, 0, true, 0});
   f.under_test.on_message("b", f.edge, link::message{0, hello});
   CHECK(f.last_sent<link::welcome>("b") != nullptr);
+}
+
+TEST_CASE("a copy of a running node is no successor where the receiver holds more than it knows") {
+  fixture f;
+  const auto session = f.open("a", 1);
+  f.send("a", session, f.events(1, 10, f.key));
+  f.settle();
+  f.clock.now += 1;
+  const auto copy = f.successor(2, 7);
+  f.under_test.on_message("b", f.edge, link::message{0, copy});
+  REQUIRE(f.last_sent<link::bye>("b") != nullptr);
+  CHECK(f.last_sent<link::bye>("b")->reason == link::bye_reason::duplicate);
+  CHECK(f.under_test.counters().refused_duplicate == 1);
+  f.under_test.on_message("a", f.edge, link::message{session, link::pong{}});
+  f.send("a", session, f.events(11, 1, f.key));
+  f.settle();
+  CHECK(f.backend.stored.size() == 11);
+  // Alone, it is let in: a disk that lost its tail is no reason to stay out.
+  f.clock.now += 60'000'000'000;
+  f.under_test.on_message("b", f.edge, link::message{0, copy});
+  f.clock.now += 4'000'000'000;
+  f.under_test.on_message("b", f.edge, link::message{0, copy});
+  CHECK(f.last_sent<link::welcome>("b") != nullptr);
+}
+
+TEST_CASE("who was taken over and lives gets its session back, and the copy stays out") {
+  for (const bool says_hello : {false, true}) {
+    fixture f;
+    const auto session = f.open("a", 1);
+    f.send("a", session, f.events(1, 10, f.key));
+    f.settle();
+    f.clock.now += 1;
+    const auto copy = f.successor(2, 10); // nothing was written since
+    f.under_test.on_message("b", f.edge, link::message{0, copy});
+    REQUIRE(f.last_sent<link::welcome>("b") != nullptr); // as after a restart, at once
+    const auto* ping = f.last_sent<link::ping>("a");
+    REQUIRE(ping != nullptr); // and no Bye
+    const auto at = ping->monotonic_ns;
+    const link::peer_id again = says_hello ? "a2" : "a";
+    // What was under way proves nothing.
+    f.send("a", session, f.events(11, 1, f.key));
+    f.under_test.on_message("a", f.edge, link::message{session, link::pong{0, at - 1}});
+    CHECK(f.under_test.counters().refused_duplicate == 0);
+    CHECK(f.last_sent<link::ping>("a") != nullptr); // nothing was sent after it
+    if (!says_hello) {
+      f.under_test.on_message("a", f.edge, link::message{session, link::pong{0, at}});
+      REQUIRE(f.last_sent<link::bye>("a") != nullptr);
+      CHECK(f.last_sent<link::bye>("a")->reason == link::bye_reason::superseded);
+    }
+    const auto next = f.open(again, 1);
+    REQUIRE(next != 0);
+    CHECK(f.under_test.counters().refused_duplicate == 1);
+    CHECK(f.under_test.counters().restored_edges == 0);
+    REQUIRE(f.last_sent<link::bye>("b") != nullptr);
+    CHECK(f.last_sent<link::bye>("b")->reason == link::bye_reason::duplicate);
+    // Nor does it come in as a successor again, as long as the first is heard.
+    f.under_test.on_message("b", f.edge, link::message{0, copy});
+    REQUIRE(f.last_sent<link::bye>("b") != nullptr);
+    CHECK(f.under_test.counters().refused_duplicate == 2);
+    f.send(again, next, f.events(11, 1, f.key));
+    f.settle();
+    CHECK(f.backend.stored.size() == 11);
+    CHECK(f.under_test.edges().at(0).duplicate);
+  }
+}
+
+TEST_CASE("a predecessor that is dead keeps nobody waiting") {
+  fixture f;
+  const auto session = f.open("a", 1);
+  f.send("a", session, f.events(1, 10, f.key));
+  f.settle();
+  f.clock.now += 1;
+  f.under_test.on_message("b", f.edge, link::message{0, f.successor(2, 10)});
+  REQUIRE(f.last_sent<link::welcome>("b") != nullptr);
+  const auto next = f.backend.outbox.back().second.session;
+  f.send("a", session, f.events(9, 1, f.key)); // under way when it was killed
+  f.send("b", next, f.events(1, 3, {f.edge, {2, {2}}, stream_id::telemetry}));
+  f.settle();
+  CHECK(f.backend.stored.size() == 13);
+  CHECK(f.under_test.counters().refused_duplicate == 0);
+  CHECK(f.last_sent<link::ping>("a") != nullptr);
+  // Later on whoever speaks in that session is told that it has ended.
+  f.clock.now += 10'000'000'000;
+  f.send("a", session, f.events(12, 1, f.key));
+  REQUIRE(f.last_sent<link::bye>("a") != nullptr);
+  CHECK(f.under_test.counters().refused_duplicate == 1);
 }
 
 TEST_CASE("an edge restored from an older copy is named") {
