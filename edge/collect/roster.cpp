@@ -39,6 +39,7 @@ struct roster_state {
     self = owner;
     config = std::move(c);
     metrics.emplace(*config.metrics);
+    static_cast<void>(fetch_metrics{*config.metrics}); // before there is anything to fetch
     manager.emplace(config.seed, *metrics);
     targets = &prometheus::BuildGauge()
                    .Name("skerry_scrape_targets")

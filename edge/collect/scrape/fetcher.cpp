@@ -340,34 +340,7 @@ namespace {
 class curl_fetcher final : public fetcher, page_keeper {
 public:
   curl_fetcher(prometheus::Registry& metrics, std::size_t pages_bytes_max)
-      : budget_(std::make_shared<page_budget>(pages_bytes_max)),
-        pages_bytes_(prometheus::BuildGauge()
-                         .Name("skerry_scrape_pages_bytes")
-                         .Help("Memory of pages that are being fetched or wait to be taken in.")
-                         .Register(metrics)
-                         .Add({})),
-        given_up_(
-            prometheus::BuildCounter()
-                .Name("skerry_scrape_pages_given_up_total")
-                .Help(
-                    "Pages given up because all together would have held more than collect.pages_bytes_max.")
-                .Register(metrics)
-                .Add({})),
-        requests_(prometheus::BuildCounter()
-                      .Name("skerry_scrape_requests_total")
-                      .Help("HTTP requests to targets that were answered or failed.")
-                      .Register(metrics)
-                      .Add({})),
-        body_bytes_(prometheus::BuildCounter()
-                        .Name("skerry_scrape_body_bytes_total")
-                        .Help("Bytes of pages received, uncompressed.")
-                        .Register(metrics)
-                        .Add({})),
-        connects_(prometheus::BuildCounter()
-                      .Name("skerry_scrape_connects_total")
-                      .Help("New connections to targets; the other requests reused one.")
-                      .Register(metrics)
-                      .Add({})) {}
+      : budget_(std::make_shared<page_budget>(pages_bytes_max)), metrics_(metrics) {}
 
   result<void> init() {
     static const curl_global global;
@@ -446,7 +419,7 @@ private:
     slot.given_up_ = true; // its transfer ends with its next bytes
     std::string{}.swap(slot.body_);
     slot.charge_ = page_charge{budget_};
-    given_up_.Increment();
+    metrics_.given_up.Increment();
   }
 
   void run() {
@@ -463,7 +436,7 @@ private:
           break;
         starting_.swap(queue_);
       }
-      pages_bytes_.Set(static_cast<double>(budget_->bytes()));
+      metrics_.pages_bytes.Set(static_cast<double>(budget_->bytes()));
       for (auto& slot : starting_)
         begin(std::move(slot));
       starting_.clear();
@@ -638,10 +611,10 @@ private:
     if (address != nullptr && *address != '\0')
       s.near_ = s.options_.proxy_url.empty() && is_near(address);
     s.decoder_.begin(); // gives its memory back
-    requests_.Increment();
-    body_bytes_.Increment(static_cast<double>(s.body_.size()));
+    metrics_.requests.Increment();
+    metrics_.body_bytes.Increment(static_cast<double>(s.body_.size()));
     if (connects > 0)
-      connects_.Increment(static_cast<double>(connects));
+      metrics_.connects.Increment(static_cast<double>(connects));
     // The target keeps this memory: not much more than the page.
     if (s.body_.capacity() > s.body_.size() + s.body_.size() / 4 + (4 << 10))
       s.body_.shrink_to_fit();
@@ -681,11 +654,7 @@ private:
   std::vector<fetch_slot_ptr> starting_;
   std::unordered_set<fetch_slot_ptr> active_;
   long connections_ = 0;
-  prometheus::Gauge& pages_bytes_;
-  prometheus::Counter& given_up_;
-  prometheus::Counter& requests_;
-  prometheus::Counter& body_bytes_;
-  prometheus::Counter& connects_;
+  fetch_metrics metrics_;
 };
 
 } // namespace
@@ -695,5 +664,33 @@ result<std::unique_ptr<fetcher>> fetcher::start(prometheus::Registry& metrics, s
   BOOST_OUTCOME_TRYV(made->init());
   return std::unique_ptr<fetcher>{std::move(made)};
 }
+
+fetch_metrics::fetch_metrics(prometheus::Registry& registry)
+    : pages_bytes(prometheus::BuildGauge()
+                      .Name("skerry_scrape_pages_bytes")
+                      .Help("Memory of pages that are being fetched or wait to be taken in.")
+                      .Register(registry)
+                      .Add({})),
+      given_up(
+          prometheus::BuildCounter()
+              .Name("skerry_scrape_pages_given_up_total")
+              .Help("Pages given up because all together would have held more than collect.pages_bytes_max.")
+              .Register(registry)
+              .Add({})),
+      requests(prometheus::BuildCounter()
+                   .Name("skerry_scrape_requests_total")
+                   .Help("HTTP requests to targets that were answered or failed.")
+                   .Register(registry)
+                   .Add({})),
+      body_bytes(prometheus::BuildCounter()
+                     .Name("skerry_scrape_body_bytes_total")
+                     .Help("Bytes of pages received, uncompressed.")
+                     .Register(registry)
+                     .Add({})),
+      connects(prometheus::BuildCounter()
+                   .Name("skerry_scrape_connects_total")
+                   .Help("New connections to targets; the other requests reused one.")
+                   .Register(registry)
+                   .Add({})) {}
 
 } // namespace skerry::edge

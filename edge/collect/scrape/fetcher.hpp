@@ -30,8 +30,10 @@
 #include <vector>
 
 namespace prometheus {
+class Counter;
+class Gauge;
 class Registry;
-}
+} // namespace prometheus
 
 namespace skerry::edge {
 
@@ -86,6 +88,17 @@ struct fetch_response {
 
 class fetch_slot;
 using fetch_slot_ptr = std::shared_ptr<fetch_slot>;
+
+// What a fetcher counts. Whoever may make one later makes these at the start: increase() does not see a counter's step
+// from nothing to 1.
+struct fetch_metrics {
+  explicit fetch_metrics(prometheus::Registry& registry);
+  prometheus::Gauge& pages_bytes;
+  prometheus::Counter& given_up;
+  prometheus::Counter& requests;
+  prometheus::Counter& body_bytes;
+  prometheus::Counter& connects;
+};
 
 class fetcher {
 public:
