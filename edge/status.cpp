@@ -98,7 +98,7 @@ nlohmann::json status_of(const status_context& context) {
             {"refusal", context.board->refusal()},
             {"oldestNs", held.oldest_ns},
             {"clockAheadSeconds", std::chrono::duration<double>(held.clock_ahead).count()}}},
-          {"collect", {{"behind", context.board->behind(system_clock().wall_ns())}}},
+          {"collect", {{"behind", context.board->behind(system_clock().monotonic_ns())}}},
           {"edges", std::move(edges)}};
 }
 
@@ -209,7 +209,7 @@ std::vector<http::route> make_status_routes(status_context settings) {
   add("GET", "/-/healthy", [context](const http::request&) {
     if (const auto refusal = context->board->refusal(); !refusal.empty())
       return plain(503, fmt::format("skerry-edge is not healthy: nothing can be stored: {}\n", refusal));
-    const auto behind = context->board->behind(system_clock().wall_ns());
+    const auto behind = context->board->behind(system_clock().monotonic_ns());
     return behind.empty() ? plain(200, "skerry-edge is healthy.\n")
                           : plain(503, fmt::format("skerry-edge is behind with collecting: {}.\n", behind));
   });

@@ -36,7 +36,7 @@ public:
     const std::lock_guard lock{mutex_};
     host_ = std::move(host);
   }
-  // Of what should have been collected more than an interval ago and was not: the longest, in words. Empty: nothing.
+  // Of what should have been collected more than an interval ago and was not: the longest, in words. Empty: nothing. `now_ns`: of the boot clock.
   [[nodiscard]] std::string behind(std::int64_t now_ns) const;
   void publish_refusal(const std::string& why) {
     const std::lock_guard lock{mutex_};

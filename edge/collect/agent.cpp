@@ -72,12 +72,17 @@ struct agent_state {
     return through == INT64_MAX ? 0 : through;
   }
 
+  // What is due by the wall clock, said by the boot clock: for whoever asks how late it is, a clock that is set is no delay.
+  void watch_due(due_watch& watch, std::int64_t due_ns) const {
+    watch.set_due(due_ns - config.clock->wall_ns() + config.clock->monotonic_ns());
+  }
+
   void set_due(source& of, std::int64_t due_ns) {
     due.erase(&of);
     of.due_ns = due_ns;
     due.insert(&of);
     if (!of.under_way)
-      of.target->watch.set_due(due_ns);
+      watch_due(of.target->watch, due_ns);
   }
 
   void set_complete(source& of, std::int64_t time_ns) {
@@ -89,7 +94,7 @@ struct agent_state {
   void set_local_due(std::int64_t due_ns) {
     local_due_ns = due_ns;
     if (config.local->watch)
-      config.local->watch->set_due(due_ns);
+      watch_due(*config.local->watch, due_ns);
   }
 
   [[nodiscard]] pending_record gap_of(std::int64_t from_ns, std::int64_t to_ns, loss_cause cause,
@@ -177,7 +182,7 @@ struct agent_state {
         from.skipped_since_ns = due_ns;
       return;
     }
-    from.target->watch.set_due(due_ns); // until it is done
+    watch_due(from.target->watch, due_ns); // until it is done
     from.under_way = true;
     from.sample_ns = from.target->sample_time(due_ns, now);
     from.began_monotonic_ns = config.clock->monotonic_ns();
@@ -228,7 +233,7 @@ struct agent_state {
     auto& from = it->second;
     from.under_way = false;
     from.at_reader = false;
-    from.target->watch.set_due(from.due_ns);
+    watch_due(from.target->watch, from.due_ns);
     set_complete(from, from.sample_ns);
     note_gaps(from, answer.made);
     send(std::move(answer.made));
@@ -301,7 +306,7 @@ struct agent_state {
       auto& from = each.second;
       from.due_ns += step;
       due.insert(&from);
-      from.target->watch.set_due(from.under_way ? from.sample_ns + step : from.due_ns);
+      watch_due(from.target->watch, from.under_way ? from.sample_ns + step : from.due_ns);
       if (from.down_since_ns != 0)
         from.down_since_ns += step;
       if (from.skipped_since_ns != 0)

@@ -1,6 +1,6 @@
 #pragma once
 
-// When something that is collected time and again is due next, for those who ask whether it is behind. Any thread.
+// When something that is collected time and again is due next, for those who ask whether it is behind. By the boot clock. Any thread.
 
 #include <atomic>
 #include <cstdint>

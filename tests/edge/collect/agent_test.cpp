@@ -286,18 +286,38 @@ TEST_CASE("a collection of the machine's values that was due and did not happen 
   running = &w;
   w.pass(3s);
   (void)w.take();
-  CHECK(watch->behind_ns(w.clock.now) == 0);
+  CHECK(watch->behind_ns(w.clock.monotonic_ns()) == 0);
   lateness = 900ms; // the next one is late, and happens
   w.pass(2s);
   CHECK(w.missed.Value() == 0);
   lateness = 2400ms; // the next two are due meanwhile; one happens
   w.pass(1s);
-  CHECK(watch->behind_ns(w.clock.now) == 0);
+  CHECK(watch->behind_ns(w.clock.monotonic_ns()) == 0);
   CHECK(w.missed.Value() == 1);
   const auto said = w.gap();
   CHECK(said.cause == loss_cause::node_off);
   CHECK(said.to_ns - said.from_ns >= second);
-  CHECK(watch->behind_ns(w.clock.now + 5 * second) > 3 * second);
+  CHECK(watch->behind_ns(w.clock.monotonic_ns() + 5 * second) > 3 * second);
+}
+
+TEST_CASE("how late a collection is does not change with the wall clock") {
+  auto local = std::make_shared<local_collection>();
+  local->interval = 1s;
+  const auto watch = local->watch = std::make_shared<due_watch>(local->interval.count());
+  local->collect = [](std::int64_t time_ns, std::int64_t, std::string_view host) {
+    collection made;
+    made.records.push_back({record_kind::frame, time_ns, std::string{host}, {}, 0});
+    return made;
+  };
+  world w{std::move(local)};
+  for (const auto step : {3600 * second, -7200 * second}) {
+    w.pass(3s);
+    w.clock.off += step; // and nothing has run since
+    CHECK(watch->behind_ns(w.clock.monotonic_ns()) == 0);
+    w.pass(3s);
+    CHECK(watch->behind_ns(w.clock.monotonic_ns()) == 0);
+    CHECK(watch->behind_ns(w.clock.monotonic_ns() + 5 * second) > 3 * second);
+  }
 }
 
 TEST_CASE("targets by the thousand of one host are asked on time, each once an interval") {
