@@ -8,6 +8,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -221,6 +222,18 @@ def configuration_and_directories(w):
         cloud.write_config()
         says(cloud, "settings.yaml:", words)
         cloud.config["link"].pop(next(iter(link)))
+    # What would stop the start the check says too, in the same words; a reload changes nothing by it.
+    small = joined(w, Cloud(w, "of-small").start(), "small").start()
+    small.config["spool"] = {"bytes_max": "10MiB"}
+    small.write_config()
+    wrong = "spool.bytes_max: spool: bytes_max is 10485760; it must be at least segment_bytes"
+    checked = subprocess.run([small.binary("skerry"), "check", "config", small.config_file], capture_output=True,
+                             text=True, timeout=30)
+    assert checked.returncode == 1 and wrong in checked.stderr, checked
+    small.process.signal(signal.SIGHUP)
+    small.process.wait_log(wrong)
+    small.process.stop()
+    says(small, wrong)
     # The tool finds out for whom a file with a mistyped key is.
     typo = w.write("typo.yaml", "colect: {interval: 5s}\n")
     checked = subprocess.run([cloud.binary("skerry"), "check", "config", typo], capture_output=True, text=True, timeout=30)
