@@ -368,7 +368,16 @@ struct exposition_parser::walk {
     if (families_ready)
       return;
     families_ready = true;
-    auto& families = scratch.families;
+    // A family's lines stand one after the other.
+    std::string_view last_name;
+    family_text* last_found = nullptr;
+    const auto of = [&](std::string_view name) -> family_text& {
+      if (last_found == nullptr || name != last_name) {
+        last_name = name;
+        last_found = &scratch.families[name];
+      }
+      return *last_found;
+    };
     for (const char* p = base; p != end;) {
       const char* first = p;
       while (first != end && (*first == ' ' || *first == '\t'))
@@ -377,14 +386,15 @@ struct exposition_parser::walk {
         p = next_comment(p, end);
         continue;
       }
-      const char* const last = find_line_end(first, end);
+      const void* const feed = std::memchr(first, '\n', static_cast<std::size_t>(end - first));
+      const char* const last = feed == nullptr ? end : static_cast<const char*>(feed);
       const auto line = parse_line({p, static_cast<std::size_t>(last - p)}, self.format_);
       if (line.kind == line_kind::help)
-        families[line.name].help = line.text;
+        of(line.name).help = line.text;
       else if (line.kind == line_kind::type)
-        families[line.name].type = line.type;
+        of(line.name).type = line.type;
       else if (line.kind == line_kind::unit)
-        families[line.name].unit = line.text;
+        of(line.name).unit = line.text;
       p = last == end ? end : last + 1;
     }
   }
