@@ -30,6 +30,7 @@ struct Message {
     origins @15 :Origins;
     originState @16 :OriginState;
     refusal @17 :Refusal;
+    originLinks @18 :OriginLinks;
   }
 }
 
@@ -57,6 +58,7 @@ struct StreamState {
   last @3 :UInt64;           # the newest sequence that was ever committed
   closed @4 :Bool;           # an older epoch: `last` is its end
   lastDigest @5 :UInt64;     # checksum of record `last`, 0 when it is no longer held
+  kept @6 :List(Range);      # of `released`: not deleted yet, and can be sent again where Welcome.again asks for it
 }
 
 struct Hello {
@@ -71,6 +73,7 @@ struct Hello {
   software @8 :Text;         # "skerry-edge 0.1.0"
   receiver @9 :Data;         # the incarnation of the receiver that acknowledged last; empty: none yet
   current @10 :EpochId;      # the epoch that is being written
+  pingIntervalNs @11 :Int64; # silent for longer than twice of it, the sender is not there; 0: it does not say
 }
 
 struct Welcome {
@@ -84,6 +87,7 @@ struct Welcome {
   lostCustody @7 :List(StreamHeld);  # released by the sender, yet not here: written as lost
   batchBytesMax @8 :UInt32;
   refusedEdges @9 :List(UInt64); # that Hello names and that the sender may not speak for: nothing of them is taken
+  again @10 :List(StreamHeld);   # of what Hello says is kept: not here, to be sent again as backlog
 }
 
 struct StreamHeld {
@@ -214,4 +218,18 @@ struct Refusal {
   scope @2 :Scope;
   reason @3 :Reason;
   message @4 :Text;
+}
+
+# How the edges further out stand with the sender: those that changed since it last said so in this session. An entry
+# replaces the one before it. A receiver that does not know this kind skips it.
+struct OriginLinks {
+  links @0 :List(OriginLink);
+}
+
+struct OriginLink {
+  edge @0 :UInt64;
+  state @1 :UInt16;        # 0 never heard of, 1 connected, 2 stopped, 3 unreachable, 4 quota, 5 refused, 6 revoked, 7 duplicate
+  sinceNs @2 :Int64;       # by the sender's clock
+  heardNs @3 :Int64;       # when it was last heard; 0: never
+  cause @4 :Text;          # in words, where the state alone does not say it; 256 bytes at most
 }

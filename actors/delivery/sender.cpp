@@ -18,7 +18,7 @@ constexpr std::int64_t bandwidth_burst_ns = 1'000'000'000;
 constexpr std::int64_t thin_slice_ns =
     15'000'000'000;                             // what was committed in so long goes at each thin interval
 constexpr int probes_per_tick_max = 16;         // of what is set aside
-constexpr std::size_t hello_stream_bytes = 144; // in a Hello, at most
+constexpr std::size_t hello_stream_bytes = 152; // in a Hello, at most
 constexpr std::size_t hello_range_bytes = 16;
 constexpr std::size_t hello_bytes_max = link::envelope_bytes_max - (64 << 10);
 constexpr std::size_t sets_message_bytes = 4 << 20; // uncompressed; more go in further messages

@@ -126,9 +126,10 @@ result<body> read(wire::Hello::Reader from) {
     BOOST_OUTCOME_TRY(key, read_key(entry.getKey()));
     BOOST_OUTCOME_TRY(held, read_ranges(entry.getHeld(), ranges_left));
     BOOST_OUTCOME_TRY(released, read_ranges(entry.getReleased(), ranges_left));
+    BOOST_OUTCOME_TRY(kept, read_ranges(entry.getKept(), ranges_left));
     if (is_known(key.stream))
       out.streams.push_back({key, std::move(held), std::move(released), entry.getLast(), entry.getClosed(),
-                             entry.getLastDigest()});
+                             entry.getLastDigest(), std::move(kept)});
   }
   out.wall_ns = from.getWallNs();
   out.monotonic_ns = from.getMonotonicNs();
@@ -138,6 +139,7 @@ result<body> read(wire::Hello::Reader from) {
   out.receiver = receiver;
   BOOST_OUTCOME_TRY(current, read_epoch(from.getCurrent()));
   out.current = current;
+  out.ping_interval_ns = from.getPingIntervalNs();
   return out;
 }
 
@@ -158,6 +160,8 @@ result<body> read(wire::Welcome::Reader from) {
   out.batch_bytes_max = from.getBatchBytesMax();
   BOOST_OUTCOME_TRY(refused, read_edges(from.getRefusedEdges()));
   out.refused_edges = std::move(refused);
+  BOOST_OUTCOME_TRY(again, read_held(from.getAgain(), ranges_left));
+  out.again = std::move(again);
   return out;
 }
 
@@ -295,6 +299,25 @@ result<body> read(wire::OriginState::Reader from) {
   return out;
 }
 
+result<body> read(wire::OriginLinks::Reader from) {
+  const auto links = from.getLinks();
+  if (links.size() > message_origins_max)
+    return over("edges", links.size(), message_origins_max);
+  origin_links out;
+  out.links.reserve(links.size());
+  for (const auto link : links) {
+    auto& to = out.links.emplace_back();
+    to.edge = edge_id{link.getEdge()};
+    // What a newer sender knows and this build does not: it is not there in a way that is fine.
+    to.now = link.getState() < presence_count ? presence{link.getState()} : presence::unreachable;
+    to.since_ns = link.getSinceNs();
+    to.heard_ns = link.getHeardNs();
+    BOOST_OUTCOME_TRY(cause, read_text(link.getCause(), name_bytes_max, "the cause of a state"));
+    to.cause = std::move(cause);
+  }
+  return out;
+}
+
 result<body> read(wire::Refusal::Reader from) {
   refusal out;
   BOOST_OUTCOME_TRY(key, read_key(from.getKey()));
@@ -335,6 +358,7 @@ result<body> read(wire::Message::Reader from, const message_parts& parts) {
   case wire::Message::ORIGINS: return read(from.getOrigins());
   case wire::Message::ORIGIN_STATE: return read(from.getOriginState());
   case wire::Message::REFUSAL: return read(from.getRefusal());
+  case wire::Message::ORIGIN_LINKS: return read(from.getOriginLinks());
   }
   return unknown{};
 }

@@ -104,6 +104,8 @@ struct encoder {
       streams[i].setLast(stream.last);
       streams[i].setClosed(stream.closed);
       streams[i].setLastDigest(stream.last_digest);
+      if (!stream.kept.empty())
+        put_ranges(stream.kept, streams[i].initKept(count_of(stream.kept.ranges())));
     }
     m.setWallNs(from.wall_ns);
     m.setMonotonicNs(from.monotonic_ns);
@@ -111,6 +113,7 @@ struct encoder {
     if (!is_zero(from.receiver))
       m.setReceiver(as_data_of(from.receiver));
     put_epoch(from.current, m.initCurrent());
+    m.setPingIntervalNs(from.ping_interval_ns);
   }
   void operator()(const welcome& from) {
     auto m = to.initWelcome();
@@ -125,6 +128,8 @@ struct encoder {
     m.setBatchBytesMax(from.batch_bytes_max);
     if (!from.refused_edges.empty())
       put_edges(from.refused_edges, m.initRefusedEdges(count_of(from.refused_edges)));
+    if (!from.again.empty())
+      put_held(from.again, m.initAgain(count_of(from.again)));
   }
   void operator()(const batch& from) {
     auto m = to.initBatch();
@@ -213,6 +218,19 @@ struct encoder {
     m.setScope(static_cast<wire::Refusal::Scope>(from.scope));
     m.setReason(static_cast<wire::Refusal::Reason>(from.reason));
     put_text(from.message, bye_message_bytes_max, [&](unsigned n) { return m.initMessage(n); });
+  }
+
+  void operator()(const origin_links& from) {
+    auto links = to.initOriginLinks().initLinks(count_of(from.links));
+    for (unsigned i = 0; i < from.links.size(); ++i) {
+      const auto& one = from.links[i];
+      links[i].setEdge(static_cast<std::uint64_t>(one.edge));
+      links[i].setState(static_cast<std::uint16_t>(one.now));
+      links[i].setSinceNs(one.since_ns);
+      links[i].setHeardNs(one.heard_ns);
+      if (!one.cause.empty())
+        put_text(one.cause, name_bytes_max, [&](unsigned n) { return links[i].initCause(n); });
+    }
   }
 
   static void put_ping(const auto& from, wire::Ping::Builder m) {

@@ -34,6 +34,7 @@ struct hello_stream {
   sequence last = 0;
   bool closed = false;
   std::uint64_t last_digest = 0;
+  range_set kept = {}; // of `released`: can be sent again
 };
 
 struct hello {
@@ -48,6 +49,7 @@ struct hello {
   std::string software;
   nonce receiver{}; // all zero: none yet
   epoch_id current;
+  std::int64_t ping_interval_ns = 0; // 0: it does not say
 };
 
 struct welcome {
@@ -60,7 +62,8 @@ struct welcome {
   nonce incarnation{};
   std::vector<stream_held> lost_custody;
   std::uint32_t batch_bytes_max = 0;
-  std::vector<edge_id> refused_edges; // of those that Hello named: nothing of them is taken
+  std::vector<edge_id> refused_edges;  // of those that Hello named: nothing of them is taken
+  std::vector<stream_held> again = {}; // that Hello said is kept, and that is not here
 };
 
 enum class lane : std::uint16_t { live = 0, backlog = 1, alert = 2 };
@@ -169,6 +172,44 @@ struct origin_state {
   std::vector<stream_end> closed;
 };
 
+// How an edge stands with whoever it delivers to. The numbers cross the link.
+enum class presence : std::uint16_t {
+  never = 0, // joined, and not heard of since
+  connected,
+  stopped,     // it said goodbye
+  unreachable, // its connection was closed or is silent, or so is that of the gateway before it
+  quota,       // its metered link is used up so far that less goes, or nothing
+  refused,     // what it brings is not taken
+  revoked,
+  duplicate, // a second node with the same key tries to connect
+};
+inline constexpr std::uint16_t presence_count = 8;
+[[nodiscard]] constexpr std::string_view to_string(presence of) noexcept {
+  switch (of) {
+  case presence::never: return "never";
+  case presence::connected: return "connected";
+  case presence::stopped: return "stopped";
+  case presence::unreachable: return "unreachable";
+  case presence::quota: return "quota";
+  case presence::refused: return "refused";
+  case presence::revoked: return "revoked";
+  case presence::duplicate: return "duplicate";
+  }
+  return "unknown";
+}
+
+// How an edge further out stands with the sender.
+struct origin_link {
+  edge_id edge = edge_id::none;
+  presence now = presence::never;
+  std::int64_t since_ns = 0; // by the sender's clock
+  std::int64_t heard_ns = 0; // 0: never
+  std::string cause;         // in words, where `now` alone does not say it
+};
+struct origin_links {
+  std::vector<origin_link> links;
+};
+
 // Why something is not taken; whether it may be later is for the reason to say: only `not_now` passes by itself.
 enum class refusal_reason : std::uint16_t { not_now = 0, forbidden, malformed, over_limit };
 [[nodiscard]] constexpr std::string_view to_string(refusal_reason reason) noexcept {
@@ -196,7 +237,7 @@ struct refusal {
 struct unknown {};
 
 using body = std::variant<unknown, hello, welcome, batch, ack, need, sets, credit, config, redirect, join,
-                          joined, bye, ping, pong, origins, origin_state, refusal>;
+                          joined, bye, ping, pong, origins, origin_state, refusal, origin_links>;
 
 struct message {
   std::uint64_t session = 0;

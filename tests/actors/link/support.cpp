@@ -62,7 +62,7 @@ bool same(const std::vector<stream_held>& a, const std::vector<stream_held>& b) 
 }
 bool same(const hello_stream& a, const hello_stream& b) {
   return a.key == b.key && a.held == b.held && a.released == b.released && a.last == b.last
-         && a.closed == b.closed && a.last_digest == b.last_digest;
+         && a.closed == b.closed && a.last_digest == b.last_digest && a.kept == b.kept;
 }
 bool same_bytes(bytes_view a, bytes_view b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
 
@@ -79,14 +79,14 @@ struct comparer {
            && std::equal(a.streams.begin(), a.streams.end(), b.streams.begin(), b.streams.end(),
                          [](auto& x, auto& y) { return same(x, y); })
            && a.wall_ns == b.wall_ns && a.monotonic_ns == b.monotonic_ns && a.software == b.software
-           && a.receiver == b.receiver && a.current == b.current;
+           && a.receiver == b.receiver && a.current == b.current && a.ping_interval_ns == b.ping_interval_ns;
   }
   static bool eq(const welcome& a, const welcome& b) {
     return a.protocol == b.protocol && a.features == b.features && same(a.durable, b.durable)
            && a.credit_bytes == b.credit_bytes && a.config_version == b.config_version
            && a.server_time_ns == b.server_time_ns && a.incarnation == b.incarnation
            && same(a.lost_custody, b.lost_custody) && a.batch_bytes_max == b.batch_bytes_max
-           && a.refused_edges == b.refused_edges;
+           && a.refused_edges == b.refused_edges && same(a.again, b.again);
   }
   static bool eq(const batch& a, const batch& b) {
     return a.number == b.number && a.lane == b.lane && a.pending_records == b.pending_records
@@ -129,6 +129,13 @@ struct comparer {
   static bool eq(const refusal& a, const refusal& b) {
     return a.key == b.key && a.batch == b.batch && a.scope == b.scope && a.reason == b.reason
            && a.message == b.message;
+  }
+  static bool eq(const origin_links& a, const origin_links& b) {
+    return std::equal(a.links.begin(), a.links.end(), b.links.begin(), b.links.end(),
+                      [](const origin_link& x, const origin_link& y) {
+                        return x.edge == y.edge && x.now == y.now && x.since_ns == y.since_ns
+                               && x.heard_ns == y.heard_ns && x.cause == y.cause;
+                      });
   }
 };
 
@@ -218,6 +225,11 @@ T random_body(random_engine& random) {
     m.scope = refusal_scope{static_cast<std::uint16_t>(below(random, 4))};
     m.reason = refusal_reason{static_cast<std::uint16_t>(below(random, 4))};
     m.message = random_text(random);
+  } else if constexpr (std::is_same_v<T, origin_links>) {
+    for (auto n = below(random, 5); n > 0; --n)
+      m.links.push_back({edge_id{random()},
+                         presence{static_cast<std::uint16_t>(below(random, presence_count))}, number(),
+                         number(), random_text(random)});
   }
   return m;
 }
