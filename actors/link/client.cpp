@@ -27,6 +27,7 @@ constexpr int receive_high_water = 1000;
 constexpr std::size_t queue_bytes_max = 64 << 20;
 constexpr int reconnect_never_ms = 24 * 3600 * 1000; // ZeroMQ's own timer; we rebuild long before
 constexpr int backoff_doublings_max = 20;
+constexpr auto farewell_time = std::chrono::milliseconds{200}; // for what is said at a stop
 
 struct client_metrics {
   explicit client_metrics(prometheus::Registry& registry)
@@ -139,7 +140,16 @@ private:
     return socket_ && connected_.load(std::memory_order_relaxed) ? steady::time_point::max() : next_;
   }
 
+  // The last words go out first, as far as the connection takes them at once.
   void close() override {
+    try {
+      if (socket_ && connected_.load(std::memory_order_relaxed)) {
+        send();
+        set_option(*socket_, ZMQ_LINGER, static_cast<int>(farewell_time.count()));
+      }
+    } catch (const std::exception& e) {
+      spdlog::debug("link: not everything was said to {} before the stop: {}", config_.address, e.what());
+    }
     (void)queue_.close();
     shut();
   }

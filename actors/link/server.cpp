@@ -11,8 +11,11 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <deque>
+#include <map>
+#include <set>
 #include <thread>
 
 namespace skerry::link {
@@ -29,6 +32,8 @@ constexpr int peer_receive_high_water = 16; // messages from one peer that wait 
 constexpr std::size_t queue_bytes_max = 256 << 20;
 constexpr int log_lines_per_minute = 20;
 constexpr auto retry_while_full = std::chrono::milliseconds{2};
+constexpr auto farewell_time = std::chrono::milliseconds{200}; // for what is said at a stop
+constexpr auto closing_wait_max = std::chrono::seconds{1};     // for what came before a connection was closed
 constexpr auto retry_after_failure = std::chrono::milliseconds{100};
 
 // Refills with time; starts full.
@@ -124,6 +129,13 @@ private:
         std::this_thread::sleep_for(retry_after_failure);
       }
     }
+    try { // farewells
+      while (!queue_.empty())
+        send();
+      set_option(router_, ZMQ_LINGER, static_cast<int>(farewell_time.count()));
+    } catch (const std::exception& e) {
+      spdlog::debug("link: not everything was said before the stop: {}", e.what());
+    }
     monitor_.reset();
     router_.close();
     zap_.close();
@@ -141,6 +153,7 @@ private:
     }
     const auto timeout = !queue_.empty()     ? std::chrono::milliseconds{0}
                          : full              ? retry_while_full
+                         : !closing_.empty() ? retry_while_full
                          : !waiting_.empty() ? handshakes_.until_next()
                                              : std::chrono::milliseconds{-1};
     zmq::poll(items.data(), items.size(), sooner(timeout, guard_->until_next(steady::now())));
@@ -148,7 +161,8 @@ private:
     read_monitor();
     guard_->on_time(steady::now());
     answer_handshakes();
-    receive();
+    const bool drained = receive();
+    tell_closed(drained);
     send();
   }
 
@@ -159,6 +173,7 @@ private:
       case ZMQ_EVENT_ACCEPTED:
         metrics_.accepted.Increment();
         metrics_.connections.Increment();
+        open_.insert(event->value);
         if (guard_->on_accepted(event->value, steady::now()))
           break;
         metrics_.connections_refused.Increment();
@@ -178,6 +193,9 @@ private:
       case ZMQ_EVENT_DISCONNECTED:
         metrics_.closed.Increment();
         metrics_.connections.Decrement();
+        open_.erase(event->value);
+        if (auto gone = speakers_.extract(event->value))
+          closing_.push_back({steady::now(), std::move(gone.mapped())});
         guard_->on_closed();
         break;
       case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
@@ -236,19 +254,53 @@ private:
     }
   }
 
-  void receive() {
+  // Who speaks over a descriptor, for the monitor names connections by these. Another one than the last time: the system
+  // gave the descriptor to a new connection, and the monitor has said already that the old one was closed.
+  void note_speaker(int descriptor, const std::string& peer, const std::string& user_id) {
+    const auto known = speakers_.find(descriptor);
+    if (known != speakers_.end() && known->second.peer == peer)
+      return;
+    read_monitor();
+    const bool told_soon = std::any_of(closing_.begin(), closing_.end(),
+                                       [&](const closing& gone) { return gone.who.peer == peer; });
+    if (told_soon) // its last words
+      return;
+    if (open_.contains(descriptor))
+      speakers_[descriptor] = {peer, user_id};
+    else // it is closed already
+      closing_.push_back({steady::now(), {peer, user_id}});
+  }
+
+  // What a connection brought before it was closed goes first, unless there is no end of what others bring.
+  void tell_closed(bool drained) {
+    while (!closing_.empty() && (drained || steady::now() - closing_.front().since > closing_wait_max)) {
+      auto gone = std::move(closing_.front().who);
+      closing_.pop_front();
+      try {
+        if (events_.closed)
+          events_.closed(std::move(gone.peer), std::move(gone.user_id));
+      } catch (const std::exception& e) {
+        metrics_.callback_failed.Increment();
+        spdlog::error("link: the end of a connection could not be handed over: {}", e.what());
+      }
+    }
+  }
+
+  // True: nothing more has come.
+  bool receive() {
     for (int i = 0; i < burst_max; ++i) {
       if (config_.received && config_.received->full())
-        return;
+        return false;
       zmq::message_t id;
       if (!router_.recv(id, zmq::recv_flags::dontwait))
-        return;
+        return true;
       zmq::message_t first;
       if (!id.more() || !router_.recv(first, zmq::recv_flags::dontwait))
         continue;
       std::string user_id;
       if (const auto* known = zmq_msg_gets(first.handle(), "User-Id"))
         user_id = known;
+      const int descriptor = zmq_msg_get(first.handle(), ZMQ_SRCFD);
       std::uint64_t wire = 0;
       auto parts = receive_parts(router_, std::move(first), config_.message_bytes_max, wire);
       metrics_.bytes_in.Increment(static_cast<double>(wire));
@@ -261,6 +313,8 @@ private:
         continue;
       }
       metrics_.messages_in.Increment();
+      if (events_.closed && descriptor >= 0)
+        note_speaker(descriptor, id.to_string(), user_id);
       try {
         events_.message(id.to_string(), std::move(user_id), std::move(*parts));
       } catch (const std::exception& e) {
@@ -268,6 +322,7 @@ private:
         spdlog::error("link: a message could not be handed over: {}", e.what());
       }
     }
+    return false;
   }
 
   void send() {
@@ -322,6 +377,17 @@ private:
     zap_request asked;
   };
   std::deque<waiting_handshake> waiting_;
+  struct speaker {
+    std::string peer;
+    std::string user_id;
+  };
+  std::set<int> open_;              // descriptors of connections
+  std::map<int, speaker> speakers_; // of those over which a message came
+  struct closing {
+    steady::time_point since;
+    speaker who;
+  };
+  std::deque<closing> closing_; // to be told
   bool paced_ = false;
   std::string address_;
   std::thread thread_;

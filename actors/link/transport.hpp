@@ -55,6 +55,9 @@ using peer_id = std::string;
 struct server_events {
   std::function<void(peer_id from, std::string user_id, message_parts parts)> message;
   std::function<admission(const curve_key& client, const std::string& address)> admit;
+  // The connection is gone, by a close, a reset or the system's keep-alive; after the last of its messages. Only of one over
+  // which a message came. May be empty.
+  std::function<void(peer_id from, std::string user_id)> closed = {};
 };
 
 class server_transport {

@@ -35,7 +35,8 @@ inline message_parts parts_of(std::string_view text) { return {shared_bytes::cop
 struct test_server {
   struct state {
     std::vector<incoming> received;
-    std::map<std::string, peer_id> peers; // by user id
+    std::map<std::string, peer_id> peers;                // by user id
+    std::vector<std::pair<peer_id, std::size_t>> closed; // and how many messages had come from it by then
   };
 
   prometheus::Registry metrics;
@@ -67,7 +68,16 @@ struct test_server {
                               s.received.push_back({std::move(from), std::move(user_id), texts(parts)});
                             });
                           },
-                      .admit = [this](const curve_key& k, const std::string& a) { return admit(k, a); }},
+                      .admit = [this](const curve_key& k, const std::string& a) { return admit(k, a); },
+                      .closed =
+                          [this](peer_id from, std::string) {
+                            seen.change([&](state& s) {
+                              const auto came =
+                                  std::count_if(s.received.begin(), s.received.end(),
+                                                [&](const auto& one) { return one.from == from; });
+                              s.closed.emplace_back(std::move(from), static_cast<std::size_t>(came));
+                            });
+                          }},
                      metrics);
     REQUIRE(started);
     transport = std::move(started).value();

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <set>
 #include <unistd.h>
 
 using namespace skerry;
@@ -85,6 +86,37 @@ TEST_CASE("reconnect builds a new connection with a new name") {
   // The old name leads nowhere, and says so.
   REQUIRE(p.server.transport->try_send(seen[0].from, parts_of("lost")));
   REQUIRE(p.server.wait_metric("skerry_link_server_dropped_total", "unroutable", 1));
+}
+
+TEST_CASE("the end of a connection is told once, after everything that came over it") {
+  connected_pair link;
+  REQUIRE(link.client.transport->try_send(parts_of("first")));
+  REQUIRE(link.server.wait_received(1));
+  CHECK(link.server.seen.get().closed.empty());
+  for (int i = 0; i < 50; ++i)
+    REQUIRE(link.client.transport->try_send(parts_of("farewell " + std::to_string(i))));
+  link.client.transport.reset(); // as an edge that stops
+  REQUIRE(link.server.seen.wait([](const auto& s) { return !s.closed.empty(); }));
+  auto seen = link.server.seen.get();
+  CHECK(seen.closed.front().first == seen.received.front().from);
+  CHECK(seen.closed.front().second == 51);
+  // Each of the next ones gets descriptors that were used before.
+  for (std::size_t round = 2; round <= 20; ++round) {
+    test_client next;
+    next.keys = link.client.keys;
+    next.start(link.server.transport->address(), link.server.keys.public_key);
+    REQUIRE(next.wait_state(client_state::connected));
+    REQUIRE(next.transport->try_send(parts_of("hello")));
+    REQUIRE(link.server.seen.wait([&](const auto& s) { return s.received.size() == 50 + round; }));
+    CHECK(link.server.seen.get().closed.size() == round - 1);
+    next.transport.reset();
+    REQUIRE(link.server.seen.wait([&](const auto& s) { return s.closed.size() == round; }));
+  }
+  seen = link.server.seen.get();
+  std::set<peer_id> who;
+  for (const auto& one : seen.closed)
+    who.insert(one.first);
+  CHECK(who.size() == 20);
 }
 
 TEST_CASE("what can't be listened on or connected to is said in plain words") {
