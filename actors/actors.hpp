@@ -187,6 +187,8 @@ using listener_actor = caf::typed_actor<
     caf::reacts_to<stored_atom, std::uint64_t, std::string>,
     // What a stream holds was made durable (empty text) or not.
     caf::reacts_to<held_atom, std::uint64_t, std::string>,
+    // The connection (of this name, with this User-Id) was closed.
+    caf::reacts_to<down_atom, std::string, std::string>,
     // The key of this edge was revoked.
     caf::reacts_to<revoked_atom, std::uint64_t>,
     // Publish counters and the state of edges.

@@ -173,6 +173,9 @@ public:
                                             link::message_parts parts) {
       caf::anon_send(to, make_inbound(std::move(from), std::move(user_id), std::move(parts), *budget));
     };
+    events.closed = [to = ingest_](link::peer_id from, std::string user_id) {
+      caf::anon_send(to, down_atom_v, std::move(from), std::move(user_id));
+    };
     events.admit = [this](const link::curve_key& key, const std::string&) {
       return registry_->admit(key, system_clock().wall_ns() / 1'000'000'000);
     };

@@ -59,7 +59,8 @@ private:
   clock_source& clock_;
   random_source& random_;
   std::mutex mutex_;
-  std::map<edge_id, site_rate> rates_; // of each origin
+  std::map<std::pair<edge_id, std::string>, site_rate>
+      rates_; // of each origin; of what is pushed: of each site
 };
 
 } // namespace skerry::cloud

@@ -212,8 +212,10 @@ public:
     down.random = &system_random();
     down.metrics = &metrics_.registry();
     down.message_bytes_max = config_.link_message_bytes_max;
-    down.publish = [board = board_](std::vector<delivery::edge_view> edges) {
-      board->publish(std::move(edges));
+    down.presence_file = config_.data / "edges";
+    down.publish = [board = board_](std::vector<delivery::edge_view> edges,
+                                    std::vector<delivery::edge_presence> how) {
+      board->publish(std::move(edges), std::move(how));
     };
     down.send = [this](const link::peer_id& to, link::message message) {
       if (auto* transport = downlink_ready_.load(std::memory_order_acquire))
@@ -232,6 +234,9 @@ public:
     events.message = [to = downlink_, budget](link::peer_id from, std::string user_id,
                                               link::message_parts parts) {
       caf::anon_send(to, make_inbound(std::move(from), std::move(user_id), std::move(parts), *budget));
+    };
+    events.closed = [to = downlink_](link::peer_id from, std::string user_id) {
+      caf::anon_send(to, down_atom_v, std::move(from), std::move(user_id));
     };
     events.admit = [registry = registry_](const link::curve_key& key, const std::string&) {
       return registry->admit(key, system_clock().wall_ns() / 1'000'000'000);

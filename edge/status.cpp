@@ -61,12 +61,24 @@ nlohmann::json set_aside_of(const uplink_status& link) {
 nlohmann::json status_of(const status_context& context) {
   const auto link = context.board->uplink();
   const auto held = context.store->usage();
+  std::map<edge_id, delivery::edge_view> sessions;
+  for (auto& view : context.board->edges())
+    sessions[view.edge] = std::move(view);
   nlohmann::json edges = nlohmann::json::array();
-  for (const auto& edge : context.board->edges())
-    edges.push_back({{"edge", to_string(edge.edge)},
-                     {"connected", edge.connected},
-                     {"pendingRecords", edge.pending_records},
-                     {"software", edge.software}});
+  for (const auto& one : context.board->how()) {
+    const auto session = sessions.find(one.edge);
+    const bool known = session != sessions.end();
+    edges.push_back(
+        {{"edge", to_string(one.edge)},
+         {"connected", delivery::is_there(one.now)},
+         {"state", link::to_string(one.now)},
+         {"cause", one.cause},
+         {"sinceNs", one.since_ns},
+         {"lastHeardNs", one.heard_ns},
+         {"behind", one.behind == edge_id::none ? nlohmann::json{} : nlohmann::json(to_string(one.behind))},
+         {"pendingRecords", known ? session->second.pending_records : 0},
+         {"software", known ? session->second.software : std::string{}}});
+  }
   return {{"version", version},
           {"edge", to_string(context.identity.edge)},
           {"site", context.identity.site},

@@ -24,9 +24,15 @@ public:
     const std::lock_guard lock{mutex_};
     uplink_ = now;
   }
-  void publish(std::vector<delivery::edge_view> edges) {
+  void publish(std::vector<delivery::edge_view> edges, std::vector<delivery::edge_presence> how) {
     const std::lock_guard lock{mutex_};
     edges_ = std::move(edges);
+    how_ = std::move(how);
+  }
+  // How every edge with a key here, or behind one that has, stands; also those without a session.
+  [[nodiscard]] std::vector<delivery::edge_presence> how() const {
+    const std::lock_guard lock{mutex_};
+    return how_;
   }
   void publish(std::vector<scrape_target_ptr> targets) {
     const std::lock_guard lock{mutex_};
@@ -64,6 +70,7 @@ private:
   mutable std::mutex mutex_;
   uplink_status uplink_;
   std::vector<delivery::edge_view> edges_;
+  std::vector<delivery::edge_presence> how_;
   std::vector<scrape_target_ptr> targets_;
   std::shared_ptr<const due_watch> host_; // the machine's own values; null: not collected
   std::string refusal_;

@@ -18,12 +18,16 @@ constexpr const char* own_records =
     "these are the receiver's own records: do its records come back to it in a circle of gateways?";
 constexpr double unread_bytes_per_second = 32 << 10; // are taken as read, or as gone with their connection
 constexpr std::int64_t session_line_interval_ns =
-    10'000'000'000;                                // between two lines about sessions of one key
+    10'000'000'000; // between two lines about sessions of one key
+constexpr std::int64_t ping_interval_max_ns = 3'600'000'000'000;
 constexpr std::uint64_t welcome_stream_bytes = 72; // about
 constexpr std::uint64_t welcome_range_bytes = 16;
 constexpr std::size_t refused_shown_max = 64; // edges of one session
 constexpr std::size_t refusals_told_max =
     256; // for one message; of further edges when something of them comes
+// Of a gateway about edges behind it: beyond, they are dropped.
+constexpr double origin_links_per_second = 1;
+constexpr std::int64_t origin_links_burst_ns = 100'000'000'000;
 
 token_bucket new_unread(const receiver_config& config) {
   const auto seconds = static_cast<double>(config.unread_bytes_max) / unread_bytes_per_second;
@@ -71,8 +75,8 @@ void receiver::refuse_records(session& of, edge_id user, link::refusal what) {
   refuse(of.peer, number,
          what.reason == link::refusal_reason::not_now ? link::bye_reason::stopping
                                                       : link::bye_reason::protocol_error,
-         std::move(what.message));
-  end_session(of);
+         what.message);
+  end_session(of, link::presence::refused, std::move(what.message));
 }
 
 bool receiver::is_own(edge_id origin) const noexcept {
@@ -111,8 +115,8 @@ void receiver::handle(const link::peer_id& from, edge_id user, result<link::mess
       spdlog::warn("{}: a message of edge {} is refused: {}", config_.name, to_string(user),
                    message.error().message);
     refuse(from, 0, link::bye_reason::protocol_error, message.error().message);
-    if (it != sessions_.end() && it->second.peer == from)
-      end_session(it->second);
+    if (it != sessions_.end() && it->second.peer == from && it->second.number != 0)
+      end_session(it->second, link::presence::refused, message.error().message);
     return;
   }
   if (const auto* hello = std::get_if<link::hello>(&message.value().body)) {
@@ -171,9 +175,55 @@ void receiver::handle(const link::peer_id& from, edge_id user, result<link::mess
     holdings_.announce(*epochs);
     backend_.on_epochs(*epochs);
     forget_epochs(epochs->edge);
+  } else if (const auto* links = std::get_if<link::origin_links>(&body)) {
+    on_origin_links(session, user, *links);
   } else if (std::holds_alternative<link::bye>(body)) {
-    end_session(session);
+    end_session(session, link::presence::stopped);
   }
+}
+
+void receiver::on_origin_links(session& from, edge_id user, const link::origin_links& said) {
+  if (!from.origin_words.open(clock_.monotonic_ns())) {
+    ++counters_.origin_links_dropped;
+    return;
+  }
+  from.origin_words.spend(1);
+  std::vector<edge_id> edges;
+  edges.reserve(said.links.size());
+  for (const auto& one : said.links)
+    edges.push_back(one.edge);
+  const auto refused = ask_for(user, std::move(edges)); // hence no more entries than a key may have origins
+  from.view.behind.reset();
+  // Whoever looked at it keeps what was there.
+  if (!from.behind || from.behind.use_count() != 1)
+    from.behind = from.behind ? std::make_shared<origin_map>(*from.behind) : std::make_shared<origin_map>();
+  for (const auto& one : said.links)
+    if (one.edge != user && !refused.contains(one.edge))
+      (*from.behind)[one.edge] = one;
+  from.view.behind = from.behind;
+}
+
+void receiver::on_closed(const link::peer_id& from, edge_id user) {
+  const auto it = sessions_.find(static_cast<std::uint64_t>(user));
+  if (it == sessions_.end() || !it->second.view.connected || it->second.peer != from)
+    return; // of the backlog alone, or of a session that has ended
+  ++counters_.closed_sessions;
+  end_session(it->second, link::presence::unreachable, "connection closed");
+  share_credit();
+}
+
+// Why no session began stays with what is known of the edge, unless another one is open.
+void receiver::refuse_hello(const link::peer_id& to, edge_id user, link::bye_reason reason,
+                            std::string message) {
+  auto& session = sessions_[static_cast<std::uint64_t>(user)];
+  if (session.number == 0) {
+    if (session.view.edge == edge_id::none)
+      session.unread = new_unread(config_);
+    session.view.edge = user;
+    session.view.last_heard_wall_ns = clock_.wall_ns();
+    end_session(session, link::presence::refused, message);
+  }
+  refuse(to, 0, reason, std::move(message));
 }
 
 void receiver::on_hello(const link::peer_id& from, edge_id user, const link::hello& hello) {
@@ -186,23 +236,24 @@ void receiver::on_hello(const link::peer_id& from, edge_id user, const link::hel
   }
   if (is_own(user)) {
     ++counters_.forbidden;
-    refuse(from, 0, link::bye_reason::protocol_error,
-           fmt::format("{} would deliver to itself: look at the addresses that it was joined with",
-                       config_.name));
+    refuse_hello(from, user, link::bye_reason::protocol_error,
+                 fmt::format("{} would deliver to itself: look at the addresses that it was joined with",
+                             config_.name));
     return;
   }
   if (hello.edge != user) {
     ++counters_.forbidden;
-    refuse(from, 0, link::bye_reason::protocol_error,
-           fmt::format("this key belongs to edge {}, not to {}", to_string(user), to_string(hello.edge)));
+    refuse_hello(
+        from, user, link::bye_reason::protocol_error,
+        fmt::format("this key belongs to edge {}, not to {}", to_string(user), to_string(hello.edge)));
     return;
   }
   if (hello.protocol_min > link::protocol_version || hello.protocol < link::protocol_version_min) {
     ++counters_.refused_version;
-    refuse(from, 0, link::bye_reason::version,
-           fmt::format("{} speaks protocol {} to {}, the edge {} to {}: upgrade the older one", config_.name,
-                       link::protocol_version_min, link::protocol_version, hello.protocol_min,
-                       hello.protocol));
+    refuse_hello(from, user, link::bye_reason::version,
+                 fmt::format("{} speaks protocol {} to {}, the edge {} to {}: upgrade the older one",
+                             config_.name, link::protocol_version_min, link::protocol_version,
+                             hello.protocol_min, hello.protocol));
     return;
   }
   auto& session = sessions_[static_cast<std::uint64_t>(user)];
@@ -221,9 +272,17 @@ void receiver::on_hello(const link::peer_id& from, edge_id user, const link::hel
     refuse(from, 0, link::bye_reason::stopping, "what was answered to earlier Hellos is not read yet");
     return;
   }
-  end_session(session);
+  const auto asked_again = session.asked_again;
+  auto behind = std::move(session.behind);
+  const auto origin_words = session.view.edge == edge_id::none
+                                ? token_bucket{origin_links_per_second, origin_links_burst_ns}
+                                : session.origin_words;
+  end_session(session, link::presence::unreachable);
   session = {};
   session.view = totals;
+  session.behind = std::move(behind);
+  session.origin_words = origin_words;
+  session.asked_again = asked_again;
   session.duplicate_ns = duplicate_ns;
   session.logged_ns = logged_ns;
   session.elder = std::move(elder);
@@ -417,7 +476,11 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
   ++counters_.sessions;
   to.heard_ns = clock_.monotonic_ns();
   to.view.edge = user;
+  if (!to.view.connected || to.view.since_wall_ns == 0)
+    to.view.since_wall_ns = clock_.wall_ns();
   to.view.connected = true;
+  to.view.cause.clear();
+  to.view.ping_interval_ns = std::clamp<std::int64_t>(hello.ping_interval_ns, 0, ping_interval_max_ns);
   to.view.last_heard_wall_ns = clock_.wall_ns();
   to.view.software = hello.software;
   note_clock(to, user, hello.wall_ns);
@@ -537,20 +600,25 @@ void receiver::on_revoked(edge_id user) {
     return;
   if (it->second.number != 0)
     refuse(it->second.peer, it->second.number, link::bye_reason::revoked, "the key of this edge was revoked");
-  end_session(it->second);
+  end_session(it->second, link::presence::revoked);
 }
 
 void receiver::say_bye() {
   for (auto& [user, session] : sessions_) {
     if (session.number != 0)
       refuse(session.peer, session.number, link::bye_reason::stopping, config_.name + " is stopping");
-    end_session(session);
+    if (session.number != 0)
+      end_session(session, link::presence::unreachable, config_.name + " was stopped");
   }
 }
 
-void receiver::end_session(session& of) {
+void receiver::end_session(session& of, link::presence how, std::string cause) {
   credit_due_ = credit_due_ || of.number != 0;
   of.number = 0;
+  if (of.view.connected || of.view.ended != how || of.view.cause != cause)
+    of.view.since_wall_ns = clock_.wall_ns();
+  of.view.ended = how;
+  of.view.cause = std::move(cause);
   of.view.connected = false;
   of.credit = of.had_credit = 0;
   for (const auto& [number, batch] : of.parked) {

@@ -139,15 +139,26 @@ struct receiver_counters {
   std::uint64_t sets_unasked = 0;     // series sets that nobody had asked for, not taken
   std::uint64_t sets_received = 0;
   std::uint64_t sets_swollen = 0;      // not unfolded: their key has unfolded too much of late
-  std::uint64_t sets_dropped = 0;      // before they were stored, because of sets_memory_max
-  std::uint64_t sets_lost_records = 0; // records whose set nobody has
+  std::uint64_t sets_dropped = 0;         // before they were stored, because of sets_memory_max
+  std::uint64_t sets_lost_records = 0;    // records whose set nobody has
+  std::uint64_t closed_sessions = 0;      // whose connection was closed without a goodbye
+  std::uint64_t origin_links_dropped = 0; // messages beyond origin_links_per_second
   std::uint64_t store_failures = 0;
 };
+
+// What a gateway last said of edges behind it, by edge.
+using origin_map = std::map<edge_id, link::origin_link>;
 
 // What is known of a connected or once connected edge; for listings.
 struct edge_view {
   edge_id edge = edge_id::none;
   bool connected = false;
+  // Since when it is, or is not; and in that case how the last session ended, or why none began, in a word and in more.
+  std::int64_t since_wall_ns = 0;
+  link::presence ended = link::presence::never;
+  std::string cause;
+  std::int64_t ping_interval_ns = 0;        // of a link with nothing to say, as its Hello said; 0: it did not
+  std::shared_ptr<const origin_map> behind; // null: it said of nobody
   std::int64_t last_heard_wall_ns = 0;
   std::uint64_t pending_records = 0; // as its last message said
   std::uint64_t bytes = 0;           // of batches, since this process started
@@ -189,6 +200,8 @@ public:
   // `failed` empty: stored durably.
   void on_stored(std::uint64_t ticket, const std::string& failed);
   void on_held_durable(std::uint64_t ticket, const std::string& failed);
+  // The connection was closed. Precondition: everything that came over it has been given to on_message.
+  void on_closed(const link::peer_id& from, edge_id user);
   // The key was revoked: its session ends now.
   void on_revoked(edge_id user);
   void say_bye(); // an orderly stop: every edge is told
@@ -247,10 +260,13 @@ private:
     std::int64_t duplicate_ns = 0;   // when another node with this key was last heard, monotonic; 0: never
     // Its Hello told of more losses than could be written, or of an edge that was refused then: it is asked for another.
     bool custody_rest = false;
-    std::set<edge_id> unheard;   // what its Hello said of these was passed over: they were refused
-    bool knows_refusals = false; // else it is told Bye
-    token_bucket unread;         // bytes of Welcomes; full again once it speaks in its session
-    std::int64_t logged_ns = 0;  // when a session of it was last logged, monotonic
+    std::size_t asked_again = 0;        // Hellos in a row in which something was asked for again
+    std::set<edge_id> unheard;          // what its Hello said of these was passed over: they were refused
+    bool knows_refusals = false;        // else it is told Bye
+    token_bucket unread;                // bytes of Welcomes; full again once it speaks in its session
+    token_bucket origin_words;          // messages about edges behind it
+    std::shared_ptr<origin_map> behind; // the same as in its view, to be changed while nobody else has it
+    std::int64_t logged_ns = 0;         // when a session of it was last logged, monotonic
     edge_view view;
   };
   struct job_state {
@@ -279,7 +295,9 @@ private:
   // Waits for these sets, and asks for those that nobody has asked for yet.
   void park(session& from, edge_id user, parked_batch batch, const std::set<set_hash>& lacking);
   void ask_for_sets(session& of, edge_id edge, const std::vector<set_hash>& names);
-  void end_session(session& of);
+  void end_session(session& of, link::presence how, std::string cause = {});
+  void refuse_hello(const link::peer_id& to, edge_id user, link::bye_reason reason, std::string message);
+  void on_origin_links(session& from, edge_id user, const link::origin_links& said);
   [[nodiscard]] bool takes(const session& from, std::uint64_t bytes) const;
   void note_waiting(session& of);
   [[nodiscard]] std::uint64_t first_credit(const session& of) const;

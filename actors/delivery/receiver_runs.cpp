@@ -96,7 +96,7 @@ void receiver::take_run(session& from, edge_id user, parked_batch batch) {
   if (!site) {
     ++counters_.forbidden;
     refuse(from.peer, from.number, link::bye_reason::revoked, "the key of this edge was revoked");
-    end_session(from);
+    end_session(from, link::presence::revoked);
     return;
   }
   if (run.header.tenant != tenant_default || is_own(key.edge)
@@ -405,7 +405,8 @@ void receiver::not_stored(const job_state& job, const std::string& why) {
   if (job.session == 0) { // a loss that its Hello told of: the next one tells again
     refuse(it->second.peer, it->second.number, link::bye_reason::stopping,
            fmt::format("{} cannot store now: {}", config_.name, why));
-    end_session(it->second);
+    end_session(it->second, link::presence::refused,
+                fmt::format("{} cannot store now: {}", config_.name, why));
     return;
   }
   if (job.session != it->second.number)
@@ -446,7 +447,8 @@ void receiver::ask_anew(session& of, edge_id user, const std::string& why) {
     spdlog::info("{}: the session of edge {} is asked for a new Hello: {}", config_.name, to_string(user),
                  why);
   refuse(of.peer, of.number, link::bye_reason::superseded, why + ": say Hello again");
-  end_session(of);
+  end_session(of, link::presence::unreachable);
+  of.view.connected = true; // its connection stands
 }
 
 // Once what was pending fills the holes between what is lost.

@@ -32,6 +32,12 @@ void reception::on_message(const link::peer_id& from, const std::string& user_id
   }
 }
 
+void reception::on_closed(const link::peer_id& from, const std::string& user_id) {
+  if (const auto user = link::parse_user_id(user_id);
+      user && user.value().what == link::link_user::kind::edge)
+    to_.on_closed(from, user.value().edge);
+}
+
 void reception::on_join(const link::peer_id& from, link::invite_id invite, const link::message_parts& parts) {
   const auto message = link::decode(parts, message_bytes_max_);
   const auto* join = message ? std::get_if<link::join>(&message.value().body) : nullptr;

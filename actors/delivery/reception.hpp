@@ -32,6 +32,7 @@ public:
             std::size_t message_bytes_max, send_function send);
 
   void on_message(const link::peer_id& from, const std::string& user_id, const link::message_parts& parts);
+  void on_closed(const link::peer_id& from, const std::string& user_id); // its connection was closed
   [[nodiscard]] const reception_counters& counters() const noexcept { return counters_; }
 
 private:

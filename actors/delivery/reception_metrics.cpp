@@ -2,8 +2,6 @@
 
 #include <prometheus/gauge.h>
 
-#include <algorithm>
-
 namespace skerry::delivery {
 
 reception_metrics::reception_metrics(prometheus::Registry& registry, const std::string& prefix)
@@ -24,6 +22,12 @@ reception_metrics::reception_metrics(prometheus::Registry& registry, const std::
                   .Help("Bytes that edges with an open session may have under way, together.")
                   .Register(registry)
                   .Add({})) {
+  auto& edges = prometheus::BuildGauge()
+                    .Name(prefix + "edges")
+                    .Help("Edges that ever joined or were heard of through a gateway, by how they stand.")
+                    .Register(registry);
+  for (std::uint16_t i = 0; i < link::presence_count; ++i)
+    edges_[i] = &edges.Add({{"state", std::string{link::to_string(link::presence{i})}}});
   using c = receiver_counters;
   received_.add(&c::batches, "batches_total", "Batches received.");
   received_.add(&c::records, "records_total", "Records received that were new here.");
@@ -68,6 +72,10 @@ reception_metrics::reception_metrics(prometheus::Registry& registry, const std::
                 "Series sets that came and were dropped before they were stored: too many in memory.");
   received_.add(&c::sets_lost_records, "series_sets_lost_records_total",
                 "Records whose series set nobody has: written to the ledger as lost.");
+  received_.add(&c::closed_sessions, "closed_sessions_total",
+                "Sessions whose connection was closed without a goodbye.");
+  received_.add(&c::origin_links_dropped, "origin_links_dropped_total",
+                "Messages of gateways about edges behind them that were not taken: too many.");
   received_.add(&c::store_failures, "store_failures_total", "Parts of batches that the store did not take.");
   using j = reception_counters;
   joins_.add(&j::joined, "joins_total", "Edges that joined.");
@@ -77,15 +85,21 @@ reception_metrics::reception_metrics(prometheus::Registry& registry, const std::
   joins_.add(&j::unauthorized, "unauthorized_messages_total", "Messages that a joining key may not send.");
 }
 
-void reception_metrics::update(const receiver& from, const reception& joins,
-                               const std::vector<edge_view>& edges) {
+void reception_metrics::update(const receiver& from, const reception& joins, const presences& edges) {
   received_.update(from.counters());
   joins_.update(joins.counters());
   const auto memory = from.memory();
   open_bytes_.Set(static_cast<double>(memory.open_bytes));
   credit_.Set(static_cast<double>(memory.credit));
-  connected_.Set(static_cast<double>(
-      std::count_if(edges.begin(), edges.end(), [](const edge_view& edge) { return edge.connected; })));
+  std::array<std::size_t, link::presence_count> count{};
+  std::size_t connected = 0;
+  for (const auto& [edge, one] : edges) {
+    ++count[static_cast<std::size_t>(one.now)];
+    connected += one.behind == edge_id::none && is_there(one.now) ? 1 : 0;
+  }
+  connected_.Set(static_cast<double>(connected));
+  for (std::size_t i = 0; i < count.size(); ++i)
+    edges_[i]->Set(static_cast<double>(count[i]));
 }
 
 } // namespace skerry::delivery

@@ -21,6 +21,20 @@ constexpr int probes_per_tick_max = 16;         // of what is set aside
 constexpr std::size_t hello_stream_bytes = 152; // in a Hello, at most
 constexpr std::size_t hello_range_bytes = 16;
 constexpr std::size_t hello_bytes_max = link::envelope_bytes_max - (64 << 10);
+// How edges further out stand, in one message each time: a state that keeps changing costs a metered link little.
+constexpr double origin_links_per_second = 0.1;
+constexpr std::int64_t origin_links_burst_ns = 100'000'000'000;
+constexpr std::size_t origin_links_of_message_max = 4096;
+constexpr double returns_per_second = 1.0 / 600; // of a receiver that was restored from a copy, or says so
+constexpr std::int64_t returns_burst_ns = 2'400'000'000'000;
+// Of series sets that a receiver asks for once more: it may have lost them, or play with a metered link.
+// Beyond this, one byte for each byte of records that it acknowledges.
+constexpr double repeated_set_bytes_per_second = 4 << 10;
+constexpr std::int64_t repeated_set_burst_ns = 1'024'000'000'000; // 4 MiB
+constexpr std::uint64_t repeated_set_earned_max = 64 << 20;
+constexpr std::uint64_t missing_set_bytes = 64; // that an answer costs, at most
+constexpr std::size_t needs_waiting_max = 16'384;
+constexpr std::size_t sets_answered_max = 65'536;   // that are remembered
 constexpr std::size_t sets_message_bytes = 4 << 20; // uncompressed; more go in further messages
 
 // What stands in a run before a sequence that is not to be sent. Precondition: that is not its first record.
@@ -56,6 +70,9 @@ sender::sender(sender_config config, clock_source& clock, random_source& random,
       all_bytes_(static_cast<double>(config_.bandwidth_bytes), bandwidth_burst_ns),
       backlog_bytes_(static_cast<double>(config_.bandwidth_bytes) * config_.backlog_share,
                      bandwidth_burst_ns),
+      origin_links_due_(origin_links_per_second, origin_links_burst_ns),
+      returns_due_(returns_per_second, returns_burst_ns),
+      repeated_set_bytes_(repeated_set_bytes_per_second, repeated_set_burst_ns),
       asides_(config_.set_aside, clock, random),
       retry_(config_.retry_min, config_.retry_max, random) {
   for (const auto& state : source_.streams())
@@ -94,6 +111,7 @@ void sender::say_hello() {
   hello.software = config_.software;
   hello.receiver = receiver_;
   hello.current = config_.current;
+  hello.ping_interval_ns = config_.ping_interval.count();
   hello.streams = source_.streams();
   streams_.clear();
   origins_.clear();
@@ -237,6 +255,7 @@ void sender::on_welcome(const link::message& message, const link::welcome& welco
                         link::refusal_reason::forbidden,
                         "its key may not speak for that edge"});
   origin_states_told_ = 0;
+  origin_links_told_ = 0;
   if (level_ != quota_level::open)
     send_ping();
   pump();
@@ -252,6 +271,18 @@ bool sender::tell_origin_states() {
       return false;
   origin_states_told_ = version;
   return true;
+}
+
+void sender::tell_origin_links() {
+  if (!config_.further_out || level_ == quota_level::exhausted
+      || !origin_links_due_.open(clock_.monotonic_ns()))
+    return;
+  auto version = origin_links_told_;
+  auto links = config_.further_out->links_since(version, origin_links_of_message_max);
+  if (links.empty() || !send(link::origin_links{std::move(links)}))
+    return;
+  origin_links_due_.spend(1);
+  origin_links_told_ = version;
 }
 
 void sender::on_ack(const link::ack& ack) {
@@ -810,6 +841,7 @@ void sender::on_tick() {
     if (!achieved_ && now - live_since_ns_ > config_.retry_max.count())
       achieved();
     probes_due_ = true;
+    tell_origin_links();
   }
   const bool clock_jumped = std::llabs(clock_.wall_ns() - now - clock_said_ns_) > clock_jump_ns;
   if (phase_ == sender_phase::live && level_ != quota_level::exhausted

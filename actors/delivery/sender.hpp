@@ -194,6 +194,7 @@ private:
   bool send_run(const stream_key& key, stream& from, const run& run, link::lane lane);
   bool send(link::body body);
   bool tell_origin_states();
+  void tell_origin_links();
 
   sender_config config_;
   clock_source& clock_;
@@ -222,6 +223,17 @@ private:
   std::int64_t slice_marked_ns_ = 0;
   std::set<edge_id> origins_;            // besides our own, for which the receiver was asked
   std::uint64_t origin_states_told_ = 0; // version of the board
+  std::uint64_t origin_links_told_ = 0;  // of its links
+  token_bucket origin_links_due_;        // messages
+  token_bucket returns_due_;             // sessions that may ask for what was released
+  // Series sets that were asked for and wait for their answer; how much may go for those that were answered before, or are
+  // not here at all; and those that were answered to this receiver.
+  using set_name = std::pair<edge_id, set_hash>;
+  std::set<set_name> needs_;
+  std::deque<set_name> needs_in_turn_;
+  std::set<set_name> sets_answered_;
+  token_bucket repeated_set_bytes_;
+  std::uint64_t repeated_set_earned_ = 0; // by acknowledgements, besides
   set_asides asides_;
   bool probes_due_ = false; // looked for once a tick, behind what is fresh
   // What was sent last was never answered: a receiver at `delivery.ranges_max` takes only what fills holes. The next

@@ -29,6 +29,9 @@ enum class link_state : std::uint8_t {
   revoked,
   duplicate, // a second node with the same key tries to connect
   quota,     // its metered link is used up so far that less goes, or nothing
+  stopped,   // it said goodbye
+  refused,   // it is there, and what it brings is not taken
+  pushed,    // no edge: data of this site is pushed to this node
 };
 [[nodiscard]] std::string_view to_string(link_state state) noexcept;
 
@@ -37,6 +40,9 @@ struct site_status {
   std::string site;
   edge_id edge = edge_id::none;
   link_state state = link_state::never;
+  std::string cause; // of the state, where the word alone does not say it
+  std::int64_t since_ns = 0;
+  edge_id behind = edge_id::none; // the gateway that it is heard through
   std::int64_t last_heard_ns = 0;
   std::optional<std::int64_t>
       clock_offset_ns; // by how much its clock is ahead of ours; none: not heard of since start
@@ -62,6 +68,10 @@ struct host_status {
   std::int64_t last_sample_ns = 0;
   std::int64_t live_watermark_ns = 0;
   std::int64_t complete_watermark_ns = 0;
+  // Of the edge that it was heard of last: as of its row in sites().
+  edge_id edge = edge_id::none;
+  link_state state = link_state::never;
+  std::string cause;
 };
 
 struct invite_request {

@@ -33,6 +33,9 @@ json to_json(const site_status& s) {
   return {{"site", s.site},
           {"edge", s.edge == edge_id::none ? json{} : json(to_string(s.edge))},
           {"state", to_string(s.state)},
+          {"cause", s.cause.empty() ? json{} : json(s.cause)},
+          {"since", seconds(s.since_ns)},
+          {"behind", s.behind == edge_id::none ? json{} : json(to_string(s.behind))},
           {"last_heard", seconds(s.last_heard_ns)},
           {"clock_offset",
            s.clock_offset_ns ? json(static_cast<double>(*s.clock_offset_ns / 1'000'000) / 1'000) : json{}},
@@ -56,7 +59,10 @@ json to_json(const host_status& h) {
           {"series", h.series},
           {"last_sample", seconds(h.last_sample_ns)},
           {"live_watermark", seconds(h.live_watermark_ns)},
-          {"complete_watermark", seconds(h.complete_watermark_ns)}};
+          {"complete_watermark", seconds(h.complete_watermark_ns)},
+          {"edge", h.edge == edge_id::none || h.edge == edge_pushed ? json{} : json(to_string(h.edge))},
+          {"state", to_string(h.state)},
+          {"cause", h.cause.empty() ? json{} : json(h.cause)}};
 }
 
 json to_json(const invite& i) {
@@ -195,6 +201,9 @@ std::string_view to_string(link_state state) noexcept {
   case link_state::revoked: return "revoked";
   case link_state::duplicate: return "duplicate";
   case link_state::quota: return "quota";
+  case link_state::stopped: return "stopped";
+  case link_state::refused: return "refused";
+  case link_state::pushed: return "pushed";
   }
   return "unknown";
 }

@@ -287,12 +287,12 @@ std::vector<host_view> fleet::hosts(std::span<const host_name> these) const {
   return out;
 }
 
-std::map<edge_id, std::uint64_t> fleet::samples_of_edges() const {
+std::map<std::pair<edge_id, std::string>, std::uint64_t> fleet::samples() const {
   const std::lock_guard lock{mutex_};
-  std::map<edge_id, std::uint64_t> out;
+  std::map<std::pair<edge_id, std::string>, std::uint64_t> out;
   for (const auto& [name, host] : hosts_)
     for (const auto& by : host.by_edge)
-      out[by.what.edge] += by.samples;
+      out[{by.what.edge, by.what.edge == edge_pushed ? host.view.site : std::string{}}] += by.samples;
   return out;
 }
 

@@ -97,8 +97,8 @@ public:
   using host_name = std::pair<std::string, std::string>;                              // site and host
   [[nodiscard]] std::vector<host_view> hosts() const;                                 // by site and host
   [[nodiscard]] std::vector<host_view> hosts(std::span<const host_name> these) const; // those that are known
-  [[nodiscard]] std::map<edge_id, std::uint64_t>
-  samples_of_edges() const; // stored since this process started
+  // Stored since this process started, of each edge; of what is pushed: of each site.
+  [[nodiscard]] std::map<std::pair<edge_id, std::string>, std::uint64_t> samples() const;
   // Drops hosts of which nothing newer than `oldest_ns` was heard.
   void forget_before(std::int64_t oldest_ns);
   // What is to be kept over a restart, one value a host that changed since the last call (an empty one for a host

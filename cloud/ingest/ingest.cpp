@@ -20,6 +20,7 @@ namespace {
 constexpr std::chrono::seconds tick_interval{1};
 constexpr int ticks_per_host_state = 10; // watermarks that survive a restart may lag this many seconds
 constexpr int ticks_per_cleaning = 600;
+constexpr std::string_view presence_prefix = "link/0/"; // of tenant 0
 
 // The totals of all shards; they count on their own threads.
 class shard_metrics {
@@ -71,6 +72,7 @@ struct ingest_state {
   std::optional<shard_metrics> of_shards;
   prometheus::Gauge* clock_trusted = nullptr;
   log_limiter doubt_lines{1};
+  delivery::presence_book book;
   std::shared_ptr<shard_counters> counters = std::make_shared<shard_counters>();
   std::vector<shard_actor> shards{shard_count};
   int ticks = 0;
@@ -102,6 +104,13 @@ struct ingest_state {
                       config.message_bytes_max, config.send);
     metrics.emplace(*config.metrics, "skerry_ingest_");
     of_shards.emplace(*config.metrics);
+    const auto read =
+        config.store->scan_state(presence_prefix, [this](std::string_view, std::string_view value) {
+          if (auto kept = delivery::presence_from_text(value))
+            book.restore(std::move(*kept));
+        });
+    if (!read)
+      spdlog::error("ingest: how edges stood cannot be read: {}", read.error().message);
     clock_trusted =
         &prometheus::BuildGauge()
              .Name("skerry_ingest_clock_trusted")
@@ -127,22 +136,33 @@ struct ingest_state {
     return shards[id];
   }
 
+  // In one transaction with what else is kept then, whatever has happened since the last time.
+  void keep_presences(bool every_time) {
+    std::vector<state_update> updates;
+    for (const auto& one : book.take_changes(every_time))
+      updates.push_back({std::string{presence_prefix} + to_string(one.edge), delivery::to_text(one)});
+    core->put_quietly(std::move(updates));
+  }
+
   void tick() {
     core->advance_completeness();
     auto edges = core->receiver().edges();
-    metrics->update(core->receiver(), *reception, edges);
+    book.update(edges, config.clock->wall_ns());
+    metrics->update(core->receiver(), *reception, book.all());
     of_shards->update(*counters, *config.hosts);
     const auto doubt = doubt_of(config.trust->judge());
     clock_trusted->Set(doubt.empty() ? 1 : 0);
     if (!doubt.empty() && doubt_lines.allow())
       spdlog::error("ingest: {}", doubt);
-    config.board->publish(std::move(edges));
+    config.board->publish(std::move(edges), book.all());
     if (++ticks % ticks_per_cleaning == 0)
       config.hosts->forget_before(config.store->kept_from_ns());
-    if (ticks % ticks_per_host_state == 0)
+    if (ticks % ticks_per_host_state == 0) {
       core->keep_host_state({config.held->note()});
-    else if (ticks == 1) // for a node that is killed soon
+      keep_presences(false);
+    } else if (ticks == 1) { // for a node that is killed soon
       core->put_quietly({config.held->note()});
+    }
   }
 };
 
@@ -150,7 +170,7 @@ namespace {
 
 ingest_actor::behavior_type ingest(ingest_actor::stateful_pointer<ingest_state> self, ingest_config config) {
   self->state.init(self, std::move(config));
-  caf::delayed_anon_send(ingest_actor{self}, tick_interval, tick_atom_v);
+  caf::anon_send(ingest_actor{self}, tick_atom_v); // what was kept is shown at once
   return {
       [self](inbound_ptr& inbound) {
         self->state.reception->on_message(inbound->from, inbound->user_id, inbound->parts);
@@ -164,6 +184,9 @@ ingest_actor::behavior_type ingest(ingest_actor::stateful_pointer<ingest_state> 
       [self](held_atom, std::uint64_t ticket, const std::string& failed) {
         self->state.core->receiver().on_held_durable(ticket, failed);
       },
+      [self](down_atom, const std::string& peer, const std::string& user_id) {
+        self->state.reception->on_closed(peer, user_id);
+      },
       [self](revoked_atom, std::uint64_t edge) { self->state.core->receiver().on_revoked(edge_id{edge}); },
       [self](tick_atom) {
         caf::delayed_anon_send(ingest_actor{self}, tick_interval, tick_atom_v);
@@ -173,6 +196,8 @@ ingest_actor::behavior_type ingest(ingest_actor::stateful_pointer<ingest_state> 
       [self](stop_atom) {
         auto& state = self->state;
         state.pushed->refuse_all("the node is stopping");
+        state.book.update(state.core->receiver().edges(), state.config.clock->wall_ns());
+        state.keep_presences(true);
         state.core->receiver().say_bye();
         state.core->keep_host_state({state.config.held->note()});
         for (auto& shard : state.shards)

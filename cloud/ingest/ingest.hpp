@@ -3,7 +3,7 @@
 // The ingest actor: adapts delivery::receiver to the link server before it and the shards behind it.
 
 #include "actors/actors.hpp"
-#include "actors/delivery/receiver.hpp"
+#include "actors/delivery/presence.hpp"
 #include "cloud/ingest/clock_trust.hpp"
 #include "cloud/ingest/fleet.hpp"
 #include "cloud/ingest/held_clock.hpp"
@@ -23,9 +23,17 @@ namespace skerry::cloud {
 // What the API shows of edges; written by ingest once a second, read from any thread.
 class edge_board {
 public:
-  void publish(std::vector<delivery::edge_view> edges) {
+  using presences = std::map<edge_id, delivery::edge_presence>;
+
+  void publish(std::vector<delivery::edge_view> edges, presences how = {}) {
     const std::lock_guard lock{mutex_};
     edges_ = std::move(edges);
+    presences_ = std::make_shared<const presences>(std::move(how));
+  }
+  // How every edge stands that was ever heard of, also through a gateway.
+  [[nodiscard]] std::shared_ptr<const presences> how() const {
+    const std::lock_guard lock{mutex_};
+    return presences_;
   }
   [[nodiscard]] std::vector<delivery::edge_view> edges() const {
     const std::lock_guard lock{mutex_};
@@ -35,6 +43,7 @@ public:
 private:
   mutable std::mutex mutex_;
   std::vector<delivery::edge_view> edges_;
+  std::shared_ptr<const presences> presences_ = std::make_shared<const presences>();
 };
 
 struct ingest_config {

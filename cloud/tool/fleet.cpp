@@ -42,6 +42,14 @@ std::string clock_of(const json& site) {
   const auto offset = number(site, "clock_offset");
   return std::abs(offset) < told_s ? "-" : format_age(std::abs(offset)) + (offset > 0 ? " ahead" : " behind");
 }
+// The word, and why: "unreachable (connection closed)". Of what is behind a gateway that is not there, the gateway says all.
+std::string link_of(const json& from) {
+  const auto state = text(from, "state");
+  const auto cause = text(from, "cause");
+  if (cause.empty())
+    return state;
+  return cause.starts_with("behind gateway ") ? cause : fmt::format("{} ({})", state, cause);
+}
 std::string or_dash(std::string value) { return value.empty() ? "-" : value; }
 
 std::string pending(const json& site) {
@@ -72,13 +80,14 @@ json set_aside_in(const json& status) {
 }
 
 table edges_table(const json& edges, const json& set_aside) {
-  table out{{{"EDGE"}, {"LINK"}, {"PENDING", align::right}, {"UPSTREAM"}, {"SOFTWARE"}}};
+  table out{{{"EDGE"}, {"LINK"}, {"LAST HEARD"}, {"PENDING", align::right}, {"UPSTREAM"}, {"SOFTWARE"}}};
   for (const auto& e : edges) {
     std::string upstream = "-";
     for (const auto& one : set_aside)
       if (text(one, "edge") == text(e, "edge"))
         upstream = "not taken (" + text(one, "reason") + ")";
-    out.add({text(e, "edge"), e.value("connected", false) ? "connected" : "unreachable",
+    const auto heard = number(e, "lastHeardNs") / 1e9;
+    out.add({text(e, "edge"), link_of(e), heard == 0 ? "never" : format_age(wall_seconds() - heard) + " ago",
              format_count(number(e, "pendingRecords")), upstream, or_dash(text(e, "software"))});
   }
   return out;
@@ -168,8 +177,8 @@ table sites_table(const json& sites, double now) {
              {"COMPLETENESS"},
              {"KEYS"}}};
   for (const auto& s : sites)
-    out.add({text(s, "site"), or_dash(text(s, "edge")), text(s, "state"), ago(s, "last_heard", now),
-             clock_of(s), count(s, "hosts"), count(s, "series"), count(s, "samples_per_second"), pending(s),
+    out.add({text(s, "site"), or_dash(text(s, "edge")), link_of(s), ago(s, "last_heard", now), clock_of(s),
+             count(s, "hosts"), count(s, "series"), count(s, "samples_per_second"), pending(s),
              or_dash(text(s, "completeness")), keys(s)});
   return out;
 }
@@ -203,10 +212,11 @@ table completeness_table(const json& hosts, double) {
 }
 
 table hosts_table(const json& hosts, double now) {
-  table out{{{"SITE"}, {"HOST"}, {"SERIES", align::right}, {"LAST SAMPLE"}, {"LIVE"}, {"COMPLETE"}}};
+  table out{
+      {{"SITE"}, {"HOST"}, {"SERIES", align::right}, {"LAST SAMPLE"}, {"LIVE"}, {"COMPLETE"}, {"LINK"}}};
   for (const auto& h : hosts)
     out.add({text(h, "site"), text(h, "host"), count(h, "series"), ago(h, "last_sample", now),
-             ago(h, "live_watermark", now), ago(h, "complete_watermark", now)});
+             ago(h, "live_watermark", now), ago(h, "complete_watermark", now), or_dash(link_of(h))});
   return out;
 }
 
@@ -221,8 +231,7 @@ table status_table(const json& sites) {
              {"LINK TODAY", align::right}}};
   for (const auto& s : sites)
     out.add({text(s, "site"), count(s, "hosts"), count(s, "series"), count(s, "samples_per_second"),
-             pending(s), text(s, "state"), or_dash(text(s, "completeness")),
-             bytes(s, "bytes_on_link_today")});
+             pending(s), link_of(s), or_dash(text(s, "completeness")), bytes(s, "bytes_on_link_today")});
   return out;
 }
 
@@ -256,10 +265,12 @@ std::string status_lines(const json& sites, double now) {
   for (const auto& s : sites)
     out += printable(fmt::format(
                "{} site={} hosts={} series={} samples_per_second={:.1f} pending_records={:.0f} "
-               "pending_bytes={:.0f} link={} completeness=\"{}\" bytes_on_link_today={:.0f}",
+               "pending_bytes={:.0f} link={}{} completeness=\"{}\" bytes_on_link_today={:.0f}",
                format_time(now), text(s, "site"), number(s, "hosts"), number(s, "series"),
                number(s, "samples_per_second"), number(s, "pending_records"), number(s, "pending_bytes"),
-               text(s, "state"), text(s, "completeness"), number(s, "bytes_on_link_today")))
+               text(s, "state"),
+               text(s, "cause").empty() ? std::string{} : fmt::format(" cause=\"{}\"", text(s, "cause")),
+               text(s, "completeness"), number(s, "bytes_on_link_today")))
            + '\n';
   return out;
 }

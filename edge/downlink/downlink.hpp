@@ -5,9 +5,10 @@
 
 #include "actors/actors.hpp"
 #include "actors/delivery/origin_board.hpp"
-#include "actors/delivery/receiver.hpp"
+#include "actors/delivery/presence.hpp"
 #include "edge/spool/spool.hpp"
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -28,7 +29,9 @@ struct downlink_config {
   std::shared_ptr<link::registry> registry;
   gateway_actor gateway;
   std::function<void(const link::peer_id& to, link::message message)> send; // any thread, never blocks
-  std::function<void(std::vector<delivery::edge_view>)> publish;            // called on each tick
+  // Called on each tick: sessions, and how every edge with a key here or behind one stands.
+  std::function<void(std::vector<delivery::edge_view>, std::vector<delivery::edge_presence>)> publish;
+  std::filesystem::path presence_file;            // empty: nothing is kept over a restart
   std::shared_ptr<delivery::origin_board> epochs; // for this node's uplink; may be null
   clock_source* clock = nullptr;
   random_source* random = nullptr;

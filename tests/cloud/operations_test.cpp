@@ -75,6 +75,7 @@ struct world {
     delivery::edge_view view;
     view.edge = edge;
     view.connected = connected;
+    view.ended = link::presence::unreachable;
     view.duplicate = duplicate;
     view.last_heard_wall_ns = clock.now;
     view.pending_records = pending;
@@ -157,16 +158,72 @@ TEST_CASE("a site is as complete as its slowest host, but one that went long ago
   CHECK(w.only_site().completeness == "complete");
 }
 
-TEST_CASE("hosts of edges behind a gateway count for its row") {
+TEST_CASE("edges behind a gateway have rows of their own, which say how they stand with it") {
   world w;
   const auto gateway = w.join("harbour");
-  REQUIRE(w.registry->register_origin(gateway, edge_id{77}, w.clock.now / second));
-  w.heard("harbour", "behind", edge_id{77}, 5);
+  const edge_id outer{77};
+  REQUIRE(w.registry->register_origin(gateway, outer, w.clock.now / second));
+  w.heard("harbour", "behind", outer, 5);
   w.session(gateway);
-  const auto site = w.only_site();
-  CHECK(site.edge == gateway);
-  CHECK(site.hosts == 1);
-  CHECK(site.series == 5);
+  const auto row = [&w](edge_id of) {
+    for (auto& site : w.ops->sites())
+      if (site.edge == of)
+        return site;
+    FAIL("no such row");
+    return site_status{};
+  };
+  CHECK(row(gateway).hosts == 0);
+  CHECK(row(outer).site == "harbour");
+  CHECK(row(outer).hosts == 1);
+  CHECK(row(outer).series == 5);
+  CHECK(row(outer).behind == gateway);
+  CHECK(row(outer).state == link_state::connected); // the gateway does not say, and data comes
+  CHECK(row(outer).last_heard_ns == w.clock.now);
+  CHECK(w.ops->hosts().front().state == link_state::connected);
+  w.clock.now += 301 * second;
+  w.session(gateway);
+  CHECK(row(outer).state == link_state::unreachable);
+  CHECK(row(outer).cause == "silent");
+  w.session(gateway, 0, false);
+  CHECK(row(outer).cause.starts_with("behind gateway "));
+  // What it says goes before.
+  delivery::edge_presence said{outer, gateway, link::presence::stopped, start, start, {}};
+  w.board->publish({}, {{outer, said}});
+  CHECK(row(outer).state == link_state::stopped);
+  CHECK(w.ops->hosts().front().state == link_state::stopped);
+}
+
+TEST_CASE("what only is pushed is a site, too") {
+  world w;
+  const auto edge = w.join("harbour");
+  w.heard("harbour", "a", edge, 3);
+  w.heard("harbour", "b", edge_pushed, 5, false);
+  w.heard("island", "c", edge_pushed, 7, false);
+  w.session(edge);
+  w.ops->on_tick();
+  w.clock.now += 10 * second;
+  w.heard("island", "c", edge_pushed, 7, false);
+  w.ops->on_tick();
+  const auto all = w.ops->sites();
+  REQUIRE(all.size() == 3);
+  CHECK(all[0].hosts == 1);
+  CHECK(all[1].site == "harbour");
+  CHECK(all[1].state == link_state::pushed);
+  CHECK(all[1].series == 5);
+  CHECK(all[2].site == "island");
+  CHECK(all[2].edge == edge_id::none);
+  CHECK(all[2].last_heard_ns == w.clock.now);
+  CHECK(all[2].samples_per_second == Approx(0.7));
+  CHECK(all[1].samples_per_second == 0);
+}
+
+TEST_CASE("when an edge was heard is known after a restart") {
+  world w;
+  const auto edge = w.join("harbour");
+  w.board->publish({}, {{edge, {edge, edge_id::none, link::presence::stopped, start - 9, start - 10, {}}}});
+  CHECK(w.only_site().state == link_state::stopped);
+  CHECK(w.only_site().last_heard_ns == start - 10);
+  CHECK(w.only_site().since_ns == start - 9);
 }
 
 TEST_CASE("bytes on the link are today's") {

@@ -107,6 +107,7 @@ struct world {
                     answers[ticket].push_back(failed);
                   },
                   [](held_atom, std::uint64_t, const std::string&) {},
+                  [](down_atom, const std::string&, const std::string&) {},
                   [](revoked_atom, std::uint64_t) {},
                   [](tick_atom) {},
                   [](stop_atom) {}};
