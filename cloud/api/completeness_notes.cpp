@@ -223,8 +223,8 @@ std::vector<const noting_source::host_read*> noting_source::say_of_read(ledger_r
       const bool arriving = (range.what == coverage::pending || range.what == coverage::unknown)
                             && range.from_ns > now_ns - arriving_ns;
       const bool nobody_knows = range.what == coverage::unknown && host.only_pushed;
-      if (range.what == coverage::complete || before_it_began || arriving || nobody_knows
-          || range.to_ns < from || range.from_ns > end)
+      if (range.what == coverage::complete || cost_nothing(range, host.facts) || before_it_began || arriving
+          || nobody_knows || range.to_ns < from || range.from_ns > end)
         continue;
       if (!text.add(describe(range)))
         break;

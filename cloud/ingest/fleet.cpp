@@ -155,6 +155,9 @@ void fleet::on_watermark(const std::string& site, std::string_view host, const s
   begin_at(to, by, time_ns);
   by.seen_ns = std::max(by.seen_ns, time_ns);
   if (time_ns > by.what.live_watermark_ns) {
+    auto& interval = to.view.interval_ns;
+    if (const auto step = time_ns - by.what.live_watermark_ns; by.what.live_watermark_ns != 0)
+      interval = interval == 0 ? step : std::min(interval, step);
     by.what.live_watermark_ns = time_ns;
     to.changed = true;
   }

@@ -42,6 +42,7 @@ struct host_view {
   std::int64_t complete_watermark_ns =
       0; // everything before is held or known as lost, of every edge that speaks for it
   std::vector<host_statement> statements; // by edge
+  std::int64_t interval_ns = 0; // between two watermarks, at least; 0: not known since this process started
 
   // Known by what was pushed to the cloud alone: no edge says what there should be.
   [[nodiscard]] bool only_pushed() const noexcept { return edge == edge_pushed; }

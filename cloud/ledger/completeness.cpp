@@ -63,6 +63,17 @@ std::string_view to_string(coverage what) noexcept {
   return "unknown";
 }
 
+bool cost_nothing(const coverage_range& range, const host_facts& host) noexcept {
+  const auto interval = host.interval_ns;
+  if (range.what != coverage::not_collected || interval <= 0 || range.to_ns - range.from_ns >= interval)
+    return false;
+  // As far as a collection may be late.
+  const auto slack = interval / 10;
+  const auto since = range.from_ns - slack - host.live_watermark_ns;
+  const auto next = since + ((interval - since % interval) % interval); // the first one from there on
+  return host.live_watermark_ns + next > range.to_ns + slack;
+}
+
 std::vector<coverage_range> coverage_of(std::span<const host_facts> statements,
                                         std::span<const loss_entry> entries, std::int64_t from_ns,
                                         std::int64_t to_ns) {

@@ -55,8 +55,13 @@ struct host_facts {
   std::int64_t first_sample_ns = 0;
   std::int64_t live_watermark_ns = 0;
   std::int64_t complete_watermark_ns = 0;
-  bool ended = false; // it speaks no longer: that it is silent means nothing
+  std::int64_t interval_ns = 0; // between two of its watermarks, at least
+  bool ended = false;           // it speaks no longer: that it is silent means nothing
 };
+
+// Whether what was not collected lies between two collections of the host, which then missed none of them. Its watermarks
+// are at multiples of its interval; false where that is not known.
+[[nodiscard]] bool cost_nothing(const coverage_range& range, const host_facts& host) noexcept;
 
 // [from, to] cut into ranges, ascending, without gaps or overlaps. Of what several edges say the worst holds; before an
 // edge's first sample it says nothing but what its entries do. Where entries overlap, lost goes before not collected, and

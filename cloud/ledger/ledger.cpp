@@ -127,7 +127,7 @@ public:
   }
 
   result<std::vector<host_coverage>> completeness(const ledger_request& request) override {
-    BOOST_OUTCOME_TRY(all, read(request, loss_rows{completeness_rows_max},
+    BOOST_OUTCOME_TRY(all, read(request, loss_rows{completeness_rows_max, 0, loss_row_gap_ns},
                                 [](const auto& entry) { return entry.retracted.empty(); }));
     const by_whom index{all};
     std::vector<host_coverage> out;
@@ -137,13 +137,14 @@ public:
       index.copy(host, of_host);
       statements.clear();
       for (const auto& one : host.statements)
-        statements.push_back(
-            {one.first_sample_ns, one.live_watermark_ns, one.complete_watermark_ns, one.ended});
-      out.push_back({host.site,
-                     host.host,
-                     {host.first_sample_ns, host.live_watermark_ns, host.complete_watermark_ns},
-                     coverage_of(statements, of_host, request.from_ns, request.to_ns),
-                     host.only_pushed()});
+        statements.push_back({one.first_sample_ns, one.live_watermark_ns, one.complete_watermark_ns,
+                              host.interval_ns, one.ended});
+      out.push_back(
+          {host.site,
+           host.host,
+           {host.first_sample_ns, host.live_watermark_ns, host.complete_watermark_ns, host.interval_ns},
+           coverage_of(statements, of_host, request.from_ns, request.to_ns),
+           host.only_pushed()});
     }
     return out;
   }

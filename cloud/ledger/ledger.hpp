@@ -48,7 +48,8 @@ public:
 // Beyond, entries of one kind and cause become one over the time between them: nobody can make the ledger unreadable.
 inline constexpr std::size_t loss_rows_max = 10'000;
 inline constexpr std::size_t completeness_rows_max = 100'000; // of all hosts that one answer is about
-// Of one cause and stream, losses that lie no further apart are one row of an answer.
+// Of one cause, edge and stream, losses that lie no further apart are one row of an answer; of the answer about how complete
+// hosts are only those of what was thinned: nothing of it is whole.
 inline constexpr std::int64_t loss_row_gap_ns = 60'000'000'000;
 
 // Whether an entry about no edge is about this host.

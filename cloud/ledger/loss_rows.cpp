@@ -17,7 +17,10 @@ void add_up(std::uint64_t& to, std::uint64_t more) noexcept {
 void join(loss_entry& to, const loss_entry& from) {
   to.from_ns = std::min(to.from_ns, from.from_ns);
   to.to_ns = std::max(to.to_ns, from.to_ns);
-  if (to.first != 0 && from.first != 0) {
+  if (to.origin.epoch != from.origin.epoch) { // an edge that starts often has many
+    to.origin.epoch = {};
+    to.first = to.last = 0;
+  } else if (to.first != 0 && from.first != 0) {
     to.first = std::min(to.first, from.first);
     to.last = std::max(to.last, from.last);
   }
@@ -31,8 +34,9 @@ void join(loss_entry& to, const loss_entry& from) {
 
 loss_rows::row_key loss_rows::key_of(const loss_entry& entry) const {
   if (!by_edge_)
-    return {entry.site,  entry.host,   entry.origin,   entry.collected,
-            entry.cause, entry.detail, entry.retracted};
+    return {entry.site,      entry.host,  {entry.origin.edge, {}, entry.origin.stream},
+            entry.collected, entry.cause, entry.detail,
+            entry.retracted};
   return {entry.site,     {}, {entry.origin.edge, {}, entry.origin.stream}, entry.collected, entry.cause, {},
           entry.retracted};
 }
@@ -51,7 +55,8 @@ void loss_rows::insert(loss_entry entry) {
     entry.origin.epoch = {};
     entry.first = entry.last = 0;
   }
-  const auto gap = entry.collected || by_edge_ ? std::max<std::int64_t>(gap_ns_, 1) : 1;
+  const auto least = entry.collected && entry.cause == loss_cause::thinned ? thinned_gap_ns_ : 0;
+  const auto gap = entry.collected || by_edge_ ? std::max<std::int64_t>({gap_ns_, least, 1}) : 1;
   // Whether the earlier one reaches the later one; no sum overflows.
   const auto reaches = [gap](const loss_entry& earlier, const loss_entry& later) {
     return later.from_ns <= earlier.to_ns

@@ -18,14 +18,16 @@ namespace skerry::cloud {
 
 class loss_rows {
 public:
-  // `gap_ns` is between tombstones; what was not collected becomes one where it touches.
-  explicit loss_rows(std::size_t rows_max, std::int64_t gap_ns = 0) : rows_max_(rows_max), gap_ns_(gap_ns) {}
+  // `gap_ns` is between tombstones, and `thinned_gap_ns` between those of what was thinned, where that is more: one of them
+  // stands between each two frames that stayed. What was not collected becomes one where it touches.
+  explicit loss_rows(std::size_t rows_max, std::int64_t gap_ns = 0, std::int64_t thinned_gap_ns = 0)
+      : rows_max_(rows_max), gap_ns_(gap_ns), thinned_gap_ns_(thinned_gap_ns) {}
 
   void add(loss_entry entry);
   [[nodiscard]] std::vector<loss_entry> take(); // by time
 
 private:
-  // Site, host, stream, whether it was collected, cause, detail, why it was taken back.
+  // Site, host, stream without its epoch, whether it was collected, cause, detail, why it was taken back.
   using row_key =
       std::tuple<std::string, std::string, stream_key, bool, loss_cause, std::string, std::string>;
   using rows_of_key = std::map<std::int64_t, loss_entry>; // by begin; none touches another
@@ -36,6 +38,7 @@ private:
 
   const std::size_t rows_max_;
   std::int64_t gap_ns_;
+  const std::int64_t thinned_gap_ns_;
   bool by_edge_ = false; // all hosts and streams of an edge together
   std::map<row_key, rows_of_key> rows_;
   std::size_t count_ = 0;

@@ -80,7 +80,7 @@ TEST_CASE("a host is as complete as the least complete of the edges that speak f
                   {180, 220, coverage::not_collected, loss_cause::node_off},
                   {221, 300, coverage::unknown, none}});
   // One that handed the host over holds nobody back once it is silent.
-  CHECK(of({{100, 200, 200, true}, {201, 300, 300}})
+  CHECK(of({{100, 200, 200, 0, true}, {201, 300, 300}})
         == ranges{{50, 99, coverage::unknown, none}, {100, 300, coverage::complete, none}});
 }
 
@@ -96,7 +96,7 @@ TEST_CASE("ranges tile the asked time, and each says what a look at that moment 
     std::vector<host_facts> hosts(static_cast<std::size_t>(1 + below(3)));
     std::int64_t first_ns = 0;
     for (auto& host : hosts) {
-      host = {below(60), below(100), 0, hosts.size() > 1 && below(3) == 0};
+      host = {below(60), below(100), 0, 0, hosts.size() > 1 && below(3) == 0};
       host.complete_watermark_ns = below(host.live_watermark_ns + 1);
       if (host.first_sample_ns != 0)
         first_ns = first_ns == 0 ? host.first_sample_ns : std::min(first_ns, host.first_sample_ns);
@@ -139,4 +139,20 @@ TEST_CASE("ranges tile the asked time, and each says what a look at that moment 
       REQUIRE(here.what == want);
     }
   }
+}
+
+TEST_CASE("a gap between two collections cost nothing, one over a collection did") {
+  constexpr std::int64_t second = 1'000'000'000;
+  const host_facts host{1, 1'000 * second, 1'000 * second, 15 * second}; // collected at 985, 1000, 1015 …
+  const auto gap = [](std::int64_t from, std::int64_t to, coverage what = coverage::not_collected) {
+    return coverage_range{from * second, to * second, what, loss_cause::node_off};
+  };
+  CHECK(cost_nothing(gap(988, 996), host));
+  CHECK(cost_nothing(gap(1003, 1010), host));
+  CHECK(cost_nothing(gap(103, 110), host));
+  CHECK_FALSE(cost_nothing(gap(980, 990), host));
+  CHECK_FALSE(cost_nothing(gap(984, 984), host)); // a collection may be a little late
+  CHECK_FALSE(cost_nothing(gap(986, 1003), host));
+  CHECK_FALSE(cost_nothing(gap(988, 996, coverage::lost), host));
+  CHECK_FALSE(cost_nothing(gap(988, 996), {1, 1'000 * second, 1'000 * second, 0}));
 }

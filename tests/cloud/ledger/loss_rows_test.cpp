@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+
 using namespace skerry;
 using namespace skerry::cloud;
 
@@ -60,6 +62,29 @@ TEST_CASE("without a gap only losses that touch become one, in any order") {
   CHECK(all[0].from_ns == 10);
   CHECK(all[0].to_ns == 29);
   CHECK(all[0].entries == 3);
+}
+
+TEST_CASE("what was thinned is one row, though every few frames one stayed") {
+  loss_rows rows{100, 0, 60 * second};
+  for (int i = 0; i < 1'000;
+       ++i) { // each second one of four frames stayed; of another epoch from the middle on
+    auto one = lost(i * second, i * second + 750'000'000, static_cast<sequence>(4 * i + 1));
+    one.cause = loss_cause::thinned;
+    if (i >= 500)
+      one.origin.epoch.boot_counter = 2;
+    rows.add(one);
+  }
+  rows.add(lost(0, second, 1)); // of another cause nothing is joined over a gap
+  rows.add(lost(2 * second, 3 * second, 9));
+  const auto all = rows.take();
+  REQUIRE(all.size() == 3);
+  const auto thinned =
+      std::find_if(all.begin(), all.end(), [](const auto& one) { return one.cause == loss_cause::thinned; });
+  REQUIRE(thinned != all.end());
+  CHECK(thinned->entries == 1'000);
+  CHECK(thinned->samples == 2'000);
+  CHECK(thinned->first == 0); // sequences of two epochs are no range
+  CHECK(thinned->to_ns == 999 * second + 750'000'000);
 }
 
 TEST_CASE("times in which nothing was collected stay apart, however close") {
