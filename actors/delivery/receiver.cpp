@@ -22,6 +22,8 @@ constexpr std::int64_t session_line_interval_ns =
 constexpr std::int64_t ping_interval_max_ns = 3'600'000'000'000;
 constexpr std::uint64_t welcome_stream_bytes = 72; // about
 constexpr std::uint64_t welcome_range_bytes = 16;
+constexpr std::size_t asked_again_max =
+    3; // Hellos in a row that are asked for, to hear what is not kept any more
 constexpr std::size_t refused_shown_max = 64; // edges of one session
 constexpr std::size_t refusals_told_max =
     256; // for one message; of further edges when something of them comes
@@ -535,10 +537,18 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
     if (!durable.ranges.empty())
       welcome.durable.push_back(std::move(durable));
     link::stream_held gone{stream.key, {}};
+    link::stream_held wanted{stream.key, {}};
     for (auto range : stream.released.ranges()) {
       if (planted(config_.planted, planted_fault::tombstone_over_arriving_data))
         range.first = 1;
-      const auto lacking = holdings_.lacking(stream.key, range);
+      auto lacking = holdings_.lacking(stream.key, range);
+      // What its sender still has comes again, and is lost only once that says otherwise.
+      range_set kept;
+      if (!planted(config_.planted, planted_fault::custody_loss_unnoticed))
+        for (const auto& part : lacking.ranges())
+          kept.add(stream.kept.common_with(part));
+      lacking.remove(kept);
+      wanted.ranges.add(kept);
       if (lacking.empty())
         continue;
       // Each may be one more range of the stream.
@@ -555,11 +565,24 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
     bytes += welcome_range_bytes * gone.ranges.ranges().size();
     if (!gone.ranges.empty())
       lost.push_back(std::move(gone));
+    if (const auto count = wanted.ranges.count(); count != 0) {
+      to.view.pending_records += count;
+      counters_.custody_asked_records += count;
+      if (may_log())
+        spdlog::warn(
+            "{}: {} records of {} were acknowledged once and are not here: asked for again (was this node "
+            "restored from an older copy?)",
+            config_.name, count, to_string(stream.key));
+      bytes += welcome_stream_bytes + welcome_range_bytes * wanted.ranges.ranges().size();
+      welcome.again.push_back(std::move(wanted));
+    }
   }
   if (planted(config_.planted, planted_fault::custody_loss_unnoticed))
     lost.clear();
+  to.asked_again = welcome.again.empty() ? 0 : to.asked_again + 1;
   to.custody_rest =
-      rest && (!lost.empty() || to.view.pending_records != 0); // else it would be the same again
+      (rest && (!lost.empty() || to.view.pending_records != 0)) // else it would be the same again
+      || (!welcome.again.empty() && to.asked_again <= asked_again_max);
   for (const auto edge : let_go)
     forget_epochs(edge);
   const bool told = !planted(config_.planted, planted_fault::restored_receiver_unnoticed);

@@ -130,6 +130,8 @@ struct receiver_counters {
   std::uint64_t refused_unread = 0; // it does not read what it is answered
   std::uint64_t restored_edges = 0; // an edge came back from an older copy of its disk
   std::uint64_t custody_lost_records = 0;
+  std::uint64_t custody_asked_records =
+      0; // acknowledged once and not here, that their sender still has: asked for again
   std::uint64_t ranges_full = 0; // batches not taken because of ranges_max
   std::uint64_t parked_full = 0;
   std::uint64_t over_memory = 0; // batches not taken now: the sets of those being stored take what they may

@@ -50,6 +50,8 @@ reception_metrics::reception_metrics(prometheus::Registry& registry, const std::
                 "Edges that came back from an older copy of their disk.");
   received_.add(&c::custody_lost_records, "custody_lost_records_total",
                 "Records that were acknowledged once and are not here: written to the ledger as lost.");
+  received_.add(&c::custody_asked_records, "custody_asked_records_total",
+                "Records that were acknowledged once, are not here, and were asked for again.");
   received_.add(&c::ranges_full, "ranges_full_total",
                 "Batches not taken because a stream has too many holes.");
   received_.add(&c::parked_full, "parked_full_total",

@@ -140,7 +140,8 @@ void sender::fit(std::vector<link::hello_stream>& streams, edge_id own) {
   const auto fitting = [&] {
     std::size_t ranges = 0, count = 0;
     for (; count < streams.size() && count < link::message_streams_max; ++count) {
-      ranges += streams[count].held.ranges().size() + streams[count].released.ranges().size();
+      ranges += streams[count].held.ranges().size() + streams[count].released.ranges().size()
+                + streams[count].kept.ranges().size();
       if (ranges > link::message_ranges_max
           || (count + 1) * hello_stream_bytes + ranges * hello_range_bytes > hello_bytes_max)
         break;
@@ -214,6 +215,7 @@ void sender::on_welcome(const link::message& message, const link::welcome& welco
   batch_number_ = 0;
   if (std::exchange(receiver_, welcome.incarnation) != welcome.incarnation)
     asides_.clear(); // another receiver decides for itself
+  take_back(welcome.again);
   ++counters_.sessions;
   for (const auto& lost : welcome.lost_custody) {
     counters_.lost_custody_records += lost.ranges.count();
@@ -333,6 +335,30 @@ void sender::acked(const stream_key& key, const range_set& ranges) {
     streams_.erase(it);
 }
 
+// What the receiver lost and is still here goes again as backlog. What is not here any more the next Hello does not name as
+// kept: then it is written as lost.
+void sender::take_back(const std::vector<link::stream_held>& wanted) {
+  if (wanted.empty() || !returns_due_.open(clock_.monotonic_ns()))
+    return;
+  returns_due_.spend(1);
+  for (const auto& [key, ranges] : wanted) {
+    const auto back = source_.take_back(key, ranges);
+    if (back.empty())
+      continue;
+    auto& stream = streams_[key];
+    stream.unacked.add(back);
+    stream.newest = std::max(stream.newest, back.highest());
+    counters_.returned_records += back.count();
+    if (set_aside_log_.allow())
+      spdlog::warn("uplink: the receiver no longer has {} records of {} that it acknowledged; they are still "
+                   "here and go "
+                   "again (was it restored from an older copy?)",
+                   back.count(), skerry::to_string(key));
+  }
+}
+
+// A set is answered at once when it is first asked for. Again, whatever the reason, as a budget allows: a receiver can make
+// nobody pay for the same sets for ever. The session waits for them meanwhile.
 void sender::on_need(const link::need& need) {
   link::sets answer;
   answer.edge = need.edge;

@@ -47,6 +47,12 @@ public:
                                                         const set_hash& hash) = 0; // null: not here
   // The receiver has them on stable storage.
   virtual void release(const stream_key& key, const range_set& ranges) = 0;
+  // The receiver lost these and asks for them again: what of them is still here is held again, as if never released, and
+  // comes back.
+  [[nodiscard]] virtual range_set take_back(const stream_key& key, const range_set& ranges) {
+    static_cast<void>(key), static_cast<void>(ranges);
+    return {};
+  }
 };
 
 // Where messages go. False: not taken, because the link is down or its queue is full.
@@ -103,6 +109,8 @@ struct sender_counters {
   std::uint64_t refused_batches = 0;      // and the session went on: set aside
   std::uint64_t sets_missing = 0;         // asked for, and gone
   std::uint64_t lost_custody_records = 0; // released here, and no longer at the receiver
+  std::uint64_t returned_records = 0;     // released here, lost there, and sent again
+  std::uint64_t sets_deferred = 0;        // series sets asked for again and again: answered later
 };
 
 // Runs that are on disk from now on; `lane` is how the edge that made them sent them, live for its own.
@@ -168,6 +176,8 @@ private:
   void on_welcome(const link::message& message, const link::welcome& welcome);
   void on_ack(const link::ack& ack);
   void on_need(const link::need& need);
+  void take_back(const std::vector<link::stream_held>& wanted);
+  void answer_needs();
   void on_bye(const link::bye& bye);
   void on_refusal(const link::refusal& refusal);
   void probe_set_aside();

@@ -102,6 +102,7 @@ public:
   range_set in_closed_parts(const stream_key& key) const override;
   result<void> replace(std::span<const run> with) override;
   result<void> release(const stream_key& key, const range_set& ranges) override;
+  range_set take_back(const stream_key& key, const range_set& ranges) const override;
   result<std::optional<run>> read(const stream_key& key, sequence from, std::size_t bytes_max) const override;
   result<std::optional<series_set_ptr>> find_set(edge_id edge, const set_hash& hash) const override;
   std::vector<stream_state> streams() const override;

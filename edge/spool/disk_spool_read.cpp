@@ -305,6 +305,17 @@ std::vector<stream_state> disk_spool::streams() const {
     state.last_digest = info.held.contains(info.last) ? info.last_digest : 0;
     out.push_back(std::move(state));
   }
+  for (const auto& [number, one] : segments_)
+    for (const auto& [key, stream] : one->streams) {
+      const auto state = std::lower_bound(
+          out.begin(), out.end(), key, [](const stream_state& a, const stream_key& b) { return a.key < b; });
+      if (state == out.end() || state->key != key)
+        continue;
+      state->newest_ns =
+          std::max(state->newest_ns, std::min(stream.stored.to_ns, stream.stored.last_commit_ns));
+      for (const auto& range : stream.stored.stored.ranges())
+        state->kept.add(state->released.common_with(range));
+    }
   return out;
 }
 

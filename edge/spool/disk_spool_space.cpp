@@ -52,6 +52,37 @@ std::int64_t newest_ns(const segment_stream& stored) noexcept {
 
 } // namespace
 
+range_set disk_spool::take_back(const stream_key& key, const range_set& ranges) const {
+  range_set back;
+  const std::lock_guard writing{writing_}; // nothing is deleted meanwhile
+  const std::lock_guard table{table_};
+  const auto it = streams_.find(key);
+  if (closed_ || it == streams_.end())
+    return back;
+  auto& info = it->second;
+  range_set wanted;
+  for (const auto& range : ranges.ranges())
+    wanted.add(info.released.common_with(range));
+  // The newest has what stands there now, should an older one have been replaced.
+  for (auto one = segments_.rbegin(); one != segments_.rend() && !wanted.empty(); ++one) {
+    const auto here = one->second->streams.find(key);
+    if (here == one->second->streams.end())
+      continue;
+    range_set found;
+    for (const auto& range : wanted.ranges())
+      found.add(here->second.stored.stored.common_with(range));
+    if (found.empty())
+      continue;
+    here->second.remaining.add(found);
+    one->second->kept = false;
+    wanted.remove(found);
+    back.add(found);
+  }
+  info.released.remove(back);
+  info.held.add(back);
+  return back;
+}
+
 std::optional<spool::oldest_part> disk_spool::oldest(std::uint64_t after) {
   const std::lock_guard writing{writing_};
   if (closed_)

@@ -69,8 +69,11 @@ struct stream_state {
                       // last few
   // Damaged on disk and gone: named until released, or until adopt() brings a tombstone that stands for it.
   range_set lost;
-  sequence last = 0;             // the newest that was ever committed here
-  bool closed = false;           // an older epoch of this edge: nothing will be added
+  range_set kept; // of `released`: still on disk, for take_back()
+  std::int64_t newest_ns =
+      0;               // event time of the newest record that is on disk, not after its commit; 0: none is
+  sequence last = 0;   // the newest that was ever committed here
+  bool closed = false; // an older epoch of this edge: nothing will be added
   std::uint64_t last_digest = 0; // checksum field of record `last`; 0 when it is no longer held
 };
 
@@ -145,6 +148,13 @@ public:
   // The receiver has these: they need not be kept. Segments that became empty are deleted. A crash may forget
   // a release of the last moments; then they are offered again and trimmed by the receiver.
   virtual result<void> release(const stream_key& key, const range_set& ranges) = 0;
+
+  // The receiver lost these: what of them is still on disk is held again, as before its release, and comes back. A restart
+  // forgets that, and calls it released and kept once more. Any thread.
+  [[nodiscard]] virtual range_set take_back(const stream_key& key, const range_set& ranges) const {
+    static_cast<void>(key), static_cast<void>(ranges);
+    return {};
+  }
 
   // The stored records of `key` from the first held one at or after `from`, cut at `bytes_max` (but at least
   // one record) and at holes. Nothing held there: nullopt. corrupt: the segment was damaged since; it is set

@@ -24,7 +24,7 @@ std::vector<link::hello_stream> spool_source::streams() {
   std::vector<link::hello_stream> out;
   for (auto& state : store_->streams())
     out.push_back({state.key, std::move(state.held), std::move(state.released), state.last, state.closed,
-                   state.last_digest});
+                   state.last_digest, std::move(state.kept)});
   return out;
 }
 

@@ -22,6 +22,9 @@ public:
   result<std::optional<run>> read(const stream_key& key, sequence from, std::size_t bytes_max) override;
   result<series_set_ptr> find_set(edge_id edge, const set_hash& hash) override;
   void release(const stream_key& key, const range_set& ranges) override { release_(key, ranges); }
+  range_set take_back(const stream_key& key, const range_set& ranges) override {
+    return store_->take_back(key, ranges);
+  }
 
 private:
   std::shared_ptr<const spool> store_;

@@ -41,6 +41,10 @@ public:
                 "Series sets asked for that the spool no longer has.");
     totals_.add(&c::lost_custody_records, "lost_custody_records_total",
                 "Records released here that the receiver no longer has.");
+    totals_.add(&c::returned_records, "returned_records_total",
+                "Records released here that the receiver no longer had, and that went again.");
+    totals_.add(&c::sets_deferred, "series_sets_deferred_total",
+                "Times that a series set was asked for again and its answer had to wait.");
     pending_ = &gauge(registry, "pending_records", "Records committed and not acknowledged.");
     asides_ = &gauge(registry, "set_asides",
                      "Streams and edges of which the receiver takes nothing; listed in /api/v1/status.");

@@ -171,10 +171,15 @@ def copied_while_it_runs():
     print("edge copied while it ran: the copy is refused, the first goes on")
 
 
-def restored_cloud():
+def restored_cloud(keeps):
+    """What the edge still has on its disk comes again; the rest is named as lost, and nothing is hidden."""
     with Workspace("restored-cloud") as w:
         cloud = Cloud(w).start()
         edge = edge_on(w, "edge")
+        if not keeps:
+            edge.config["spool"]["segment_bytes"] = "1MiB"
+            edge.config["collect"]["enabled"] = ["loadavg", "cpu", "meminfo", "vmstat", "netdev", "diskstats"]
+            edge.write_config()
         edge.join(cloud.invite())
         edge.start()
         wait_until(lambda: cloud.query("node_load1"), 20, "the first sample")
@@ -184,12 +189,20 @@ def restored_cloud():
         before = cloud.metric("skerry_ingest_records_total")
         wait_until(lambda: cloud.metric("skerry_ingest_records_total") > before + 20, 30, "more records")
         drained(edge)
+        if not keeps:
+            deleted = edge.metric("skerry_spool_segments_deleted_total")
+            wait_until(lambda: edge.metric("skerry_spool_segments_deleted_total") > deleted, 60, "a segment to be deleted")
         cloud.process.kill()
         replace_data(cloud, image)
         cloud.start()
-        wait_until(lambda: cloud.metric("skerry_ingest_custody_lost_records_total") > 0, 40, "the loss to be noticed")
-        assert "custody lost" in cloud.process.text()
-        wait_until(lambda: edge.metric("skerry_uplink_lost_custody_records_total") > 0, 10, "the edge to know")
+        wait_until(lambda: cloud.metric("skerry_ingest_custody_asked_records_total") > 0
+                   or cloud.metric("skerry_ingest_custody_lost_records_total") > 0, 40, "the loss to be noticed")
+        if keeps:
+            wait_until(lambda: edge.metric("skerry_uplink_returned_records_total") > 0, 10, "the edge to give it back")
+        else:
+            wait_until(lambda: cloud.metric("skerry_ingest_custody_lost_records_total") > 0, 40, "the loss to be named")
+            assert "custody lost" in cloud.process.text()
+            wait_until(lambda: edge.metric("skerry_uplink_lost_custody_records_total") > 0, 10, "the edge to know")
         lost = int(cloud.metric("skerry_ingest_custody_lost_records_total"))
         drained(edge)
         edge.process.stop()
@@ -197,7 +210,9 @@ def restored_cloud():
         numbers = committed(w, "edge")[:-3]  # what the orderly stop committed waits on the disk
         cloud.process.stop()
         _, records, ledger = cloud.verify()
-        stored = {(e, epoch, stream, int(seq)) for e, epoch, stream, seq, *_ in records}
+        stored = [(e, epoch, stream, int(seq)) for e, epoch, stream, seq, *_ in records]
+        assert len(stored) == len(set(stored)), "a record is stored twice"
+        stored = set(stored)
         named = set()
         for line in ledger:
             if "custody" in line:
@@ -207,12 +222,14 @@ def restored_cloud():
         hidden = [n for n in numbers if n not in stored and n not in named]
         assert not hidden, f"{len(hidden)} records are neither stored nor named as lost, the first is {hidden[0]}"
         assert len(named) == lost, f"{len(named)} records are named as lost, {lost} were counted"
-    print(f"restored cloud: {lost} records named as lost, none hidden")
+        assert not keeps or lost == 0, f"{lost} records are named as lost that the edge still had"
+    print(f"restored cloud, {'all of it' if keeps else 'a part of it'} still at the edge: {lost} records named as lost, none hidden")
 
 
 if __name__ == "__main__":
     restored_edge()
     cloned_edge()
     copied_while_it_runs()
-    restored_cloud()
+    restored_cloud(keeps=True)
+    restored_cloud(keeps=False)
     print("passed")

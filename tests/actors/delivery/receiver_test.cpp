@@ -326,6 +326,74 @@ TEST_CASE("what an edge released and the receiver no longer has is written as lo
   CHECK(welcome->lost_custody.size() == 1);
 }
 
+TEST_CASE("what an edge released and still has is asked for again before anything is written as lost") {
+  fixture f;
+  f.under_test.restore_held(f.key, {[] {
+                                      range_set held;
+                                      held.add({1, 2});
+                                      return held;
+                                    }(),
+                                    77});
+  auto hello = f.hello_of(1);
+  link::hello_stream stream{f.key, {}, {}, 8, false, 0, {}};
+  stream.released.add({1, 8});
+  stream.kept.add({2, 6}); // its copy is older than what is here: 7 and 8 are gone there
+  hello.streams = {stream};
+  f.under_test.on_message("a", f.edge, link::message{0, hello});
+  const auto welcome = [&] {
+    const link::welcome* last = nullptr;
+    for (const auto& [to, message] : f.backend.outbox)
+      if (const auto* w = std::get_if<link::welcome>(&message.body))
+        last = w;
+    return *last;
+  };
+  REQUIRE(welcome().again.size() == 1);
+  CHECK(welcome().again.front().ranges.ranges() == std::vector<sequence_range>{{3, 6}});
+  REQUIRE(welcome().lost_custody.size() == 1);
+  CHECK(welcome().lost_custody.front().ranges.ranges() == std::vector<sequence_range>{{7, 8}});
+  const auto session = f.backend.outbox.front().second.session;
+  f.settle();
+  CHECK(f.under_test.counters().custody_lost_records == 2);
+  CHECK(f.under_test.counters().custody_asked_records == 4);
+  // Half of it comes; then the edge is asked what became of the rest.
+  f.send("a", session, f.events(3, 2, f.key), link::lane::backlog);
+  f.settle();
+  CHECK(f.under_test.counters().custody_lost_records == 2);
+  REQUIRE(f.last_sent<link::bye>("a") != nullptr);
+  CHECK(f.last_sent<link::bye>("a")->reason == link::bye_reason::superseded);
+  CHECK(f.under_test.edges().front().connected);
+  hello.streams.front().kept = {};
+  f.under_test.on_message("a", f.edge, link::message{0, hello});
+  CHECK(welcome().again.empty());
+  f.settle();
+  CHECK(f.under_test.counters().custody_lost_records == 4); // 5 and 6, too
+  CHECK(f.under_test.held().held(f.key)->contains(sequence_range{1, 8}));
+  CHECK_FALSE(f.backend.tombstones.contains(record_identity{f.key, 3}));
+  CHECK(f.backend.tombstones.contains(record_identity{f.key, 5}));
+}
+
+TEST_CASE("an edge that says it keeps what it never sends is not asked for ever") {
+  fixture f;
+  auto hello = f.hello_of(1);
+  link::hello_stream stream{f.key, {}, {}, 8, false, 0, {}};
+  stream.released.add({1, 4});
+  stream.kept.add({1, 4});
+  hello.streams = {stream};
+  std::size_t byes = 0;
+  for (int i = 0; i < 10; ++i) {
+    f.backend.outbox.clear();
+    f.under_test.on_message("a", f.edge, link::message{0, hello});
+    const auto session = f.backend.outbox.front().second.session;
+    f.send("a", session, f.events(static_cast<sequence>(5 + i), 1, f.key));
+    f.settle();
+    byes += f.last_sent<link::bye>("a") != nullptr;
+  }
+  CHECK(byes == 3);
+  CHECK(f.under_test.counters().custody_lost_records == 0);
+}
+
+}
+
 TEST_CASE("a frame waits until its series set has come") {
   fixture f;
   const auto session = f.open("a", 1);

@@ -542,3 +542,27 @@ TEST_CASE("a Hello that would be too large leaves out what the receiver can do w
   CHECK(names(pending));
   CHECK(link::decode(link::encode(f.sent.front()), 32 << 20));
 }
+
+TEST_CASE("what the receiver lost and is still here goes again as backlog") {
+  fixture f;
+  f.commit(f.self, 6);
+  f.spool.kept[f.self] = f.spool.streams_[f.self].records;
+  range_set all, lost, gone;
+  all.add({1, 6});
+  lost.add({2, 4});
+  f.welcome(1 << 20, {{f.self, all}});
+  CHECK(f.batches().empty());
+  CHECK(f.under_test->pending_records() == 0);
+  f.spool.kept[f.self].erase(4); // deleted since the Hello
+  f.sent.clear();
+  f.under_test->on_connected();
+  link::welcome welcome;
+  welcome.credit_bytes = 1 << 20;
+  welcome.again = {{f.self, lost}};
+  f.under_test->on_message({9, welcome});
+  REQUIRE(f.batches().size() == 1);
+  CHECK(std::get<sequence>(f.batches().front()) == 2);
+  CHECK(f.under_test->pending_records() == 2);
+  CHECK(f.under_test->counters().returned_records == 2);
+}
+

@@ -109,7 +109,24 @@ public:
     }
   }
 
+  // What was released stays in `kept` where somebody asks for that.
+  range_set take_back(const stream_key& key, const range_set& ranges) override {
+    range_set back;
+    auto& stream = streams_[key];
+    for (const auto& range : ranges.ranges())
+      for (auto it = kept[key].lower_bound(range.first); it != kept[key].end() && it->first <= range.last;
+           ++it) {
+        stream.records.insert(*it);
+        range_set one;
+        one.add({it->first, it->first + sequences_of(decode_record(it->second).value()).value() - 1});
+        stream.released.remove(one);
+        back.add(one);
+      }
+    return back;
+  }
+
   std::map<stream_key, stream> streams_;
+  std::map<stream_key, std::map<sequence, byte_buffer>> kept;
   std::map<set_hash, series_set_ptr> sets;
 };
 

@@ -195,3 +195,28 @@ TEST_CASE("a scan takes the segments of its time, and finds sets in them") {
   }));
   CHECK(found);
 }
+
+TEST_CASE("what the receiver lost is held again as far as it is still on disk, and may not be trimmed then") {
+  temporary_directory dir;
+  world w;
+  auto config = keeping(dir.path());
+  const auto s = w.open(config);
+  fill_segment(*s, w);
+  const auto key = fill_segment(*s, w);
+  const auto last = state_of(*s, key)->last;
+  REQUIRE(s->release(key, all_of(*s, key)));
+  CHECK(state_of(*s, key)->kept == all_of(*s, key));
+  CHECK(read_all(*s, key).empty());
+  const auto back = s->take_back(key, ranges({{2, 4}, {last + 1, last + 9}}));
+  CHECK(back == ranges({{2, 4}}));
+  CHECK(state_of(*s, key)->held == ranges({{2, 4}}));
+  CHECK_FALSE(state_of(*s, key)->kept.contains(sequence_range{2, 2}));
+  CHECK(read_all(*s, key).size() == 3);
+  w.clock.now += 2 * hour;
+  s->trim_kept(true); // the segments of what nobody asked for
+  CHECK(read_all(*s, key).size() == 3);
+  CHECK(s->take_back(key, ranges({{1, last}})).count() < last);
+  REQUIRE(s->release(key, all_of(*s, key)));
+  CHECK(state_of(*s, key)->held.empty());
+  CHECK(read_all(*s, key).empty());
+}
