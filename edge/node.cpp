@@ -204,6 +204,7 @@ public:
     down.receiver.self = identity_.edge;
     const auto epoch = store_->epoch();
     down.receiver.incarnation = epoch.random; // a gateway restored from a copy starts a new epoch
+    down.receiver.taken_until_ns = store_->report().last_commit_ns;
     down.store = store_;
     down.registry = registry_;
     down.gateway = gateway_;

@@ -610,8 +610,9 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
                    config_.name, gone.ranges.count(), to_string(gone.key), config_.name);
     // It happened after what is held here, and before this Hello. That edge's clock may have been ahead.
     const auto now_ns = clock_.wall_ns();
+    const auto newest_ns = holdings_.newest_ns(gone.key);
     store_loss(user, site, gone.key, gone.ranges, loss_cause::custody,
-               std::min(holdings_.newest_ns(gone.key), now_ns), now_ns, 0, {}, 0);
+               std::min(newest_ns != 0 ? newest_ns : config_.taken_until_ns, now_ns), now_ns, 0, {}, 0);
   }
 }
 

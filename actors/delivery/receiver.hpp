@@ -110,6 +110,9 @@ struct receiver_config {
       std::chrono::seconds{3}; // for the elder of two sessions of one key to answer
   std::chrono::nanoseconds duplicate_shown = std::chrono::minutes{10}; // after a second node was last heard
   std::string name = "cloud";                                          // in messages to peers
+  // What is missing of a stream of which nothing is known was taken after this, wall clock; 0: not known. Of a gateway: when
+  // its spool was written last.
+  std::int64_t taken_until_ns = 0;
   edge_id self = edge_id::none;     // of a gateway: nobody else speaks for it, or its records go in a circle
   planted_faults planted = nullptr; // by the simulator alone
 };

@@ -24,7 +24,7 @@ downlink_core::downlink_core(delivery::receiver_config config, std::shared_ptr<c
   // What the spool holds or has passed on is what this hop has taken.
   for (auto& stream : store_->streams()) {
     stream.held.add(stream.released);
-    receiver_.restore_held(stream.key, {std::move(stream.held), 0});
+    receiver_.restore_held(stream.key, {std::move(stream.held), stream.newest_ns});
   }
 }
 

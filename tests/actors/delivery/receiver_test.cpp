@@ -392,6 +392,18 @@ TEST_CASE("an edge that says it keeps what it never sends is not asked for ever"
   CHECK(f.under_test.counters().custody_lost_records == 0);
 }
 
+TEST_CASE("a restored gateway dates what it lost by when its spool was written last") {
+  receiver_config config;
+  config.taken_until_ns = 4711;
+  fixture f{config};
+  auto hello = f.hello_of(1);
+  range_set released;
+  released.add({1, 5});
+  hello.streams.push_back({f.key, {}, released, 5, false, 0});
+  f.under_test.on_message("a", f.edge, link::message{0, hello});
+  REQUIRE_FALSE(f.backend.queue.empty());
+  const auto& job = std::get<delivery_job>(f.backend.queue.front());
+  CHECK(decode_tombstone(job.records.front().payload).value().from_ns == 4711);
 }
 
 TEST_CASE("a frame waits until its series set has come") {
