@@ -60,9 +60,7 @@ using inbound_ptr = std::shared_ptr<inbound_message>;
 // Charged to `budget` until the actor has let go of it.
 [[nodiscard]] inline inbound_ptr make_inbound(link::peer_id from, std::string user_id,
                                               link::message_parts parts, link::byte_budget& budget) {
-  std::size_t bytes = 0;
-  for (const auto& part : parts)
-    bytes += part.view.size();
+  const auto bytes = link::memory_of(parts);
   return std::make_shared<inbound_message>(
       inbound_message{std::move(from), std::move(user_id), std::move(parts), budget.take(bytes)});
 }

@@ -3,12 +3,27 @@
 // Bounds what waits between the thread that receives messages and the actor that works on them: while the budget is
 // used up the server reads nothing, and TCP makes the senders wait. Any thread.
 
+#include "schemas/bytes.hpp"
+
 #include <atomic>
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <utility>
 
 namespace skerry::link {
+
+// What a message takes besides its bytes, as measured: its place in the actor's mailbox, the names of its connection and
+// user, and for each part what owns its bytes in ZeroMQ's memory and ours.
+inline constexpr std::size_t message_overhead_bytes = 640;
+inline constexpr std::size_t part_overhead_bytes = 224;
+
+[[nodiscard]] inline std::size_t memory_of(std::span<const shared_bytes> parts) noexcept {
+  auto bytes = message_overhead_bytes + parts.size() * part_overhead_bytes;
+  for (const auto& part : parts)
+    bytes += part.view.size();
+  return bytes;
+}
 
 class byte_budget : public std::enable_shared_from_this<byte_budget> {
 public:

@@ -27,8 +27,9 @@ using steady = std::chrono::steady_clock;
 
 constexpr int server_io_threads = 2;
 constexpr int listen_backlog = 1024;
-constexpr int peer_send_high_water = 1000;  // messages to one peer inside ZeroMQ; those beyond are dropped
-constexpr int peer_receive_high_water = 16; // messages from one peer that wait for our thread
+constexpr int peer_send_high_water = 1000; // messages to one peer inside ZeroMQ; those beyond are dropped
+constexpr int peer_receive_high_water =
+    4; // messages from one peer that wait for our thread, beyond the budget
 constexpr std::size_t queue_bytes_max = 256 << 20;
 constexpr int log_lines_per_minute = 20;
 constexpr auto retry_while_full = std::chrono::milliseconds{2};
