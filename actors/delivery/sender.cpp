@@ -91,6 +91,8 @@ void sender::reset_session(sender_phase to) {
   estimate_.reset();
   answer_due_since_ns_ = 0;
   asides_.on_session_over();
+  needs_.clear();
+  needs_in_turn_.clear();
 }
 
 void sender::on_connected() {
@@ -246,7 +248,7 @@ void sender::on_welcome(const link::message& message, const link::welcome& welco
     pending += stream.unacked.count();
   }
   // Not once for each of a row of sessions that come to nothing.
-  if (std::exchange(achieved_, false))
+  if (std::exchange(achieved_, false) && session_log_.allow())
     spdlog::info("uplink: session {} is up, {} records are pending", session_, pending);
   if (welcome.features & link::feature_refusals)
     for (const auto edge : asides_.only_these_edges(welcome.refused_edges))
@@ -297,6 +299,7 @@ void sender::on_ack(const link::ack& ack) {
     const bool done = it == streams_.end() || it->second.unacked.common_with(f.range).empty();
     if (done) {
       landed(f);
+      repeated_set_earned_ = std::min(repeated_set_earned_ + f.bytes, repeated_set_earned_max);
       estimate_.on_acked(f.sent, f.bytes, clock_.monotonic_ns());
     }
     return done;
@@ -360,43 +363,90 @@ void sender::take_back(const std::vector<link::stream_held>& wanted) {
 // A set is answered at once when it is first asked for. Again, whatever the reason, as a budget allows: a receiver can make
 // nobody pay for the same sets for ever. The session waits for them meanwhile.
 void sender::on_need(const link::need& need) {
+  for (const auto& hash : need.sets) {
+    if (needs_.size() >= needs_waiting_max)
+      break; // the receiver may ask in the next session
+    const set_name name{need.edge, hash};
+    if (needs_.insert(name).second)
+      needs_in_turn_.push_back(name);
+  }
+  answer_needs();
+}
+
+void sender::answer_needs() {
+  if (level_ == quota_level::exhausted)
+    return; // as it allows
+  const auto now = clock_.monotonic_ns();
+  const auto spend = [this](std::uint64_t cost) {
+    const auto earned = std::min(cost, repeated_set_earned_);
+    repeated_set_earned_ -= earned;
+    repeated_set_bytes_.spend(cost - earned);
+  };
   link::sets answer;
-  answer.edge = need.edge;
   std::size_t bytes = 0;
   const auto flush = [&] {
+    if (answer.found.empty() && answer.missing.empty())
+      return true;
     const bool sent = send(std::move(answer));
     answer = {};
-    answer.edge = need.edge;
     bytes = 0;
+    if (!sent)
+      sink_.reconnect(); // without its sets the receiver can do nothing with what is in flight
     return sent;
   };
-  for (const auto& hash : need.sets) {
-    auto found = source_.find_set(need.edge, hash);
+  std::deque<set_name> later;
+  while (!needs_in_turn_.empty()) {
+    const auto name = needs_in_turn_.front();
+    needs_in_turn_.pop_front();
+    const bool again = sets_answered_.contains(name);
+    const bool may_repeat = repeated_set_earned_ != 0 || repeated_set_bytes_.open(now);
+    if (again && !may_repeat) {
+      ++counters_.sets_deferred;
+      later.push_back(name);
+      continue;
+    }
+    if (name.first != answer.edge && !flush())
+      return;
+    answer.edge = name.first;
+    auto found = source_.find_set(name.first, name.second);
     if (!found) {
       sink_.reconnect(); // it can't be read now: the receiver asks again in the next session
       return;
     }
+    if (!found.value() && !may_repeat) {
+      ++counters_.sets_deferred;
+      if (sets_answered_.size() < sets_answered_max)
+        sets_answered_.insert(name); // not looked for again before it may be said
+      later.push_back(name);
+      continue;
+    }
+    needs_.erase(name);
     if (!found.value()) {
       ++counters_.sets_missing;
-      answer.missing.push_back(hash);
+      spend(missing_set_bytes);
+      answer.missing.push_back(name.second);
+      if (answer.missing.size() == link::need_sets_max && !flush())
+        return;
       continue;
     }
     bytes += found.value()->encoded.view.size();
     answer.found.push_back(link::pack(*found.value()));
-    if ((bytes >= sets_message_bytes || answer.found.size() == link::sets_found_max) && !flush()) {
-      sink_.reconnect();
+    if (again)
+      spend(answer.found.back().packed.view.size());
+    else if (sets_answered_.size() < sets_answered_max)
+      sets_answered_.insert(name);
+    if ((bytes >= sets_message_bytes || answer.found.size() == link::sets_found_max) && !flush())
       return;
-    }
   }
-  if ((!answer.found.empty() || !answer.missing.empty()) && !flush())
-    sink_.reconnect(); // without its sets the receiver can do nothing with what is in flight
+  if (flush())
+    needs_in_turn_ = std::move(later);
 }
 
 void sender::on_bye(const link::bye& bye) {
   refusal_ = bye.message.empty() ? "the receiver closed the session" : bye.message;
   if (bye.reason != link::bye_reason::stopping)
     ++counters_.refusals;
-  if (std::exchange(refusal_logged_, refusal_) != refusal_)
+  if (std::exchange(refusal_logged_, refusal_) != refusal_ && session_log_.allow())
     spdlog::warn("uplink: {}", refusal_);
   reset_session(sender_phase::waiting);
   retry_at_ns_ = clock_.monotonic_ns() + retry_.next().count();
@@ -868,6 +918,8 @@ void sender::on_tick() {
       achieved();
     probes_due_ = true;
     tell_origin_links();
+    if (!needs_in_turn_.empty())
+      answer_needs();
   }
   const bool clock_jumped = std::llabs(clock_.wall_ns() - now - clock_said_ns_) > clock_jump_ns;
   if (phase_ == sender_phase::live && level_ != quota_level::exhausted

@@ -259,6 +259,7 @@ private:
   bool achieved_ = true;       // by this session, or the one before: something was acknowledged, or it lasted
   std::int64_t live_since_ns_ = 0; // monotonic
   log_limiter set_aside_log_{10};
+  log_limiter session_log_{20};
   sender_counters counters_;
 };
 

@@ -6,6 +6,7 @@
 #include "actors/link/transport.hpp"
 #include "actors/link/zmq_io.hpp"
 #include "actors/node/clock.hpp"
+#include "actors/node/log_limiter.hpp"
 
 #include <fmt/format.h>
 #include <prometheus/counter.h>
@@ -256,6 +257,20 @@ private:
     if (last_told_ == now)
       return;
     last_told_ = now;
+    log_state(now);
+    if (!events_.state)
+      return;
+    try {
+      events_.state(now);
+    } catch (const std::exception& e) {
+      metrics_.callback_failed.Increment();
+      spdlog::error("link: a change of state could not be handed over: {}", e.what());
+    }
+  }
+
+  void log_state(client_state now) {
+    if (!lines_.allow()) // a server may let it come and go all the time
+      return;
     switch (now) {
     case client_state::connected: spdlog::info("link: connected to {}", config_.address); break;
     case client_state::disconnected:
@@ -265,14 +280,6 @@ private:
       spdlog::warn("link: {} refuses key {}; it is unknown there or was revoked: join again, or wait",
                    config_.address, to_hex(config_.keys.public_key));
       break;
-    }
-    if (!events_.state)
-      return;
-    try {
-      events_.state(now);
-    } catch (const std::exception& e) {
-      metrics_.callback_failed.Increment();
-      spdlog::error("link: a change of state could not be handed over: {}", e.what());
     }
   }
 
@@ -386,6 +393,7 @@ private:
   int doublings_ = 0;
   bool watched_ = false;
   std::optional<client_state> last_told_;
+  log_limiter lines_{20};
 };
 
 } // namespace

@@ -3,6 +3,7 @@
 // The spool as a sender reads it. Not thread-safe; the spool's const methods may be called while its writer works.
 
 #include "actors/delivery/sender.hpp"
+#include "actors/node/log_limiter.hpp"
 #include "edge/spool/spool.hpp"
 
 #include <functional>
@@ -29,6 +30,7 @@ public:
 private:
   std::shared_ptr<const spool> store_;
   release_function release_;
+  log_limiter lines_{20}; // about what cannot be read
 };
 
 } // namespace skerry::edge

@@ -1,5 +1,6 @@
 #include "edge/uplink/uplink.hpp"
 
+#include "actors/node/log_limiter.hpp"
 #include "actors/node/mirrored_counters.hpp"
 #include "edge/uplink/spool_source.hpp"
 #include "edge/uplink/usage_file.hpp"
@@ -291,6 +292,7 @@ struct uplink_state {
     config.publish(status);
   }
 
+  log_limiter refused_lines{10}; // about messages that do not decode
   bool key_refused = false;
   std::string refusal; // why the link could not be started; empty: it was
   int ticks = 0;
@@ -342,7 +344,8 @@ uplink_actor::behavior_type uplink(uplink_actor::stateful_pointer<uplink_state> 
         auto& state = self->state;
         auto message = link::decode(inbound->parts, state.config.message_bytes_max);
         if (!message) {
-          spdlog::warn("uplink: a message from the receiver is refused: {}", message.error().message);
+          if (state.refused_lines.allow())
+            spdlog::warn("uplink: a message from the receiver is refused: {}", message.error().message);
           return;
         }
         if (const auto* welcome = std::get_if<link::welcome>(&message.value().body))

@@ -566,3 +566,61 @@ TEST_CASE("what the receiver lost and is still here goes again as backlog") {
   CHECK(f.under_test->counters().returned_records == 2);
 }
 
+TEST_CASE("a receiver that asks for the same series sets again and again is answered within a budget") {
+  fixture f;
+  std::vector<set_hash> names;
+  std::uint64_t once = 0;
+  for (int i = 0; i < 50; ++i) {
+    std::string junk; // does not compress
+    for (int k = 0; k < 40'000; ++k)
+      junk += static_cast<char>('a' + f.random.below(26));
+    const auto set =
+        make_series_set({{"m", metric_type::gauge, "", ""}}, {{0, {{"__name__", "m"}, {"i", junk}}}});
+    f.spool.sets[set->hash] = set;
+    names.push_back(set->hash);
+    once += link::pack(*set).packed.view.size();
+  }
+  const auto answered = [&] {
+    std::uint64_t bytes = 0;
+    for (const auto& message : f.sent)
+      if (const auto* sets = std::get_if<link::sets>(&message.body))
+        for (const auto& one : sets->found)
+          bytes += one.packed.view.size();
+    return bytes;
+  };
+  f.welcome();
+  f.under_test->on_message({9, link::need{f.self.edge, names}});
+  CHECK(answered() == once);        // the first time at once
+  for (int i = 0; i < 9'000; ++i) { // each millisecond
+    f.clock.now += 1'000'000;
+    f.under_test->on_message({9, link::need{f.self.edge, names}});
+  }
+  CHECK(answered() <= 2 * once + (5 << 20));
+  // New sessions are no way around it, nor is what is not here.
+  std::vector<set_hash> unknown(4096);
+  for (std::size_t i = 0; i < unknown.size(); ++i)
+    unknown[i].bytes = {static_cast<std::uint8_t>(i), static_cast<std::uint8_t>(i >> 8), 1};
+  std::uint64_t more = 0;
+  std::size_t missing = 0;
+  for (int i = 0; i < 20; ++i) {
+    f.welcome();
+    for (int k = 0; k < 100; ++k) {
+      f.under_test->on_message({9, link::need{f.self.edge, names}});
+      f.under_test->on_message({9, link::need{f.self.edge, unknown}});
+    }
+    more += answered();
+    for (const auto& message : f.sent)
+      if (const auto* sets = std::get_if<link::sets>(&message.body))
+        missing += sets->missing.size();
+  }
+  CHECK(more <= 64 << 10);
+  CHECK(missing <= 4096);
+  // But they are answered as time goes by: a session waits for them.
+  f.welcome();
+  f.under_test->on_message({9, link::need{f.self.edge, {names.front()}}});
+  for (int i = 0; i < 3600 && answered() == 0; ++i) {
+    f.clock.now += 1'000'000'000;
+    f.under_test->on_tick();
+  }
+  CHECK(answered() > 0);
+}
