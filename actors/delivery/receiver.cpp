@@ -386,7 +386,8 @@ void receiver::elder_lives(edge_id user, session& of) {
   refuse(of.peer, of.number, link::bye_reason::duplicate, second_node);
   const auto elder = *of.elder;
   const auto copy = of.instance;
-  end_session(of);
+  end_session(of, link::presence::unreachable);
+  of.view.connected = true; // the connection of the first stands
   of.elder.reset();
   of.number = elder.number;
   of.peer = elder.peer;

@@ -448,8 +448,15 @@ result<std::optional<series_set_ptr>> memory_spool::find_set(edge_id edge, const
 std::vector<edge::stream_state> memory_spool::streams() const {
   std::vector<edge::stream_state> out;
   for (const auto& [key, stream] : disk_.now.streams)
-    out.push_back({key, stream.held, stream.released, stream.lost, stream.last,
-                   !(key.edge == edge_ && key.epoch == disk_.now.epoch), 0});
+    out.push_back({key,
+                   stream.held,
+                   stream.released,
+                   stream.lost,
+                   {},
+                   0,
+                   stream.last,
+                   !(key.edge == edge_ && key.epoch == disk_.now.epoch),
+                   0});
   return out;
 }
 

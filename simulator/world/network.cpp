@@ -49,9 +49,10 @@ std::string describe(const link::message& message) {
     return "ack" + describe(ack->ranges);
   if (const auto* bye = std::get_if<link::bye>(&message.body))
     return "bye: " + bye->message;
-  constexpr const char* names[] = {"unknown", "hello",  "welcome", "batch",    "ack",          "need",
-                                   "sets",    "credit", "config",  "redirect", "join",         "joined",
-                                   "bye",     "ping",   "pong",    "origins",  "origin state", "refusal"};
+  constexpr const char* names[] = {"unknown", "hello",        "welcome", "batch",       "ack",
+                                   "need",    "sets",         "credit",  "config",      "redirect",
+                                   "join",    "joined",       "bye",     "ping",        "pong",
+                                   "origins", "origin state", "refusal", "origin links"};
   static_assert(std::size(names) == std::variant_size_v<link::body>);
   return names[message.body.index()];
 }
