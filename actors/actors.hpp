@@ -100,6 +100,7 @@ CAF_ADD_ATOM(skerry, skerry, held_atom, "held")
 CAF_ADD_ATOM(skerry, skerry, revoked_atom, "revoked")
 CAF_ADD_ATOM(skerry, skerry, status_atom, "status")
 CAF_ADD_ATOM(skerry, skerry, pause_atom, "pause")
+CAF_ADD_ATOM(skerry, skerry, turn_atom, "turn")
 
 CAF_END_TYPE_ID_BLOCK(skerry)
 
@@ -155,6 +156,8 @@ using gateway_actor = caf::typed_actor<
     caf::reacts_to<tick_atom>,
     // Runs of an edge further out; answered with (stored, ticket, error text) to the sender.
     caf::reacts_to<job_ptr>,
+    // To itself: write the runs that have come.
+    caf::reacts_to<turn_atom>,
     // The receiver upstream has these.
     caf::reacts_to<release_ptr>,
     // Commit, close the spool in order, quit.
@@ -189,6 +192,8 @@ using listener_actor = caf::typed_actor<
     caf::reacts_to<down_atom, std::string, std::string>,
     // The key of this edge was revoked.
     caf::reacts_to<revoked_atom, std::uint64_t>,
+    // To itself: go on with what has arrived.
+    caf::reacts_to<turn_atom>,
     // Publish counters and the state of edges.
     caf::reacts_to<tick_atom>,
     // Tell every edge and quit.

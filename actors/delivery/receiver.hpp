@@ -101,7 +101,7 @@ struct receiver_config {
   // histograms to 300, once each.
   std::uint64_t swollen_bytes_per_second = 4 << 20;
   std::uint64_t storing_parts_max =
-      4096; // under way at the backend, of all keys; who waits for a place takes turns
+      256; // under way at the backend, of all keys; who waits for a place takes turns
   std::size_t announced_max = 1 << 17;   // older epochs of edges that one key announces, its own among them
   std::size_t custody_ranges_max = 4096; // that one Hello has written as lost; the next one tells of the rest
   // Of Welcomes that a key has not shown to have read; a little is let go with time.
@@ -143,7 +143,7 @@ struct receiver_counters {
   std::uint64_t epochs_forgotten = 0; // of streams, because of epochs_max
   std::uint64_t sets_unasked = 0;     // series sets that nobody had asked for, not taken
   std::uint64_t sets_received = 0;
-  std::uint64_t sets_swollen = 0;      // not unfolded: their key has unfolded too much of late
+  std::uint64_t sets_swollen = 0;         // not unfolded: their key has unfolded too much of late
   std::uint64_t sets_dropped = 0;         // before they were stored, because of sets_memory_max
   std::uint64_t sets_lost_records = 0;    // records whose set nobody has
   std::uint64_t closed_sessions = 0;      // whose connection was closed without a goodbye

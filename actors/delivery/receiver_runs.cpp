@@ -382,12 +382,12 @@ void receiver::on_stored(std::uint64_t ticket, const std::string& failed) {
     return;
   auto job = std::move(it->second);
   jobs_.erase(it);
-  to_store_.ended(job.parts);
   stored_sets_bytes_ -= job.sets_bytes;
-  store_waiting();
   holdings_.end(job.key, job.ranges, failed.empty() ? std::optional{job.newest_ns} : std::nullopt);
   if (!failed.empty()) {
     ++counters_.store_failures;
+    to_store_.ended(job.parts);
+    store_waiting();
     discharge(job);
     not_stored(job, failed);
     return;
@@ -422,6 +422,8 @@ void receiver::on_held_durable(std::uint64_t ticket, const std::string& failed) 
     return;
   const auto job = std::move(it->second);
   settling_.erase(it);
+  to_store_.ended(job.parts);
+  store_waiting();
   discharge(job);
   if (!failed.empty()) {
     ++counters_.store_failures; // the records are stored; the next note that succeeds makes them held

@@ -84,6 +84,8 @@ reception_metrics::reception_metrics(prometheus::Registry& registry, const std::
   joins_.add(&j::joins_refused, "joins_refused_total", "Joins refused: token used, expired or revoked.");
   joins_.add(&j::over_budget, "over_budget_total",
              "Messages dropped because their key sent more bytes of envelopes than it may.");
+  joins_.add(&j::crowded_out, "crowded_out_messages_total",
+             "Messages not taken because more of their key wait already than may.");
   joins_.add(&j::unauthorized, "unauthorized_messages_total", "Messages that a joining key may not send.");
 }
 

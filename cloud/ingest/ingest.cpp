@@ -101,7 +101,7 @@ struct ingest_state {
                  std::move(outputs));
     pushed.emplace(config.store, config.hosts, *config.clock, *config.random, to_shard);
     reception.emplace(core->receiver(), *config.registry, *config.clock, *config.random,
-                      config.message_bytes_max, config.send);
+                      config.message_bytes_max, config.receiver.credit_bytes, config.send);
     metrics.emplace(*config.metrics, "skerry_ingest_");
     of_shards.emplace(*config.metrics);
     const auto read =
@@ -173,7 +173,9 @@ ingest_actor::behavior_type ingest(ingest_actor::stateful_pointer<ingest_state> 
   caf::anon_send(ingest_actor{self}, tick_atom_v); // what was kept is shown at once
   return {
       [self](inbound_ptr& inbound) {
-        self->state.reception->on_message(inbound->from, inbound->user_id, inbound->parts);
+        if (self->state.reception->arrived({std::move(inbound->from), std::move(inbound->user_id),
+                                            std::move(inbound->parts), std::move(inbound->share)}))
+          self->send(self, turn_atom_v);
       },
       [self](stored_atom, std::uint64_t ticket, const std::string& failed) {
         if (push_core::owns(ticket))
@@ -185,7 +187,12 @@ ingest_actor::behavior_type ingest(ingest_actor::stateful_pointer<ingest_state> 
         self->state.core->receiver().on_held_durable(ticket, failed);
       },
       [self](down_atom, const std::string& peer, const std::string& user_id) {
-        self->state.reception->on_closed(peer, user_id);
+        if (self->state.reception->arrived({peer, user_id, {}, {}, true}))
+          self->send(self, turn_atom_v);
+      },
+      [self](turn_atom) {
+        if (self->state.reception->take_some())
+          self->send(self, turn_atom_v);
       },
       [self](revoked_atom, std::uint64_t edge) { self->state.core->receiver().on_revoked(edge_id{edge}); },
       [self](tick_atom) {

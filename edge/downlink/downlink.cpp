@@ -89,7 +89,7 @@ struct downlink_state {
     outputs.epochs = config.epochs;
     core.emplace(config.receiver, config.store, *keys, *config.clock, *config.random, std::move(outputs));
     reception.emplace(core->receiver(), *config.registry, *config.clock, *config.random,
-                      config.message_bytes_max, config.send);
+                      config.message_bytes_max, config.receiver.credit_bytes, config.send);
     metrics.emplace(*config.metrics, "skerry_downlink_");
     if (!config.presence_file.empty())
       for (auto& one : load_presences(config.presence_file))
@@ -105,7 +105,9 @@ listener_actor::behavior_type downlink(listener_actor::stateful_pointer<downlink
   caf::anon_send(listener_actor{self}, tick_atom_v); // what was kept is shown at once
   return {
       [self](inbound_ptr& inbound) {
-        self->state.reception->on_message(inbound->from, inbound->user_id, inbound->parts);
+        if (self->state.reception->arrived({std::move(inbound->from), std::move(inbound->user_id),
+                                            std::move(inbound->parts), std::move(inbound->share)}))
+          self->send(self, turn_atom_v);
       },
       [self](stored_atom, std::uint64_t ticket, const std::string& failed) {
         self->state.core->receiver().on_stored(ticket, failed);
@@ -114,7 +116,12 @@ listener_actor::behavior_type downlink(listener_actor::stateful_pointer<downlink
         self->state.core->receiver().on_held_durable(ticket, failed);
       },
       [self](down_atom, const std::string& peer, const std::string& user_id) {
-        self->state.reception->on_closed(peer, user_id);
+        if (self->state.reception->arrived({peer, user_id, {}, {}, true}))
+          self->send(self, turn_atom_v);
+      },
+      [self](turn_atom) {
+        if (self->state.reception->take_some())
+          self->send(self, turn_atom_v);
       },
       [self](revoked_atom, std::uint64_t edge) {
         self->state.core->receiver().on_revoked(edge_id{edge});

@@ -109,6 +109,7 @@ struct world {
                   [](held_atom, std::uint64_t, const std::string&) {},
                   [](down_atom, const std::string&, const std::string&) {},
                   [](revoked_atom, std::uint64_t) {},
+                  [](turn_atom) {},
                   [](tick_atom) {},
                   [](stop_atom) {}};
         },
