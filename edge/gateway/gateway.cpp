@@ -7,6 +7,7 @@
 #include <prometheus/registry.h>
 #include <spdlog/spdlog.h>
 
+#include <deque>
 #include <fstream>
 #include <optional>
 
@@ -16,6 +17,7 @@ namespace {
 
 constexpr std::chrono::seconds repair_interval{10};
 constexpr std::chrono::seconds retry_interval{1};
+constexpr std::size_t adopt_bytes_max = 4 << 20; // of runs in one transaction
 
 } // namespace
 
@@ -34,6 +36,11 @@ struct gateway_state {
   std::function<void(const std::string&)> publish;
   std::string published; // last
   std::ofstream journal;
+  struct waiting_job {
+    job_ptr job;
+    listener_actor from; // none: nobody waits
+  };
+  std::deque<waiting_job> jobs;
 
   void init(gateway_config config, uplink_actor to) {
     inbox = std::move(config.inbox);
@@ -64,6 +71,25 @@ struct gateway_state {
     core.emplace(gateway_core_config{config.commit_interval, config.group_bytes_max, config.queue_bytes_max,
                                      config.limits, config.under_way, config.free_disk, nullptr},
                  std::move(config.store), *config.clock, std::move(outputs));
+  }
+
+  // Those that have come, as one transaction holds. True: there are more.
+  bool adopt() {
+    std::vector<const delivery::delivery_job*> group;
+    std::size_t bytes = 0;
+    for (const auto& one : jobs) {
+      bytes += one.job->from.bytes.view.size();
+      if (!group.empty() && bytes > adopt_bytes_max)
+        break;
+      group.push_back(one.job.get());
+    }
+    auto failed = core->adopt(group);
+    for (auto& why : failed) {
+      if (jobs.front().from)
+        caf::anon_send(jobs.front().from, stored_atom_v, jobs.front().job->ticket, std::move(why));
+      jobs.pop_front();
+    }
+    return !jobs.empty();
   }
 
   void take_inbox() {
@@ -120,9 +146,13 @@ gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<gateway_sta
         state.totals->update(state.core->counters());
       },
       [self](job_ptr& job) {
-        auto failed = self->state.core->adopt(*job);
-        if (auto to = caf::actor_cast<listener_actor>(self->current_sender()))
-          caf::anon_send(to, stored_atom_v, job->ticket, std::move(failed));
+        if (self->state.jobs.empty())
+          self->send(caf::actor_cast<gateway_actor>(self), turn_atom_v);
+        self->state.jobs.push_back({std::move(job), caf::actor_cast<listener_actor>(self->current_sender())});
+      },
+      [self](turn_atom) {
+        if (self->state.adopt())
+          self->send(caf::actor_cast<gateway_actor>(self), turn_atom_v);
       },
       [self](const release_ptr& release) { self->state.core->release(release->key, release->ranges); },
       [self](stop_atom) {

@@ -271,18 +271,30 @@ std::optional<std::int64_t> gateway_core::seen_near(const stream_state& stream, 
   return std::nullopt;
 }
 
-std::string gateway_core::adopt(const delivery::delivery_job& job) {
+std::vector<std::string> gateway_core::adopt(std::span<const delivery::delivery_job* const> jobs) {
   std::vector<spool::adopted_set> sets;
-  for (const auto& set : job.sets)
-    sets.push_back({job.from.header.key.edge, set});
-  const auto runs = runs_of(job);
-  auto adopted = store_->adopt(runs, sets);
-  if (!adopted && adopted.error().code == errc::exhausted && make_room())
-    adopted = store_->adopt(runs, sets);
-  if (!adopted)
-    return adopted.error().message.empty() ? "the spool refused" : adopted.error().message;
-  hand_over(runs, job.lane);
-  return {};
+  std::vector<std::vector<run>> of_jobs;
+  std::vector<run> all;
+  for (const auto* job : jobs) {
+    for (const auto& set : job->sets)
+      sets.push_back({job->from.header.key.edge, set});
+    const auto& its = of_jobs.emplace_back(runs_of(*job));
+    all.insert(all.end(), its.begin(), its.end());
+  }
+  auto adopted = store_->adopt(all, sets);
+  if (!adopted && jobs.size() == 1 && adopted.error().code == errc::exhausted && make_room())
+    adopted = store_->adopt(all, sets);
+  if (adopted) {
+    for (std::size_t i = 0; i < jobs.size(); ++i)
+      hand_over(of_jobs[i], jobs[i]->lane);
+    return std::vector<std::string>(jobs.size());
+  }
+  if (jobs.size() == 1)
+    return {adopted.error().message.empty() ? "the spool refused" : adopted.error().message};
+  std::vector<std::string> failed; // one that cannot be taken does not keep the others out
+  for (const auto* job : jobs)
+    failed.push_back(adopt(std::span{&job, 1}).front());
+  return failed;
 }
 
 void gateway_core::release(const stream_key& key, const range_set& ranges) {

@@ -64,8 +64,9 @@ public:
   // What damage took from the spool is named upstream: a tombstone over the same sequences, which the spool keeps and
   // delivers like data. At every start and from time to time.
   void replace_lost();
-  // Runs of an edge further out. Empty: on stable storage; else why not.
-  [[nodiscard]] std::string adopt(const delivery::delivery_job& job);
+  // Runs of edges further out, in one transaction where all of them can be taken. Of each: empty, it is on stable storage;
+  // else why not.
+  [[nodiscard]] std::vector<std::string> adopt(std::span<const delivery::delivery_job* const> jobs);
   void release(const stream_key& key, const range_set& ranges);
   // Commits what waits and closes the spool in order. Nothing may be called afterwards.
   void close();

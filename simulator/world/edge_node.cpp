@@ -133,7 +133,8 @@ struct edge_node::process final : delivery::sender_sink {
     edge::downlink_core::outputs outputs;
     outputs.store = [this](delivery::delivery_job job) {
       writer.post_sync([this, job = std::make_shared<const delivery::delivery_job>(std::move(job))] {
-        auto failed = gateway->adopt(*job);
+        const delivery::delivery_job* one = job.get();
+        auto failed = std::move(gateway->adopt(std::span{&one, 1}).front());
         downlink.post([this, ticket = job->ticket, failed = std::move(failed)] {
           receiver->receiver().on_stored(ticket, failed);
         });

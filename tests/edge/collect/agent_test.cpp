@@ -84,8 +84,8 @@ struct world {
     // With an argument: without any, CAF 0.17 binds a reference to nothing, which UBSan reports.
     gateway = actors.system.spawn(
         [](int) -> gateway_actor::behavior_type {
-          return {[](commit_atom) {}, [](tick_atom) {}, [](job_ptr&) {}, [](const release_ptr&) {},
-                  [](stop_atom) {}};
+          return {[](commit_atom) {}, [](tick_atom) {},          [](job_ptr&) {},
+                  [](turn_atom) {},   [](const release_ptr&) {}, [](stop_atom) {}};
         },
         0);
     agent_config config;

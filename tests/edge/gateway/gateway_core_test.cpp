@@ -31,6 +31,8 @@ public:
   open_report found;
   std::vector<pending_record> records; // committed, in order
   std::vector<run> adopted;
+  int adoptions = 0; // transactions
+  std::optional<edge_id> unwanted;
   std::vector<stream_state> all;
 
   [[nodiscard]] const epoch_id& epoch() const noexcept override { return key_.epoch; }
@@ -48,6 +50,10 @@ public:
   result<void> adopt(std::span<const run> runs, std::span<const adopted_set>) override {
     if (!takes)
       return fail(errc::exhausted, "the disk is full");
+    for (const auto& one : runs)
+      if (one.header.key.edge == unwanted)
+        return fail(errc::invalid_argument, "not wanted");
+    ++adoptions;
     adopted.insert(adopted.end(), runs.begin(), runs.end());
     return ok();
   }
@@ -333,6 +339,28 @@ TEST_CASE("a tombstone stands for what damage took") {
   REQUIRE(records.size() == 1);
   CHECK(decode_tombstone(records[0].payload).value().cause == loss_cause::corrupt);
   CHECK(w.handed.size() == 1);
+}
+
+TEST_CASE("what edges further out have sent is one transaction; one that can't be taken keeps no other out") {
+  world w;
+  w.open();
+  std::vector<delivery::delivery_job> jobs(3);
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    const stream_key key{edge_id{10 + i}, {1, {2}}, stream_id::telemetry};
+    run_builder builder{key, 1};
+    builder.append(record_kind::event, 5, "host", as_bytes("x"));
+    jobs[i].from = std::move(builder).finish();
+    jobs[i].ranges.add({1, 1});
+    jobs[i].records = decode_records(jobs[i].from).value();
+  }
+  const std::vector<const delivery::delivery_job*> all{&jobs[0], &jobs[1], &jobs[2]};
+  const std::string good;
+  CHECK(w.core->adopt(all) == std::vector{good, good, good});
+  CHECK(w.store->adoptions == 1);
+  CHECK(w.handed.size() == 3);
+  w.store->unwanted = edge_id{11};
+  CHECK(w.core->adopt(all) == std::vector{good, std::string{"not wanted"}, good});
+  CHECK(w.store->adopted.size() == 5);
 }
 
 TEST_CASE("closing commits what waits") {
