@@ -129,8 +129,8 @@ struct result_cache::kept {
 std::pair<std::string, std::string> place_asked(const promql::select_request& request) {
   std::pair<std::string, std::string> place;
   for (const auto& m : request.matchers)
-    if (m.op() == promql::match_op::equal && (m.name() == "site" || m.name() == "host"))
-      (m.name() == "site" ? place.first : place.second) = m.value();
+    if (m.op() == promql::match_op::equal && m.name() == "site")
+      place.first = m.value(); // a label `host` says nothing of whom a series is accounted for
   return place;
 }
 

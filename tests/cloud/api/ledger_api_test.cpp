@@ -113,7 +113,8 @@ TEST_CASE("damage of the cloud's own files warns also where nothing of it was fo
   CHECK(has(warnings("/api/v1/series?match[]=nothing"), "'gone'"));
   CHECK(has(warnings("/api/v1/labels"), "'gone'"));
   CHECK(has(warnings("/api/v1/label/job/values"), "'gone'"));
-  CHECK(warnings("/api/v1/query?query=up{host=\"a\"}").empty()); // it is about another
+  CHECK(has(warnings("/api/v1/query?query=up{host=\"a\"}"),
+            "'gone'")); // a label says nothing of whose series it is
   CHECK(warnings("/api/v1/query?query=up{site=\"other\"}").empty());
   CHECK(warnings("/api/v1/query?query=nothing&time=" + std::to_string(now_s - 3600)).empty());
   CHECK(warnings("/api/v1/query?query=1").empty()); // it asks for no data
