@@ -381,6 +381,8 @@ void disk_spool::update_gauges() {
   metrics_.records.Set(static_cast<double>(pending));
   metrics_.segments.Set(static_cast<double>(segments_.size()));
   metrics_.disk_bytes.Set(static_cast<double>(disk_bytes()));
+  metrics_.kept_bytes.Set(static_cast<double>(kept_bytes()));
+  metrics_.bytes_max.Set(static_cast<double>(config_.bytes_max - config_.replace_bytes));
 }
 
 result<void> disk_spool::close() {

@@ -35,6 +35,8 @@ struct spool_metrics {
   prometheus::Histogram& commit_seconds;
   prometheus::Gauge& segments;
   prometheus::Gauge& disk_bytes;
+  prometheus::Gauge& kept_bytes; // of disk_bytes: released, and kept for reading
+  prometheus::Gauge& bytes_max;  // for commits
   prometheus::Gauge& records;
   prometheus::Gauge& reserve_held; // 1: there; 0: given up, the disk is full
   prometheus::Gauge& clock_waits;  // 1: the clock has jumped ahead
