@@ -202,6 +202,10 @@ public:
     down.receiver.name = fmt::format("gateway {}", to_string(identity_.edge));
     down.receiver.memory_max = downlink_memory_max;
     down.receiver.self = identity_.edge;
+    down.receiver.is_upstream = [registry = registry_, key = identity_.server_key](edge_id user) {
+      const auto upstream = registry->edge_of(key); // a node has one key, for either direction
+      return upstream && upstream.value() == user;
+    };
     const auto epoch = store_->epoch();
     down.receiver.incarnation = epoch.random; // a gateway restored from a copy starts a new epoch
     down.receiver.taken_until_ns = store_->report().last_commit_ns;

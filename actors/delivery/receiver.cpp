@@ -243,6 +243,16 @@ void receiver::on_hello(const link::peer_id& from, edge_id user, const link::hel
                              config_.name));
     return;
   }
+  if (config_.is_upstream && config_.is_upstream(user)) {
+    // Each would acknowledge what the other then deletes, and neither has anybody to pass it on to.
+    ++counters_.forbidden;
+    refuse_hello(
+        from, user, link::bye_reason::protocol_error,
+        fmt::format("{} delivers to this edge itself: records would go in a circle of gateways. Look at "
+                    "what each of them was joined with; until then each keeps what it has",
+                    config_.name));
+    return;
+  }
   if (hello.edge != user) {
     ++counters_.forbidden;
     refuse_hello(

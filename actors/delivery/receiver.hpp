@@ -113,7 +113,10 @@ struct receiver_config {
   // What is missing of a stream of which nothing is known was taken after this, wall clock; 0: not known. Of a gateway: when
   // its spool was written last.
   std::int64_t taken_until_ns = 0;
-  edge_id self = edge_id::none;     // of a gateway: nobody else speaks for it, or its records go in a circle
+  edge_id self = edge_id::none; // of a gateway: nobody else speaks for it, or its records go in a circle
+  // Of a gateway: whether it delivers to that edge itself, which is asked at each Hello. Empty: it delivers to none of its
+  // edges.
+  std::function<bool(edge_id user)> is_upstream;
   planted_faults planted = nullptr; // by the simulator alone
 };
 

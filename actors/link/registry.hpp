@@ -120,8 +120,9 @@ public:
   // One key alone; of a one-time key: the invite. The edge that it belongs to, or none.
   result<edge_id> revoke(const curve_key& key, std::int64_t now_s);
 
-  [[nodiscard]] result<std::vector<edge_info>> list_edges() const; // by id
-  [[nodiscard]] result<edge_info> find(edge_id edge) const;        // not_found
+  [[nodiscard]] result<std::vector<edge_info>> list_edges() const;   // by id
+  [[nodiscard]] result<edge_info> find(edge_id edge) const;          // not_found
+  [[nodiscard]] result<edge_id> edge_of(const curve_key& key) const; // not_found: nobody's, or revoked
   [[nodiscard]] result<std::vector<invite_info>> list_invites(std::int64_t now_s) const;
   [[nodiscard]] result<std::string> site_of(edge_id edge) const; // an origin's is its parent's; not_found
 

@@ -181,6 +181,15 @@ result<edge_info> registry::find(edge_id edge) const {
   return std::move(*it);
 }
 
+result<edge_id> registry::edge_of(const curve_key& key) const {
+  BOOST_OUTCOME_TRY(txn, impl_->reading());
+  key_row row;
+  BOOST_OUTCOME_TRY(known, txn.get(impl_->keys, view(key), row));
+  if (!known || row.what != key_row::role::edge || row.revoked_s != 0)
+    return fail(errc::not_found, "registry: no edge has this key");
+  return edge_id{row.id};
+}
+
 result<std::vector<invite_info>> registry::list_invites(std::int64_t now_s) const {
   BOOST_OUTCOME_TRY(txn, impl_->reading());
   std::vector<invite_info> out;

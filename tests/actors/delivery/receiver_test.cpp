@@ -1187,6 +1187,23 @@ TEST_CASE("nobody speaks as the gateway itself, nor as what is pushed") {
   REQUIRE(f.last_sent<link::bye>("self") != nullptr);
 }
 
+TEST_CASE("two gateways that deliver to each other take nothing of each other") {
+  receiver_config config;
+  auto upstream = edge_id::none;
+  config.is_upstream = [&](edge_id user) { return user == upstream; };
+  fixture f{config};
+  upstream = f.edge;
+  f.under_test.on_message("a", f.edge, link::message{0, f.hello_of(1)});
+  const auto* bye = f.last_sent<link::bye>("a");
+  REQUIRE(bye != nullptr);
+  CHECK(bye->message.find("circle") != std::string::npos);
+  REQUIRE(f.under_test.edges().size() == 1);
+  CHECK(f.under_test.edges().front().ended == link::presence::refused);
+  CHECK(f.under_test.counters().forbidden == 1);
+  upstream = edge_id::none; // it was joined with another receiver
+  f.open("a", 1);
+}
+
 TEST_CASE("a key sends only so many bytes of envelopes") {
   peer_budget budget;
   std::int64_t now = 1'000'000'000;

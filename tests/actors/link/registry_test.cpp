@@ -99,6 +99,21 @@ TEST_CASE("an invite lets one node join, and is used then") {
   CHECK(w.reg->site_of(done.value().edge).value() == "harbour");
 }
 
+TEST_CASE("whose a key is") {
+  world w;
+  const auto key = new_key();
+  const auto edge = w.join(key);
+  const auto found = w.reg->edge_of(key);
+  REQUIRE(found);
+  CHECK(found.value() == edge);
+  CHECK(code_of(w.reg->edge_of(new_key())) == errc::not_found);
+  CHECK(code_of(w.reg->edge_of(w.invite().one_time.public_key)) == errc::not_found);
+  const auto second = new_key();
+  CHECK(w.join(second, "harbour", edge) == edge);
+  CHECK(code_of(w.reg->edge_of(key)) == errc::not_found);
+  CHECK(w.reg->edge_of(second).value() == edge);
+}
+
 TEST_CASE("an expired, cancelled or unknown invite joins nobody") {
   world w;
   const auto invite = w.invite();
