@@ -1,13 +1,15 @@
 #pragma once
 
 // Who may touch which records of a spool: what a sender has under way is not dropped, and what is just being dropped is
-// not sent. Any thread.
+// not sent; and what of it nobody takes, which is dropped before anything else. Any thread.
 
+#include "actors/delivery/refused_records.hpp"
 #include "schemas/model/range_set.hpp"
 
 #include <map>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 namespace skerry::delivery {
 
@@ -74,11 +76,22 @@ public:
     }
   }
 
+  // By whoever sends, when that changes.
+  void note_refused(refused_records now) {
+    const std::lock_guard lock{mutex_};
+    refused_ = std::move(now);
+  }
+  [[nodiscard]] refused_records refused() const {
+    const std::lock_guard lock{mutex_};
+    return refused_;
+  }
+
 private:
   mutable std::mutex mutex_;
   std::map<stream_key, range_set> claimed_;
   std::map<stream_key, range_set> blocked_;
   std::map<stream_key, range_set> replaced_;
+  refused_records refused_;
 };
 
 } // namespace skerry::delivery

@@ -258,6 +258,7 @@ void sender::on_welcome(const link::message& message, const link::welcome& welco
                         link::refusal_scope::edge,
                         link::refusal_reason::forbidden,
                         "its key may not speak for that edge"});
+  tell_refused();
   origin_states_told_ = 0;
   origin_links_told_ = 0;
   if (level_ != quota_level::open)
@@ -324,6 +325,7 @@ void sender::acked(const stream_key& key, const range_set& ranges) {
   stream.urgent.remove(now);
   counters_.acked_records += now.count();
   for (const auto& [name, taken] : asides_.on_acked(key, now)) {
+    tell_refused();
     if (name.first == link::refusal_scope::batch)
       continue;
     origin_states_told_ = 0; // what was told of the edge was not taken either
@@ -547,6 +549,11 @@ std::vector<set_aside_view> sender::set_aside() const {
     if (const auto records = pending_records(name); records != 0)
       out.push_back({name.first, name.second, of.reason, of.message, of.since_wall_ns, records});
   return out;
+}
+
+void sender::tell_refused() {
+  if (config_.under_way)
+    config_.under_way->note_refused(asides_.for_good());
 }
 
 void sender::probe_set_aside() {
@@ -878,6 +885,7 @@ bool sender::has_backlog() const noexcept {
 bool sender::backlog_flows() const noexcept { return backlog_may_go() && has_backlog(); }
 
 void sender::on_tick() {
+  tell_refused();
   const auto now = clock_.monotonic_ns();
   if (phase_ == sender_phase::waiting && now >= retry_at_ns_) {
     phase_ = sender_phase::greeting;

@@ -181,6 +181,7 @@ private:
   void on_bye(const link::bye& bye);
   void on_refusal(const link::refusal& refusal);
   void probe_set_aside();
+  void tell_refused(); // whoever makes room in the spool
   bool probe(const set_asides::name& name, set_asides::entry& of);
   void note_set_aside(const link::refusal& refusal);
   [[nodiscard]] std::uint64_t pending_records(const set_asides::name& of) const;

@@ -40,6 +40,7 @@ set_asides::entry& set_asides::make(const name& of, refusal_reason reason, std::
             {soon ? config_.soon_min : config_.rare_min, soon ? config_.soon_max : config_.rare_max, random_},
             0,
             {},
+            {},
             1,
             {}});
   wait(it->second);
@@ -54,6 +55,8 @@ bool set_asides::add(const link::refusal& refusal) {
       continue;
     auto& probed = it->second;
     probed.probe.reset();
+    if (name.first == refusal_scope::batch)
+      probed.alone.add(refusal.batch);
     probed.cursor = refusal.batch.last + 1;
     // Of some records each is tried alone, so that those go on that are not to blame.
     if (name.first == refusal_scope::batch && probed.ranges.next(probed.cursor) != 0) {
@@ -76,10 +79,12 @@ bool set_asides::add(const link::refusal& refusal) {
   if (!added && it->second.reason != refusal.reason) { // another wait belongs to it
     const auto since = it->second.since_wall_ns;
     auto ranges = std::move(it->second.ranges);
+    auto alone = std::move(it->second.alone);
     entries_.erase(it);
     auto& again = make(name, refusal.reason, refusal.message);
     again.since_wall_ns = since;
     again.ranges = std::move(ranges);
+    again.alone = std::move(alone);
   } else if (added) {
     make(name, refusal.reason, refusal.message);
   }
@@ -122,6 +127,7 @@ std::vector<std::pair<set_asides::name, set_asides::entry>> set_asides::on_acked
       continue;
     auto& of = it->second;
     of.ranges.remove(ranges);
+    of.alone.remove(ranges);
     const auto& all = ranges.ranges();
     const bool probed =
         std::any_of(all.begin(), all.end(), [&](const auto& range) { return overlap(of, key, range); });
@@ -155,6 +161,19 @@ bool set_asides::blocks(const stream_key& key) const {
   const auto names = names_of(key);
   return std::any_of(names.begin() + 1, names.end(),
                      [&](const auto& name) { return entries_.contains(name); });
+}
+
+refused_records set_asides::for_good() const {
+  refused_records out;
+  for (const auto& [name, of] : entries_) {
+    if (of.reason == refusal_reason::not_now)
+      continue;
+    if (name.first == refusal_scope::edge)
+      out.edges.insert(name.second.edge);
+    else if (name.first == refusal_scope::batch && !of.alone.empty())
+      out.records[name.second] = of.alone;
+  }
+  return out;
 }
 
 const range_set* set_asides::ranges(const stream_key& key) const {

@@ -5,6 +5,7 @@
 // again, else the wait doubles. What only has to wait for room or repair is tried within half a minute, what needs a
 // person within an hour. Kept over sessions. Not thread-safe; no I/O.
 
+#include "actors/delivery/refused_records.hpp"
 #include "actors/link/messages.hpp"
 #include "actors/node/backoff.hpp"
 #include "actors/node/clock.hpp"
@@ -50,6 +51,7 @@ public:
     backoff wait;
     std::int64_t due_ns = 0; // monotonic: when the next probe may go
     range_set ranges;        // of the scope `batch`
+    range_set alone;         // of the scope `batch`: those that were refused when they came alone
     sequence cursor = 1;     // of the scope `batch`: where the next probe begins
     std::optional<std::pair<stream_key, sequence_range>> probe; // under way
   };
@@ -75,6 +77,8 @@ public:
   [[nodiscard]] bool blocks(const stream_key& key) const;
   // These records are not to be sent; null: none.
   [[nodiscard]] const range_set* ranges(const stream_key& key) const;
+  // What waits for a person. Not what came together with it: that may be taken when it comes alone.
+  [[nodiscard]] refused_records for_good() const;
   [[nodiscard]] std::map<name, entry>& entries() noexcept { return entries_; }
   [[nodiscard]] const std::map<name, entry>& entries() const noexcept { return entries_; }
 

@@ -185,6 +185,8 @@ bool spool_limits::make_room() {
     store_->trim_kept(true);
     cause = full_cause();
   }
+  if (drop_refused(cause))
+    return true;
   if (config_.policy == full_policy::drop_newest)
     return false;
   // A part that holds only what is under way, or tombstones, does not stand in the way of the next one.
@@ -193,12 +195,38 @@ bool spool_limits::make_room() {
     const auto part = store_->oldest(after);
     if (!part)
       return false;
-    if ((config_.policy == full_policy::thin_oldest && shrink(*part, cause, true))
-        || shrink(*part, cause, false))
+    if ((config_.policy == full_policy::thin_oldest && shrink(*part, cause, way::thin))
+        || shrink(*part, cause, way::drop))
       return true;
     after = part->number;
   }
   return false;
+}
+
+// A part with anything else in it stays until that is delivered: to drop what is refused there would free no file.
+bool spool_limits::drop_refused(loss_cause cause) {
+  const auto refused = claims_ ? claims_->refused() : delivery::refused_records{};
+  if (refused.empty())
+    return false;
+  std::uint64_t after = 0;
+  for (int i = 0; i < parts_seen_max; ++i) {
+    const auto part = store_->oldest(after);
+    if (!part)
+      return false;
+    after = part->number;
+    const bool nothing_else = std::all_of(part->held.begin(), part->held.end(), [&](const auto& one) {
+      return one.first.stream != stream_id::alert && refused.covers(one.first, one.second);
+    });
+    if (nothing_else && shrink(*part, cause, way::clear))
+      return true;
+  }
+  return false;
+}
+
+bool spool_limits::is_settled(const stream_key& key, const range_set& held, const range_set& free) const {
+  auto rest = held;
+  rest.remove(store_->in_closed_parts(key));
+  return rest.empty() && free == held;
 }
 
 void spool_limits::enforce() {
@@ -216,7 +244,7 @@ void spool_limits::enforce() {
     if (!part)
       return;
     if (part->newest_ns < too_old_ns) {
-      if (shrink(*part, loss_cause::spool_age, false))
+      if (shrink(*part, loss_cause::spool_age, way::drop))
         ++shrunk;
       else
         after = part->number; // what is under way, or tombstones
@@ -283,7 +311,9 @@ std::vector<byte_buffer> spool_limits::stones_after(const stream_key& key, seque
 }
 
 // False: it freed nothing (what is there is under way, or has been shrunk before), or the spool refused.
-bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, bool thin) {
+bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, way how) {
+  const bool thin = how == way::thin;
+  bool ends = how == way::clear;
   std::vector<run> with;
   std::uint64_t gone = 0, samples = 0, bytes_before = 0, bytes_after = 0, stones_were = 0, stones_are = 0;
   std::int64_t from_ns = INT64_MAX, to_ns = INT64_MIN;
@@ -297,6 +327,7 @@ bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, bool
     replacement makes{key, thin ? loss_cause::thinned : cause};
     const bool looks = claims_ && !planted(config_.planted, planted_fault::thinned_while_in_flight);
     const auto free = looks ? claims_->block(key, held) : held;
+    ends = ends && is_settled(key, held, free);
     sequence done = 0; // the last that was given to `makes`
     seen_clock seen;
     for (const auto& range : free.ranges()) {
@@ -367,6 +398,7 @@ bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, bool
   }
   // To write nine tenths again in order to free one is not worth it.
   const bool worth = (gone != 0 && (!thin || bytes_after < bytes_before - bytes_before / 10))
+                     || (ends && bytes_before != 0 && bytes_before <= part.bytes / 10)
                      || (stones_were >= stones_worth_min && stones_are <= stones_were / 2);
   result<void> done = worth ? store_->replace(with) : ok();
   if (claims_) {

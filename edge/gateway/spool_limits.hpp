@@ -49,7 +49,8 @@ public:
                std::shared_ptr<delivery::claims> claims, std::function<std::uint64_t()> free_disk,
                std::function<void(run, bool loss)> replaced);
 
-  // The spool took nothing: frees its oldest part that can be. False: none can (now), or the policy is drop_newest.
+  // The spool took nothing: frees its oldest part that the receiver takes nothing of, whatever the policy; else its oldest
+  // one that can be. False: none can (now), or the policy is drop_newest.
   bool make_room();
   // Why a spool that takes nothing is full: its disk, or what it may take of it.
   [[nodiscard]] loss_cause full_cause() const;
@@ -59,7 +60,15 @@ public:
   [[nodiscard]] const spool_limits_counters& counters() const noexcept { return counters_; }
 
 private:
-  bool shrink(const spool::oldest_part& part, loss_cause cause, bool thin);
+  enum class way : std::uint8_t {
+    drop,
+    thin,
+    clear, // as drop; tombstones alone are moved out of a part that ends with that
+  };
+  bool drop_refused(loss_cause cause);
+  bool shrink(const spool::oldest_part& part, loss_cause cause, way how);
+  // Nobody has any of it under way, and nothing is added to it.
+  [[nodiscard]] bool is_settled(const stream_key& key, const range_set& held, const range_set& free) const;
   // Tombstones of that cause beside a sequence, in their order, in closed parts and not under way: they join what goes.
   std::vector<byte_buffer> stones_before(const stream_key& key, sequence first, sequence above,
                                          loss_cause cause);

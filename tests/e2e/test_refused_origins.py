@@ -7,9 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib import Cloud, Edge, Workspace, free_port, run_command, wait_until  # noqa: E402
+from lib import Cloud, Edge, Workspace, free_port, push, run_command, wait_until  # noqa: E402
 from lib.nodes import binaries  # noqa: E402
 
 
@@ -18,11 +19,11 @@ def skerry(node, *words):
 
 
 class World:
-    def __init__(self, w):
+    def __init__(self, w, **of_gateway):
         self.w = w
         self.cloud = Cloud(w).start()
         collect = {"interval": "200ms", "enabled": ["loadavg"]}
-        self.gateway = Edge(w, "gateway", link=free_port(), collect=collect)
+        self.gateway = Edge(w, "gateway", link=free_port(), collect=collect, **of_gateway)
         self.gateway.config["link"]["advertise"] = f"tcp://127.0.0.1:{self.gateway.link_port}"
         self.gateway.write_config()
         self.gateway.join(self.cloud.invite("ship"))
@@ -64,7 +65,27 @@ class World:
         assert self.gateway.metric("skerry_uplink_set_aside_records") > 0
 
 
+def full_of_refused():
+    """A gateway that drops the newest, and an edge whose refused records alone are more than its spool takes."""
+    with Workspace("refused-full") as w:
+        world = World(w, spool={"bytes_max": "4MiB", "segment_bytes": "1MiB", "when_full": "drop_newest", "local_retention": 0})
+        first, second, _ = world.edges
+        skerry(world.cloud, "sites", "revoke", first.status()["edge"])
+        wait_until(lambda: world.set_aside(first.status()["edge"]), 20, "the edge to be set aside")
+        for round_ in range(400):
+            now = int(time.time() * 1000)
+            push(first.url, [({"__name__": "bulk", "i": str(i)}, [(now, (i * 7919 + round_) / 7.0)]) for i in range(4000)])
+            if round_ % 10 == 0 and world.gateway.metric("skerry_gateway_records_dropped_total") > 0:
+                break
+        wait_until(lambda: world.gateway.metric("skerry_gateway_records_dropped_total") > 0, 30, "refused records to go")
+        for node in (world.gateway, second):
+            world.goes_on(node)
+        assert world.gateway.metric("skerry_gateway_samples_dropped_total") == 0
+        print("a spool full of what is refused: that goes first, all else goes on")
+
+
 def main():
+    full_of_refused()
     with Workspace("refused-origins") as w:
         world = World(w)
         first, second, third = world.edges

@@ -350,9 +350,11 @@ TEST_CASE("what the receiver refuses is set aside, and all else goes on") {
   range_set taken;
   taken.add({probe->run.header.first, probe->run.header.last()});
   ack.ranges.push_back({probe->run.header.key, taken});
+  CHECK(f.claims_->refused().edges == std::set{edge_id{2}});
   f.under_test->on_message({9, ack});
   CHECK(f.under_test->set_aside().empty());
-  CHECK(of_outer() >= 2); // both epochs
+  CHECK(f.claims_->refused().empty()); // at once: it is on its way
+  CHECK(of_outer() >= 2);              // both epochs
 }
 
 TEST_CASE("what is set aside goes on with a tombstone that began before what waits") {
@@ -416,6 +418,10 @@ TEST_CASE("of refused records each is tried alone, so that those go on that are 
   REQUIRE(aside.size() == 1);
   CHECK(aside[0].records == 1);
   CHECK(f.under_test->pending_records() == 1);
+  // Limits may have what was refused when it came alone, not what came with it.
+  range_set alone;
+  alone.add({bad, bad});
+  CHECK(f.claims_->refused().records == std::map<stream_key, range_set>{{f.self, alone}});
   // What comes after it is sent without it.
   f.sent.clear();
   f.under_test->on_committed(f.commit(f.self, 2));
@@ -449,7 +455,8 @@ TEST_CASE("what the receiver cannot store now is tried with one record within ha
     if (i % 20 == 0)
       f.under_test->on_committed(f.commit(f.self, 1));
   }
-  CHECK(sent < 60); // one in 15 to 30 s, and a few at first
+  CHECK(f.claims_->refused().empty()); // it waits for room, not for a person
+  CHECK(sent < 60);                    // one in 15 to 30 s, and a few at first
   CHECK(f.under_test->phase() == sender_phase::live);
   full = false;
   for (int i = 0; i < 2 * 35; ++i) {

@@ -358,6 +358,129 @@ TEST_CASE("to drop the newest means to take nothing") {
   CHECK(f.look().gone.empty());
 }
 
+TEST_CASE("what the receiver refuses for good goes first, whatever the policy") {
+  const auto policy = GENERATE(full_policy::drop_oldest, full_policy::drop_newest, full_policy::thin_oldest);
+  fixture f{policy};
+  f.fill();
+  // Of the parts but the oldest and the one being written the second is refused.
+  const auto first = f.store->oldest();
+  REQUIRE(first);
+  const auto second = f.store->oldest(first->number);
+  REQUIRE(second);
+  REQUIRE(second->held.size() == 1);
+  f.claims->note_refused({{}, {{f.key, second->held[0].second}}});
+  const auto before = f.store->usage().disk_bytes;
+  REQUIRE(f.under_test->make_room());
+  CHECK(f.store->usage().disk_bytes < before);
+  const auto gone = f.look().gone;
+  CHECK(gone.size() == second->held[0].second.count());
+  CHECK(*gone.begin() == second->held[0].second.ranges().front().first);
+  CHECK(f.look().causes == std::set{loss_cause::spool_bytes});
+  CHECK(f.losses == static_cast<int>(f.handed_over.size()));
+  CHECK(f.under_test->counters().dropped_records == gone.size());
+  f.fill(); // there is room
+  CHECK(f.look().gone == gone);
+}
+
+TEST_CASE("a part with something that can be delivered waits until it is delivered") {
+  fixture f{full_policy::drop_newest};
+  f.fill();
+  const auto part = f.store->oldest();
+  REQUIRE(part);
+  auto refused = part->held[0].second;
+  const auto good = refused.ranges().front().first;
+  range_set delivered;
+  delivered.add({good, good});
+  refused.remove(delivered);
+  f.claims->note_refused({{}, {{f.key, refused}}});
+  CHECK_FALSE(f.under_test->make_room());
+  CHECK(f.look().gone.empty());
+  // Under way itself: only the rest of it goes.
+  REQUIRE(f.store->release(f.key, delivered));
+  REQUIRE(f.under_test->make_room());
+  CHECK(f.look().gone.size() == refused.count());
+}
+
+TEST_CASE("a spool that drops the newest never stays full of what is refused") {
+  fixture f{full_policy::drop_newest};
+  // An edge further out of which nothing is taken, beside the gateway's own records, which are delivered.
+  const stream_key outer{edge_id{0x99}, {1, {7}}, stream_id::telemetry};
+  f.claims->note_refused({{outer.edge}, {}});
+  sequence next = 1, released = 0;
+  int took = 0;
+  for (int round = 0; round < 400; ++round) {
+    if (round < 200) { // then nothing of it comes any more
+      run_builder builder{outer, next};
+      const auto event = event_record(f.w.random, 30'000, f.time_ns);
+      builder.append(event.kind, event.time_ns, event.host, event.payload);
+      std::vector<run> runs;
+      runs.push_back(std::move(builder).finish());
+      auto adopted = f.store->adopt(runs, {});
+      for (int i = 0; i < 4 && !adopted && f.under_test->make_room(); ++i)
+        adopted = f.store->adopt(runs, {});
+      REQUIRE(adopted);
+      ++next;
+    }
+    const std::vector<pending_record> own{event_record(f.w.random, 50'000, f.time_ns)};
+    auto committed = f.store->commit(stream_id::telemetry, own, {});
+    for (int i = 0; i < 4 && !committed && f.under_test->make_room(); ++i)
+      committed = f.store->commit(stream_id::telemetry, own, {});
+    INFO("round " << round);
+    REQUIRE(committed);
+    ++took;
+    f.time_ns += second;
+    if (const auto last = committed.value().header.last(); last > 3) { // the link is a little behind
+      range_set done;
+      done.add({released + 1, last - 3});
+      REQUIRE(f.store->release(f.key, done));
+      released = last - 3;
+    }
+  }
+  CHECK(took == 400);
+  // Every record of it is there, or a tombstone stands for it.
+  sequence expected = 1;
+  for (const auto& [seq, bytes] : read_all(*f.store, outer)) {
+    CHECK(seq == expected);
+    expected = seq + sequences_of(decode_record(as_bytes(bytes)).value()).value();
+  }
+  CHECK(expected == next);
+}
+
+TEST_CASE("tombstones that nobody takes keep no segment each") {
+  fixture f{full_policy::drop_newest};
+  sequence released = 0;
+  const auto turn_over = [&] { // the segment that is written is filled with what is delivered at once
+    for (int i = 0; i < 12; ++i) {
+      const std::vector<pending_record> own{event_record(f.w.random, 100'000, f.time_ns)};
+      auto committed = f.store->commit(stream_id::telemetry, own, {});
+      if (!committed && f.under_test->make_room())
+        committed = f.store->commit(stream_id::telemetry, own, {});
+      REQUIRE(committed);
+      range_set done;
+      done.add({released + 1, committed.value().header.last()});
+      REQUIRE(f.store->release(f.key, done));
+      released = committed.value().header.last();
+    }
+  };
+  delivery::refused_records refused;
+  for (std::uint64_t i = 1; i <= 12; ++i) {
+    const stream_key outer{edge_id{0x900 + i}, {1, {7}}, stream_id::telemetry};
+    refused.edges.insert(outer.edge);
+    f.claims->note_refused(refused);
+    run_builder builder{outer, 1};
+    const auto event = event_record(f.w.random, 1000, f.time_ns);
+    builder.append(event.kind, event.time_ns, event.host, event.payload);
+    std::vector<run> runs;
+    runs.push_back(std::move(builder).finish());
+    REQUIRE(f.store->adopt(runs, {}));
+    turn_over();
+    REQUIRE(f.under_test->make_room()); // its tombstone lies in the segment that is written
+    turn_over();
+  }
+  for (const auto edge : refused.edges)
+    CHECK(read_all(*f.store, {edge, {1, {7}}, stream_id::telemetry}).size() == 1);
+}
+
 TEST_CASE("what waits for too long, or leaves the disk too little, is dropped") {
   SECTION("age") {
     fixture f{full_policy::drop_oldest};
