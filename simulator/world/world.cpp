@@ -33,13 +33,10 @@ public:
     const auto length = options_.length;
     result_.schedule = make_schedule(env_.random.fork(2), options_.faults, edges_.size(),
                                      env_.settings.inner_edges, 10 * minute);
-    // A gateway keeps what the cloud refuses, or a tombstone for it, and with either the segment where that lies. One that
-    // takes nothing when it is full would stay full of it (docs/delivery.md#refusals).
+    // A gateway keeps what the cloud refuses, or a tombstone for it, and with either the segment where that lies.
     const auto forged = std::count_if(result_.schedule.begin(), result_.schedule.end(),
                                       [](const fault& f) { return f.kind == fault_kind::forged_claim; });
     gateway().sizes.bytes_max += static_cast<std::uint64_t>(forged) * 2 * gateway().sizes.segment_bytes;
-    if (forged != 0 && gateway().limits.policy == edge::full_policy::drop_newest)
-      gateway().limits.policy = edge::full_policy::drop_oldest;
     for (std::size_t i = 0; i < result_.schedule.size(); ++i) {
       if (options_.only && std::find(options_.only->begin(), options_.only->end(), i) == options_.only->end())
         continue;
