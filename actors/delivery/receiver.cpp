@@ -400,6 +400,7 @@ void receiver::elder_lives(edge_id user, session& of) {
   of.view.connected = true; // the connection of the first stands
   of.elder.reset();
   of.number = elder.number;
+  of.open_bytes = being_stored(user, elder.number); // not what the copy has brought
   of.peer = elder.peer;
   of.instance = elder.instance;
   of.current = elder.current;

@@ -337,6 +337,8 @@ private:
                        const tombstone& stone, std::int64_t time_ns, link::lane lane, std::uint64_t session,
                        sequence_range answer, std::uint64_t bytes);
   void discharge(const job_state& done);
+  // Bytes of batches of that session that are not stored yet.
+  [[nodiscard]] std::uint64_t being_stored(edge_id user, std::uint64_t session) const;
   void not_stored(const job_state& job, const std::string& why);
   void forget_epochs(edge_id edge);
   void ask_anew(session& of, edge_id user, const std::string& why);

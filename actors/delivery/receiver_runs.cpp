@@ -462,6 +462,15 @@ void receiver::ask_for_rest(edge_id user) {
   ask_anew(it->second, user, "it is to tell what was passed over in its last one");
 }
 
+std::uint64_t receiver::being_stored(edge_id user, std::uint64_t session) const {
+  std::uint64_t bytes = 0;
+  for (const auto* all : {&jobs_, &settling_})
+    for (const auto& [ticket, job] : *all)
+      if (job.user == user && job.charged == session)
+        bytes += job.bytes;
+  return bytes;
+}
+
 void receiver::discharge(const job_state& done) {
   open_bytes_ -= done.kept;
   const auto it = sessions_.find(static_cast<std::uint64_t>(done.user));

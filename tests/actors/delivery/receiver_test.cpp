@@ -266,6 +266,30 @@ TEST_CASE("who was taken over and lives gets its session back, and the copy stay
   }
 }
 
+TEST_CASE("a session that comes back answers for what is being stored of it, not of the copy") {
+  fixture f;
+  const auto session = f.open("a", 1);
+  f.send("a", session, f.events(1, 10, f.key));
+  f.settle();
+  f.clock.now += 1;
+  f.send("a", session, f.events(11, 1, f.key)); // is being stored from here on
+  const auto of_first = f.under_test.usage().open_bytes;
+  REQUIRE(of_first > 0);
+  f.under_test.on_message("b", f.edge, link::message{0, f.successor(2, 10)});
+  REQUIRE(f.last_sent<link::welcome>("b") != nullptr);
+  const auto next = f.backend.outbox.back().second.session;
+  const auto* ping = f.last_sent<link::ping>("a");
+  REQUIRE(ping != nullptr);
+  const auto at = ping->monotonic_ns;
+  f.send("b", next, f.events(1, 7, {f.edge, {2, {2}}, stream_id::telemetry}));
+  f.under_test.on_message("a", f.edge, link::message{session, link::pong{0, at}});
+  REQUIRE(f.under_test.counters().refused_duplicate == 1);
+  CHECK(f.under_test.usage().open_bytes == of_first);
+  f.settle();
+  CHECK(f.under_test.usage().open_bytes == 0);
+  CHECK(f.under_test.memory().open_bytes == 0);
+}
+
 TEST_CASE("a predecessor that is dead keeps nobody waiting") {
   fixture f;
   const auto session = f.open("a", 1);
