@@ -30,8 +30,9 @@ P99_FLOOR_MS = 1000  # the quiet value is 10 to 30 ms, and other work shares two
 
 
 def resident(pid):
+    """Without what is mapped from files, which the system takes back."""
     with open(f"/proc/{pid}/status", encoding="ascii") as f:
-        return next(int(line.split()[1]) << 10 for line in f if line.startswith("VmRSS"))
+        return next(int(line.split()[1]) << 10 for line in f if line.startswith("RssAnon"))
 
 
 def written(pid):

@@ -108,15 +108,18 @@ TEST_CASE("the end of a connection is told once, after everything that came over
     REQUIRE(next.wait_state(client_state::connected));
     REQUIRE(next.transport->try_send(parts_of("hello")));
     REQUIRE(link.server.seen.wait([&](const auto& s) { return s.received.size() == 50 + round; }));
-    CHECK(link.server.seen.get().closed.size() == round - 1);
+    const auto so_far = link.server.seen.get();
+    const auto of_it = [name = so_far.received.back().from](const auto& one) { return one.first == name; };
+    CHECK(std::none_of(so_far.closed.begin(), so_far.closed.end(), of_it));
     next.transport.reset();
-    REQUIRE(link.server.seen.wait([&](const auto& s) { return s.closed.size() == round; }));
+    REQUIRE(link.server.seen.wait(
+        [&](const auto& s) { return std::count_if(s.closed.begin(), s.closed.end(), of_it) == 1; }));
   }
   seen = link.server.seen.get();
   std::set<peer_id> who;
   for (const auto& one : seen.closed)
     who.insert(one.first);
-  CHECK(who.size() == 20);
+  CHECK(who.size() >= 20); // a connection that was slow to begin may have been made anew
 }
 
 TEST_CASE("what can't be listened on or connected to is said in plain words") {
