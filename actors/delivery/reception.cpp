@@ -34,7 +34,7 @@ bool reception::arrived(arrival what) {
   waiting one{std::move(what), 0};
   one.bytes = link::memory_of(one.what.parts);
   auto& waiting_bytes = waiting_bytes_[user];
-  if (!one.what.closed && waiting_bytes + one.bytes > waiting_bytes_max_) {
+  if (!one.what.closed && waiting_bytes != 0 && waiting_bytes + one.bytes > waiting_bytes_max_) {
     ++counters_.crowded_out;
     if (budget_log_.allow())
       spdlog::warn("link: edge {} sends faster than it is served: more than {} bytes wait, what is beyond is "

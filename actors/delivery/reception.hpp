@@ -42,8 +42,8 @@ class reception {
 public:
   using send_function = std::function<void(const link::peer_id& to, link::message message)>;
 
-  // `credit_bytes` is what an edge may have under way: of one key twice that and 8 MiB may wait, what is beyond is not
-  // taken.
+  // `credit_bytes` is what an edge may have under way: of one key twice that and 8 MiB may wait, and one message
+  // always; what is beyond is not taken.
   reception(receiver& to, link::registry& registry, clock_source& clock, random_source& random,
             std::size_t message_bytes_max, std::uint64_t credit_bytes, send_function send);
 

@@ -8,7 +8,7 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <optional>
 #include <set>
 #include <unordered_map>
@@ -24,11 +24,11 @@ public:
 
   void add(edge_id user, Work work) {
     auto& of = users_[user];
-    if (of.waiting.empty()) {
-      of.due = std::max(of.due, now_);
-      ready_.emplace(of.due, user);
-    }
     of.waiting.push_back(std::move(work));
+    if (std::exchange(of.in_line, true))
+      return;
+    of.due = std::max(of.due, now_);
+    ready_.emplace(of.due, user);
   }
 
   // The next one that may begin, and whose: started() is to follow.
@@ -47,22 +47,20 @@ public:
     under_way_ += cost;
     auto& of = users_.at(user);
     of.due += cost;
-    if (!of.waiting.empty())
+    of.in_line = !of.waiting.empty();
+    if (of.in_line)
       ready_.emplace(of.due, user);
-    if (users_.size() > 2 * ready_.size() + kept_users)
-      std::erase_if(users_,
-                    [this](const auto& one) { return one.second.waiting.empty() && one.second.due <= now_; });
   }
   void ended(std::uint64_t cost) noexcept { under_way_ -= cost; }
 
 private:
-  static constexpr std::size_t kept_users = 1024; // that have nothing waiting and had no more than their turn
   struct of_user {
-    std::deque<Work> waiting;
+    std::list<Work> waiting;
     std::uint64_t due = 0; // when its next one is, in costs
+    bool in_line = false;  // it stands in `ready_`, or its turn has come and not started yet
   };
   const std::uint64_t cost_max_;
-  std::unordered_map<edge_id, of_user> users_;
+  std::unordered_map<edge_id, of_user> users_;        // bounded by the registry: who speaks has a key
   std::set<std::pair<std::uint64_t, edge_id>> ready_; // who has something waiting
   std::uint64_t under_way_ = 0;
   std::uint64_t now_ = 0;
