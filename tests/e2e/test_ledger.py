@@ -64,6 +64,17 @@ def main():
         wait_until(lambda: not any(r["state"] == "pending" for r in states(cloud, start=begin, end=time.time() - 2)), 20,
                    "the backlog to arrive")
         print("a paused backlog: pending until it is resumed, fresh data goes on")
+
+        # An operator takes back what the edge said is missing: on record, and over a restart.
+        retract = [cloud.binary("skerry"), "--data", cloud.data, "loss", "retract", edge.status()["edge"]]
+        run_command([*retract, "--start", "-1h", "--end", "now", "--reason", "a rehearsal"])
+        for _ in range(2):
+            assert not any(r["state"] == "not_collected" for r in states(cloud, start=begin)), states(cloud, start=begin)
+            text = run_command([cloud.binary("skerry"), "--url", cloud.url, "loss"])
+            assert "node_off" in text and "a rehearsal" in text, text
+            cloud.process.stop()
+            cloud.start()
+        print("taken back: on record with the reason, and in nobody's completeness")
         edge.process.stop()
         cloud.process.stop()
     print("passed")
