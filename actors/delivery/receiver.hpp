@@ -28,9 +28,6 @@
 
 namespace skerry::delivery {
 
-// What a series set takes in memory: many times what it takes on the link.
-[[nodiscard]] std::uint64_t unfolded_bytes(const series_set& of);
-
 // Records of one run that are new here, with everything that storing them takes.
 struct delivery_job {
   std::uint64_t ticket = 0; // names it in receiver::on_stored
@@ -97,8 +94,8 @@ struct receiver_config {
   // of those of batches that are being stored: what names more waits at its edge.
   std::uint64_t sets_memory_max = std::uint64_t{256} << 20;
   // What the series sets of one key may take unfolded beyond 64 times their bytes on the link, with 16 seconds' worth at
-  // once: to unfold, hash and store them costs everybody's time. Sets of node_exporter unfold to 32 times, those of
-  // histograms to 300, once each.
+  // once: to unfold, hash and store them costs everybody's time. Sets of node_exporter unfold to some 40 times, those of
+  // histograms to some 300, once each.
   std::uint64_t swollen_bytes_per_second = 4 << 20;
   std::uint64_t storing_parts_max =
       256; // under way at the backend, of all keys; who waits for a place takes turns

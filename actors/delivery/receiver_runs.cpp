@@ -3,6 +3,7 @@
 #include "actors/delivery/receiver.hpp"
 #include "schemas/model/frame.hpp"
 #include "schemas/model/seen_clock.hpp"
+#include "schemas/model/set_memory.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -21,18 +22,6 @@ constexpr std::uint64_t unfolds_to_max = 64; // times its bytes on the link, bef
 constexpr std::int64_t swollen_burst_ns = 16'000'000'000;
 
 } // namespace
-
-std::uint64_t unfolded_bytes(const series_set& of) {
-  auto bytes = sizeof(series_set) + of.encoded.view.size();
-  for (const auto& family : of.families)
-    bytes += sizeof family + family.name.size() + family.help.size() + family.unit.size();
-  for (const auto& member : of.members) {
-    bytes += sizeof member;
-    for (const auto& [name, value] : member.all)
-      bytes += sizeof(label) + name.size() + value.size();
-  }
-  return bytes;
-}
 
 void receiver::store_loss(edge_id user, const std::string& site, const stream_key& key,
                           const range_set& ranges, loss_cause cause, std::int64_t from_ns, std::int64_t to_ns,
@@ -541,7 +530,7 @@ void receiver::on_sets(session& from, edge_id user, const link::sets& sets) {
       continue;
     }
     ++counters_.sets_received;
-    const auto bytes = unfolded_bytes(*set.value());
+    const auto bytes = memory_bytes(*set.value());
     unfolded += bytes;
     note_unfolded(user, packed, bytes);
     remember_set(user, sets.edge, std::move(set).value());
@@ -601,7 +590,7 @@ void receiver::note_unfolded(edge_id user, const link::packed_set& packed, std::
 void receiver::remember_set(edge_id user, edge_id edge, series_set_ptr set) {
   const set_name name{edge, set->hash};
   drop_set(name);
-  const auto bytes = unfolded_bytes(*set);
+  const auto bytes = memory_bytes(*set);
   const auto number = next_fresh_++;
   fresh_sets_[name] = {std::move(set), user, bytes, number};
   auto& of_user = fresh_of_[user];

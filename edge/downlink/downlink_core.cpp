@@ -1,6 +1,7 @@
 #include "edge/downlink/downlink_core.hpp"
 
 #include "schemas/model/frame.hpp"
+#include "schemas/model/set_memory.hpp"
 
 #include <algorithm>
 
@@ -36,7 +37,7 @@ series_set_ptr downlink_core::stored_set(edge_id edge, const set_hash& hash) {
     return nullptr;
   if (sets_.size() >= sets_of_batch_max || sets_bytes_ >= sets_cached_bytes_max)
     forget_sets();
-  sets_bytes_ += delivery::unfolded_bytes(**found.value());
+  sets_bytes_ += memory_bytes(**found.value());
   return sets_[{edge, hash}] = *found.value();
 }
 
