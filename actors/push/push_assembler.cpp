@@ -78,14 +78,6 @@ std::span<label_view> tidy(std::span<label_view> all) {
   return all;
 }
 
-// What labels take that stand alone.
-std::size_t memory_of(const labels& all) {
-  auto bytes = sizeof all + all.capacity() * sizeof(label);
-  for (const auto& [name, value] : all)
-    bytes += (name.size() > 15 ? name.size() + 17 : 0) + (value.size() > 15 ? value.size() + 17 : 0);
-  return bytes;
-}
-
 std::size_t text_bytes(const labels& all) {
   std::size_t bytes = 64;
   for (const auto& [name, value] : all)
@@ -264,7 +256,7 @@ push_assembler::refused_series push_assembler::make_known(std::span<const label_
   auto& kept = to.pending.emplace_back();
   for (const auto& [name, value] : all)
     kept.push_back({std::string{name}, std::string{value}});
-  pending_bytes_ += memory_of(kept);
+  pending_bytes_ += sizeof kept + skerry::memory_bytes(kept);
   return {};
 }
 
@@ -326,7 +318,7 @@ void push_assembler::seal(known_host& host) {
     return;
   auto members = std::exchange(host.pending, {});
   for (const auto& member : members)
-    pending_bytes_ -= memory_of(member);
+    pending_bytes_ -= sizeof member + skerry::memory_bytes(member);
   auto first = host.next_ref - static_cast<std::uint32_t>(members.size());
   while (!host.sets.empty() && host.sets.back().count <= members.size()
          && host.sets.back().count + members.size() <= set_series_max) {

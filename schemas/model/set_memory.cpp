@@ -13,15 +13,19 @@ std::size_t text_bytes(const std::string& text) noexcept {
 
 } // namespace
 
+std::size_t memory_bytes(const labels& all) noexcept {
+  auto bytes = allocation_bytes + all.capacity() * sizeof(label);
+  for (const auto& [name, value] : all)
+    bytes += text_bytes(name) + text_bytes(value);
+  return bytes;
+}
+
 std::size_t memory_bytes(const series_set& set) noexcept {
   auto bytes = sizeof set + 2 * allocation_bytes + set.encoded.view.size();
   for (const auto& family : set.families)
     bytes += sizeof family + text_bytes(family.name) + text_bytes(family.help) + text_bytes(family.unit);
-  for (const auto& member : set.members) {
-    bytes += sizeof member + allocation_bytes + member.all.capacity() * sizeof(label);
-    for (const auto& [name, value] : member.all)
-      bytes += text_bytes(name) + text_bytes(value);
-  }
+  for (const auto& member : set.members)
+    bytes += sizeof member + memory_bytes(member.all);
   return bytes;
 }
 

@@ -7,6 +7,9 @@
 
 namespace skerry {
 
+// Of labels that stand alone, their vector aside.
+[[nodiscard]] std::size_t memory_bytes(const labels& all) noexcept;
+
 // With members and families unfolded.
 [[nodiscard]] std::size_t memory_bytes(const series_set& set) noexcept;
 
