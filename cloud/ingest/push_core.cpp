@@ -93,8 +93,8 @@ void push_core::start_run() {
     }
     auto& of_sets = sets[where];
     for (const auto& set : host.sets)
-      if (const auto full = for_store(set))
-        of_sets.push_back(full);
+      if (!store_->series_in_set(edge_pushed, set->hash))
+        of_sets.push_back(set);
     made.pieces.push_back(next);
     waiting_.pop_front();
   }
@@ -119,14 +119,6 @@ void push_core::start_run() {
     part->sets = std::move(sets[where]);
     to_shard_(where.second, std::move(part));
   }
-}
-
-// The store needs the members of a set that it does not have.
-series_set_ptr push_core::for_store(const series_set_ptr& lean) {
-  if (store_->series_in_set(edge_pushed, lean->hash))
-    return nullptr;
-  const auto full = decode_series_set(lean->encoded);
-  return full ? full.value() : nullptr; // we encoded it: it decodes
 }
 
 void push_core::on_part_stored(std::uint64_t ticket, const std::string& failed) {

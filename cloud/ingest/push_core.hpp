@@ -70,7 +70,6 @@ private:
 
   void start_runs();
   void start_run();
-  [[nodiscard]] series_set_ptr for_store(const series_set_ptr& lean);
   void finish(open_run run);
   static void finish_piece(const piece& done, const std::string& failed);
 
