@@ -18,6 +18,7 @@ namespace {
 constexpr std::size_t group_bytes_max = 8 << 20;
 constexpr std::size_t group_requests_max = 8192;
 constexpr std::size_t request_overhead_bytes = 256;
+constexpr std::size_t probe_bytes = 64 << 10;
 constexpr auto idle_check = std::chrono::seconds{1};
 constexpr std::chrono::nanoseconds full_tolerated =
     std::chrono::seconds{10}; // a burst makes appends wait for the sealer
@@ -289,17 +290,25 @@ void embedded_engine::note_commit(const result<void>& how) {
   stalled_ = how ? std::string{} : how.error().message;
 }
 
-// After a commit that failed, where nobody asks for one any more: whether there is room again.
+// After a commit that failed, while nobody asks for one: whether there is room again. By something as large as
+// what comes, for a few bytes find a place in pages that are there while no batch does.
 void embedded_engine::probe() {
   {
     const std::lock_guard lock{stall_mutex_};
     if (stalled_.empty())
       return;
   }
-  log_batch batch{*logs().back(), registry_};
-  const state_pair nothing{"engine/probe", {}};
-  batch.add_state({&nothing, 1});
-  note_commit(batch.commit());
+  const auto write = [this](std::size_t bytes) {
+    log_batch batch{*logs().back(), registry_};
+    const std::string value(bytes, '\0');
+    const state_pair pair{"engine/probe", value};
+    batch.add_state({&pair, 1});
+    return batch.commit();
+  };
+  auto how = write(probe_bytes);
+  if (how)
+    how = write(0);
+  note_commit(how);
 }
 
 result<void> embedded_engine::takes_data() const {
