@@ -50,9 +50,26 @@ void range_set::remove(sequence_range range) {
   }
 }
 
+// In one pass: both may be long.
 void range_set::remove(const range_set& other) {
-  for (const auto& range : other.ranges_)
-    remove(range);
+  std::vector<sequence_range> left;
+  auto cut = other.ranges_.begin();
+  const auto end = other.ranges_.end();
+  for (auto range : ranges_) {
+    while (cut != end && cut->last < range.first)
+      ++cut;
+    bool rest = true;
+    while (rest && cut != end && cut->first <= range.last) {
+      if (cut->first > range.first)
+        left.push_back({range.first, cut->first - 1});
+      rest = cut->last < range.last;
+      if (rest)
+        range.first = (cut++)->last + 1;
+    }
+    if (rest)
+      left.push_back(range);
+  }
+  ranges_ = std::move(left);
 }
 
 bool range_set::contains(sequence seq) const noexcept { return contains(sequence_range{seq, seq}); }

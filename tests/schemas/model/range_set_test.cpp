@@ -44,6 +44,16 @@ TEST_CASE("a range set does what a set of numbers does") {
       for (sequence i = 0; i < universe; ++i)
         REQUIRE(set.contains(i) == expected[i]);
     }
+    range_set others;
+    for (int i = 0; i < 6; ++i) {
+      const auto first = random() % universe;
+      others.add({first, std::min<sequence>(first + random() % 8, universe - 1)});
+    }
+    auto less = set;
+    less.remove(others);
+    REQUIRE(well_formed(less));
+    for (sequence i = 0; i < universe; ++i)
+      REQUIRE(less.contains(i) == (expected[i] && !others.contains(i)));
     const auto from = random() % universe;
     const auto to = std::min<sequence>(from + random() % 20, universe - 1);
     const auto missing = set.missing_in({from, to});
