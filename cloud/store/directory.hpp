@@ -10,7 +10,7 @@
 
 namespace skerry::cloud {
 
-inline constexpr unsigned store_format = 2;
+inline constexpr unsigned store_format = 3;
 inline constexpr std::string_view deleted_suffix = ".deleted"; // being removed; finished at the next start
 
 // Holds the lock while it lives.

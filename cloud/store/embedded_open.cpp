@@ -172,6 +172,7 @@ result<std::shared_ptr<log_env>> embedded_engine::open_log(std::uint64_t number)
   log_replay replay;
   replay.reset = [this] { state_.clear(); };
   replay.state = [this](const state_pair& pair) { state_.apply({&pair, 1}); };
+  replay.more = [this](const state_pair& pair) { state_.append({&pair, 1}); };
   replay.fence = [this](const envelope& from) {
     auto& have = fences_[from.shard];
     have = std::max(have, from.fence);

@@ -256,10 +256,9 @@ void embedded_engine::write_group(std::vector<queued>& group) {
     metrics_.repeated_records.Increment(static_cast<double>(batch.repeated()));
     for (std::size_t i = 0; i < group.size(); ++i)
       if (results[i]) {
-        std::vector<state_pair> pairs;
-        for (const auto& s : group[i].request.state)
-          pairs.emplace_back(s.key, s.value);
-        state_.apply(pairs);
+        each_alike(group[i].request.state, [this](std::span<const state_pair> pairs, bool appends) {
+          appends ? state_.append(pairs) : state_.apply(pairs);
+        });
       }
     for (const auto& [shard, fence] : fences)
       fences_[shard] = fence;

@@ -29,7 +29,8 @@ namespace skerry::cloud {
 // Ingest keeps held ranges and watermarks in them. Keys are text like "held/<edge>/<epoch>/<stream>".
 struct state_update {
   std::string key;
-  std::string value; // empty: delete
+  std::string value;    // empty: delete
+  bool appends = false; // `value` goes behind what is there, once more where the append is repeated
 };
 
 // Records of one shard from one run.

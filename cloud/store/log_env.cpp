@@ -3,6 +3,7 @@
 #include "actors/node/clock.hpp"
 #include "actors/node/mapped_file.hpp"
 #include "actors/node/page_check.hpp"
+#include "cloud/store/state_table.hpp"
 #include "schemas/model/set_memory.hpp"
 
 #include <fmt/format.h>
@@ -275,6 +276,10 @@ result<void> log_env::scan(set_registry& sets, const log_replay& replay, std::in
         if (replay.state && !decode_state(entry.head, replay.state))
           damage_.bytes += entry.bytes;
         return;
+      case entry_kind::more:
+        if (replay.more && !decode_state(entry.head, replay.more))
+          damage_.bytes += entry.bytes;
+        return;
       case entry_kind::start: copying = false; return;
       }
       newer = true;
@@ -463,14 +468,13 @@ result<void> log_batch::add(const append_request& request,
     }
     pieces_.back().records_to = records_.size();
   }
-  std::vector<state_pair> pairs;
-  for (const auto& s : request.state)
-    pairs.emplace_back(s.key, s.value);
-  add_state(pairs);
+  each_alike(request.state, [this](std::span<const state_pair> pairs, bool appends) {
+    add_state(pairs, appends ? entry_kind::more : entry_kind::state);
+  });
   return ok();
 }
 
-void log_batch::add_state(std::span<const state_pair> pairs) {
+void log_batch::add_state(std::span<const state_pair> pairs, entry_kind kind) {
   for (std::size_t from = 0; from < pairs.size();) {
     std::size_t bytes = 0;
     auto to = from;
@@ -480,7 +484,7 @@ void log_batch::add_state(std::span<const state_pair> pairs) {
     }
     head_.clear();
     encode_state(pairs.subspan(from, to - from), head_);
-    add_piece(entry_kind::state, head_, 0);
+    add_piece(kind, head_, 0);
     from = to;
   }
 }

@@ -42,6 +42,7 @@ private:
 struct log_replay {
   std::function<void()> reset;
   std::function<void(const state_pair&)> state;
+  std::function<void(const state_pair&)> more; // behind what is there
   std::function<void(const envelope&)> fence;
 };
 
@@ -156,7 +157,7 @@ public:
   [[nodiscard]] result<void> add(const append_request& request,
                                  const std::function<bool(const record_view&)>& repeated,
                                  const std::function<series_set_ptr(const set_hash&)>& find);
-  void add_state(std::span<const state_pair> pairs);
+  void add_state(std::span<const state_pair> pairs, entry_kind kind = entry_kind::state);
   // What a log begins with, so that the ones before it can be deleted.
   void add_all_state(std::span<const state_pair> pairs);
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }

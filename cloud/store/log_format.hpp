@@ -30,6 +30,7 @@ enum class entry_kind : std::uint8_t {
   set = 3,    // a series set of an edge
   reset = 4,  // forget all state: what follows is a full copy
   state = 5,  // key and value pairs; an empty value deletes
+  more = 6,   // key and value pairs; the value goes behind what is there
 };
 
 struct entry_view {

@@ -27,6 +27,18 @@ std::optional<edge_id> state_owner(std::string_view key) {
   return edge && edge.value() != edge_pushed ? std::optional{edge.value()} : std::nullopt;
 }
 
+void each_alike(std::span<const state_update> updates,
+                const std::function<void(std::span<const state_pair> pairs, bool appends)>& each) {
+  std::vector<state_pair> pairs;
+  for (std::size_t i = 0; i < updates.size(); ++i) {
+    pairs.emplace_back(updates[i].key, updates[i].value);
+    if (i + 1 < updates.size() && updates[i + 1].appends == updates[i].appends)
+      continue;
+    each(pairs, updates[i].appends);
+    pairs.clear();
+  }
+}
+
 void state_table::scan(std::string_view prefix,
                        const std::function<void(std::string_view, std::string_view)>& each) const {
   const std::shared_lock lock{mutex_};
@@ -59,6 +71,21 @@ void state_table::apply(std::span<const state_pair> pairs) {
   }
 }
 
+void state_table::append(std::span<const state_pair> pairs) {
+  const std::unique_lock lock{mutex_};
+  for (const auto& [key, value] : pairs) {
+    if (value.empty())
+      continue;
+    auto it = values_.find(key);
+    const auto before = it == values_.end() ? 0 : cost(key, it->second);
+    if (it == values_.end())
+      it = values_.emplace(key, value).first;
+    else
+      it->second.append(value);
+    charge(key, before, cost(key, it->second));
+  }
+}
+
 void state_table::charge(std::string_view key, std::uint64_t before, std::uint64_t after) {
   bytes_ += after - before;
   const auto owner = state_owner(key);
@@ -70,16 +97,23 @@ void state_table::charge(std::string_view key, std::uint64_t before, std::uint64
     of_edges_.erase(*owner);
 }
 
+std::uint64_t state_admission::cost_before(std::string_view key) const {
+  if (const auto changed = costs_.find(key); changed != costs_.end())
+    return changed->second;
+  const auto stored = table_.values_.find(key);
+  return stored == table_.values_.end() ? 0 : state_table::cost(key, stored->second);
+}
+
+std::uint64_t state_admission::cost_after(const state_update& update) const {
+  const auto before = update.appends ? cost_before(update.key) : 0;
+  return before != 0 ? before + update.value.size() : state_table::cost(update.key, update.value);
+}
+
 result<void> state_admission::admit(std::span<const state_update> updates) {
   std::unordered_map<edge_id, std::int64_t> more;
   std::int64_t all = 0;
   for (const auto& update : updates) {
-    const auto before = costs_.find(update.key);
-    const auto stored = table_.values_.find(update.key);
-    const auto had = before != costs_.end()           ? before->second
-                     : stored != table_.values_.end() ? state_table::cost(update.key, stored->second)
-                                                      : 0;
-    const auto grows = static_cast<std::int64_t>(state_table::cost(update.key, update.value) - had);
+    const auto grows = static_cast<std::int64_t>(cost_after(update) - cost_before(update.key));
     all += grows;
     if (const auto owner = state_owner(update.key))
       more[*owner] += grows;
@@ -109,7 +143,7 @@ result<void> state_admission::admit(std::span<const state_update> updates) {
               to_string(edge)));
   }
   for (const auto& update : updates)
-    costs_[update.key] = state_table::cost(update.key, update.value);
+    costs_[update.key] = cost_after(update);
   for (const auto& [edge, grows] : more)
     of_edges_[edge] += grows;
   all_ += all;

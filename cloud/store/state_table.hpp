@@ -25,6 +25,10 @@ inline constexpr std::uint64_t state_value_overhead_bytes =
 inline constexpr std::uint64_t state_edge_bytes_min =
     64 << 10; // an edge may always have these: those that share a full table go on
 
+// In order, those together that follow each other and are of one kind.
+void each_alike(std::span<const state_update> updates,
+                const std::function<void(std::span<const state_pair> pairs, bool appends)>& each);
+
 // The edge whose streams a value is about; nullopt: it is the node's own, which has no limit here.
 [[nodiscard]] std::optional<edge_id> state_owner(std::string_view key);
 
@@ -39,7 +43,8 @@ public:
   [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
 
   void clear();
-  void apply(std::span<const state_pair> pairs); // an empty value deletes
+  void apply(std::span<const state_pair> pairs);  // an empty value deletes
+  void append(std::span<const state_pair> pairs); // behind what is there
 
 private:
   friend class state_admission;
@@ -64,6 +69,9 @@ public:
   [[nodiscard]] result<void> admit(std::span<const state_update> updates);
 
 private:
+  [[nodiscard]] std::uint64_t cost_before(std::string_view key) const;
+  [[nodiscard]] std::uint64_t cost_after(const state_update& update) const;
+
   const state_table& table_;
   std::unordered_map<std::string_view, std::uint64_t> costs_; // of what the group changes
   std::unordered_map<edge_id, std::int64_t> of_edges_;        // by how much the group changes them

@@ -61,7 +61,7 @@ void memory_engine::append(cloud::append_request request, std::function<void(res
 
 void memory_engine::put_state(std::vector<cloud::state_update> updates,
                               std::function<void(result<void>)> done) {
-  for (const auto& [key, value] : updates)
+  for (const auto& [key, value, appends] : updates)
     if (value.empty() && key.starts_with("held/"))
       disk_.now.forgotten.insert(key); // by the receiver, whether this reaches the disk or not
   cloud::append_request request;
@@ -146,8 +146,10 @@ void memory_engine::apply(const cloud::append_request& request) {
           truth_.violated("record {} of {} is stored without its series set", record.seq,
                           to_string(request.origin));
   }
-  for (const auto& [key, value] : request.state) {
-    if (value.empty())
+  for (const auto& [key, value, appends] : request.state) {
+    if (appends)
+      image.state[key] += value;
+    else if (value.empty())
       image.state.erase(key);
     else
       image.state[key] = value;

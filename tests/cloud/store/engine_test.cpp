@@ -566,8 +566,8 @@ TEST_CASE("a store is opened by one process, and only by a build that knows its 
   std::ifstream in{dir.path() / "FORMAT"};
   std::string line;
   std::getline(in, line);
-  CHECK(line == "skerry-store 2 b0a2bdae6716f8c3");
-  std::ofstream{dir.path() / "FORMAT"} << "skerry-store 2 0000000000000000\n"; // damaged: written anew
+  CHECK(line == "skerry-store 3 25db2b68e4ca0fa0");
+  std::ofstream{dir.path() / "FORMAT"} << "skerry-store 3 0000000000000000\n"; // damaged: written anew
   s = open_store(small_config(dir.path()));
   s.db.reset();
   const auto refused = [&](unsigned version) {
@@ -753,6 +753,14 @@ TEST_CASE("the state of one edge's streams has a bound, at which others and what
     CHECK(put_state(*s.db, values_of(greedy, fits, each - 1)));         // smaller
     CHECK(put_state(*s.db, values_of(greedy, fits, each)));             // as large as before
     CHECK(put_state(*s.db, {{"host/0/1", std::string(1 << 20, 'h')}})); // the node's own
+    auto longer = values_of(greedy, 1, 2 * each);
+    longer.front().appends = true;
+    CHECK_FALSE(put_state(*s.db, longer));
+    CHECK(put_state(*s.db, values_of(greedy, 1, 16)));
+    longer.front().value.resize(each / 2);
+    CHECK(put_state(*s.db, longer));
+    CHECK(all_state(*s.db).at(longer.front().key).size() == 16 + each / 2);
+    CHECK(put_state(*s.db, values_of(greedy, fits, each)));
     s.db.reset();
     s = open_store(config);
   }

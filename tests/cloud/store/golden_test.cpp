@@ -40,8 +40,8 @@ std::string bytes_of(const fs::path& file) {
 } // namespace
 
 TEST_CASE("golden bytes of a store's FORMAT") {
-  constexpr std::string_view golden = "skerry-store 2 b0a2bdae6716f8c3\n";
-  CHECK(store_format == 2);
+  constexpr std::string_view golden = "skerry-store 3 25db2b68e4ca0fa0\n";
+  CHECK(store_format == 3);
   const temporary_directory directory;
   const auto file = directory.path() / "FORMAT";
   REQUIRE(check_format(directory.path()));
@@ -76,6 +76,7 @@ TEST_CASE("golden bytes of a log entry's header") {
   CHECK(static_cast<int>(entry_kind::set) == 3);
   CHECK(static_cast<int>(entry_kind::reset) == 4);
   CHECK(static_cast<int>(entry_kind::state) == 5);
+  CHECK(static_cast<int>(entry_kind::more) == 6);
 }
 
 TEST_CASE("golden bytes of an envelope") {

@@ -111,12 +111,16 @@ private:
       b.frame_of(host, f, used);
     }
     const auto mark = std::to_string(next);
-    state_["held/" + std::to_string(edge)] = mark;
-    b.state("held/" + std::to_string(edge), mark);
+    const bool appends = rng_() % 2 == 0;
+    auto& state = state_["held/" + std::to_string(edge)];
+    state = appends ? state + mark : mark;
+    b.state("held/" + std::to_string(edge), mark, appends);
     const auto request = b.take();
     REQUIRE(append(*store_.db, request));
-    if (rng_() % 5 == 0)
+    if (rng_() % 5 == 0) {
       REQUIRE(append(*store_.db, request)); // as after a lost answer
+      state += appends ? mark : "";         // who appends bears that
+    }
   }
 
   void reopen() {

@@ -165,8 +165,8 @@ public:
     next_ = builder_.append(kind, time_ns, host, payload, sequences) + sequences;
     return *this;
   }
-  request_builder& state(std::string key, std::string value) {
-    state_.push_back({std::move(key), std::move(value)});
+  request_builder& state(std::string key, std::string value, bool appends = false) {
+    state_.push_back({std::move(key), std::move(value), appends});
     return *this;
   }
   [[nodiscard]] const stream_key& key() const { return key_; }
