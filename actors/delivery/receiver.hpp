@@ -60,8 +60,10 @@ public:
   // Asynchronous: ends in receiver::on_stored. The backend keeps `ranges` with the records. Gives what it costs, in parts
   // that are stored apart; at least 1.
   virtual std::uint64_t store(delivery_job job) = 0;
-  // What the whole stream holds now, to be made durable before on_held_durable(ticket) is called.
-  virtual void keep_held(std::uint64_t ticket, const stream_key& key, const held_stream& held) = 0;
+  // What the whole stream holds now, to be made durable before on_held_durable(ticket) is called. `durable` is of it
+  // already; null: nothing is.
+  virtual void keep_held(std::uint64_t ticket, const stream_key& key, const held_stream& held,
+                         const range_set* durable) = 0;
   // The clock of a peer shows this now, as it says.
   virtual void on_clock(edge_id user, std::int64_t wall_ns) {
     static_cast<void>(user), static_cast<void>(wall_ns);

@@ -317,7 +317,7 @@ void receiver::settle(job_state job) {
   job.ranges = *holdings_.stored(key);
   const held_stream all{job.ranges, holdings_.newest_ns(key)};
   settling_[ticket] = std::move(job); // first: the backend may answer at once
-  backend_.keep_held(ticket, key, all);
+  backend_.keep_held(ticket, key, all, holdings_.held(key));
 }
 
 void receiver::store(delivery_job job, edge_id user, std::uint64_t session, sequence_range answer,

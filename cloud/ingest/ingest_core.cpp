@@ -41,21 +41,24 @@ std::optional<stream_key> parse_held_key(std::string_view text) {
   return key;
 }
 
-// Its value: the newest event time, then the ranges.
-void encode_held(const delivery::held_stream& from, byte_buffer& out) {
-  byte_writer{out}.fixed(from.newest_ns);
-  encode_ranges(from.ranges, out);
+// Of its value one part: the newest event time, then the ranges.
+std::string encode_held(std::int64_t newest_ns, const range_set& ranges) {
+  byte_buffer out;
+  byte_writer{out}.fixed(newest_ns);
+  encode_ranges(ranges, out);
+  return std::string{as_text(out)};
 }
 
 std::optional<delivery::held_stream> decode_held(bytes_view from) {
   delivery::held_stream held;
-  if (from.size() < sizeof held.newest_ns)
-    return std::nullopt;
-  held.newest_ns = byte_reader{from}.fixed<std::int64_t>();
-  auto ranges = decode_ranges(from.subspan(sizeof held.newest_ns));
-  if (!ranges)
-    return std::nullopt;
-  held.ranges = std::move(ranges).value();
+  byte_reader r{from};
+  do {
+    held.newest_ns = std::max(held.newest_ns, r.fixed<std::int64_t>());
+    auto ranges = decode_ranges(r);
+    if (r.failed() || !ranges)
+      return std::nullopt;
+    held.ranges.add(ranges.value());
+  } while (r.remaining() != 0);
   return held;
 }
 
@@ -95,7 +98,7 @@ void ingest_core::restore() {
       const auto slash = key.find('/');
       if (const auto it = names.find(key.substr(slash + 1));
           slash != std::string_view::npos && it != names.end())
-        open_streams_[it->second].insert(
+        open_streams_[it->second].holders.insert(
             static_cast<shard_id>(std::strtoul(std::string{key.substr(0, slash)}.c_str(), nullptr, 10)));
     });
   }
@@ -122,7 +125,7 @@ std::uint64_t ingest_core::store(delivery::delivery_job job) {
     part->records.push_back(record);
   }
   jobs_[job.ticket] = {key, parts.size(), {}};
-  auto& holders = open_streams_[key];
+  auto& holders = open_streams_[key].holders;
   for (const auto& [id, part] : parts)
     holders.insert(id);
   const auto count = parts.size();
@@ -131,10 +134,13 @@ std::uint64_t ingest_core::store(delivery::delivery_job job) {
   return count;
 }
 
-void ingest_core::keep_held(std::uint64_t ticket, const stream_key& key, const delivery::held_stream& all) {
-  byte_buffer value;
-  encode_held(all, value);
-  store_->put_state({{held_key(key), std::string{as_text(value)}}},
+void ingest_core::keep_held(std::uint64_t ticket, const stream_key& key, const delivery::held_stream& all,
+                            const range_set* durable) {
+  auto fresh = all.ranges;
+  if (durable != nullptr)
+    fresh.remove(*durable);
+  store_->put_state({open_streams_[key].held.next(held_key(key), encode_held(all.newest_ns, fresh),
+                                                  [&] { return encode_held(all.newest_ns, all.ranges); })},
                     [held = to_.held, ticket](result<void> done) {
                       held(ticket, done ? std::string{} : done.error().message);
                     });
@@ -159,7 +165,7 @@ void ingest_core::forget(const std::vector<stream_key>& keys) {
   for (const auto& key : keys) {
     hosts_->drop_waiting(key);
     if (const auto it = open_streams_.find(key); it != open_streams_.end()) {
-      auto kept = release_shards(key, it->second);
+      auto kept = release_shards(key, it->second.holders);
       std::move(kept.begin(), kept.end(), std::back_inserter(updates));
       open_streams_.erase(it);
     }
@@ -216,7 +222,7 @@ void ingest_core::advance_completeness() {
   auto edge = edge_id::none;
   std::map<stream_id, std::uint64_t> incomplete; // of the edge at hand: its oldest epoch with holes
   for (auto it = open_streams_.begin(); it != open_streams_.end();) {
-    const auto& [key, holders] = *it;
+    const auto& [key, stream] = *it;
     if (edge != key.edge)
       incomplete.clear();
     edge = key.edge;
@@ -231,8 +237,8 @@ void ingest_core::advance_completeness() {
       hosts_->drop_waiting(key);
     const bool quiet =
         held == nullptr || hosts_->on_held(key, through, key.epoch.boot_counter <= oldest->second);
-    if (quiet && holdings.complete(key) && !shards_keep_more(key, holders, held)) {
-      auto done = release_shards(key, holders);
+    if (quiet && holdings.complete(key) && !shards_keep_more(key, stream.holders, held)) {
+      auto done = release_shards(key, stream.holders);
       std::move(done.begin(), done.end(), std::back_inserter(updates));
       it = open_streams_.erase(it);
     } else {

@@ -49,7 +49,8 @@ public:
     return store_->series_in_set(edge, hash);
   }
   std::uint64_t store(delivery::delivery_job job) override;
-  void keep_held(std::uint64_t ticket, const stream_key& key, const delivery::held_stream& held) override;
+  void keep_held(std::uint64_t ticket, const stream_key& key, const delivery::held_stream& held,
+                 const range_set* durable) override;
   void on_clock(edge_id user, std::int64_t wall_ns) override {
     if (to_.clock)
       to_.clock(user, wall_ns);
@@ -64,6 +65,11 @@ private:
     std::string failed;
   };
 
+  struct open_stream {
+    std::set<shard_id> holders; // which shards keep some of it
+    growing_value held;         // where the store keeps what is held of it
+  };
+
   void restore();
   [[nodiscard]] std::vector<state_update> release_shards(const stream_key& key,
                                                          const std::set<shard_id>& holders);
@@ -75,9 +81,8 @@ private:
   std::shared_ptr<fleet> hosts_;
   outputs to_;
   std::unordered_map<std::uint64_t, open_job> jobs_; // by ticket
-  std::map<stream_key, std::set<shard_id>>
-      open_streams_;            // held, and more may come; which shards keep some of it
-  delivery::receiver receiver_; // last: it talks to its backend
+  std::map<stream_key, open_stream> open_streams_;   // held, and more may come
+  delivery::receiver receiver_;                      // last: it talks to its backend
 };
 
 } // namespace skerry::cloud

@@ -132,6 +132,12 @@ shard_ranges ranges_with(shard_ranges all, const shard_part& part) {
   return all;
 }
 
+std::string encoded(const shard_ranges& ranges) {
+  byte_buffer value;
+  encode_shard_ranges(ranges, value);
+  return std::string{as_text(value)};
+}
+
 } // namespace
 
 std::string shard_state_prefix() { return fmt::format("shard/{}/", tenant_default); }
@@ -142,19 +148,18 @@ std::string shard_state_key(shard_id shard, const stream_key& stream) {
 
 void encode_shard_ranges(const shard_ranges& from, byte_buffer& out) {
   encode_ranges(from.stored, out);
-  if (!from.stones.empty())
-    encode_ranges(from.stones, out);
+  encode_ranges(from.stones, out);
 }
 
 result<shard_ranges> decode_shard_ranges(bytes_view from) {
   byte_reader r{from};
   shard_ranges out;
-  BOOST_OUTCOME_TRY(stored, decode_ranges(r));
-  out.stored = std::move(stored);
-  if (r.remaining() != 0) {
-    BOOST_OUTCOME_TRY(stones, decode_ranges(r.rest()));
-    out.stones = std::move(stones);
-  }
+  do {
+    BOOST_OUTCOME_TRY(stored, decode_ranges(r));
+    BOOST_OUTCOME_TRY(stones, decode_ranges(r));
+    out.stored.add(stored);
+    out.stones.add(stones);
+  } while (r.remaining() != 0);
   return out;
 }
 
@@ -295,9 +300,8 @@ append_request shard_core::make_request(const std::string& name, stream_state& s
       then.watermarks.push_back(record);
   }
   then.records = request.records.size();
-  byte_buffer value;
-  encode_shard_ranges(ranges_with(stream.kept, part), value);
-  request.state.push_back({name, std::string{as_text(value)}});
+  request.state.push_back(stream.value.next(name, encoded(ranges_with({}, part)),
+                                            [&] { return encoded(ranges_with(stream.kept, part)); }));
   request.sets = part.sets;
   struct kept_bytes {
     std::shared_ptr<const void> run;

@@ -8,6 +8,7 @@
 #include "actors/node/planted.hpp"
 #include "cloud/ingest/clock_trust.hpp"
 #include "cloud/ingest/fleet.hpp"
+#include "cloud/ingest/growing_value.hpp"
 #include "cloud/store/engine.hpp"
 #include "schemas/model/frame.hpp"
 #include "schemas/model/payload.hpp"
@@ -71,7 +72,7 @@ struct shard_ranges {
   // `stored` says nothing of it. Kept only of what the cloud does not hold as a whole.
   range_set stones;
 };
-// The value there. malformed: not such a value.
+// The value there: one part, or several, whose union it is. malformed: not such a value.
 void encode_shard_ranges(const shard_ranges& from, byte_buffer& out);
 [[nodiscard]] result<shard_ranges> decode_shard_ranges(bytes_view from);
 
@@ -116,6 +117,7 @@ private:
   // that are stored with it: a later one must not speak for an earlier one that fails.
   struct stream_state {
     shard_ranges kept;
+    growing_value value;           // where `kept` is stored
     std::deque<queued_part> queue; // the front is being appended
     effects then;                  // of the front
   };

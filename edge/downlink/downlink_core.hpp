@@ -34,7 +34,8 @@ public:
   std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) override;
   std::uint64_t store(delivery::delivery_job job) override;
   // The spool derives what it holds from what is in it: nothing more is to be kept.
-  void keep_held(std::uint64_t ticket, const stream_key&, const delivery::held_stream&) override {
+  void keep_held(std::uint64_t ticket, const stream_key&, const delivery::held_stream&,
+                 const range_set*) override {
     to_.held(ticket);
   }
   void on_epochs(const link::origin_state& state) override {

@@ -93,7 +93,7 @@ public:
     jobs.push_back(std::move(job));
     return 1;
   }
-  void keep_held(std::uint64_t ticket, const stream_key&, const held_stream&) override {
+  void keep_held(std::uint64_t ticket, const stream_key&, const held_stream&, const range_set*) override {
     held.push_back(ticket);
   }
   void forget(const std::vector<stream_key>&) override {}

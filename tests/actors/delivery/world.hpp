@@ -158,7 +158,8 @@ public:
     queue.emplace_back(std::move(job));
     return 1;
   }
-  void keep_held(std::uint64_t ticket, const stream_key& key, const held_stream& held) override {
+  void keep_held(std::uint64_t ticket, const stream_key& key, const held_stream& held,
+                 const range_set*) override {
     queue.emplace_back(held_update{ticket, key, held});
   }
   void forget(const std::vector<stream_key>& keys) override {

@@ -38,7 +38,7 @@ public:
     auto next = std::move(open.front());
     open.pop_front();
     for (auto& s : next.request.state)
-      state[s.key] = s.value;
+      s.appends ? state[s.key] += s.value : state[s.key] = s.value;
     next.done(ok());
   }
   void refuse() {
@@ -547,4 +547,35 @@ TEST_CASE("a node that starts again in the past goes by when it last ran") {
   store.state[note.key] = "no number";
   real.wall = now - 7200 * second;
   CHECK(held_clock{real, store}.wall_ns() == real.wall);
+}
+
+TEST_CASE("what is stored of a stream with thousands of holes is written as changes") {
+  world w;
+  constexpr sequence parts = 3000;
+  std::uint64_t written = 0, now_and_then = 0;
+  for (sequence i = 0; i < parts; ++i) {
+    w.send(i + 1, run_maker{1000 + 3 * i}.frame_at(now).make());
+    const auto& update = w.store->open.front().request.state.front();
+    written += update.value.size();
+    now_and_then += update.appends ? 0 : 1;
+    if (i % 7 == 0) {
+      w.refuse(); // and is brought again
+      w.send(i + 1, run_maker{1000 + 3 * i}.frame_at(now).make());
+    }
+    w.succeed();
+    if (i % 500 == 250)
+      w.open(); // the shard begins anew with what the store has
+  }
+  const auto whole = [&] {
+    byte_buffer all;
+    encode_shard_ranges({w.kept(), {}}, all);
+    return all.size();
+  }();
+  CHECK(w.kept().ranges().size() == parts);
+  CHECK(w.store->state.at(state_key).size() <= 2 * whole);
+  CHECK(written <= 16 * whole); // all of it each time would be half of `parts` times that
+  CHECK(now_and_then >= growing_value::small_bytes / 4);
+  w.open();
+  w.send(parts + 1, run_maker{1000}.frame_at(now).make());
+  CHECK(w.counters->duplicate_records == 1);
 }
