@@ -91,6 +91,7 @@ private:
   void note_full(bool full);
   void note_commit(const result<void>& how);
   void probe();
+  [[nodiscard]] std::uint64_t segment_bytes() const;
   result<void> rotate();
   [[nodiscard]] result<std::shared_ptr<log_env>> begin_log(std::uint64_t number);
   [[nodiscard]] std::uint64_t total_log_bytes() const;

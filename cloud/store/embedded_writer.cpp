@@ -182,7 +182,7 @@ void embedded_engine::write_loop() {
     bool large = false;
     {
       const std::lock_guard lock{logs_mutex_};
-      large = logs_.back()->data_bytes() >= config_.log_segment_bytes
+      large = logs_.back()->data_bytes() >= segment_bytes()
               || logs_.back()->index_bytes() >= config_.log_memory_bytes_max / 2;
       rotate_after = rotate_after && !logs_.back()->empty();
     }
@@ -319,6 +319,11 @@ result<void> embedded_engine::takes_data() const {
                 "nothing can be stored: the write-ahead log has reached store.log_bytes_max or "
                 "store.log_memory_bytes_max, and is not being sealed");
   return ok();
+}
+
+// A log begins with a copy of all state: it brings at least as much besides, or copies would be most of what is written.
+std::uint64_t embedded_engine::segment_bytes() const {
+  return std::max(config_.log_segment_bytes, std::min(state_.bytes(), config_.log_bytes_max / 2));
 }
 
 // With all state, so that the ones before it can be deleted.
