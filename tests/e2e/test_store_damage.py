@@ -58,10 +58,11 @@ def main():
         cloud.process.stop()
         damage_blocks(partitions(cloud)[0])
         cloud.start()
-        wait_until(lambda: losses(cloud), 30, "the scrub to name the damage")
+        # Each host has a block of its own, and the scrub reads them one after the other.
+        wait_until(lambda: {e["host"] for e in losses(cloud)} == set(HOSTS), 30, "the scrub to name the damage of both hosts")
         named = losses(cloud)
+        assert len(named) == len(HOSTS) and all(e["samples"] > 0 for e in named), named
         host = named[0]["host"]
-        assert host in HOSTS and named[0]["samples"] > 0, named
         found, warnings = ask(cloud, everything, end)
         counted = sum(int(s["value"][1]) for s in found)
         assert counted < SAMPLES * len(HOSTS), "the block was not damaged"
