@@ -103,8 +103,7 @@ result<void> registry::impl::check_file(const std::filesystem::path& file) {
     if (table == "meta" && as_text(key) == format_key) {
       byte_reader reader{value};
       format = reader.fixed<std::uint32_t>();
-      // The first builds wrote it without a check.
-      return !reader.failed() && format != 0 && (value.size() == sizeof format || check_holds(key, value));
+      return !reader.failed() && format != 0 && check_holds(key, value);
     }
     readable = readable && (table == "meta" || decode_any(table, key, value));
     return true;

@@ -11,7 +11,6 @@ namespace skerry::link::detail {
 namespace {
 
 constexpr std::uint8_t row_version = 2;
-constexpr std::uint8_t version_without_check = 1;
 
 auto damaged(std::string_view what) {
   return fail(
@@ -22,7 +21,7 @@ auto damaged(std::string_view what) {
 }
 
 bool valid(std::uint8_t version, bytes_view key, bytes_view row) noexcept {
-  return version == version_without_check || (version >= row_version && check_holds(key, row));
+  return version >= row_version && check_holds(key, row);
 }
 
 std::array<std::byte, check_bytes> check_of(bytes_view key, bytes_view value) noexcept {

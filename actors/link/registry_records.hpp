@@ -3,9 +3,10 @@
 // The values in the registry's tables, and LMDB with errors as results. Internal to the registry.
 //
 // Format 1. Tables: meta ("format" → u32, check); edges and invites (id, 8 bytes big-endian); keys (32 bytes). A
-// row starts with its version byte; numbers are little-endian and fixed, texts have a varint length. From version
-// 2 on it ends with a check over its key and everything before: LMDB has none, and a flipped bit could let in who
-// was revoked. A reader takes what it knows from a longer row: later versions add fields before the check.
+// row starts with its version byte; numbers are little-endian and fixed, texts have a varint length. It ends with a
+// check over its key and everything before: LMDB has none, and a flipped bit could let in who was revoked. A row
+// without one (version 1) is not read: a bit that moves the end of a key makes one of any other. A reader takes what
+// it knows from a longer row: later versions add fields before the check.
 
 #include "actors/link/registry.hpp"
 

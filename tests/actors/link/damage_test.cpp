@@ -31,6 +31,19 @@ void spill(const fs::path& file, const std::string& content) {
   std::ofstream{file, std::ios::binary | std::ios::trunc} << content;
 }
 
+// Ids that start with a byte that is a version and a role too: where a flipped bit moves a row's beginning, it may well be
+// read as one of another kind.
+class low_ids final : public random_source {
+public:
+  void fill(std::span<std::uint8_t> out) noexcept override {
+    for (std::size_t i = 0; i < out.size(); ++i)
+      out[i] = static_cast<std::uint8_t>(i == 0 ? 1 : i == 1 ? ++drawn_ : 0);
+  }
+
+private:
+  std::uint8_t drawn_ = 0;
+};
+
 struct filled {
   std::vector<curve_key> keys;
   std::vector<edge_id> edges;
@@ -40,7 +53,7 @@ struct filled {
 filled fill(const fs::path& directory) {
   filled out;
   auto reg = registry::open(directory).value();
-  auto& random = system_random();
+  low_ids random;
   const auto join = [&](const std::string& site, edge_id rejoins) {
     const auto made = reg->create_invite(site, 86'400, now, random, rejoins).value();
     const auto key = make_keypair().public_key;
@@ -117,10 +130,6 @@ TEST_CASE("a flipped bit in a registry is harmless or refused") {
       const auto opened = registry::open(at);
       if (opened) {
         ++harmless;
-        if (told_by(*opened.value(), content) != want) {
-          spill("/tmp/bounds-bf/whole.mdb", whole); spill("/tmp/bounds-bf/want", want);
-          spill("/tmp/bounds-bf/got", told_by(*opened.value(), content));
-        }
         if (told_by(*opened.value(), content) != want)
           FAIL("byte " << byte << " bit " << bit << " changes what the registry says, and nobody notices");
         continue;

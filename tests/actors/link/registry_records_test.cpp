@@ -1,5 +1,4 @@
-// The bytes of the registry's rows: version 1 as it is still read, version 2 as it is written. They never change: a
-// later version of a row only adds fields before its check.
+// The bytes of the registry's rows. They never change: a later version of a row only adds fields before its check.
 
 #include "actors/link/registry_records.hpp"
 #include "tests/schemas/support.hpp"
@@ -21,26 +20,26 @@ curve_key key_from(std::uint8_t first) {
   return out;
 }
 
-constexpr std::string_view golden_edge_1 = //
-    "01"                                   // version
-    "054e6f727261"                         // site
-    "00f1536500000000"                     // created
-    "01f1536500000000"                     // joined
-    "ffffffffffffffff"                     // revoked
-    "8877665544332211"                     // parent
-    "2c010000";                            // origins
+constexpr std::string_view golden_edge = //
+    "02"                                 // version
+    "054e6f727261"                       // site
+    "00f1536500000000"                   // created
+    "01f1536500000000"                   // joined
+    "ffffffffffffffff"                   // revoked
+    "8877665544332211"                   // parent
+    "2c010000";                          // origins
 
-constexpr std::string_view golden_key_1 = //
-    "01"                                  // version
-    "02"                                  // role
-    "8877665544332211"                    // id
-    "0807060504030201"                    // invite
-    "00f1536500000000"                    // created
-    "01f1536500000000"                    // revoked
-    "01";                                 // seen
+constexpr std::string_view golden_key = //
+    "02"                                // version
+    "02"                                // role
+    "8877665544332211"                  // id
+    "0807060504030201"                  // invite
+    "00f1536500000000"                  // created
+    "01f1536500000000"                  // revoked
+    "01";                               // seen
 
-constexpr std::string_view golden_invite_1 =                           //
-    "01"                                                               // version
+constexpr std::string_view golden_invite =                             //
+    "02"                                                               // version
     "054e6f727261"                                                     // site
     "8877665544332211"                                                 // rejoins
     "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f" // one-time key
@@ -52,36 +51,35 @@ constexpr std::string_view golden_invite_1 =                           //
     "404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f" // joined key
     "0807060504030201";                                                // joined
 
-// Of version 2: the version, and the check at the end.
+// At the end.
 constexpr std::string_view check_of_edge = "108d3aeef6246fc2585029e9e6fcdf70";
 constexpr std::string_view check_of_key = "df33926b8660825f7e77ccfdd29261ed";
 constexpr std::string_view check_of_invite = "dd05d3a611afb7fb5eddf79f81433ed7";
 
-std::string version_2(std::string_view version_1, std::string_view check) {
-  return "02" + std::string{version_1.substr(2)} + std::string{check};
+std::string with(std::string_view content, std::string_view check) {
+  return std::string{content} + std::string{check};
 }
 
 const auto row_key = unhex("1122334455667788");
 
-// Both versions, and what a later one adds.
+// As it is written, and with what a later version adds.
 template <class Check>
-void each_version(std::string_view version_1, std::string_view check, Check&& holds) {
-  holds(unhex(version_1));
-  holds(unhex(version_2(version_1, check)));
-  auto later = unhex("03" + std::string{version_1.substr(2)} + "0102030405");
+void each_version(std::string_view content, std::string_view check, Check&& holds) {
+  holds(unhex(with(content, check)));
+  auto later = unhex("03" + std::string{content.substr(2)} + "0102030405");
   append_check(row_key, later);
   holds(later);
 }
 
-// Every bit of a row of version 2 counts, and so does the key that it stands under.
+// Every bit of a row counts, and so does the key that it stands under; a row without a check is none.
 template <class Row>
-void flips_are_noticed(std::string_view version_1, std::string_view check) {
-  skerry::test::each_damage(unhex(version_2(version_1, check)), [](const byte_buffer& bytes) {
-    Row row;
-    REQUIRE_FALSE(decode(row_key, bytes, row));
-  });
+void flips_are_noticed(std::string_view content, std::string_view check) {
+  const auto whole = unhex(with(content, check));
   Row row;
-  REQUIRE_FALSE(decode(unhex("1122334455667789"), unhex(version_2(version_1, check)), row));
+  skerry::test::each_damage(whole,
+                            [&](const byte_buffer& bytes) { REQUIRE_FALSE(decode(row_key, bytes, row)); });
+  REQUIRE_FALSE(decode(unhex("1122334455667789"), whole, row));
+  REQUIRE_FALSE(decode(row_key, unhex("01" + std::string{content.substr(2)}), row));
 }
 
 } // namespace
@@ -89,8 +87,8 @@ void flips_are_noticed(std::string_view version_1, std::string_view check) {
 TEST_CASE("golden bytes of a registry's edge") {
   CHECK(hex(encode(row_key,
                    edge_row{"Norra", 1'700'000'000, 1'700'000'001, -1, edge_id{0x1122334455667788}, 300}))
-        == version_2(golden_edge_1, check_of_edge));
-  each_version(golden_edge_1, check_of_edge, [&](const byte_buffer& bytes) {
+        == with(golden_edge, check_of_edge));
+  each_version(golden_edge, check_of_edge, [&](const byte_buffer& bytes) {
     edge_row row;
     REQUIRE(decode(row_key, bytes, row));
     CHECK(row.site == "Norra");
@@ -100,14 +98,14 @@ TEST_CASE("golden bytes of a registry's edge") {
     CHECK(row.parent == edge_id{0x1122334455667788});
     CHECK(row.origins == 300);
   });
-  flips_are_noticed<edge_row>(golden_edge_1, check_of_edge);
+  flips_are_noticed<edge_row>(golden_edge, check_of_edge);
 }
 
 TEST_CASE("golden bytes of a registry's key") {
   CHECK(hex(encode(row_key, key_row{key_row::role::invite, 0x1122334455667788, 0x0102030405060708,
                                     1'700'000'000, 1'700'000'001, true}))
-        == version_2(golden_key_1, check_of_key));
-  each_version(golden_key_1, check_of_key, [&](const byte_buffer& bytes) {
+        == with(golden_key, check_of_key));
+  each_version(golden_key, check_of_key, [&](const byte_buffer& bytes) {
     key_row row;
     REQUIRE(decode(row_key, bytes, row));
     CHECK(row.what == key_row::role::invite);
@@ -118,7 +116,7 @@ TEST_CASE("golden bytes of a registry's key") {
     CHECK(row.seen);
   });
   CHECK(static_cast<int>(key_row::role::edge) == 1);
-  flips_are_noticed<key_row>(golden_key_1, check_of_key);
+  flips_are_noticed<key_row>(golden_key, check_of_key);
 }
 
 TEST_CASE("golden bytes of a registry's invite") {
@@ -132,8 +130,8 @@ TEST_CASE("golden bytes of a registry's invite") {
   made.used = true;
   made.joined_key = key_from(0x40);
   made.joined = edge_id{0x0102030405060708};
-  CHECK(hex(encode(row_key, made)) == version_2(golden_invite_1, check_of_invite));
-  each_version(golden_invite_1, check_of_invite, [&](const byte_buffer& bytes) {
+  CHECK(hex(encode(row_key, made)) == with(golden_invite, check_of_invite));
+  each_version(golden_invite, check_of_invite, [&](const byte_buffer& bytes) {
     invite_row row;
     REQUIRE(decode(row_key, bytes, row));
     CHECK(row.site == made.site);
@@ -147,7 +145,7 @@ TEST_CASE("golden bytes of a registry's invite") {
     CHECK(row.joined_key == made.joined_key);
     CHECK(row.joined == made.joined);
   });
-  flips_are_noticed<invite_row>(golden_invite_1, check_of_invite);
+  flips_are_noticed<invite_row>(golden_invite, check_of_invite);
 }
 
 TEST_CASE("golden bytes of a registry's ids as keys") {

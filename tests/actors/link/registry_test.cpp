@@ -1,4 +1,5 @@
 #include "actors/link/registry.hpp"
+#include "actors/link/registry_records.hpp"
 #include "tests/actors/link/support.hpp"
 #include "tests/actors/link/temporary_directory.hpp"
 #include "tests/actors/node/small_disk.hpp"
@@ -338,10 +339,12 @@ TEST_CASE("a registry of a newer format is refused") {
   MDB_dbi meta = 0;
   REQUIRE(mdb_txn_begin(env, nullptr, 0, &txn) == 0);
   REQUIRE(mdb_dbi_open(txn, "meta", 0, &meta) == 0);
-  std::uint32_t version = 2;
   std::string name = "format";
+  byte_buffer version;
+  byte_writer{version}.fixed(std::uint32_t{2});
+  link::detail::append_check(as_bytes(name), version);
   MDB_val k{name.size(), name.data()};
-  MDB_val v{sizeof version, &version};
+  MDB_val v{version.size(), version.data()};
   REQUIRE(mdb_put(txn, meta, &k, &v, 0) == 0);
   REQUIRE(mdb_txn_commit(txn) == 0);
   mdb_env_close(env);
