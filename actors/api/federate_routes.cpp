@@ -1,4 +1,5 @@
-// GET /federate: the newest sample of each series, as a Prometheus scrapes it.
+// GET /federate: the newest sample of each series, as a Prometheus scrapes it. What is missing of them stands at the end
+// in comments, which a scraper skips and a person reads.
 
 #include "actors/api/answer_text.hpp"
 #include "actors/api/parameters.hpp"
@@ -7,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 
 namespace skerry::api {
@@ -33,7 +35,16 @@ void append_value(std::string& out, std::string_view text) {
     }
 }
 
-result<http::response> exposition(const found_series& all, const std::shared_ptr<memory_budget>& answers) {
+// A comment, whatever the text says: it starts with neither HELP nor TYPE and has one line.
+void append_warning(std::string& out, std::string_view text) {
+  out += "# warning: ";
+  std::transform(text.begin(), text.end(), std::back_inserter(out),
+                 [](char c) { return c == '\n' || c == '\r' || c == '\0' ? ' ' : c; });
+  out += '\n';
+}
+
+result<http::response> exposition(const found_series& all, const std::vector<std::string>& warnings,
+                                  const std::shared_ptr<memory_budget>& answers) {
   answer_text text{answers};
   auto& out = text.tail();
   std::string_view family;
@@ -62,11 +73,14 @@ result<http::response> exposition(const found_series& all, const std::shared_ptr
     promql::append_number(out, newest.value);
     out += fmt::format(" {}\n", newest.time_ms);
   }
+  for (const auto& warning : warnings)
+    if (text.go_on())
+      append_warning(out, warning);
   return text.take(exposition_type);
 }
 
-result<found_series> newest_of(const query_context& context, const std::vector<promql::select_request>& asked,
-                               const query_ticket& ticket) {
+result<found_series> newest_of(const query_context& context, promql::series_source& source,
+                               const std::vector<promql::select_request>& asked, const query_ticket& ticket) {
   found_series all;
   result<void> fits = ok();
   for (auto one : asked) {
@@ -78,7 +92,7 @@ result<found_series> newest_of(const query_context& context, const std::vector<p
         return memory->refusal();
       return ok();
     };
-    BOOST_OUTCOME_TRYV(context.source->select(one, [&](const promql::series_view& series) {
+    BOOST_OUTCOME_TRYV(source.select(one, [&](const promql::series_view& series) {
       if (series.times_ms.empty() || promql::is_stale(series.values.back()))
         return;
       std::string name;
@@ -118,10 +132,11 @@ void federate(const query_context_ptr& context, const http::request& request, ht
   }
   run_on_pool(*context->lookups, std::move(to), {}, memory,
               [context, asked = std::move(asked).value()](const query_ticket& ticket) -> http::response {
-                const auto found = newest_of(*context, asked, ticket);
+                const auto watch = make_watch(*context);
+                const auto found = newest_of(*context, watch->source(), asked, ticket);
                 if (!found)
                   return query_failure(found.error(), ticket);
-                auto text = exposition(found.value(), context->answers);
+                auto text = exposition(found.value(), watch->warnings(), context->answers);
                 return text ? std::move(text).value() : query_failure(text.error(), ticket);
               });
 }

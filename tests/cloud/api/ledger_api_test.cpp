@@ -76,6 +76,8 @@ TEST_CASE("completeness gives ranges; a query names what it read that is not com
   CHECK(text.find("host 'a' at site 's' is not complete: lost (corrupt)") != std::string::npos);
   CHECK(text.find("pending") == std::string::npos); // it is just arriving
   CHECK_FALSE(data_of(cloud.ask("/api/v1/query?query=load")).contains("warnings"));
+  CHECK(cloud.ask("/federate?match[]=up").body.ends_with("\n# warning: " + text + "\n"));
+  CHECK(cloud.ask("/federate?match[]=load").body.find("warning") == std::string::npos);
 
   // Not heard of: an edge's host is missed, one that was pushed may have ended.
   cloud.ledger.hosts[0].ranges = {
