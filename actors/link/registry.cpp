@@ -10,6 +10,8 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 namespace skerry::link {
 
 using namespace detail;
@@ -124,6 +126,22 @@ result<void> registry::impl::check_file(const std::filesystem::path& file) {
                   "again",
                   checked ? fmt::format("{} is damaged: a row does not decode", file.string())
                           : checked.error().message));
+}
+
+// The time that is sure to have passed, of what the wall clock says.
+result<std::int64_t> registry::impl::believed_s(const transaction& txn, std::int64_t now_s) {
+  constexpr std::int64_t ns_per_s = 1'000'000'000;
+  if (!age) {
+    auto oldest_s = now_s;
+    BOOST_OUTCOME_TRYV(txn.for_each(invites, [&](bytes_view key, bytes_view value) -> result<void> {
+      invite_row row;
+      BOOST_OUTCOME_TRYV(decode(key, value, row));
+      oldest_s = std::min(oldest_s, row.created_s);
+      return ok();
+    }));
+    age.emplace(invite_jump_wait, oldest_s * ns_per_s);
+  }
+  return age->now_ns(now_s * ns_per_s, clock->monotonic_ns()) / ns_per_s;
 }
 
 // Expired invites are listed for a while, then forgotten together with their one-time keys.
@@ -242,8 +260,10 @@ void registry::impl::close_invite(const curve_key& key) noexcept {
 registry::registry(std::unique_ptr<impl> with) : impl_(std::move(with)) {}
 registry::~registry() = default;
 
-result<std::unique_ptr<registry>> registry::open(const std::filesystem::path& directory) {
+result<std::unique_ptr<registry>> registry::open(const std::filesystem::path& directory,
+                                                 const clock_source& clock) {
   auto with = std::make_unique<impl>();
+  with->clock = &clock;
   BOOST_OUTCOME_TRYV(with->open(directory));
   return std::unique_ptr<registry>{new registry{std::move(with)}};
 }
@@ -271,9 +291,10 @@ result<invite> registry::create_invite(std::string site, std::int64_t ttl_s, std
         errc::invalid_argument,
         fmt::format("a site's name has 1 to {} bytes of UTF-8 without control characters", name_bytes_max));
   BOOST_OUTCOME_TRY(count, txn.count(impl_->invites));
-  if (count >= invites_max || now_s - impl_->purged_s >= purge_interval_s) {
-    BOOST_OUTCOME_TRYV(impl_->purge(txn, now_s));
-    impl_->purged_s = now_s;
+  BOOST_OUTCOME_TRY(believed_s, impl_->believed_s(txn, now_s));
+  if (count >= invites_max || believed_s - impl_->purged_s >= purge_interval_s) {
+    BOOST_OUTCOME_TRYV(impl_->purge(txn, believed_s));
+    impl_->purged_s = believed_s;
     BOOST_OUTCOME_TRY(left, txn.count(impl_->invites));
     if (left >= invites_max)
       return fail(errc::exhausted,

@@ -19,6 +19,7 @@
 #include "actors/node/clock.hpp"
 #include "schemas/model/identity.hpp"
 
+#include <chrono>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -32,6 +33,7 @@ inline constexpr std::size_t invites_max = 100'000;
 inline constexpr std::size_t origins_of_parent_max = 65'536;
 inline constexpr std::int64_t invite_ttl_max_s = 366 * 24 * 3600;
 inline constexpr std::int64_t invite_kept_s = 7 * 24 * 3600; // listed after it expired, then forgotten
+inline constexpr std::chrono::hours invite_jump_wait{24}; // a clock that jumped ahead makes none older before
 
 enum class invite_id : std::uint64_t {};
 [[nodiscard]] std::string to_string(invite_id id); // 16 hexadecimal digits
@@ -91,8 +93,10 @@ struct join_outcome {
 
 class registry {
 public:
-  // Makes the directory (its parent must exist). unsupported_version: written by a newer format.
-  [[nodiscard]] static result<std::unique_ptr<registry>> open(const std::filesystem::path& directory);
+  // Makes the directory (its parent must exist). unsupported_version: written by a newer format. Of `clock` it is asked
+  // how much time passes; it outlives the registry.
+  [[nodiscard]] static result<std::unique_ptr<registry>> open(const std::filesystem::path& directory,
+                                                              const clock_source& clock = system_clock());
   ~registry();
   registry(const registry&) = delete;
   registry& operator=(const registry&) = delete;

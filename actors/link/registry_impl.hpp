@@ -4,10 +4,11 @@
 
 #include "actors/link/registry.hpp"
 #include "actors/link/registry_records.hpp"
+#include "actors/node/expiry_clock.hpp"
 
 #include <fmt/format.h>
 
-#include <atomic>
+#include <optional>
 
 namespace skerry::link {
 
@@ -31,7 +32,12 @@ struct registry::impl {
   MDB_dbi edges = 0;
   MDB_dbi keys = 0;
   MDB_dbi invites = 0;
-  std::atomic<std::int64_t> purged_s{0};
+  const clock_source* clock = nullptr;
+  // By which invites are forgotten: one that is needed again when a clock is set right must still be there. It begins
+  // with the oldest invite, as younger ones may be of a time that never was. Only within a writing transaction, of
+  // which there is one at a time.
+  std::optional<expiry_clock> age;
+  std::int64_t purged_s = 0; // by that time
 
   ~impl() {
     if (env != nullptr)
@@ -46,6 +52,7 @@ struct registry::impl {
   [[nodiscard]] static result<void> check_file(const std::filesystem::path& file);
   [[nodiscard]] result<void> open(const std::filesystem::path& directory);
   [[nodiscard]] result<void> purge(detail::transaction& txn, std::int64_t now_s);
+  [[nodiscard]] result<std::int64_t> believed_s(const detail::transaction& txn, std::int64_t now_s);
   [[nodiscard]] result<void> revoke_keys(detail::transaction& txn, edge_id edge, std::int64_t now_s);
   [[nodiscard]] result<void> leave_parent(detail::transaction& txn, detail::edge_row& row);
   [[nodiscard]] result<void> put_origin(detail::transaction& txn, edge_id parent, detail::edge_row& through,

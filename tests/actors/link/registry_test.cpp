@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <lmdb.h>
@@ -25,14 +26,22 @@ namespace {
 constexpr std::int64_t now = 1'700'000'000;
 constexpr std::int64_t day = 86'400;
 
+// Says how long the machine has run.
+struct running_clock final : clock_source {
+  [[nodiscard]] std::int64_t wall_ns() const noexcept override { return 0; }
+  [[nodiscard]] std::int64_t monotonic_ns() const noexcept override { return ran_s * 1'000'000'000; }
+  std::int64_t ran_s = 0;
+};
+
 struct world {
   temporary_directory dir;
+  running_clock clock;
   std::unique_ptr<registry> reg;
 
   world() { reopen(); }
   void reopen() {
     reg.reset();
-    auto opened = registry::open(dir.path() / "registry");
+    auto opened = registry::open(dir.path() / "registry", clock);
     REQUIRE(opened);
     reg = std::move(opened).value();
   }
@@ -316,10 +325,38 @@ TEST_CASE("lists say what there is") {
   CHECK(edges[0].keys[0].public_key == key);
   // What expired long ago is forgotten, with its key.
   const auto later = now + day + invite_kept_s;
+  w.clock.ran_s += later - now;
   REQUIRE(w.reg->create_invite("five", day, later, system_random()));
   CHECK(w.reg->list_invites(later).value().size() == 1);
   CHECK(w.reason(short_lived.one_time.public_key, later) == "unknown");
   CHECK(w.reg->admit(key, later).admitted);
+}
+
+TEST_CASE("an invite survives a clock that jumped ahead for less than a day") {
+  world w;
+  const auto open = w.invite();
+  const auto jumped = now + 365 * day;
+  const auto known = [&] {
+    const auto all = w.reg->list_invites(now).value();
+    return std::any_of(all.begin(), all.end(), [&](const auto& one) { return one.id == open.id; });
+  };
+  const auto another = [&](std::int64_t at) {
+    REQUIRE(w.reg->create_invite("other", day, at, system_random()));
+  };
+  CHECK(w.reason(open.one_time.public_key, jumped) == "expired"); // refused meanwhile
+  w.clock.ran_s += 3600;
+  another(jumped);
+  CHECK(known());
+  w.clock.ran_s += day - 1;
+  another(jumped + day - 1);
+  CHECK(known());
+  CHECK(w.reason(open.one_time.public_key, now + 3600).empty()); // the clock was set right
+  w.reopen(); // what was written meanwhile says nothing of the time
+  another(jumped + day);
+  CHECK(known());
+  w.clock.ran_s += day;
+  another(jumped + 2 * day);
+  CHECK_FALSE(known());
 }
 
 TEST_CASE("user ids that are none are refused") {
