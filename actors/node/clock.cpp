@@ -1,5 +1,6 @@
 #include "actors/node/clock.hpp"
 
+#include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <sodium.h>
@@ -44,6 +45,25 @@ std::array<std::uint8_t, 16> random_source::next_128() noexcept {
 clock_source& system_clock() noexcept {
   static real_clock clock;
   return clock;
+}
+
+std::array<std::uint8_t, 16> boot_id() noexcept {
+  std::array<std::uint8_t, 16> id{};
+  char text[64] = {};
+  if (auto* file = std::fopen("/proc/sys/kernel/random/boot_id", "re")) {
+    if (std::fgets(text, sizeof text, file) == nullptr)
+      text[0] = '\0';
+    std::fclose(file);
+  }
+  std::size_t digits = 0;
+  for (const char* c = text; *c != '\0' && digits < 32; ++c) {
+    const int value = *c >= '0' && *c <= '9' ? *c - '0' : *c >= 'a' && *c <= 'f' ? *c - 'a' + 10 : -1;
+    if (value < 0)
+      continue;
+    id[digits / 2] = static_cast<std::uint8_t>(id[digits / 2] << 4 | value);
+    ++digits;
+  }
+  return id;
 }
 
 random_source& system_random() noexcept {

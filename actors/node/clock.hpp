@@ -25,6 +25,8 @@ public:
 };
 
 [[nodiscard]] clock_source& system_clock() noexcept;
+// The kernel's name for the time since it started: the boot clock counts from there. Zeros where it gives none.
+[[nodiscard]] std::array<std::uint8_t, 16> boot_id() noexcept;
 [[nodiscard]] random_source& system_random() noexcept; // libsodium; thread-safe
 
 } // namespace skerry

@@ -1,7 +1,6 @@
 #include "edge/gateway/opening_records.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 
 namespace skerry::edge {
@@ -11,28 +10,9 @@ namespace {
 // Slewing by NTP stays below; a step does not.
 constexpr std::int64_t clock_step_ns = 50'000'000;
 
-std::array<std::uint8_t, 16> read_boot_id() {
-  std::array<std::uint8_t, 16> id{};
-  char text[64] = {};
-  if (auto* file = std::fopen("/proc/sys/kernel/random/boot_id", "re")) {
-    if (std::fgets(text, sizeof text, file) == nullptr)
-      text[0] = '\0';
-    std::fclose(file);
-  }
-  std::size_t digits = 0;
-  for (const char* c = text; *c != '\0' && digits < 32; ++c) {
-    const int value = *c >= '0' && *c <= '9' ? *c - '0' : *c >= 'a' && *c <= 'f' ? *c - 'a' + 10 : -1;
-    if (value < 0)
-      continue;
-    id[digits / 2] = static_cast<std::uint8_t>(id[digits / 2] << 4 | value);
-    ++digits;
-  }
-  return id;
-}
-
 pending_record clock_note_record(clock_source& clock, std::int64_t& offset_ns) {
   clock_note note;
-  note.boot_id = read_boot_id();
+  note.boot_id = boot_id();
   note.monotonic_ns = clock.monotonic_ns();
   const auto wall = clock.wall_ns();
   note.offset_ns = offset_ns = wall - note.monotonic_ns;

@@ -18,6 +18,7 @@
 // into the transaction of the next commit; a crash before that forgets it, and the records are offered again.
 
 #include "edge/spool/age_clock.hpp"
+#include "edge/spool/commit_clock.hpp"
 #include "edge/spool/examiner.hpp"
 #include "edge/spool/metrics.hpp"
 #include "edge/spool/pieces.hpp"
@@ -193,7 +194,8 @@ private:
   clock_source& clock_;
   random_source& random_;
   mutable spool_metrics metrics_;
-  age_clock age_; // under writing_
+  age_clock age_;             // under writing_
+  commit_clock commit_clock_; // the same
   unique_fd lock_;
   state_file state_file_;
   epoch_id epoch_;

@@ -60,6 +60,7 @@ disk_spool::disk_spool(spool_config config, clock_source& clock, random_source& 
       metrics_(metrics),
       age_(config_.directory / "CLOCK", config_.clock_jump_wait,
            config_.drops_by_age || config_.local_retention.count() != 0, clock_, metrics_.clock_waits),
+      commit_clock_(config_.directory / "STAMP", clock_, boot_id()),
       state_file_(config_.directory / "STATE") {
   if (!config_.examine_command.empty())
     examiner_.emplace(examiner_config{config_.examine_command, config_.examine_time}, stopping_);
@@ -90,7 +91,9 @@ result<void> disk_spool::start() {
   const bool fresh = !loaded.found && !loaded.damaged && segments_.empty() && damaged.empty();
   report_.clean = fresh || (loaded.found && !loaded.damaged && loaded.state.clean);
   report_.previous_boot_counter = loaded.state.epoch.boot_counter;
-  report_.last_commit_ns = loaded.state.last_commit_ns;
+  std::vector<std::int64_t> commits;
+  if (loaded.state.last_commit_ns != 0)
+    commits.push_back(loaded.state.last_commit_ns);
   if (loaded.damaged)
     spdlog::warn("spool: a copy of {} is damaged; {}", (config_.directory / "STATE").string(),
                  loaded.found ? "the other one is used" : "it is made anew from the segments");
@@ -110,7 +113,7 @@ result<void> disk_spool::start() {
   }
   for (const auto& [number, one] : segments_)
     for (const auto& [key, stream] : one->streams) {
-      report_.last_commit_ns = std::max(report_.last_commit_ns, stream.stored.last_commit_ns);
+      commits.push_back(stream.stored.last_commit_ns);
       if (key.edge == config_.edge)
         report_.previous_boot_counter = std::max(report_.previous_boot_counter, key.epoch.boot_counter);
     }
@@ -118,7 +121,8 @@ result<void> disk_spool::start() {
 
   epoch_.boot_counter = report_.previous_boot_counter + 1;
   epoch_.random = random_.next_128();
-  last_commit_ns_ = report_.last_commit_ns;
+  last_commit_ns_ = report_.last_commit_ns = commit_clock_.load(commits);
+  commit_clock_.note();
   age_.load(report_.last_commit_ns);
   std::sort(damaged.begin(), damaged.end(),
             [](const auto& a, const auto& b) { return a.which->number < b.which->number; });

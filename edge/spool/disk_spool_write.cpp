@@ -268,6 +268,7 @@ result<void> disk_spool::store_once(const std::vector<piece>& pieces, const std:
 void disk_spool::prepare(prepared& out, const std::vector<piece>& pieces, const std::vector<set_name>& named,
                          const given_sets& given) {
   out = {};
+  commit_clock_.note();
   out.now_ns = clock_.wall_ns();
   for (const auto& one : pieces)
     out.batch.runs.push_back(
@@ -417,6 +418,7 @@ void disk_spool::apply(const prepared& done, const std::vector<piece>& pieces) {
   remember_small(done, pieces);
   metrics_.sets_written.Increment(static_cast<double>(done.set_names.size()));
   last_commit_ns_ = done.now_ns;
+  commit_clock_.committed();
   const std::lock_guard table{table_};
   segments_.try_emplace(active_->number, active_);
   active_->bytes = writer_->committed_bytes();
