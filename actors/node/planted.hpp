@@ -30,6 +30,7 @@ enum class planted_fault : std::uint8_t {
   refusal_ends_session,
   ranges_unbounded,
   loop_unnoticed,
+  pause_by_wall_clock,
 };
 
 // Null: none is planted.

@@ -1,12 +1,12 @@
 #include "edge/collect/agent.hpp"
 
+#include "edge/collect/pause_watch.hpp"
 #include "schemas/model/payload.hpp"
 
 #include <fmt/format.h>
 #include <prometheus/counter.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <set>
 #include <unordered_map>
 #include <utility>
@@ -16,7 +16,6 @@ namespace skerry::edge {
 namespace {
 
 constexpr std::int64_t ns_per_ms = 1'000'000;
-constexpr std::int64_t clock_step_ns = 50'000'000; // NTP's slewing stays below; a clock that is set does not
 constexpr std::chrono::nanoseconds tick_max = std::chrono::seconds{60}; // a stepped clock is noticed within
 
 std::chrono::milliseconds timeout_of(const scrape_target& target) {
@@ -59,8 +58,8 @@ struct agent_state {
   std::int64_t local_due_ns = 0; // the machine's own
   std::int64_t local_complete_ns = 0;
   std::int64_t watermark_ns = 0;
-  std::int64_t looked_ns = 0;       // wall clock of the last turn
-  std::int64_t clock_offset_ns = 0; // wall clock minus boot clock, at the last turn; 0: there was none
+  std::int64_t looked_ns = 0; // wall clock of the last turn
+  pause_watch pauses;
 
   [[nodiscard]] std::size_t source_count() const { return sources.size() + (config.local ? 1 : 0); }
 
@@ -291,12 +290,10 @@ struct agent_state {
 
   // Where the wall clock was set since the last turn, what is due and what is being waited for moves along: how long
   // something took, the boot clock alone says.
-  void follow_clock(std::int64_t now) {
-    const auto before = std::exchange(clock_offset_ns, now - config.clock->monotonic_ns());
-    const auto moved = clock_offset_ns - before;
-    if (before == 0 || std::llabs(moved) < clock_step_ns)
+  void follow_clock() {
+    const auto step = pauses.follow(*config.clock); // what is due stays on whole milliseconds
+    if (step == 0)
       return;
-    const auto step = moved / ns_per_ms * ns_per_ms; // what is due stays on whole milliseconds
     if (step < 0)
       watermark_ns = 0; // up to a time that has not come yet
     if (local_due_ns != 0)
@@ -317,25 +314,20 @@ struct agent_state {
   // A turn that comes so late that the next collection was due already: the process was stopped or had no time, or the
   // machine slept. What was due in between was not collected, and that is said.
   void note_pause(std::int64_t now) {
-    std::int64_t from_ns = 0;
-    const auto look = [&](std::int64_t due_ns, std::int64_t interval_ns) {
-      if (due_ns == 0 || now - due_ns < interval_ns)
-        return;
-      from_ns = from_ns == 0 ? due_ns : std::min(from_ns, due_ns);
-      if (config.missed != nullptr)
-        config.missed->Increment(static_cast<double>((now - due_ns) / interval_ns));
-    };
     if (config.local)
-      look(local_due_ns, config.local->interval.count());
+      pauses.look(local_due_ns, config.local->interval.count(), now);
     for (const auto* from : due) {
       if (from->due_ns > now)
         break;
-      look(from->due_ns, from->target->interval().count());
+      pauses.look(from->due_ns, from->target->interval().count(), now);
     }
-    if (from_ns == 0)
+    const auto pause = pauses.take();
+    if (pause.from_ns == 0)
       return;
+    if (config.missed != nullptr)
+      config.missed->Increment(static_cast<double>(pause.missed));
     collection made;
-    made.records.push_back(gap_of(from_ns, now, loss_cause::node_off,
+    made.records.push_back(gap_of(pause.from_ns, now, loss_cause::node_off,
                                   "the process was stopped or had no time, or the machine slept"));
     config.inbox->put(std::move(made), config.gateway);
   }
@@ -343,7 +335,7 @@ struct agent_state {
   // Runs what is due and says when the next thing will be.
   std::chrono::nanoseconds run_due() {
     const auto now = config.clock->wall_ns();
-    follow_clock(now);
+    follow_clock();
     note_pause(now);
     if (config.local && now >= local_due_ns)
       collect_local(now);
