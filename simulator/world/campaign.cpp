@@ -133,6 +133,7 @@ const std::vector<plant>& plants() {
       {"refusal-ends-session", planted_fault::refusal_ends_session, {}},
       {"ranges-unbounded", planted_fault::ranges_unbounded, {}},
       {"loop-unnoticed", planted_fault::loop_unnoticed, {}},
+      {"pause-by-wall-clock", planted_fault::pause_by_wall_clock, {}},
   };
   return all;
 }

@@ -1,5 +1,7 @@
 #include "simulator/world/edge_node.hpp"
 
+#include "edge/collect/pause_watch.hpp"
+#include "edge/gateway/opening_records.hpp"
 #include "schemas/model/frame.hpp"
 
 #include <algorithm>
@@ -71,7 +73,8 @@ struct edge_node::process final : delivery::sender_sink {
                [this](const stream_key& key, const range_set& ranges) {
                  writer.post([this, key, ranges] { gateway->release(key, ranges); });
                }),
-        sender(sender_settings(), node.clock, random, source, *this) {
+        sender(sender_settings(), node.clock, random, source, *this),
+        pauses(node.env_.planted) {
     edge::gateway_core::outputs outputs;
     outputs.hand_over = [this](delivery::committed_runs runs) {
       uplink.post([this, runs = std::move(runs)] { on_committed(runs); });
@@ -182,7 +185,7 @@ struct edge_node::process final : delivery::sender_sink {
     auto& truth = of.env_.truth;
     for (auto& waiting : std::exchange(inbox, {})) {
       for (const auto& record : waiting.records)
-        if (!record.host.empty())
+        if (!record.host.empty() && record.kind == record_kind::frame)
           taken.emplace_back(record.host, record.time_ns);
       gateway->take(std::move(waiting));
     }
@@ -463,6 +466,9 @@ struct edge_node::process final : delivery::sender_sink {
   std::optional<edge::downlink_core> receiver;
   std::vector<edge::collection> inbox;
   bool commit_due = false;
+  edge::pause_watch pauses;
+  std::int64_t due_ns = 0;    // of the next collection, by the wall clock; 0: there was none yet
+  sim_time due_at = 0;        // then
   sim_time refused_since = 0; // 0: it takes what comes
   sim_time too_old_since = 0;
   std::vector<std::pair<std::string, std::int64_t>>
@@ -616,12 +622,40 @@ void edge_node::stop_in_order() {
 
 bool edge_node::syncing() const { return process_ && process_->writer.syncing(); }
 
+// As the agents do: each host's is as late as the others'.
+void edge_node::note_pause() {
+  auto& of = *process_;
+  const auto step = of.pauses.follow(clock);
+  if (of.due_ns != 0)
+    of.due_ns += step;
+  const auto now = clock.wall_ns();
+  of.pauses.look(of.due_ns, env_.settings.collect_interval, now);
+  const auto pause = of.pauses.take();
+  if (pause.from_ns == 0)
+    return;
+  env_.truth.on_silent({id, of.store->epoch(), stream_id::telemetry}, env_.time.now() - of.due_at);
+  for (const auto& host : hosts_) {
+    edge::collection said;
+    said.records.push_back(edge::not_collected_record(pause.from_ns, now, loss_cause::node_off, {}));
+    said.records.back().host = host;
+    take(std::move(said));
+  }
+}
+
+void edge_node::take(edge::collection gathered) {
+  if (process_->inbox.empty())
+    process_->arm(commit_interval);
+  process_->inbox.push_back(std::move(gathered));
+}
+
 void edge_node::collect() {
   if (!collecting_)
     return;
-  const auto& settings = env_.settings;
-  process_->writer.post_after(settings.collect_interval + random_.between(-second, second),
-                              [this] { collect(); });
+  note_pause();
+  const auto wait = env_.settings.collect_interval + random_.between(-second, second);
+  process_->due_ns = clock.wall_ns() + wait;
+  process_->due_at = env_.time.now() + wait;
+  process_->writer.post_after(wait, [this] { collect(); });
   for (const auto& host : hosts_) {
     edge::collection gathered;
     frame made;
@@ -650,9 +684,7 @@ void edge_node::collect() {
       gathered.records.push_back(std::move(event));
     }
     gathered.samples = made.values.size();
-    if (process_->inbox.empty())
-      process_->arm(commit_interval);
-    process_->inbox.push_back(std::move(gathered));
+    take(std::move(gathered));
   }
 }
 

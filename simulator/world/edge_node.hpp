@@ -93,6 +93,8 @@ public:
 private:
   struct process;
   void collect();
+  void note_pause();
+  void take(edge::collection gathered);
   void after_sender();
 
   link_server& upstream_;

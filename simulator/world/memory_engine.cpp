@@ -21,7 +21,28 @@ std::string held_state_key(const stream_key& key) {
                      fmt::join(key.epoch.random, ""), static_cast<unsigned>(key.stream));
 }
 
+cloud::ledger_entry entry_of(const cloud::append_request& request, const record_view& record) {
+  cloud::ledger_entry out;
+  out.site = request.site;
+  out.host = record.host;
+  out.origin = request.origin;
+  out.kind = record.kind;
+  out.seq = record.seq;
+  out.time_ns = record.time_ns;
+  out.payload.assign(record.payload.begin(), record.payload.end());
+  return out;
+}
+
 } // namespace
+
+bool concerns(const cloud::ledger_entry& entry, std::int64_t from_ns, std::int64_t to_ns) {
+  if (entry.kind == record_kind::tombstone) {
+    const auto stone = decode_tombstone(entry.payload).value();
+    return stone.to_ns >= from_ns && stone.from_ns <= to_ns;
+  }
+  const auto gap = decode_not_collected(entry.payload).value();
+  return gap.to_ns >= from_ns && gap.from_ns <= to_ns;
+}
 
 bool engine_image::has_forgotten(const stream_key& key) const {
   return forgotten.contains(held_state_key(key));
@@ -123,11 +144,14 @@ void memory_engine::apply(const cloud::append_request& request) {
       stands_for.add({record.seq, record.seq + sequences_of(record).value() - 1});
       to.stones.add(stands_for);
       const auto stone = decode_tombstone(record.payload).value();
-      to.ledger[record.seq] = {request.site, stone};
+      to.tombstones[record.seq] = stone;
+      to.ledger[record.seq] = entry_of(request, record);
       if (stone.cause == loss_cause::clock_ahead || stone.cause == loss_cause::host_limit)
         truth_.on_damaged(request.origin, stands_for); // refused by rule
       continue;
     }
+    if (record.kind == record_kind::not_collected)
+      to.ledger[record.seq] = entry_of(request, record);
     if (to.data.size() < record.seq)
       to.data.resize(record.seq);
     // Of an epoch that was forgotten because so many came after it, an older copy of the edge's disk may bring records
@@ -167,18 +191,9 @@ result<void> memory_engine::scan_state(std::string_view prefix,
 result<void> memory_engine::ledger(std::int64_t from_ns, std::int64_t to_ns,
                                    const std::function<void(const cloud::ledger_entry&)>& each) {
   for (const auto& [key, stream] : disk_.now.streams)
-    for (const auto& [first, entry] : stream.ledger) {
-      const auto& [site, stone] = entry;
-      if (stone.to_ns < from_ns || stone.from_ns > to_ns)
-        continue;
-      cloud::ledger_entry out;
-      out.site = site;
-      out.origin = key;
-      out.seq = first;
-      out.time_ns = stone.to_ns;
-      encode_payload(stone, out.payload);
-      each(out);
-    }
+    for (const auto& [first, entry] : stream.ledger)
+      if (concerns(entry, from_ns, to_ns))
+        each(entry);
   return ok();
 }
 

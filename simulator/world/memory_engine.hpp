@@ -19,10 +19,10 @@ namespace skerry::sim {
 
 struct engine_image {
   struct stream {
-    std::vector<std::uint8_t> data; // how often record 1, 2, … is stored
-    range_set stones;               // what tombstones stand for
-    std::map<sequence, std::pair<std::string, tombstone>>
-        ledger; // by the first that they stand for; with its site
+    std::vector<std::uint8_t> data;                 // how often record 1, 2, … is stored
+    range_set stones;                               // what tombstones stand for
+    std::map<sequence, tombstone> tombstones;       // by the first that they stand for
+    std::map<sequence, cloud::ledger_entry> ledger; // tombstones, and what was not collected
     [[nodiscard]] bool has_data(sequence seq) const { return seq <= data.size() && data[seq - 1] != 0; }
     [[nodiscard]] bool has(sequence seq) const { return has_data(seq) || stones.contains(seq); }
   };
@@ -34,6 +34,9 @@ struct engine_image {
   std::map<edge_id, edge_id> origins; // of the registry beside it
   sealing_image sealing;
 };
+
+// Whether an entry of the ledger is about [from, to].
+[[nodiscard]] bool concerns(const cloud::ledger_entry& entry, std::int64_t from_ns, std::int64_t to_ns);
 
 struct engine_disk {
   engine_image now;
@@ -55,7 +58,7 @@ public:
                           const std::function<void(std::string_view, std::string_view)>& each) override;
   series_set_ptr find_set(edge_id edge, const set_hash& hash) override;
   std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) override;
-  // Of tombstones.
+  // Of tombstones, and of what was not collected.
   result<void> ledger(std::int64_t from_ns, std::int64_t to_ns,
                       const std::function<void(const cloud::ledger_entry&)>& each) override;
   result<void>

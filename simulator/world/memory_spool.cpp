@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::size_t small_commit_bytes = 600; // what a reserve lets through on a full disk
 constexpr std::size_t images_unsafe_max = 12;
+constexpr edge::boot_name this_boot{1}; // a node's boot clock runs on over all that is done to it
 
 std::vector<set_hash> sets_of(const record_view& record) {
   std::vector<set_hash> out;
@@ -90,14 +91,16 @@ memory_spool::memory_spool(spool_disk& disk, edge_id edge, std::uint32_t node, c
     : disk_(disk), edge_(edge), clock_(clock), random_(random), truth_(truth), sizes_(sizes), node_(node) {
   auto& image = disk_.now;
   report_.clean = image.clean;
-  report_.last_commit_ns = image.last_commit_ns;
+  load_last_commit();
   report_.previous_boot_counter = image.epoch.boot_counter;
   image.clean = false;
   if (random_.chance(50))
     salvage(); // the newest segment is checked at once, the rest when it is read
   if (!skerry::planted(planted, planted_fault::epoch_not_renewed) || image.epoch.boot_counter == 0)
     image.epoch = {image.epoch.boot_counter + 1, random_.next_128()};
-  auto& opened = truth_.begin_stream({edge_, image.epoch, stream_id::telemetry}, node);
+  const stream_key begins{edge_, image.epoch, stream_id::telemetry};
+  auto& opened = truth_.begin_stream(begins, node);
+  truth_.on_silent(begins, truth_.now() - image.committed_at);
   for (const auto& [key, stream] : image.streams)
     if (key.edge == edge_)
       opened.older.emplace_back(key, stream.last);
@@ -124,9 +127,26 @@ result<void> memory_spool::writable(std::size_t bytes, std::uint64_t beyond_limi
   return ok();
 }
 
+void memory_spool::load_last_commit() {
+  auto& image = disk_.now;
+  if (image.last_commit_ns == 0)
+    return;
+  auto now = edge::clock_stamp::of(clock_, this_boot);
+  image.last_commit_ns = image.stamp.newest_by(now, std::span{&image.last_commit_ns, 1});
+  now.since_ns = image.last_commit_ns - now.offset_ns;
+  image.stamp = now;
+  report_.last_commit_ns = image.last_commit_ns;
+}
+
 void memory_spool::synced() {
   disk_.unsynced_releases.clear();
-  disk_.now.last_commit_ns = clock_.wall_ns();
+  auto& image = disk_.now;
+  auto now = edge::clock_stamp::of(clock_, this_boot);
+  now.since_ns = image.last_commit_ns - image.stamp.offset_ns;
+  if (!image.stamp.holds(now))
+    image.stamp = now;
+  image.last_commit_ns = clock_.wall_ns();
+  image.committed_at = truth_.now();
 }
 
 void memory_spool::put(spool_image::stream& to, const record_view& record, std::uint64_t sequences) {

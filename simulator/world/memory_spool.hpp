@@ -5,6 +5,7 @@
 // Single-threaded.
 
 #include "actors/node/planted.hpp"
+#include "edge/spool/clock_stamp.hpp"
 #include "edge/spool/spool.hpp"
 #include "schemas/model/payload.hpp"
 #include "simulator/world/oracle.hpp"
@@ -64,6 +65,8 @@ struct spool_image {
   epoch_id epoch;
   bool clean = true;
   std::int64_t last_commit_ns = 0;
+  sim_time committed_at = 0; // then
+  edge::clock_stamp stamp;   // of the clock that it was by
   std::map<stream_key, stream> streams;
   std::map<set_name, stored_set> sets;
   std::map<std::uint64_t, segment> segments; // by number
@@ -126,6 +129,7 @@ private:
   void salvage() const; // what is flipped becomes lost
   void put(spool_image::stream& to, const record_view& record, std::uint64_t sequences);
   void synced();
+  void load_last_commit();
   void check_replaced(const stream_key& key, const record_view& by, sequence_range range,
                       const std::vector<std::pair<sequence, spool_image::stored_record>>& before);
 

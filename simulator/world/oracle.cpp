@@ -6,6 +6,12 @@
 
 namespace skerry::sim {
 
+namespace {
+
+constexpr sim_time silence_slack = second; // of what is said of it: commit intervals, and turns a little late
+
+} // namespace
+
 stream_truth& oracle::begin_stream(const stream_key& key, std::uint32_t node) {
   auto& stream = streams_[key];
   stream.node = node;
@@ -28,12 +34,30 @@ void oracle::on_numbered(const stream_key& key, sequence first, const std::vecto
     truth.watermark = record.kind == record_kind::watermark || (record.flags & flag_watermark) != 0;
     truth.returned = returned;
     stream.records.push_back(truth);
-    if (record.kind == record_kind::not_collected)
-      if (const auto gap = decode_not_collected(record.payload))
-        stream.not_collected.emplace_back(gap.value().from_ns, gap.value().to_ns);
-    if (truth.watermark)
+    check_claim(key, record);
+    if (truth.watermark) {
       watermarks_[{truth.host, truth.time_ns}].push_back({key, record.seq});
+      speakers_[truth.host][key.edge].emplace_back(truth.time_ns, record_identity{key, record.seq});
+    }
   }
+}
+
+void oracle::check_claim(const stream_key& key, const record_view& record) {
+  if (record.kind != record_kind::not_collected)
+    return;
+  const auto gap = decode_not_collected(record.payload);
+  if (!gap)
+    return;
+  auto& stream = streams_[key];
+  const auto& [from_ns, to_ns, cause, detail] = gap.value();
+  stream.not_collected.emplace_back(from_ns, to_ns);
+  if (cause != loss_cause::node_off && cause != loss_cause::uncommitted)
+    return;
+  // Clocks run fast or slow by up to a fiftieth.
+  const auto said = to_ns - from_ns - silence_slack;
+  if (std::none_of(stream.silent.begin(), stream.silent.end(),
+                   [&](sim_time how_long) { return said <= how_long + how_long / 50; }))
+    false_claims_.push_back({key.edge, record.host.empty() ? 0 : host_index(record.host), from_ns, to_ns});
 }
 
 void oracle::on_damaged(const stream_key& key, const range_set& ranges) {

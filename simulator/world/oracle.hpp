@@ -35,6 +35,15 @@ struct stream_truth {
   std::vector<std::pair<stream_key, sequence>>
       older; // that the disk knew when this epoch began, and their ends
   std::vector<std::pair<std::int64_t, std::int64_t>> not_collected; // times that a record names so
+  std::vector<sim_time> silent; // how long at a time nothing was collected: before it began, and in pauses
+};
+
+// A record says that nothing was collected for longer than nothing was.
+struct false_claim {
+  edge_id edge = edge_id::none;
+  std::uint32_t host = 0; // 0: all of that edge
+  std::int64_t from_ns = 0;
+  std::int64_t to_ns = 0;
 };
 
 class oracle {
@@ -61,15 +70,24 @@ public:
   void on_forgotten(const stream_key& key, const range_set& ranges);
   void on_sent(const stream_key& key, sequence_range range, std::uint32_t node);
   void on_forced_out(const stream_key& key, sequence_range range, std::uint32_t node);
+  // For so long nothing was collected, whatever the clocks showed.
+  void on_silent(const stream_key& key, sim_time how_long) { streams_[key].silent.push_back(how_long); }
 
   [[nodiscard]] std::uint32_t host_index(std::string_view name);
   // A frame of that host and time is numbered in this stream, or a record there says that it was not.
   [[nodiscard]] bool is_told(const stream_key& key, std::string_view host, std::int64_t time_ns);
+  [[nodiscard]] const std::vector<false_claim>& false_claims() const noexcept { return false_claims_; }
+  [[nodiscard]] sim_time now() const noexcept { return time_.now(); }
   [[nodiscard]] const record_truth* find(const stream_key& key, sequence seq) const;
   [[nodiscard]] std::map<stream_key, stream_truth>& streams() noexcept { return streams_; }
   // Watermark records of a host by their time: clones may have written several.
   [[nodiscard]] const std::vector<record_identity>* watermarks(std::uint32_t host,
                                                                std::int64_t time_ns) const;
+  // The same, by the edge whose they are.
+  [[nodiscard]] const std::map<edge_id, std::vector<std::pair<std::int64_t, record_identity>>>&
+  speakers(std::uint32_t host) {
+    return speakers_[host];
+  }
   // Some disk went back to an older state: what it held then may not be known as held any more.
   void on_rollback() noexcept { rolled_back_ = true; }
   [[nodiscard]] bool rolled_back() const noexcept { return rolled_back_; }
@@ -87,8 +105,11 @@ private:
   std::map<stream_key, stream_truth> streams_;
   std::map<std::string, std::uint32_t, std::less<>> hosts_;
   std::map<std::pair<std::uint32_t, std::int64_t>, std::vector<record_identity>> watermarks_;
+  std::map<std::uint32_t, std::map<edge_id, std::vector<std::pair<std::int64_t, record_identity>>>> speakers_;
   record_truth* known(const stream_key& key, sequence seq);
+  void check_claim(const stream_key& key, const record_view& record);
 
+  std::vector<false_claim> false_claims_;
   std::uint64_t commits_ = 0;
   std::uint64_t forced_out_ = 0;
   bool rolled_back_ = false;

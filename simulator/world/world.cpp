@@ -1,5 +1,7 @@
 #include "simulator/world/world.hpp"
 
+#include "simulator/world/coverage_check.hpp"
+
 #include <algorithm>
 #include <utility>
 
@@ -370,7 +372,10 @@ private:
     case fault_kind::bit_flips: flip_bits(client.disk, random); break;
     case fault_kind::clock_jump: {
       const auto size = random.one_of(2 * second, 90 * second, 8 * minute);
-      target.clock.wall_offset += random.chance(50) ? size : -size;
+      const auto step = random.chance(50) ? size : -size;
+      target.clock.wall_offset += step;
+      if (random.chance(60)) // and is set right
+        heal_after([&target, step] { target.clock.wall_offset -= step; });
       break;
     }
     case fault_kind::clock_skew:
@@ -612,8 +617,8 @@ private:
   // What limits took is in the ledger with its time and cause, and its host is not called complete then.
   void check_told(const stream_key& key, const engine_image::stream& stored, sequence seq,
                   const record_truth& record) {
-    const auto entry = std::prev(stored.ledger.upper_bound(seq));
-    const auto& stone = entry->second.second;
+    const auto entry = std::prev(stored.tombstones.upper_bound(seq));
+    const auto& stone = entry->second;
     const bool by_limits = stone.cause == loss_cause::spool_bytes || stone.cause == loss_cause::spool_age
                            || stone.cause == loss_cause::spool_disk || stone.cause == loss_cause::thinned;
     if (stone.cause == loss_cause::custody && env_.truth.rolled_back())
@@ -623,22 +628,16 @@ private:
                           to_string(key), entry->first, stone.last, to_string(stone.cause));
     if (record.host == 0)
       return;
-    const auto& ranges = coverage_of(record.host);
-    const auto range =
-        std::find_if(ranges.begin(), ranges.end(), [&](const auto& r) { return record.time_ns <= r.to_ns; });
-    if (range != ranges.end() && range->from_ns <= record.time_ns && range->what == cloud::coverage::complete)
+    const auto* range = coverage_->at(record.host, record.time_ns);
+    if (range != nullptr && range->what == cloud::coverage::complete)
       env_.truth.violated("{} of {} was forced out of a spool, and its host is called complete then", seq,
                           to_string(key));
-  }
-  const std::vector<cloud::coverage_range>& coverage_of(std::uint32_t host) {
-    if (coverage_.empty())
-      for (auto& of_host : cloud_->coverage(world_begins_ns - 60 * minute, world_begins_ns + 120 * minute))
-        coverage_[env_.truth.host_index(of_host.host)] = std::move(of_host.ranges);
-    return coverage_[host];
   }
 
   void check_end() {
     auto& truth = env_.truth;
+    coverage_.emplace(truth, *cloud_);
+    coverage_->check();
     for (const auto& [key, stream] : truth.streams()) {
       const auto it = cloud_->disk.now.streams.find(key);
       const bool has_forgotten = cloud_->disk.now.has_forgotten(key);
@@ -705,8 +704,8 @@ private:
   bool restored_expected_ = false;
   bool clone_expected_ = false;
   std::uint64_t copied_in_life_ = 0;
-  std::map<std::uint32_t, std::vector<cloud::coverage_range>> coverage_; // by host, at the end
-  int rollbacks_ = 0; // disks that went back to an older state, or were copied
+  std::optional<coverage_check> coverage_; // at the end
+  int rollbacks_ = 0;                      // disks that went back to an older state, or were copied
   world_result result_;
 };
 

@@ -1,0 +1,57 @@
+#include "simulator/world/coverage_check.hpp"
+
+#include <algorithm>
+
+namespace skerry::sim {
+
+namespace {
+
+constexpr std::int64_t looked_from_ns = world_begins_ns - 60 * minute; // clocks may be off by so much
+constexpr std::int64_t looked_to_ns = world_begins_ns + 120 * minute;
+
+} // namespace
+
+coverage_check::coverage_check(oracle& truth, const cloud_node& cloud)
+    : truth_(truth), cloud_(cloud), said_(cloud.coverage(looked_from_ns, looked_to_ns)) {
+  for (std::size_t i = 0; i < said_.size(); ++i)
+    by_host_[truth_.host_index(said_[i].host)] = i;
+}
+
+const cloud::coverage_range* coverage_check::at(std::uint32_t host, std::int64_t time_ns) const {
+  const auto said = by_host_.find(host);
+  if (said == by_host_.end())
+    return nullptr;
+  const auto& ranges = said_[said->second].ranges;
+  const auto range =
+      std::find_if(ranges.begin(), ranges.end(), [&](const auto& r) { return time_ns <= r.to_ns; });
+  return range == ranges.end() || range->from_ns > time_ns ? nullptr : &*range;
+}
+
+void coverage_check::check() {
+  check_claims();
+}
+
+// No host is called not collected when something of it was collected and is stored, unless nothing was for so long.
+void coverage_check::check_claims() {
+  for (const auto& claim : truth_.false_claims())
+    for (const auto& [key, stream] : truth_.streams()) {
+      const auto stored = cloud_.disk.now.streams.find(key);
+      if (key.edge != claim.edge || stored == cloud_.disk.now.streams.end())
+        continue;
+      for (sequence seq = 1; seq <= stream.records.size(); ++seq) {
+        const auto& record = stream.records[seq - 1];
+        if (record.host == 0 || (claim.host != 0 && claim.host != record.host) || !record.watermark
+            || record.time_ns < claim.from_ns || record.time_ns > claim.to_ns
+            || !stored->second.has_data(seq))
+          continue;
+        const auto* range = at(record.host, record.time_ns);
+        if (range != nullptr && range->what == cloud::coverage::not_collected) {
+          truth_.violated("{} of {} is stored, and its host is called not collected then ({})", seq,
+                          to_string(key), to_string(range->cause));
+          return;
+        }
+      }
+    }
+}
+
+} // namespace skerry::sim
