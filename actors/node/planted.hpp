@@ -31,6 +31,9 @@ enum class planted_fault : std::uint8_t {
   ranges_unbounded,
   loop_unnoticed,
   pause_by_wall_clock,
+  statements_merged,
+  most_complete_speaks,
+  any_edge_speaks,
 };
 
 // Null: none is planted.

@@ -50,6 +50,8 @@ fleet::spoken& fleet::speaker(host_entry& of, edge_id edge) {
   const auto at = find_speaker(of.by_edge, edge);
   if (at != of.by_edge.end() && at->what.edge == edge)
     return *at;
+  if (!of.by_edge.empty() && planted(planted_, planted_fault::statements_merged))
+    return of.by_edge.front();
   ++size_;
   ++shares_[share_of(of.view.site, edge)];
   spoken fresh;
@@ -235,8 +237,10 @@ host_view fleet::told(const host_entry& of) const {
     out.live_watermark_ns = std::max(out.live_watermark_ns, one.live_watermark_ns);
     if (one.ended)
       continue;
-    out.complete_watermark_ns =
-        first ? one.complete_watermark_ns : std::min(out.complete_watermark_ns, one.complete_watermark_ns);
+    const auto& [least, most] = std::minmax(out.complete_watermark_ns, one.complete_watermark_ns);
+    out.complete_watermark_ns = first ? one.complete_watermark_ns
+                                : planted(planted_, planted_fault::most_complete_speaks) ? most
+                                                                                         : least;
     first = false;
   }
   return out;

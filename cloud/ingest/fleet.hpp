@@ -3,6 +3,7 @@
 // What the cloud knows of its hosts: when each was heard, how far its data is complete. Shards and ingest write,
 // the API reads; all methods may be called from any thread.
 
+#include "actors/node/planted.hpp"
 #include "schemas/model/host.hpp"
 #include "schemas/model/range_set.hpp"
 
@@ -73,7 +74,8 @@ struct fleet_limits {
 
 class fleet {
 public:
-  explicit fleet(fleet_limits limits = {}) : limits_(limits) {}
+  explicit fleet(fleet_limits limits = {}, planted_faults planted = nullptr)
+      : limits_(limits), planted_(planted) {}
 
   // Whether data of this host may be stored that `edge` brings: it did before, or there is room. Then it counts from now
   // on, and is listed once something of it is stored.
@@ -146,6 +148,7 @@ private:
   [[nodiscard]] bool ended(const host_statement& one) const;
 
   const fleet_limits limits_;
+  const planted_faults planted_; // by the simulator alone
   mutable std::mutex mutex_;
   std::map<host_name, host_entry, std::less<>> hosts_;    // entries never move
   std::size_t size_ = 0;                                  // statements

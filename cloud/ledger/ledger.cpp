@@ -51,18 +51,19 @@ bool speaks_for(edge_id edge, const host_view& host) {
 }
 
 // What an edge says concerns what it brings itself.
-bool concerns(const loss_entry& entry, const host_view& host) {
+bool concerns(const loss_entry& entry, const host_view& host, planted_faults planted_in) {
   if (entry.origin.edge == edge_id::none)
     return concerns(entry, host.site, host.host);
   if (entry.site != host.site)
     return false;
-  return (entry.host.empty() || entry.host == host.host) && speaks_for(entry.origin.edge, host);
+  return (entry.host.empty() || entry.host == host.host)
+         && (speaks_for(entry.origin.edge, host) || planted(planted_in, planted_fault::any_edge_speaks));
 }
 
 // Entries by whom they concern: with many of both, not every host looks at every entry.
 class by_whom {
 public:
-  explicit by_whom(const std::vector<loss_entry>& all) : all_(all) {
+  by_whom(const std::vector<loss_entry>& all, planted_faults planted) : all_(all), planted_(planted) {
     for (std::size_t i = 0; i < all.size(); ++i) {
       const auto& entry = all[i];
       const bool own = entry.origin.edge == edge_id::none;
@@ -86,16 +87,20 @@ public:
     add(of_sites_, std::string_view{host.site});
     for (const auto& one : host.statements)
       add(of_edges_, std::pair<std::string_view, edge_id>{host.site, one.edge});
+    if (planted(planted_, planted_fault::any_edge_speaks))
+      for (const auto& [edge, entries] : of_edges_)
+        found.insert(found.end(), entries.begin(), entries.end());
     add(of_hosts_, std::pair<std::string_view, std::string_view>{host.site, host.host});
     std::sort(found.begin(), found.end());
     to.clear();
     for (const auto i : found)
-      if (concerns(all_[i], host))
+      if (concerns(all_[i], host, planted_))
         to.push_back(all_[i]);
   }
 
 private:
   const std::vector<loss_entry>& all_;
+  const planted_faults planted_;
   std::vector<std::size_t> everyone_; // the store's own disk
   std::map<std::string_view, std::vector<std::size_t>> of_sites_;
   std::map<std::pair<std::string_view, edge_id>, std::vector<std::size_t>> of_edges_;
@@ -105,15 +110,19 @@ private:
 class store_ledger final : public ledger_reader {
 public:
   store_ledger(std::shared_ptr<engine> store, std::shared_ptr<fleet> hosts,
-               std::shared_ptr<retractions> taken_back)
-      : store_(std::move(store)), hosts_(std::move(hosts)), taken_back_(std::move(taken_back)) {}
+               std::shared_ptr<retractions> taken_back, planted_faults planted)
+      : store_(std::move(store)),
+        hosts_(std::move(hosts)),
+        taken_back_(std::move(taken_back)),
+        planted_(planted) {}
 
   result<std::vector<loss_entry>> losses(const ledger_request& request) override {
     const auto hosts = hosts_of(request);
     return read(request, loss_rows{loss_rows_max, loss_row_gap_ns}, [&](const loss_entry& entry) {
       if (request.host.empty() || (entry.origin.edge == edge_id::none && entry.host == request.host))
         return true; // also where the host is not known any more
-      return std::any_of(hosts.begin(), hosts.end(), [&](const auto& host) { return concerns(entry, host); });
+      return std::any_of(hosts.begin(), hosts.end(),
+                         [&](const auto& host) { return concerns(entry, host, planted_); });
     });
   }
 
@@ -129,7 +138,7 @@ public:
   result<std::vector<host_coverage>> completeness(const ledger_request& request) override {
     BOOST_OUTCOME_TRY(all, read(request, loss_rows{completeness_rows_max, 0, loss_row_gap_ns},
                                 [](const auto& entry) { return entry.retracted.empty(); }));
-    const by_whom index{all};
+    const by_whom index{all, planted_};
     std::vector<host_coverage> out;
     std::vector<loss_entry> of_host;
     std::vector<host_facts> statements;
@@ -178,6 +187,7 @@ private:
   std::shared_ptr<engine> store_;
   std::shared_ptr<fleet> hosts_;
   std::shared_ptr<retractions> taken_back_; // null: nothing was
+  const planted_faults planted_;
 };
 
 } // namespace
@@ -189,8 +199,8 @@ bool concerns(const loss_entry& own, std::string_view site, std::string_view hos
 }
 
 std::unique_ptr<ledger_reader> make_ledger(std::shared_ptr<engine> store, std::shared_ptr<fleet> hosts,
-                                           std::shared_ptr<retractions> taken_back) {
-  return std::make_unique<store_ledger>(std::move(store), std::move(hosts), std::move(taken_back));
+                                           std::shared_ptr<retractions> taken_back, planted_faults planted) {
+  return std::make_unique<store_ledger>(std::move(store), std::move(hosts), std::move(taken_back), planted);
 }
 
 } // namespace skerry::cloud

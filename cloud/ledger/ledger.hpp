@@ -3,6 +3,7 @@
 // The loss ledger as it is asked: what is missing and why, and how complete each host's data is. All methods may be
 // called from any thread; they may wait for the disk.
 
+#include "actors/node/planted.hpp"
 #include "cloud/ledger/completeness.hpp"
 
 #include <memory>
@@ -55,9 +56,10 @@ inline constexpr std::int64_t loss_row_gap_ns = 60'000'000'000;
 // Whether an entry about no edge is about this host.
 [[nodiscard]] bool concerns(const loss_entry& own, std::string_view site, std::string_view host) noexcept;
 
-// From what the store keeps, what is known of hosts, and what was taken back.
+// From what the store keeps, what is known of hosts, and what was taken back. `planted`: by the simulator alone.
 [[nodiscard]] std::unique_ptr<ledger_reader> make_ledger(std::shared_ptr<engine> store,
                                                          std::shared_ptr<fleet> hosts,
-                                                         std::shared_ptr<retractions> taken_back);
+                                                         std::shared_ptr<retractions> taken_back,
+                                                         planted_faults planted = nullptr);
 
 } // namespace skerry::cloud

@@ -134,6 +134,9 @@ const std::vector<plant>& plants() {
       {"ranges-unbounded", planted_fault::ranges_unbounded, {}},
       {"loop-unnoticed", planted_fault::loop_unnoticed, {}},
       {"pause-by-wall-clock", planted_fault::pause_by_wall_clock, {}},
+      {"statements-merged", planted_fault::statements_merged, {}},
+      {"most-complete-speaks", planted_fault::most_complete_speaks, {}},
+      {"any-edge-speaks", planted_fault::any_edge_speaks, {}},
   };
   return all;
 }

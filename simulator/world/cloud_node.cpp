@@ -6,6 +6,7 @@ namespace {
 
 constexpr sim_time ingest_tick = second;
 constexpr int ticks_per_host_state = 10;
+constexpr sim_time kept_within = 30 * second; // what is known of hosts, with all that may delay it
 
 } // namespace
 
@@ -13,6 +14,7 @@ struct cloud_node::process {
   explicit process(cloud_node& node, seeded_random seed)
       : of(node),
         random(seed),
+        hosts(std::make_shared<cloud::fleet>(cloud::fleet_limits{}, node.env_.planted)),
         store(std::make_shared<memory_engine>(node.disk, node.env_.time, random, node.env_.truth, node.clock,
                                               node.env_.planted)),
         ingest(node.env_.time, random) {
@@ -96,7 +98,7 @@ struct cloud_node::process {
 
   cloud_node& of;
   seeded_random random;
-  std::shared_ptr<cloud::fleet> hosts = std::make_shared<cloud::fleet>();
+  std::shared_ptr<cloud::fleet> hosts;
   std::shared_ptr<cloud::shard_counters> counters = std::make_shared<cloud::shard_counters>();
   std::shared_ptr<memory_engine> store;
   mailbox ingest;
@@ -116,6 +118,13 @@ void cloud_node::start() {
   ++lives_;
   env_.trace("{} starts", name);
   claimed_.clear();
+  whole_.clear();
+  before_.clear();
+  since_.clear();
+  for (const auto& host : env_.shared_hosts)
+    for (const auto& [edge, marks] : env_.truth.speakers(env_.truth.host_index(host)))
+      if (!disk.now.spoken.contains({host, edge}))
+        before_[{host, edge}] = stored_marks(host, edge);
   process_ = std::make_unique<process>(*this, random_.fork(lives_));
 }
 
@@ -163,7 +172,7 @@ std::vector<cloud::host_view> cloud_node::hosts() const {
 }
 
 std::vector<cloud::host_coverage> cloud_node::coverage(std::int64_t from_ns, std::int64_t to_ns) const {
-  return cloud::make_ledger(process_->store, process_->hosts, nullptr)
+  return cloud::make_ledger(process_->store, process_->hosts, nullptr, env_.planted)
       ->completeness({{}, {}, {}, from_ns, to_ns})
       .value();
 }
@@ -185,9 +194,9 @@ void cloud_node::check_acknowledged(const std::vector<link::stream_held>& claime
   }
 }
 
-// Where a host is called complete up to a watermark, everything before that watermark is stored or named as lost.
-void cloud_node::check_completeness() {
-  const auto stored = [&](const stream_key& key, sequence through) {
+// The first that is neither stored nor named as lost of what was numbered up to there, older epochs too; empty: nothing.
+std::string cloud_node::missing_before(const record_identity& mark) const {
+  const auto hole_in = [&](const stream_key& key, sequence through) {
     const auto it = disk.now.streams.find(key);
     const auto& truth = env_.truth.streams()[key];
     for (sequence seq = 1; seq <= through; ++seq) {
@@ -198,6 +207,16 @@ void cloud_node::check_completeness() {
     }
     return sequence{0};
   };
+  if (const auto hole = hole_in(mark.key, mark.seq); hole != 0)
+    return fmt::format("{} of {}", hole, to_string(mark.key));
+  for (const auto& [key, last] : env_.truth.streams()[mark.key].older)
+    if (const auto hole = hole_in(key, last); hole != 0)
+      return fmt::format("{} of the older {}", hole, to_string(key));
+  return {};
+}
+
+// Where a host is called complete up to a watermark, everything before that watermark is stored or named as lost.
+void cloud_node::check_completeness() {
   for (const auto& host : process_->hosts->hosts()) {
     auto& checked = claimed_[{host.site, host.host}];
     if (host.complete_watermark_ns == 0 || host.complete_watermark_ns == checked)
@@ -210,19 +229,62 @@ void cloud_node::check_completeness() {
       return;
     }
     std::string why;
-    for (const auto& mark : *marks) {
-      why.clear();
-      if (const auto hole = stored(mark.key, mark.seq); hole != 0)
-        why = fmt::format("{} of {}", hole, to_string(mark.key));
-      for (const auto& [key, last] : env_.truth.streams()[mark.key].older)
-        if (const auto hole = why.empty() ? stored(key, last) : 0; hole != 0)
-          why = fmt::format("{} of the older {}", hole, to_string(key));
-      if (why.empty())
+    for (const auto& mark : *marks)
+      if (why = missing_before(mark); why.empty())
         break;
-    }
     if (!why.empty())
       env_.truth.violated("host {} is called complete up to {} ns, and {} is not there", host.host,
                           checked - world_begins_ns, why);
+    check_speakers(host);
+  }
+}
+
+std::size_t cloud_node::stored_marks(const std::string& host, edge_id edge) {
+  const auto& speakers = env_.truth.speakers(env_.truth.host_index(host));
+  const auto marks = speakers.find(edge);
+  return marks == speakers.end()
+             ? 0
+             : static_cast<std::size_t>(
+                 std::count_if(marks->second.begin(), marks->second.end(), [&](const auto& mark) {
+                   const auto it = disk.now.streams.find(mark.second.key);
+                   return it != disk.now.streams.end() && it->second.has_data(mark.second.seq);
+                 }));
+}
+
+// What is known of hosts is kept every few seconds: who spoke for the first time just before a crash may be forgotten,
+// until it speaks again.
+bool cloud_node::speaks(const std::string& host, edge_id edge) {
+  if (disk.now.spoken.contains({host, edge}))
+    return true;
+  const auto before = before_.find({host, edge});
+  if (stored_marks(host, edge) <= (before == before_.end() ? 0 : before->second))
+    return false;
+  const auto [since, first] = since_.try_emplace({host, edge}, env_.time.now());
+  const bool healthy = !disk.health.failing && disk.health.room != 0;
+  if (healthy && env_.time.now() - since->second > kept_within)
+    disk.now.spoken.insert({host, edge});
+  return true;
+}
+
+// Of several edges that bring the same host, each has brought what it has of the time in which that is called complete.
+void cloud_node::check_speakers(const cloud::host_view& host) {
+  const auto through_ns = host.complete_watermark_ns;
+  const auto& speakers = env_.truth.speakers(env_.truth.host_index(host.host));
+  if (speakers.size() < 2)
+    return;
+  for (const auto& [edge, marks] : speakers) {
+    const bool ended = std::any_of(host.statements.begin(), host.statements.end(),
+                                   [e = edge](const auto& one) { return one.edge == e && one.ended; });
+    if (ended || !speaks(host.host, edge))
+      continue;
+    auto& whole = whole_[{host.host, edge}];
+    for (auto mark = marks.rbegin(); mark != marks.rend() && whole < through_ns; ++mark)
+      if (mark->first >= through_ns && missing_before(mark->second).empty())
+        whole = mark->first;
+    if (whole < through_ns)
+      env_.truth.violated(
+          "host {} is called complete up to {} ns, and {} has not brought all that it has of then", host.host,
+          through_ns - world_begins_ns, to_string(edge));
   }
 }
 

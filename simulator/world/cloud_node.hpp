@@ -46,6 +46,10 @@ private:
   struct process;
   void check_acknowledged(const std::vector<link::stream_held>& claimed);
   void check_completeness();
+  void check_speakers(const cloud::host_view& host);
+  [[nodiscard]] std::size_t stored_marks(const std::string& host, edge_id edge);
+  [[nodiscard]] bool speaks(const std::string& host, edge_id edge);
+  [[nodiscard]] std::string missing_before(const record_identity& mark) const;
 
   std::vector<edge_node*> downstream_;
   std::unique_ptr<process> process_;
@@ -54,6 +58,12 @@ private:
   std::uint64_t lives_ = 0;
   std::map<std::pair<std::string, std::string>, std::int64_t>
       claimed_; // complete watermarks that were checked
+  std::map<std::pair<std::string, edge_id>, std::int64_t>
+      whole_; // of a host and an edge: the newest watermark that has everything before it
+  // Of a host and an edge: watermarks that were stored when this process began, which may not know of them; since when
+  // it has brought some.
+  std::map<std::pair<std::string, edge_id>, std::size_t> before_;
+  std::map<std::pair<std::string, edge_id>, sim_time> since_;
 };
 
 } // namespace skerry::sim

@@ -29,6 +29,7 @@ const cloud::coverage_range* coverage_check::at(std::uint32_t host, std::int64_t
 
 void coverage_check::check() {
   check_claims();
+  check_entries();
 }
 
 // No host is called not collected when something of it was collected and is stored, unless nothing was for so long.
@@ -52,6 +53,27 @@ void coverage_check::check_claims() {
         }
       }
     }
+}
+
+// What one edge says is missing concerns no host that it does not speak for.
+void coverage_check::check_entries() {
+  const auto explained = [&](std::uint32_t host, const cloud::coverage_range& range) {
+    const auto& speakers = truth_.speakers(host);
+    for (const auto& [key, stream] : cloud_.disk.now.streams)
+      if (speakers.contains(key.edge))
+        for (const auto& [seq, entry] : stream.ledger)
+          if (concerns(entry, range.from_ns, range.to_ns))
+            return true;
+    return false;
+  };
+  for (const auto& of_host : said_)
+    for (const auto& range : of_host.ranges)
+      if ((range.what == cloud::coverage::lost || range.what == cloud::coverage::not_collected)
+          && !explained(truth_.host_index(of_host.host), range)) {
+        truth_.violated("host {} is called {} ({}), and no edge that speaks for it says so", of_host.host,
+                        to_string(range.what), to_string(range.cause));
+        return;
+      }
 }
 
 } // namespace skerry::sim

@@ -20,6 +20,7 @@ public:
 
 private:
   void check_claims();
+  void check_entries();
 
   oracle& truth_;
   const cloud_node& cloud_;

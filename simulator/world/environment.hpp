@@ -52,6 +52,7 @@ struct environment {
   value_encoder encoder;
   std::vector<series_set_ptr> sets; // that agents choose from
   std::set<stream_key> forged;      // in the name of an edge that has a key of its own: nobody may store them
+  std::set<std::string> shared_hosts; // that more than one edge has
   bool tracing = false;
   std::vector<std::string> lines;
 };

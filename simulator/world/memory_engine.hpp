@@ -33,6 +33,8 @@ struct engine_image {
   [[nodiscard]] bool has_forgotten(const stream_key& key) const;
   std::map<edge_id, edge_id> origins; // of the registry beside it
   sealing_image sealing;
+  std::set<std::pair<std::string, edge_id>>
+      spoken; // of which host what edge has brought something: kept for sure
 };
 
 // Whether an entry of the ledger is about [from, to].

@@ -23,7 +23,9 @@ public:
     return it != origins_.end() && it->second == user && !joined.contains(origin)
            && !revoked.contains(origin);
   }
-  result<std::string> site_of(edge_id edge) override { return "site " + to_string(edge); }
+  result<std::string> site_of(edge_id edge) override {
+    return one_site.empty() ? "site " + to_string(edge) : one_site;
+  }
   std::map<edge_id, error> register_origins(edge_id user, const std::vector<edge_id>& origins,
                                             std::int64_t) override {
     std::map<edge_id, error> refused;
@@ -38,6 +40,7 @@ public:
 
   std::set<edge_id> joined; // they have a key of their own
   std::set<edge_id> revoked;
+  std::string one_site; // of all; empty: each key has its own
 
 private:
   std::map<edge_id, edge_id>& origins_;

@@ -150,12 +150,17 @@ private:
                                                *cloud_, std::vector<std::string>{"gateway-host"});
     std::vector<edge_id> inner;
     auto random = env_.random.fork(4);
+    auto sharing = env_.random.fork(13);
+    if (sharing.chance(50))
+      cloud_->authority.one_site = "site";
     for (std::size_t i = 1; i < count; ++i) {
       const bool behind = i <= s.inner_edges;
       const edge_id id{0x1000 + i};
       std::vector<std::string> hosts;
       for (std::size_t h = 0; h <= random.below(3); ++h)
         hosts.push_back(fmt::format("host-{}-{}", i, h));
+      if (!cloud_->authority.one_site.empty() && sharing.chance(60))
+        hosts.push_back(*env_.shared_hosts.emplace("host-of-several").first);
       edges_.push_back(std::make_unique<edge_node>(
           env_, fmt::format("edge-{}", i), static_cast<std::uint32_t>(i), id,
           behind ? static_cast<link_server&>(*gateway) : *cloud_, std::move(hosts)));
