@@ -34,6 +34,7 @@ enum class planted_fault : std::uint8_t {
   statements_merged,
   most_complete_speaks,
   any_edge_speaks,
+  damage_not_written,
 };
 
 // Null: none is planted.

@@ -7,6 +7,7 @@
 // Kept in the file `<store>/damage`, in memory, and written by flush(). All methods may be called from any thread; only
 // flush() waits for the disk.
 
+#include "actors/node/planted.hpp"
 #include "schemas/bytes.hpp"
 #include "schemas/error.hpp"
 
@@ -36,12 +37,24 @@ struct damage {
 // A number for a damaged thing, from what it is and where it lies: the same whenever it is found.
 [[nodiscard]] std::uint64_t damaged_thing(std::string_view what, std::initializer_list<std::uint64_t> where);
 
+// Where its rows are kept. Calls wait for the disk.
+struct damage_file {
+  std::string name; // for people
+  std::function<result<std::string>()>
+      read; // not_found: nothing was ever written; exhausted: too much is there
+  std::function<result<void>(std::string_view)>
+      write; // in the place of what was there; on stable storage on return
+};
+
 class damage_ledger {
 public:
   // Beyond, rows of one host become one over all their time; then those of one site, then all.
   static constexpr std::size_t rows_max_default = 4096;
 
-  damage_ledger(std::filesystem::path file, store_metrics& metrics, std::size_t rows_max = rows_max_default);
+  damage_ledger(const std::filesystem::path& file, store_metrics& metrics,
+                std::size_t rows_max = rows_max_default);
+  // `planted`: by the simulator alone.
+  damage_ledger(damage_file file, store_metrics& metrics, std::size_t rows_max, planted_faults planted);
 
   // Reads what was found before. Where both copies in the file are damaged, everything up to `now_ns` may be missing, and
   // a row says so. unsupported_version: written by a newer build; io.
@@ -71,9 +84,10 @@ private:
   [[nodiscard]] byte_buffer encode() const;
   [[nodiscard]] result<bool> decode(bytes_view copy); // false: damaged
 
-  const std::filesystem::path file_;
+  const damage_file file_;
   store_metrics& metrics_;
   const std::size_t rows_max_;
+  const planted_faults planted_;
   std::mutex writing_;
   mutable std::mutex mutex_;
   std::map<std::uint64_t, row> rows_;

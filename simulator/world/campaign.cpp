@@ -137,6 +137,7 @@ const std::vector<plant>& plants() {
       {"statements-merged", planted_fault::statements_merged, {}},
       {"most-complete-speaks", planted_fault::most_complete_speaks, {}},
       {"any-edge-speaks", planted_fault::any_edge_speaks, {}},
+      {"damage-not-written", planted_fault::damage_not_written, {}},
   };
   return all;
 }

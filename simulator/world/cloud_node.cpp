@@ -1,5 +1,7 @@
 #include "simulator/world/cloud_node.hpp"
 
+#include "cloud/api/completeness_notes.hpp"
+
 namespace skerry::sim {
 
 namespace {
@@ -176,6 +178,21 @@ std::vector<cloud::host_coverage> cloud_node::coverage(std::int64_t from_ns, std
       ->completeness({{}, {}, {}, from_ns, to_ns})
       .value();
 }
+
+std::vector<std::string> cloud_node::warnings(const std::string& site, const std::string& host,
+                                              std::int64_t time_ns) const {
+  const auto ledger = cloud::make_ledger(process_->store, process_->hosts, nullptr, env_.planted);
+  cloud::noting_source source{*process_->store};
+  source.note(site, host, time_ns / millisecond, time_ns / millisecond + 1);
+  return source.warnings(*ledger, clock.wall_ns());
+}
+
+std::vector<cloud::loss_entry> cloud_node::own_damage() const {
+  return cloud::make_ledger(process_->store, process_->hosts, nullptr, env_.planted)
+      ->own_damage(INT64_MIN, INT64_MAX);
+}
+
+std::uint64_t cloud_node::scrubbed() const { return process_ ? process_->store->scrubber().passes() : 0; }
 
 const delivery::receiver* cloud_node::receiver() const {
   return process_ ? &process_->core->receiver() : nullptr;

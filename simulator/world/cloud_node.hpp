@@ -37,6 +37,11 @@ public:
   [[nodiscard]] std::vector<cloud::host_view> hosts() const;
   // What the cloud says of all hosts' data in that time. Precondition: running().
   [[nodiscard]] std::vector<cloud::host_coverage> coverage(std::int64_t from_ns, std::int64_t to_ns) const;
+  // What an answer says that reads of that host about this moment; what the ledger says of the cloud's own disk.
+  [[nodiscard]] std::vector<std::string> warnings(const std::string& site, const std::string& host,
+                                                  std::int64_t time_ns) const;
+  [[nodiscard]] std::vector<cloud::loss_entry> own_damage() const;
+  [[nodiscard]] std::uint64_t scrubbed() const; // passes of this process
   [[nodiscard]] const delivery::receiver* receiver() const;
 
   engine_disk disk;

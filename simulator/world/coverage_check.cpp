@@ -9,6 +9,14 @@ namespace {
 constexpr std::int64_t looked_from_ns = world_begins_ns - 60 * minute; // clocks may be off by so much
 constexpr std::int64_t looked_to_ns = world_begins_ns + 120 * minute;
 
+template <class Each>
+void each_damaged(const cloud_node& cloud, Each each) {
+  for (const auto& [id, part] : cloud.disk.now.sealing.partitions)
+    for (const auto& [name, frame] : part.frames)
+      if (part.damaged && frame.damaged)
+        each(frame);
+}
+
 } // namespace
 
 coverage_check::coverage_check(oracle& truth, const cloud_node& cloud)
@@ -30,6 +38,7 @@ const cloud::coverage_range* coverage_check::at(std::uint32_t host, std::int64_t
 void coverage_check::check() {
   check_claims();
   check_entries();
+  check_damage();
 }
 
 // No host is called not collected when something of it was collected and is stored, unless nothing was for so long.
@@ -55,6 +64,47 @@ void coverage_check::check_claims() {
     }
 }
 
+bool coverage_check::is_damaged(std::uint32_t host, std::int64_t from_ns, std::int64_t to_ns) {
+  bool any = false;
+  each_damaged(cloud_, [&](const sealed_frame& frame) {
+    any =
+        any || (truth_.host_index(frame.host) == host && frame.time_ns >= from_ns && frame.time_ns <= to_ns);
+  });
+  return any;
+}
+
+void coverage_check::check_damage() {
+  const auto told = cloud_.own_damage();
+  each_damaged(cloud_, [&](const sealed_frame& frame) {
+    const auto is_told = [&](const cloud::loss_entry& entry) {
+      return entry.site == frame.site && entry.host == frame.host && entry.from_ns <= frame.time_ns
+             && entry.to_ns >= frame.time_ns;
+    };
+    if (std::none_of(told.begin(), told.end(), is_told))
+      truth_.violated("{} of {} was damaged after it was sealed, and the ledger does not say so", frame.seq,
+                      to_string(frame.origin));
+    const auto* range = at(truth_.host_index(frame.host), frame.time_ns);
+    if (range != nullptr && range->what == cloud::coverage::complete)
+      truth_.violated("{} of {} was damaged after it was sealed, and its host is called complete then",
+                      frame.seq, to_string(frame.origin));
+    if (frame.time_ns <= cloud_.clock.wall_ns()
+        && cloud_.warnings(frame.site, frame.host, frame.time_ns).empty())
+      truth_.violated("{} of {} was damaged after it was sealed, and answers do not say so", frame.seq,
+                      to_string(frame.origin));
+  });
+  for (const auto& entry : told) {
+    bool begins = false, ends = false;
+    each_damaged(cloud_, [&](const sealed_frame& frame) {
+      const bool its = entry.site == frame.site && entry.host == frame.host;
+      begins = begins || (its && entry.from_ns == frame.time_ns);
+      ends = ends || (its && entry.to_ns == frame.time_ns);
+    });
+    if (!begins || !ends)
+      truth_.violated("the ledger calls {} damaged for {} s from {} on, and nothing is then", entry.host,
+                      (entry.to_ns - entry.from_ns) / second, entry.from_ns - world_begins_ns);
+  }
+}
+
 // What one edge says is missing concerns no host that it does not speak for.
 void coverage_check::check_entries() {
   const auto explained = [&](std::uint32_t host, const cloud::coverage_range& range) {
@@ -64,7 +114,7 @@ void coverage_check::check_entries() {
         for (const auto& [seq, entry] : stream.ledger)
           if (concerns(entry, range.from_ns, range.to_ns))
             return true;
-    return false;
+    return range.cause == loss_cause::corrupt && is_damaged(host, range.from_ns, range.to_ns);
   };
   for (const auto& of_host : said_)
     for (const auto& range : of_host.ranges)

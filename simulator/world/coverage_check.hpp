@@ -21,6 +21,8 @@ public:
 private:
   void check_claims();
   void check_entries();
+  void check_damage();
+  [[nodiscard]] bool is_damaged(std::uint32_t host, std::int64_t from_ns, std::int64_t to_ns);
 
   oracle& truth_;
   const cloud_node& cloud_;

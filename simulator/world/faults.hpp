@@ -41,8 +41,9 @@ enum class fault_kind : std::uint8_t {
   origin_moved,   // at the cloud it has a key of its own
   forged_claim,   // it brings records in the name of an edge that has a key of its own at the cloud, for good
   scattered_claim, // an edge at the cloud brings a stream with as many holes as records
+  sealed_damage,   // what the cloud has sealed of a host is not what was written any more
 };
-inline constexpr std::size_t fault_kinds = 28;
+inline constexpr std::size_t fault_kinds = 29;
 [[nodiscard]] std::string_view to_string(fault_kind kind) noexcept;
 
 struct fault {

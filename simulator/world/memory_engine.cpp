@@ -21,6 +21,24 @@ std::string held_state_key(const stream_key& key) {
                      fmt::join(key.epoch.random, ""), static_cast<unsigned>(key.stream));
 }
 
+cloud::damage_file damage_file_of(engine_disk& disk) {
+  return {"damage",
+          [&disk]() -> result<std::string> {
+            if (disk.now.damage_file.empty())
+              return fail(errc::not_found, "there is no such file");
+            return disk.now.damage_file;
+          },
+          [&disk](std::string_view all) -> result<void> {
+            if (disk.health.room == 0)
+              return fail(errc::exhausted, "the disk is full");
+            if (disk.health.failing)
+              return fail(errc::io, "the disk failed");
+            disk.before_sync();
+            disk.now.damage_file = all;
+            return ok();
+          }};
+}
+
 cloud::ledger_entry entry_of(const cloud::append_request& request, const record_view& record) {
   cloud::ledger_entry out;
   out.site = request.site;
@@ -44,6 +62,16 @@ bool concerns(const cloud::ledger_entry& entry, std::int64_t from_ns, std::int64
   return gap.to_ns >= from_ns && gap.from_ns <= to_ns;
 }
 
+void engine_disk::before_sync() {
+  if (!health.lying) {
+    unsafe.clear();
+    return;
+  }
+  unsafe.push_back(now);
+  if (unsafe.size() > images_unsafe_max)
+    unsafe.pop_front();
+}
+
 bool engine_image::has_forgotten(const stream_key& key) const {
   return forgotten.contains(held_state_key(key));
 }
@@ -54,13 +82,15 @@ memory_engine::memory_engine(engine_disk& disk, scheduler& time, seeded_random& 
       time_(time),
       random_(random),
       truth_(truth),
-      sealer_(disk.now.sealing, time, random.fork(7), truth, clock, planted) {
+      sealer_(disk.now.sealing, time, random.fork(7), truth, clock, planted),
+      scrubber_(disk.now.sealing, damage_file_of(disk), time, random.fork(8), clock, planted) {
   sealer_.look();
 }
 
 void memory_engine::crash(bool torn) {
   *alive_ = false;
   sealer_.crash(torn);
+  scrubber_.crash();
   // One transaction a group: a torn one is not there.
   if (!group_.empty() && !torn && random_.chance(50))
     for (const auto& item : group_)
@@ -111,13 +141,8 @@ void memory_engine::end_group() {
     how = fail(errc::exhausted, "the disk is full");
   else if (disk_.health.failing && random_.chance(40))
     how = fail(errc::io, "the disk failed");
-  if (how && disk_.health.lying) {
-    disk_.unsafe.push_back(disk_.now);
-    if (disk_.unsafe.size() > images_unsafe_max)
-      disk_.unsafe.pop_front();
-  } else if (how) {
-    disk_.unsafe.clear();
-  }
+  if (how)
+    disk_.before_sync();
   auto done = std::move(group_);
   group_.clear();
   for (const auto& item : done) {
@@ -163,7 +188,7 @@ void memory_engine::apply(const cloud::append_request& request) {
       truth_.violated("record {} of {} is stored and was never numbered", record.seq,
                       to_string(request.origin));
     if (record.kind == record_kind::frame && to.data[record.seq - 1] == 1)
-      image.sealing.add({request.origin, record.seq, record.time_ns});
+      image.sealing.add({request.origin, record.seq, record.time_ns, request.site, std::string{record.host}});
     if (record.kind == record_kind::frame && decode_frame_sections(record.payload, sections))
       for (const auto& section : sections.sections)
         if (!image.sets.contains({request.origin.edge, section.set}))
@@ -194,7 +219,25 @@ result<void> memory_engine::ledger(std::int64_t from_ns, std::int64_t to_ns,
     for (const auto& [first, entry] : stream.ledger)
       if (concerns(entry, from_ns, to_ns))
         each(entry);
+  own_damage(from_ns, to_ns, each);
   return ok();
+}
+
+void memory_engine::own_damage(std::int64_t from_ns, std::int64_t to_ns,
+                               const std::function<void(const cloud::ledger_entry&)>& each) {
+  scrubber_.damages().each(from_ns, to_ns, [&](const cloud::damage& one) {
+    tombstone stone;
+    stone.from_ns = one.from_ns;
+    stone.to_ns = one.to_ns;
+    stone.samples = one.samples;
+    stone.cause = loss_cause::corrupt;
+    cloud::ledger_entry entry;
+    entry.site = one.site;
+    entry.host = one.host;
+    entry.time_ns = stone.to_ns;
+    encode_payload(stone, entry.payload);
+    each(entry);
+  });
 }
 
 series_set_ptr memory_engine::find_set(edge_id edge, const set_hash& hash) {

@@ -6,6 +6,7 @@
 #include "actors/node/planted.hpp"
 #include "cloud/store/engine.hpp"
 #include "simulator/world/mailbox.hpp"
+#include "simulator/world/memory_scrubber.hpp"
 #include "simulator/world/memory_sealer.hpp"
 #include "simulator/world/memory_spool.hpp"
 #include "simulator/world/oracle.hpp"
@@ -33,6 +34,7 @@ struct engine_image {
   [[nodiscard]] bool has_forgotten(const stream_key& key) const;
   std::map<edge_id, edge_id> origins; // of the registry beside it
   sealing_image sealing;
+  std::string damage_file; // of the damage_ledger; empty: there is none
   std::set<std::pair<std::string, edge_id>>
       spoken; // of which host what edge has brought something: kept for sure
 };
@@ -44,6 +46,7 @@ struct engine_disk {
   engine_image now;
   disk_health health;
   std::deque<engine_image> unsafe; // as of spool_disk
+  void before_sync();              // that succeeds
 };
 
 class memory_engine final : public cloud::engine {
@@ -60,9 +63,11 @@ public:
                           const std::function<void(std::string_view, std::string_view)>& each) override;
   series_set_ptr find_set(edge_id edge, const set_hash& hash) override;
   std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) override;
-  // Of tombstones, and of what was not collected.
+  // Of tombstones, of what was not collected, and of damage.
   result<void> ledger(std::int64_t from_ns, std::int64_t to_ns,
                       const std::function<void(const cloud::ledger_entry&)>& each) override;
+  void own_damage(std::int64_t from_ns, std::int64_t to_ns,
+                  const std::function<void(const cloud::ledger_entry&)>& each) override;
   result<void>
   log_identities(const std::function<void(const record_identity&, record_kind, std::string_view)>&) override {
     return ok();
@@ -87,6 +92,7 @@ public:
   }
 
   [[nodiscard]] bool committing() const noexcept { return !group_.empty(); }
+  [[nodiscard]] const memory_scrubber& scrubber() const noexcept { return scrubber_; }
 
 private:
   struct queued_request {
@@ -103,6 +109,7 @@ private:
   seeded_random& random_;
   oracle& truth_;
   memory_sealer sealer_;
+  memory_scrubber scrubber_;
   std::deque<queued_request> queue_;
   std::vector<queued_request> group_; // being committed
   bool gathering_ = false;

@@ -11,17 +11,41 @@ constexpr std::size_t frames_per_log = 40;
 constexpr std::int64_t span_s = 10;
 constexpr sim_time step_max = 3 * second; // slow, so that processes die in between
 
-bool holds(const sealing_image::partition& part, const stream_key& origin, sequence seq) {
-  const auto it = part.frames.find(origin);
-  return it != part.frames.end() && it->second.contains(seq);
+bool holds(const sealing_image::partition& part, const sealed_frame& frame) {
+  return part.frames.contains({frame.origin, frame.seq});
 }
 
 } // namespace
 
-void sealing_image::add(const sealed_frame& frame) {
+void sealing_image::add(sealed_frame frame) {
   if (logs.empty() || logs.back().frames.size() >= frames_per_log)
     logs.push_back({++logs_made, {}});
-  logs.back().frames.push_back(frame);
+  logs.back().frames.push_back(std::move(frame));
+}
+
+std::size_t damage_block(sealing_image& on, seeded_random& random) {
+  std::vector<sealing_image::partition*> all;
+  for (auto& [id, part] : on.partitions)
+    if (!part.frames.empty())
+      all.push_back(&part);
+  if (all.empty())
+    return 0;
+  auto& part = *all[random.below(all.size())];
+  auto& frames = part.frames;
+  part.damaged = true;
+  const auto whose =
+      std::next(frames.begin(), static_cast<std::ptrdiff_t>(random.below(frames.size())))->second;
+  std::vector<sealed_frame*> of_host;
+  for (auto& [name, frame] : frames)
+    if (frame.site == whose.site && frame.host == whose.host)
+      of_host.push_back(&frame);
+  std::sort(of_host.begin(), of_host.end(),
+            [](const auto* a, const auto* b) { return a->time_ns < b->time_ns; });
+  const auto first = random.below(of_host.size());
+  const auto count = 1 + random.below(of_host.size() - first);
+  for (std::size_t i = first; i < first + count; ++i)
+    of_host[i]->damaged = true;
+  return count;
 }
 
 memory_sealer::memory_sealer(sealing_image& on, scheduler& time, seeded_random random, oracle& truth,
@@ -60,7 +84,7 @@ memory_sealer::divide(const sealing_image::log& log) const {
     const bool done = by_log_alone ? part != on_.partitions.end() && part->second.plans.contains(log.id)
                                    : before.has(frame.time_ns);
     if (!done)
-      shares[id][frame.origin].add({frame.seq, frame.seq});
+      shares[id].push_back(frame);
   }
   return shares;
 }
@@ -79,22 +103,20 @@ void memory_sealer::step() {
 }
 
 void memory_sealer::commit(const cloud::partition_id& id, const share& part) {
-  for (const auto& [origin, seqs] : part)
-    for (const auto& range : seqs.ranges())
-      for (auto seq = range.first; seq <= range.last; ++seq)
-        for (const auto& [other, has] : on_.partitions)
-          if (holds(has, origin, seq))
-            truth_.violated("record {} of {} is sealed twice", seq, to_string(origin));
+  for (const auto& frame : part)
+    for (const auto& [other, has] : on_.partitions)
+      if (holds(has, frame))
+        truth_.violated("record {} of {} is sealed twice", frame.seq, to_string(frame.origin));
   auto& to = on_.partitions[id];
-  for (const auto& [origin, seqs] : part)
-    to.frames[origin].add(seqs);
+  for (const auto& frame : part)
+    to.frames.emplace(std::pair{frame.origin, frame.seq}, frame);
   to.plans[on_.logs.front().id].push_back(plan_);
 }
 
 void memory_sealer::end() {
   for (const auto& frame : on_.logs.front().frames)
     if (std::none_of(on_.partitions.begin(), on_.partitions.end(),
-                     [&](const auto& each) { return holds(each.second, frame.origin, frame.seq); }))
+                     [&](const auto& each) { return holds(each.second, frame); }))
       truth_.violated("record {} of {} is in no partition when its log is deleted", frame.seq,
                       to_string(frame.origin));
   for (auto& [id, part] : on_.partitions)

@@ -12,6 +12,8 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace skerry::sim {
@@ -20,6 +22,9 @@ struct sealed_frame {
   stream_key origin;
   sequence seq = 0;
   std::int64_t time_ns = 0;
+  std::string site;
+  std::string host;
+  bool damaged = false; // its bytes are not what was written
 };
 
 // What of it is on the disk.
@@ -30,14 +35,18 @@ struct sealing_image {
   };
   struct partition {
     std::map<std::uint64_t, std::vector<cloud::seal_plan>> plans; // by log
-    std::map<stream_key, range_set> frames;
+    std::map<std::pair<stream_key, sequence>, sealed_frame> frames;
+    bool damaged = false; // some of them
   };
   std::deque<log> logs; // the last is written
   std::map<cloud::partition_id, partition> partitions;
   std::uint64_t logs_made = 0;
 
-  void add(const sealed_frame& frame);
+  void add(sealed_frame frame);
 };
+
+// Damages a part of what one partition has of one host, as a block would be. Frames.
+std::size_t damage_block(sealing_image& on, seeded_random& random);
 
 class memory_sealer {
 public:
@@ -50,7 +59,7 @@ public:
   void look();
 
 private:
-  using share = std::map<stream_key, range_set>;
+  using share = std::vector<sealed_frame>;
   [[nodiscard]] std::map<cloud::partition_id, share> divide(const sealing_image::log& log) const;
   void step();
   void commit(const cloud::partition_id& id, const share& part);

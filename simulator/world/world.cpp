@@ -54,6 +54,7 @@ public:
     advance(length);
     heal();
     drain();
+    restart_scrubbed();
     if (env_.truth.violation().empty())
       check_end();
     result_.violation = env_.truth.violation();
@@ -438,6 +439,7 @@ private:
       forge(by, key, scattered_first);
       break;
     }
+    case fault_kind::sealed_damage: damage_block(cloud_->disk.now.sealing, random); break;
     }
   }
 
@@ -639,6 +641,19 @@ private:
                           to_string(key));
   }
 
+  // What of sealed data is damaged was found, and is written down: also where the cloud has just started.
+  void restart_scrubbed() {
+    const auto& parts = cloud_->disk.now.sealing.partitions;
+    if (std::none_of(parts.begin(), parts.end(), [](const auto& part) { return part.second.damaged; })
+        || !env_.truth.violation().empty())
+      return;
+    const auto before = cloud_->scrubbed();
+    if (!drain_until([&] { return cloud_->scrubbed() > before + 1; }))
+      env_.truth.violated(
+          "the cloud does not read through all that is sealed, or cannot write down what it found");
+    cloud_->crash(crash_kind::killed);
+    cloud_->start();
+  }
   void check_end() {
     auto& truth = env_.truth;
     coverage_.emplace(truth, *cloud_);
