@@ -556,7 +556,8 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
       auto lacking = holdings_.lacking(stream.key, range);
       // What its sender still has comes again, and is lost only once that says otherwise.
       range_set kept;
-      if (!planted(config_.planted, planted_fault::custody_loss_unnoticed))
+      if (!planted(config_.planted, planted_fault::custody_loss_unnoticed)
+          && !planted(config_.planted, planted_fault::written_off_unasked))
         for (const auto& part : lacking.ranges())
           kept.add(stream.kept.common_with(part));
       lacking.remove(kept);

@@ -35,6 +35,7 @@ enum class planted_fault : std::uint8_t {
   most_complete_speaks,
   any_edge_speaks,
   damage_not_written,
+  written_off_unasked,
 };
 
 // Null: none is planted.

@@ -138,6 +138,7 @@ const std::vector<plant>& plants() {
       {"most-complete-speaks", planted_fault::most_complete_speaks, {}},
       {"any-edge-speaks", planted_fault::any_edge_speaks, {}},
       {"damage-not-written", planted_fault::damage_not_written, {}},
+      {"written-off-unasked", planted_fault::written_off_unasked, {}},
   };
   return all;
 }

@@ -35,6 +35,7 @@ struct cloud_node::process {
     config.planted = of.env_.planted;
     cloud::ingest_core::outputs outputs;
     outputs.to_shard = [this](shard_id id, std::shared_ptr<cloud::shard_part> part) {
+      check_written_off(of.env_.truth, of.name, of.downstream_, part->from.header.key, part->records);
       auto& to = shard(id);
       to.box.post([this, &to, part = std::move(part)] {
         to.core->take(part, [this](std::uint64_t ticket, std::string failed) {

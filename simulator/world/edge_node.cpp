@@ -135,6 +135,7 @@ struct edge_node::process final : delivery::sender_sink {
     config.planted = of.env_.planted;
     edge::downlink_core::outputs outputs;
     outputs.store = [this](delivery::delivery_job job) {
+      check_written_off(of.env_.truth, of.name, of.downstream_, job.from.header.key, job.records);
       writer.post_sync([this, job = std::make_shared<const delivery::delivery_job>(std::move(job))] {
         const delivery::delivery_job* one = job.get();
         auto failed = std::move(gateway->adopt(std::span{&one, 1}).front());
@@ -754,6 +755,25 @@ bool edge_node::drained() const {
     else if (!stream.held.empty() || !stream.lost.empty())
       return false;
   return process_->sender.pending_records() == forged && forged == forged_held;
+}
+
+void check_written_off(oracle& truth, std::string_view name, const std::vector<edge_node*>& senders,
+                       const stream_key& key, const std::vector<record_view>& records) {
+  for (const auto& record : records) {
+    const auto stone = record.kind == record_kind::tombstone
+                           ? decode_tombstone(record.payload)
+                           : result<tombstone>{error{errc::not_found, "it is none"}};
+    if (!stone || stone.value().cause != loss_cause::custody)
+      continue;
+    range_set written_off;
+    written_off.add({record.seq, stone.value().last});
+    // A copy of a disk may have what the one that said Hello has not.
+    if (!truth.copied(key.edge))
+      for (const auto* sender : senders)
+        if (const auto kept = sender->disk.now.kept_of(key, written_off); !kept.empty())
+          truth.violated("{} has written off {} of {}, which {} still has", name, kept.highest(),
+                         to_string(key), sender->name);
+  }
 }
 
 } // namespace skerry::sim

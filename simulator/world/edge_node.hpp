@@ -109,4 +109,8 @@ private:
   std::int64_t last_collected_ns_ = 0;
 };
 
+// A receiver writes records off: they are named as lost with their custody. Nobody who sends to it has them still.
+void check_written_off(oracle& truth, std::string_view name, const std::vector<edge_node*>& senders,
+                       const stream_key& key, const std::vector<record_view>& records);
+
 } // namespace skerry::sim

@@ -28,9 +28,10 @@ std::vector<set_hash> sets_of(const record_view& record) {
 void drop_unnamed_sets(spool_image& image) {
   std::set<spool_image::set_name> named;
   for (const auto& [key, stream] : image.streams)
-    for (const auto& [seq, record] : stream.records)
-      for (const auto& hash : record.sets)
-        named.insert({key.edge, hash});
+    for (const auto* records : {&stream.records, &stream.kept})
+      for (const auto& [seq, record] : *records)
+        for (const auto& hash : record.sets)
+          named.insert({key.edge, hash});
   std::erase_if(image.sets, [&](const auto& set) { return !named.contains(set.first); });
 }
 
@@ -61,7 +62,8 @@ void enter_again(spool_image& image, const spool_image::stored_record& record) {
 
 // Removes what is stored of `range`, except from tombstones that reach beyond it.
 std::vector<std::pair<sequence, spool_image::stored_record>>
-take_records(spool_image& image, spool_image::stream& from, sequence_range range, bool& segment_gone) {
+take_records(spool_image& image, spool_image::stream& from, sequence_range range, bool& segment_gone,
+             bool keeps = false) {
   std::vector<std::pair<sequence, spool_image::stored_record>> taken;
   auto it = from.records.upper_bound(range.first);
   if (it != from.records.begin())
@@ -77,14 +79,41 @@ take_records(spool_image& image, spool_image::stream& from, sequence_range range
         continue;
       }
     }
-    segment_gone = leave_segment(image, it->second) || segment_gone;
+    segment_gone = (!keeps && leave_segment(image, it->second)) || segment_gone;
     taken.emplace_back(it->first, std::move(it->second));
     it = from.records.erase(it);
   }
   return taken;
 }
 
+sequence_range range_of(sequence seq, const spool_image::stored_record& record) {
+  return {seq, seq + record.sequences - 1};
+}
+
+// A restart forgets what was taken back.
+void release_again(spool_image& image) {
+  for (auto& [key, stream] : image.streams)
+    for (auto it = stream.records.begin(); it != stream.records.end();) {
+      if (!it->second.taken_back) {
+        ++it;
+        continue;
+      }
+      stream.released.add(stream.held.common_with(range_of(it->first, it->second)));
+      stream.held.remove(range_of(it->first, it->second));
+      it->second.taken_back = false;
+      stream.kept.insert(stream.records.extract(it++));
+    }
+}
+
 } // namespace
+
+range_set spool_image::kept_of(const stream_key& key, const range_set& of) const {
+  range_set out;
+  if (const auto it = streams.find(key); it != streams.end())
+    for (const auto& [seq, record] : it->second.kept)
+      out.add(of.common_with(range_of(seq, record)));
+  return out;
+}
 
 memory_spool::memory_spool(spool_disk& disk, edge_id edge, std::uint32_t node, clock_source& clock,
                            seeded_random random, oracle& truth, planted_faults planted, spool_sizes sizes)
@@ -94,6 +123,7 @@ memory_spool::memory_spool(spool_disk& disk, edge_id edge, std::uint32_t node, c
   load_last_commit();
   report_.previous_boot_counter = image.epoch.boot_counter;
   image.clean = false;
+  release_again(image);
   if (random_.chance(50))
     salvage(); // the newest segment is checked at once, the rest when it is read
   if (!skerry::planted(planted, planted_fault::epoch_not_renewed) || image.epoch.boot_counter == 0)
@@ -109,6 +139,12 @@ memory_spool::memory_spool(spool_disk& disk, edge_id edge, std::uint32_t node, c
 result<void> memory_spool::writable(std::size_t bytes, std::uint64_t beyond_limit) {
   if (interrupted_ != interrupted::no && std::exchange(ended_, true))
     return fail(errc::cancelled, "the process is gone");
+  const auto room_for = [&](std::uint64_t limit) {
+    while (disk_.now.bytes + bytes > limit && drop_kept(false)) {
+    }
+  };
+  room_for(sizes_.bytes_max - (beyond_limit != 0 ? 0 : sizes_.replace_bytes));
+  room_for(disk_.health.room);
   const auto after = disk_.now.bytes + bytes;
   if (after > sizes_.bytes_max + beyond_limit - (beyond_limit != 0 ? 0 : sizes_.replace_bytes))
     return fail(errc::exhausted, "the spool is full");
@@ -241,27 +277,92 @@ result<void> memory_spool::release(const stream_key& key, const range_set& range
     stream.released.add(range);
     stream.held.remove(range);
     stream.lost.remove(range);
-    disk_.unsynced_releases.push_back({key, range, take_records(disk_.now, stream, range, segment_gone)});
-  }
-  // What is released is synced before a segment goes, and streams that drained are forgotten.
-  if (segment_gone) {
-    disk_.unsynced_releases.clear();
-    drop_unnamed_sets(disk_.now);
-    std::map<std::pair<edge_id, stream_id>, std::size_t> drained;
-    for (auto at = disk_.now.streams.end(); at != disk_.now.streams.begin();) {
-      --at;
-      const auto& [name, one] = *at;
-      if (!one.held.empty() || !one.lost.empty() || (name.edge == edge_ && name.epoch == disk_.now.epoch))
-        continue;
-      // As many as an edge further out names, and the one that it writes.
-      if (++drained[{name.edge, name.stream}] > sizes_.drained_epochs_kept + (name.edge == edge_ ? 0 : 1)) {
-        truth_.on_forgotten(name, one.released);
-        disk_.passed_on[name].add(one.released);
-        at = disk_.now.streams.erase(at);
+    auto taken = take_records(disk_.now, stream, range, segment_gone, sizes_.kept_for != 0);
+    if (sizes_.kept_for != 0)
+      for (auto& [seq, record] : taken) {
+        record.released_at = truth_.now();
+        record.taken_back = false;
+        stream.kept[seq] = record;
       }
+    disk_.unsynced_releases.push_back({key, range, std::move(taken)});
+  }
+  if (segment_gone)
+    after_segment_gone();
+  trim_kept(false);
+  return ok();
+}
+
+// What is released is synced before a segment goes, and streams that drained are forgotten.
+void memory_spool::after_segment_gone() {
+  disk_.unsynced_releases.clear();
+  drop_unnamed_sets(disk_.now);
+  std::map<std::pair<edge_id, stream_id>, std::size_t> drained;
+  for (auto at = disk_.now.streams.end(); at != disk_.now.streams.begin();) {
+    --at;
+    const auto& [name, one] = *at;
+    if (!one.held.empty() || !one.lost.empty() || !one.kept.empty()
+        || (name.edge == edge_ && name.epoch == disk_.now.epoch))
+      continue;
+    // As many as an edge further out names, and the one that it writes.
+    if (++drained[{name.edge, name.stream}] > sizes_.drained_epochs_kept + (name.edge == edge_ ? 0 : 1)) {
+      truth_.on_forgotten(name, one.released);
+      disk_.passed_on[name].add(one.released);
+      at = disk_.now.streams.erase(at);
     }
   }
-  return ok();
+}
+
+bool memory_spool::drop_kept(bool all) {
+  bool any = false, segment_gone = false;
+  for (auto& [key, stream] : disk_.now.streams)
+    while (!stream.kept.empty() && (all || !any)) {
+      segment_gone = leave_segment(disk_.now, stream.kept.begin()->second) || segment_gone;
+      stream.kept.erase(stream.kept.begin());
+      any = true;
+    }
+  if (segment_gone)
+    after_segment_gone();
+  return any;
+}
+
+void memory_spool::trim_kept(bool all) {
+  if (all) {
+    drop_kept(true);
+    return;
+  }
+  bool segment_gone = false;
+  for (auto& [key, stream] : disk_.now.streams)
+    std::erase_if(stream.kept, [&](const auto& one) {
+      if (truth_.now() - one.second.released_at < sizes_.kept_for)
+        return false;
+      segment_gone = leave_segment(disk_.now, one.second) || segment_gone;
+      return true;
+    });
+  if (segment_gone)
+    after_segment_gone();
+}
+
+range_set memory_spool::take_back(const stream_key& key, const range_set& ranges) const {
+  range_set back;
+  const auto it = disk_.now.streams.find(key);
+  if (it == disk_.now.streams.end())
+    return back;
+  auto& stream = it->second;
+  for (auto at = stream.kept.begin(); at != stream.kept.end();) {
+    range_set wanted;
+    for (const auto& range : ranges.ranges())
+      wanted.add(stream.released.common_with(range).common_with(range_of(at->first, at->second)));
+    if (wanted.empty()) {
+      ++at;
+      continue;
+    }
+    at->second.taken_back = true;
+    back.add(wanted);
+    stream.records.insert(stream.kept.extract(at++));
+  }
+  stream.released.remove(back);
+  stream.held.add(back);
+  return back;
 }
 
 std::optional<edge::spool::oldest_part> memory_spool::oldest(std::uint64_t after) {
@@ -468,15 +569,8 @@ result<std::optional<series_set_ptr>> memory_spool::find_set(edge_id edge, const
 std::vector<edge::stream_state> memory_spool::streams() const {
   std::vector<edge::stream_state> out;
   for (const auto& [key, stream] : disk_.now.streams)
-    out.push_back({key,
-                   stream.held,
-                   stream.released,
-                   stream.lost,
-                   {},
-                   0,
-                   stream.last,
-                   !(key.edge == edge_ && key.epoch == disk_.now.epoch),
-                   0});
+    out.push_back({key, stream.held, stream.released, stream.lost, disk_.now.kept_of(key, stream.released), 0,
+                   stream.last, !(key.edge == edge_ && key.epoch == disk_.now.epoch), 0});
   return out;
 }
 
@@ -527,7 +621,8 @@ void lose_unsynced(spool_disk& disk, edge_id own, seeded_random& random, oracle&
       auto& stream = at->second;
       stream.released.remove(it->range);
       for (auto& [seq, record] : it->records) {
-        enter_again(disk.now, record);
+        if (stream.kept.erase(seq) == 0) // else it has not left its segment
+          enter_again(disk.now, record);
         stream.records[seq] = std::move(record);
       }
       // Held is what is stored and not released, also of tombstones that are released in part.

@@ -36,6 +36,7 @@ struct spool_sizes {
   std::uint64_t segment_bytes = 2000;
   std::uint64_t reserve_bytes = 2000;
   std::uint64_t replace_bytes = 0;
+  sim_time kept_for = 0; // what was released stays so long, where there is room; 0: it goes at once
 };
 
 struct spool_image {
@@ -45,14 +46,17 @@ struct spool_image {
     bool flipped = false;
     std::vector<set_hash> sets; // that it names
     std::uint64_t segment = 0;  // that it lies in
+    sim_time released_at = 0;   // of one that is kept
+    bool taken_back = false;    // released once, and held again until the process ends
   };
-  // Its bytes come back when none of its records is left.
+  // Its bytes come back when none of its records is left, kept ones included.
   struct segment {
     std::uint64_t bytes = 0;
     std::uint64_t records = 0;
   };
   struct stream {
     std::map<sequence, stored_record> records;
+    std::map<sequence, stored_record> kept; // released, and still here
     range_set held, released, lost;
     sequence last = 0;
   };
@@ -71,8 +75,10 @@ struct spool_image {
   std::map<set_name, stored_set> sets;
   std::map<std::uint64_t, segment> segments; // by number
   std::uint64_t next_segment = 1;
-  std::uint64_t active_segment = 0;   // 0: the next record begins one
-  std::uint64_t bytes = 0;            // of all segments
+  std::uint64_t active_segment = 0; // 0: the next record begins one
+  std::uint64_t bytes = 0;          // of all segments
+  // What is kept of these.
+  [[nodiscard]] range_set kept_of(const stream_key& key, const range_set& of) const;
   std::map<edge_id, edge_id> origins; // of this node's registry: edges behind an edge, and behind which
 };
 
@@ -110,6 +116,8 @@ public:
   range_set in_closed_parts(const stream_key& key) const override;
   result<void> replace(std::span<const run> with) override;
   result<void> release(const stream_key& key, const range_set& ranges) override;
+  range_set take_back(const stream_key& key, const range_set& ranges) const override;
+  void trim_kept(bool all) override;
   result<std::optional<run>> read(const stream_key& key, sequence from, std::size_t bytes_max) const override;
   result<std::optional<series_set_ptr>> find_set(edge_id edge, const set_hash& hash) const override;
   std::vector<edge::stream_state> streams() const override;
@@ -126,7 +134,9 @@ public:
 
 private:
   [[nodiscard]] result<void> writable(std::size_t bytes, std::uint64_t beyond_limit = 0);
-  void salvage() const; // what is flipped becomes lost
+  void after_segment_gone();
+  bool drop_kept(bool all); // the oldest, or all; false: there was none
+  void salvage() const;     // what is flipped becomes lost
   void put(spool_image::stream& to, const record_view& record, std::uint64_t sequences);
   void synced();
   void load_last_commit();

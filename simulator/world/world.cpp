@@ -123,6 +123,8 @@ private:
     of.limits.thin_step = std::chrono::seconds{random.between(20, 120)};
     if (random.chance(80))
       of.limits.free_disk_min = free_disk_min;
+    if (auto keeping = random.fork(1); keeping.chance(60))
+      of.sizes.kept_for = keeping.between(30, 300) * second;
     if (!env_.settings.limited)
       return;
     // Whatever comes as one batch must fit, or the node could never take it.
@@ -501,9 +503,13 @@ private:
       for (std::size_t i = env_.settings.inner_edges; i < edges_.size(); ++i)
         for (const auto& [key, stream] : edges_[i]->disk.now.streams) {
           const auto it = cloud_->image().streams.find(key);
-          for (const auto& range : stream.released.ranges())
-            if (it == cloud_->image().streams.end() || !it->second.has(range.last))
+          for (const auto& range : stream.released.ranges()) {
+            range_set last;
+            last.add({range.last, range.last});
+            if ((it == cloud_->image().streams.end() || !it->second.has(range.last))
+                && edges_[i]->disk.now.kept_of(key, last).empty())
               custody_expected_ = true;
+          }
         }
     } else if (f.kind == fault_kind::edge_restored) {
       const auto& edge = *edges_[f.target];
