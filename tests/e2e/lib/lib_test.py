@@ -3,13 +3,16 @@
 
 import os
 import socket
+import subprocess
 import sys
 import threading
 import time
 import unittest
+from unittest import mock
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from lib import Process, Relay, Timeout, Workspace, seeded, wait_until  # noqa: E402
+LIB = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, LIB)
+from lib import Process, Relay, Timeout, Workspace, free_port, seeded, wait_until  # noqa: E402
 
 
 class Echo:
@@ -52,6 +55,20 @@ def receive(s, count):
             raise ConnectionResetError("closed")
         out += data
     return out
+
+
+class PortTest(unittest.TestCase):
+    def test_a_port_is_given_once_while_its_test_runs(self):
+        with mock.patch("random.SystemRandom.randrange", side_effect=[31000, 31000, 31001]):
+            ask = f"import sys; sys.path.insert(0, {LIB!r}); from lib import free_port; print(free_port())"
+            mine = free_port()
+            with mock.patch("random.SystemRandom.randrange", side_effect=[mine, 31002]):
+                self.assertEqual(free_port(), 31002)
+            # Nor to another process, though nobody listens there.
+            other = subprocess.run([sys.executable, "-c", f"import random; n = iter([{mine}, 31003]); "
+                                    f"random.SystemRandom.randrange = lambda *_: next(n); {ask}"],
+                                   capture_output=True, text=True, check=True)
+            self.assertEqual(int(other.stdout), 31003)
 
 
 class RelayTest(unittest.TestCase):

@@ -1,7 +1,7 @@
 """Processes under test: logs in a workspace, killed by their own pid, never left behind."""
 
 import atexit
-import contextlib
+import fcntl
 import os
 import random
 import shutil
@@ -27,14 +27,25 @@ def _kill_all():
 atexit.register(_kill_all)
 
 
+_claimed_ports = []
+
+
 def free_port(host="127.0.0.1"):
-    """A TCP port that was free a moment ago, of those that the kernel gives to no connection of its own accord. Prefer
-    port 0 where the process can tell which one it got."""
+    """A TCP port that was free a moment ago, of those that the kernel gives to no connection of its own accord. It is
+    given to no other test of this user until this one ends. Prefer port 0 where the process can tell which one it got."""
+    folder = os.path.join(tempfile.gettempdir(), f"skerry-ports-{os.getuid()}")
+    os.makedirs(folder, 0o700, exist_ok=True)
     for _ in range(100):
         port = random.SystemRandom().randrange(15000, 32000)
-        with socket.socket() as s, contextlib.suppress(OSError):
-            s.bind((host, port))
+        claim = os.open(os.path.join(folder, str(port)), os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as s:
+                s.bind((host, port))
+            _claimed_ports.append(claim)  # open until this process ends
             return port
+        except OSError:
+            os.close(claim)
     raise OSError("no free port between 15000 and 32000")
 
 
