@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# alone: judges CPU
 """Thousands of TCP connections to the link's port, of a node that may open few files: HTTP, the operator's socket, new
 log files and edges that come afterwards have theirs, and nothing spins.
 

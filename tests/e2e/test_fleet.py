@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# alone: judges time
 """A small fleet against a real cloud: 20 edges, 200 agents, one region loses its network and comes back. Everything
 that the report calls acknowledged is in the store, once.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# alone: judges CPU
 """An idle edge (host collectors every 10 s): under 20 MB resident, under 0.5 % of one core.
 
     tests/e2e/test_idle.py [--seconds 40]

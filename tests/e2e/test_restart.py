@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# alone: judges time
 """Restarts after kill -9 with much on disk: first collection and first correct query within 2 s.
 
     tests/e2e/test_restart.py [--spool 1GiB] [--log 128MiB] [--within 2.0]

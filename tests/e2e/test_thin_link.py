@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# alone: judges time
 """A site behind a thin link: what is fresh must not wait behind a large backlog, and the backlog must use its share.
 
     tests/e2e/test_thin_link.py [--round-trips 5ms,700ms] [--rate 32000] [--loss 0.02] [--backlog 50000000] [--for 20]
