@@ -6,7 +6,10 @@ function(skerry_library name)
   target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
 endfunction()
 
-add_custom_target(logic_tests) # what CI also builds and runs under sanitizers
+add_custom_target(logic_tests) # what CI builds and runs under sanitizers
+add_custom_target(other_tests) # and without them: tests that are no logic
+# What users run, and what end-to-end tests and tests/bench/bounds start besides.
+add_custom_target(programs DEPENDS skerry-edge skerry-cloud skerry skerry-sim)
 
 # skerry_test(NAME SOURCES … DEPS … [LABELS …]): one Catch2 program, one ctest entry.
 # Labels: "fast" (the default) runs in every `tests/run --fast`; "logic" also runs under sanitizers in CI.
@@ -25,5 +28,7 @@ function(skerry_test name)
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
   if("logic" IN_LIST ARG_LABELS)
     add_dependencies(logic_tests ${name})
+  else()
+    add_dependencies(other_tests ${name})
   endif()
 endfunction()
