@@ -169,7 +169,7 @@ void receiver::take_run(session& from, edge_id user, parked_batch batch) {
       ++counters_.duplicate_records;
       continue;
     }
-    if (record.kind == record_kind::frame) {
+    if (policy_of(record.kind).names_sets) {
       // One bad frame must not wedge its edge: it becomes a tombstone, and the rest goes on.
       if (!decode_frame_sections(record.payload, sections)) {
         ++counters_.malformed;

@@ -57,7 +57,7 @@ std::uint64_t downlink_core::store(delivery::delivery_job job) {
   const auto edge = job.from.header.key.edge;
   frame sections;
   for (const auto& record : job.records) {
-    if (record.kind != record_kind::frame || !decode_frame_sections(record.payload, sections))
+    if (!policy_of(record.kind).names_sets || !decode_frame_sections(record.payload, sections))
       continue;
     for (const auto& section : sections.sections) {
       if (std::any_of(job.sets.begin(), job.sets.end(),

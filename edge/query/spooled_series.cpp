@@ -111,7 +111,7 @@ result<void> spooled_series::collect(const promql::select_request& request, bool
     BOOST_OUTCOME_TRY(records, decode_records(one));
     const auto edge = one.header.key.edge;
     for (const auto& record : records) {
-      if (record.kind != record_kind::frame || record.time_ns < from_ns || record.time_ns > to_ns)
+      if (!policy_of(record.kind).part_of_query || record.time_ns < from_ns || record.time_ns > to_ns)
         continue;
       const auto decoded =
           values ? decode_frame(record.payload, decoder, f) : decode_frame_sections(record.payload, f);
@@ -226,7 +226,7 @@ result<std::vector<promql::family_metadata>> spooled_series::metadata() {
       store_->scan(INT64_MIN, INT64_MAX, [&](const run& one, const spool::set_finder& find) -> result<void> {
         BOOST_OUTCOME_TRY(records, decode_records(one));
         for (const auto& record : records) {
-          if (record.kind != record_kind::frame || !decode_frame_sections(record.payload, f))
+          if (!policy_of(record.kind).part_of_query || !decode_frame_sections(record.payload, f))
             continue;
           for (const auto& section : f.sections) {
             if (!seen.insert({one.header.key.edge, section.set}).second)

@@ -261,7 +261,7 @@ result<shared_bytes> expand_set(const set_value& value) {
 }
 
 void for_each_set(record_kind kind, bytes_view payload, const std::function<void(const set_hash&)>& visit) {
-  if (kind != record_kind::frame)
+  if (!policy_of(kind).names_sets)
     return;
   thread_local frame scratch;
   if (!decode_frame_sections(payload, scratch))

@@ -119,7 +119,7 @@ result<void> decode_frame(bytes_view from, value_decoder& decoder, frame& to) {
 }
 
 bool has_node_time(record_kind kind, bytes_view payload) noexcept {
-  if (kind != record_kind::frame)
+  if (!policy_of(kind).samples)
     return true;
   byte_reader r{payload};
   const auto version = r.fixed<std::uint8_t>();

@@ -6,6 +6,7 @@
 
 #include "schemas/bytes.hpp"
 #include "schemas/model/identity.hpp"
+#include "schemas/model/record_kind.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -14,17 +15,6 @@
 #include <vector>
 
 namespace skerry {
-
-enum class record_kind : std::uint8_t {
-  frame = 1,            // schemas/model/frame.hpp
-  log_chunk = 2,        // reserved
-  event = 3,            // reserved
-  alert_transition = 4, // reserved
-  watermark = 5,        // Watermark: everything of this host up to this time is in the stream before it
-  clock_note = 6,       // ClockNote
-  tombstone = 7,        // Tombstone: stands for the sequences [seq, Tombstone.last]
-  not_collected = 8,    // NotCollected: a time range in which nothing was collected, and why
-};
 
 inline constexpr std::size_t record_header_bytes = 40;
 inline constexpr std::size_t run_header_bytes = 72;

@@ -12,7 +12,7 @@ namespace {
 // Values in a frame; 0 for every other kind of record.
 std::uint32_t samples_of(const record_view& record) {
   thread_local frame sections;
-  if (record.kind != record_kind::frame || !decode_frame_sections(record.payload, sections))
+  if (!policy_of(record.kind).samples || !decode_frame_sections(record.payload, sections))
     return 0;
   std::uint32_t out = 0;
   for (const auto& section : sections.sections)
