@@ -78,6 +78,14 @@ int verify(cloud_config config, bool list) {
   });
   if (!told)
     return complain(told.error());
+  const auto kept = store.value()->kept_records(INT64_MIN, INT64_MAX, [](const kept_record& one) {
+    if (const auto record = decode_record(one.bytes))
+      fmt::print("kept {} {} {} {} {} {}\n", to_string(one.origin.edge), to_string(one.origin.epoch),
+                 to_string(one.origin.stream), record.value().seq, policy_of(record.value().kind).name,
+                 record.value().host);
+  });
+  if (!kept)
+    return complain(kept.error());
   fmt::print("{} records stand in the log more than once\n", twice_in_all);
   return twice_in_all == 0 ? 0 : 1;
 }

@@ -3,6 +3,7 @@
 #include "cloud/store/embedded_engine.hpp"
 
 #include "cloud/store/damage_of.hpp"
+#include "cloud/store/notes.hpp"
 #include "cloud/store/selection.hpp"
 #include "schemas/model/payload.hpp"
 
@@ -156,30 +157,11 @@ result<void> embedded_engine::ledger(std::int64_t from_ns, std::int64_t to_ns,
   std::set<std::pair<record_identity, record_kind>> told;
   const auto from = snapshot(from_ns, INT64_MAX); // an entry stands at the newest time that it is about
   for (const auto& log : from.logs) {
-    const auto notes = log->with_index([&](const log_index& index) { return index.notes; });
-    BOOST_OUTCOME_TRY(reader, log->read());
-    for (const auto& note : notes) {
-      const auto entry = reader.entry(note.entry);
-      const auto record = reader.record({note.entry.chunk, note.record});
-      const auto envelope =
-          entry ? decode_envelope(entry.value().head) : result<cloud::envelope>{entry.error()};
-      if (!envelope || !record) {
-        damages_.note(lost_note(log->id(), note, envelope), "record",
-                      envelope ? record.error().message : envelope.error().message);
-        continue;
-      }
-      ledger_entry e;
-      e.tenant = envelope.value().tenant;
-      e.site = envelope.value().site;
-      e.host = record.value().host;
-      e.origin = envelope.value().origin;
-      e.kind = record.value().kind;
-      e.seq = record.value().seq;
-      e.time_ns = record.value().time_ns;
-      e.payload.assign(record.value().payload.begin(), record.value().payload.end());
+    BOOST_OUTCOME_TRYV(each_note(*log, true, [&](const noted_record& note) {
+      const auto e = to_ledger_entry(note);
       if (concerns(e, from_ns, to_ns) && told.emplace(record_identity{e.origin, e.seq}, e.kind).second)
         each(e);
-    }
+    }));
   }
   for (const auto& id : from.partitions) {
     const auto p = partitions_.open(id);
@@ -205,6 +187,54 @@ result<void> embedded_engine::ledger(std::int64_t from_ns, std::int64_t to_ns,
     stone.samples = gone->samples;
     stone.cause = loss_cause::retention;
     each(entry_of(stone));
+  }
+  return ok();
+}
+
+result<void> embedded_engine::kept_records(std::int64_t from_ns, std::int64_t to_ns,
+                                           const std::function<void(const kept_record&)>& each) {
+  std::set<record_identity> told;
+  const auto from = snapshot(from_ns, to_ns);
+  for (const auto& log : from.logs) {
+    BOOST_OUTCOME_TRYV(each_note(*log, false, [&](const noted_record& note) {
+      const auto& record = note.record;
+      if (record.time_ns >= from_ns && record.time_ns <= to_ns
+          && told.insert({note.from.origin, record.seq}).second)
+        each(to_kept_record(note));
+    }));
+  }
+  for (const auto& id : from.partitions) {
+    const auto p = partitions_.open(id);
+    if (!p && (p.error().code == errc::not_found || is_damage(p.error())))
+      continue; // it is noted, if it was not past retention
+    if (!p)
+      return p.error();
+    BOOST_OUTCOME_TRY(reader, p.value()->read());
+    auto read = reader.records(from_ns, to_ns, [&](const kept_record& one) {
+      const auto record = decode_record(one.bytes);
+      if (record && told.insert({one.origin, record.value().seq}).second)
+        each(one);
+    });
+    if (!read && !is_damage(read.error()))
+      return read;
+    if (!read)
+      damages_.note(lost_in_partition(id, "record"), "record", read.error().message);
+  }
+  return ok();
+}
+
+result<void> embedded_engine::each_note(const log_env& log, bool ledger,
+                                        const std::function<void(const noted_record&)>& each) {
+  BOOST_OUTCOME_TRY(reader, log.read());
+  for (const auto& note : notes_of(log, ledger)) {
+    const auto read = read_note(note, reader);
+    if (read) {
+      each(read.value());
+      continue;
+    }
+    const auto entry = reader.entry(note.entry);
+    damages_.note(lost_note(log.id(), note, entry ? decode_envelope(entry.value().head) : entry.error()),
+                  "record", read.error().message);
   }
   return ok();
 }

@@ -50,6 +50,8 @@ public:
   std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) override;
   result<void> ledger(std::int64_t from_ns, std::int64_t to_ns,
                       const std::function<void(const ledger_entry&)>& each) override;
+  result<void> kept_records(std::int64_t from_ns, std::int64_t to_ns,
+                            const std::function<void(const kept_record&)>& each) override;
   void own_damage(std::int64_t from_ns, std::int64_t to_ns,
                   const std::function<void(const ledger_entry&)>& each) override;
   result<void> log_identities(
@@ -110,6 +112,9 @@ private:
   // reading (embedded_engine.cpp)
   [[nodiscard]] log_list logs() const;
   [[nodiscard]] struct store_snapshot snapshot(std::int64_t from_ns, std::int64_t to_ns) const;
+  // Of one log; what is damaged is noted and left out.
+  result<void> each_note(const log_env& log, bool ledger,
+                         const std::function<void(const struct noted_record&)>& each);
   series_set_ptr find_stored_set(const set_key& key);
   [[nodiscard]] struct store_parts parts() noexcept;
   [[nodiscard]] class selection select_from(struct store_snapshot from,

@@ -49,7 +49,7 @@ struct append_request {
   std::vector<state_update> state;
 };
 
-// Something that is known to be missing or noted: every record that is no frame and no watermark.
+// Something that is known to be missing or noted: of the kinds whose policy says `ledger`.
 struct ledger_entry {
   tenant_id tenant = tenant_default;
   std::string site;
@@ -59,6 +59,14 @@ struct ledger_entry {
   sequence seq = 0;
   std::int64_t time_ns = 0;
   byte_buffer payload;
+};
+
+// A record that is kept whole (record_kind.hpp): logs, events, kinds that this build does not know.
+struct kept_record {
+  tenant_id tenant = tenant_default;
+  std::string site;
+  stream_key origin;
+  byte_buffer bytes; // for decode_record()
 };
 
 struct engine_usage {
@@ -95,6 +103,11 @@ public:
   // Of those, the ones about the store's own disk. From memory, at once.
   virtual void own_damage(std::int64_t /*from_ns*/, std::int64_t /*to_ns*/,
                           const std::function<void(const ledger_entry&)>& /*each*/) {}
+  // Records that are kept whole and whose time lies in [from, to], each once.
+  virtual result<void> kept_records(std::int64_t /*from_ns*/, std::int64_t /*to_ns*/,
+                                    const std::function<void(const kept_record&)>& /*each*/) {
+    return ok();
+  }
   // Every record identity in the write-ahead log and how often it stands there, before anything is merged.
   // For tests and for `skerry-cloud verify`.
   virtual result<void> log_identities(

@@ -19,9 +19,7 @@ constexpr std::size_t state_entry_bytes_max = 1 << 20; // an entry of state is c
 
 bytes_view key_of(const std::uint64_t& chunk) noexcept { return std::as_bytes(std::span{&chunk, 1}); }
 
-bool is_note(record_kind kind) noexcept {
-  return kind != record_kind::frame && kind != record_kind::watermark;
-}
+bool is_note(record_kind kind) noexcept { return policy_of(kind).ledger || policy_of(kind).kept_whole; }
 
 constexpr std::int64_t ahead_max_ns = 3'600'000'000'000; // that samples may be ahead of the clock, generously
 
@@ -32,7 +30,7 @@ struct indexed {
 
   // False where the record cannot be used.
   bool add(const envelope& from, const record_view& record, log_place entry, std::uint32_t offset) {
-    if (record.kind == record_kind::frame) {
+    if (policy_of(record.kind).samples) {
       if (!decode_frame_sections(record.payload, sections))
         return false;
       auto* source = index.source_of(from.tenant, from.site, record.host, from.origin.edge, sections);
@@ -40,7 +38,7 @@ struct indexed {
         return false;
       index.add(*source, {sections.time_ns, {entry.chunk, offset}});
     } else if (is_note(record.kind)) {
-      index.notes.push_back({record.time_ns, entry, offset});
+      index.notes.push_back({record.time_ns, entry, offset, record.kind});
     }
     if (record.kind != record_kind::tombstone)
       index.stored[from.origin].add({record.seq, record.seq});
@@ -395,7 +393,7 @@ result<void> log_batch::add(const append_request& request,
     }
     head_source* source = nullptr;
     std::int64_t time = record.time_ns;
-    if (record.kind == record_kind::frame) {
+    if (policy_of(record.kind).samples) {
       BOOST_OUTCOME_TRYV(decode_frame_sections(record.payload, frame_));
       time = frame_.time_ns;
       const auto edge = request.origin.edge;
@@ -461,7 +459,7 @@ result<void> log_batch::add(const append_request& request,
       const auto& [record, source] = keep[i];
       records_.push_back(record->bytes);
       if (source != nullptr || is_note(record->kind))
-        frames_.push_back({source, pieces_.size() - 1, offset, times[i], source == nullptr});
+        frames_.push_back({source, pieces_.size() - 1, offset, times[i], record->kind});
       if (record->kind != record_kind::tombstone)
         stored.add({record->seq, record->seq});
       offset += record->bytes.size();
@@ -537,8 +535,8 @@ result<void> log_batch::commit() {
   for (const auto& f : frames_) {
     const auto place = pieces_[f.piece].place;
     const auto record = static_cast<std::uint32_t>(place.offset + f.offset);
-    if (f.note)
-      log_.index_.notes.push_back({f.time_ns, place, record});
+    if (f.source == nullptr)
+      log_.index_.notes.push_back({f.time_ns, place, record, f.kind});
     else {
       log_.index_.add(*f.source, {f.time_ns, {place.chunk, record}});
       oldest_ns_ = std::min(oldest_ns_, f.time_ns);

@@ -178,11 +178,11 @@ private:
     log_place place;
   };
   struct pending_frame {
-    head_source* source;
+    head_source* source; // null: a note
     std::size_t piece;
     std::size_t offset; // in the piece
     std::int64_t time_ns;
-    bool note;
+    record_kind kind;
   };
   void add_piece(entry_kind kind, bytes_view head, std::size_t body_bytes);
 

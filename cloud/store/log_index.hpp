@@ -27,10 +27,12 @@ struct frame_ref {
   log_place record;
 };
 
+// A record of the loss ledger, or one that is kept whole.
 struct note_ref {
   std::int64_t time_ns = 0;
   log_place entry;          // the append, for its envelope
   std::uint32_t record = 0; // offset in the chunk
+  record_kind kind = record_kind::tombstone;
 };
 
 // All frames of one host and edge that name the same sets in the same order.

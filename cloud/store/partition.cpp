@@ -111,6 +111,7 @@ result<std::shared_ptr<partition>> partition::open(const std::filesystem::path& 
       {"meta", 0, &p->meta_},       {"source", 0, &p->source_}, {"source_key", 0, &p->source_key_},
       {"set", 0, &p->set_},         {"block", 0, &p->block_},   {"extent", 0, &p->extent_},
       {"posting", 0, &p->posting_}, {"family", 0, &p->family_}, {"ledger", 0, &p->ledger_},
+      {"record", 0, &p->record_},
   };
   BOOST_OUTCOME_TRYV(p->env_->databases(all));
   BOOST_OUTCOME_TRY(reader, p->read());
@@ -400,6 +401,33 @@ result<void> partition_reader::ledger(std::int64_t from_ns, std::int64_t to_ns,
       return fail(errc::corrupt, "a ledger entry does not decode");
     entry.payload.assign(payload.begin(), payload.end());
     each(entry);
+  }
+}
+
+result<void> partition_reader::records(std::int64_t from_ns, std::int64_t to_ns,
+                                       const std::function<void(const kept_record&)>& each) const {
+  BOOST_OUTCOME_TRY(cursor, lmdb_cursor::open(txn_, owner_->record_));
+  const auto first = key_builder{}.time(from_ns);
+  for (auto op = MDB_SET_RANGE;; op = MDB_NEXT) {
+    BOOST_OUTCOME_TRY(item, cursor.move(op, op == MDB_SET_RANGE ? first.view() : bytes_view{}));
+    if (!item || item->key.size() < 8 || key_time(item->key, 0) > to_ns)
+      return ok();
+    const auto value = checked_value(item->key, item->value);
+    if (!value)
+      return fail(errc::corrupt, "a record does not match its checksum");
+    byte_reader r{*value};
+    kept_record record;
+    record.tenant = r.fixed<std::uint32_t>();
+    record.origin.edge = edge_id{r.fixed<std::uint64_t>()};
+    record.origin.epoch.boot_counter = r.varint();
+    record.origin.epoch.random = r.fixed<std::array<std::uint8_t, 16>>();
+    record.origin.stream = stream_id{r.fixed<std::uint8_t>()};
+    record.site = r.text();
+    const auto bytes = r.rest();
+    if (r.failed())
+      return fail(errc::corrupt, "a record does not decode");
+    record.bytes.assign(bytes.begin(), bytes.end());
+    each(record);
   }
 }
 

@@ -17,6 +17,7 @@
 //   posting     label name, 0, value                  -> bitmap; the empty pair stands for every series
 //   family      hash of the content                   -> a metric family
 //   ledger      time, hash of the identity            -> a ledger entry
+//   record      time, hash of the identity            -> a record that is kept whole
 //
 // Read by any thread, each with its own reader; written by the sealing thread alone.
 
@@ -111,6 +112,8 @@ public:
   [[nodiscard]] result<void> each_family(const std::function<void(promql::family_metadata)>& each) const;
   [[nodiscard]] result<void> ledger(std::int64_t from_ns, std::int64_t to_ns,
                                     const std::function<void(const ledger_entry&)>& each) const;
+  [[nodiscard]] result<void> records(std::int64_t from_ns, std::int64_t to_ns,
+                                     const std::function<void(const kept_record&)>& each) const;
   [[nodiscard]] result<std::uint64_t> samples() const;
   // The time of the newest sample; INT64_MAX: not known (written by an older version).
   [[nodiscard]] result<std::int64_t> newest_ns() const;
@@ -170,6 +173,7 @@ private:
   MDB_dbi posting_ = 0;
   MDB_dbi family_ = 0;
   MDB_dbi ledger_ = 0;
+  MDB_dbi record_ = 0;
 };
 
 } // namespace skerry::cloud

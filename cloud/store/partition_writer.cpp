@@ -210,6 +210,26 @@ result<void> partition_writer::ledger(const ledger_entry& entry) {
   return put(into_->ledger_, key.view(), scratch_);
 }
 
+result<void> partition_writer::record(const kept_record& record) {
+  BOOST_OUTCOME_TRY(view, decode_record(record.bytes));
+  scratch_.clear();
+  byte_writer w{scratch_};
+  w.fixed(record.tenant);
+  w.fixed(static_cast<std::uint64_t>(record.origin.edge));
+  w.varint(record.origin.epoch.boot_counter);
+  w.fixed(record.origin.epoch.random);
+  w.fixed(static_cast<std::uint8_t>(record.origin.stream));
+  w.text(record.site);
+  const auto content = scratch_.size();
+  w.varint(view.seq);
+  const auto identity = hash_set(scratch_); // the same record twice is one
+  scratch_.resize(content);
+  w.bytes(record.bytes);
+  key_builder key;
+  key.time(view.time_ns).bytes(std::as_bytes(std::span{identity.bytes}));
+  return put(into_->record_, key.view(), scratch_);
+}
+
 result<void> partition_writer::commit(std::uint64_t log_id, const seal_plan& plan,
                                       const std::set<std::uint64_t>& live_logs) {
   BOOST_OUTCOME_TRYV(flush_extent());

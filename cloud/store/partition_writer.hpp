@@ -22,6 +22,7 @@ public:
   [[nodiscard]] result<void> block(std::uint32_t source, std::span<const std::int64_t> times_ns,
                                    std::size_t samples, bytes_view encoded);
   [[nodiscard]] result<void> ledger(const ledger_entry& entry);
+  [[nodiscard]] result<void> record(const kept_record& record);
   // Commits, and notes that all that `plan` puts here of this log is here now. `live_logs`: ids of all logs that
   // still exist; notes about others are dropped.
   [[nodiscard]] result<void> commit(std::uint64_t log_id, const seal_plan& plan,

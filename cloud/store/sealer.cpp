@@ -1,6 +1,7 @@
 #include "cloud/store/sealer.hpp"
 
 #include "cloud/store/damage_of.hpp"
+#include "cloud/store/notes.hpp"
 #include "cloud/store/partition_writer.hpp"
 #include "schemas/codec/block_codec.hpp"
 
@@ -178,22 +179,6 @@ private:
   std::uint64_t conflicts_ = 0;
 };
 
-result<ledger_entry> read_note(const note_ref& note, log_reader& reader) {
-  BOOST_OUTCOME_TRY(entry, reader.entry(note.entry));
-  BOOST_OUTCOME_TRY(from, decode_envelope(entry.head));
-  BOOST_OUTCOME_TRY(record, reader.record({note.entry.chunk, note.record}));
-  ledger_entry to;
-  to.tenant = from.tenant;
-  to.site = from.site;
-  to.host = record.host;
-  to.origin = from.origin;
-  to.kind = record.kind;
-  to.seq = record.seq;
-  to.time_ns = record.time_ns;
-  to.payload.assign(record.payload.begin(), record.payload.end());
-  return to;
-}
-
 // What of a log lies in partitions already: an attempt to seal it came to an end half-way.
 result<sealed_parts> sealed_before(const log_env& log, partition_catalog& in) {
   std::int64_t from_ns = INT64_MAX;
@@ -306,7 +291,8 @@ result<void> seal_log(const log_env& log, partition_catalog& into, store_metrics
             entry.error().message);
         continue;
       }
-      BOOST_OUTCOME_TRYV(writer.ledger(entry.value()));
+      BOOST_OUTCOME_TRYV(policy_of(note.kind).ledger ? writer.ledger(to_ledger_entry(entry.value()))
+                                                     : writer.record(to_kept_record(entry.value())));
     }
     hook("partition written");
     // What is left out is known for good before the log that it stood in may go.

@@ -53,7 +53,7 @@ TEST_CASE("a crash at any step of sealing changes nothing") {
     CHECK(select(*again.db, everything()) == m.expected());
     CHECK(again->usage().samples == 1000);
     std::size_t events = 0;
-    REQUIRE(again->ledger(INT64_MIN, INT64_MAX, [&](const ledger_entry&) { ++events; }));
+    REQUIRE(again->kept_records(INT64_MIN, INT64_MAX, [&](const kept_record&) { ++events; }));
     CHECK(events == 1);
     CHECK(again.metric("skerry_store_damaged_total") == 0);
   }
@@ -125,7 +125,7 @@ TEST_CASE(
     CHECK(select(*s.db, everything()) == m.expected());
     CHECK(s->usage().samples == samples); // none twice
     std::size_t events = 0;
-    REQUIRE(s->ledger(INT64_MIN, INT64_MAX, [&](const ledger_entry&) { ++events; }));
+    REQUIRE(s->kept_records(INT64_MIN, INT64_MAX, [&](const kept_record&) { ++events; }));
     CHECK(events == 6);
     test_clock().wall = wall_before;
   }

@@ -456,6 +456,54 @@ TEST_CASE("the ledger tells what overlaps a range, from log and partitions, each
   }
 }
 
+TEST_CASE("a record of a kind that the store does not read is kept whole, and is no loss") {
+  const temporary_directory dir;
+  auto s = open_store(small_config(dir.path()));
+  const auto unknown = record_kind{200};
+  const auto request = [&] {
+    return request_builder{edge_id{1}, "x"}
+        .note(unknown, "h", now, as_bytes("from the future"))
+        .note(record_kind::log_chunk, "h", now + second, as_bytes("lines"))
+        .note(record_kind::event, "h", now + 2 * second, as_bytes("door opened"))
+        .note(record_kind::alert_transition, "h", now + 3 * second, as_bytes("fires"))
+        .note(record_kind::clock_note, "", now + 4 * second, as_bytes("note"))
+        .note(record_kind::watermark, "h", now + 5 * second, as_bytes("mark"))
+        .take();
+  };
+  const auto sent = request();
+  REQUIRE(append(*s.db, request()));
+  const auto kept = [&](std::int64_t from, std::int64_t to) {
+    std::vector<record_kind> kinds;
+    REQUIRE(s->kept_records(now + from * second, now + to * second, [&](const kept_record& one) {
+      const auto record = decode_record(one.bytes).value();
+      CHECK(one.site == "x");
+      CHECK(one.origin == sent.origin);
+      CHECK(std::ranges::equal(one.bytes, sent.records.at(record.seq - 1).bytes)); // as it came
+      kinds.push_back(record.kind);
+    }));
+    return kinds;
+  };
+  const auto check = [&] {
+    CHECK(kept(0, 9)
+          == std::vector{unknown, record_kind::log_chunk, record_kind::event, record_kind::alert_transition,
+                         record_kind::clock_note});
+    CHECK(kept(1, 2) == std::vector{record_kind::log_chunk, record_kind::event});
+    REQUIRE(s->ledger(INT64_MIN, INT64_MAX,
+                      [](const ledger_entry& e) { FAIL("an entry of kind " << static_cast<int>(e.kind)); }));
+  };
+  check();
+  s.db.reset();
+  s = open_store(small_config(dir.path())); // read back from the log
+  check();
+  REQUIRE(append(*s.db, request())); // a second time
+  check();
+  s->flush();
+  std::size_t in_log = 0;
+  REQUIRE(s->log_identities([&](const auto&, auto, auto) { ++in_log; }));
+  CHECK(in_log == 0);
+  check();
+}
+
 TEST_CASE("partitions follow the samples' times, and retention deletes whole ones") {
   const temporary_directory dir;
   auto config = small_config(dir.path());

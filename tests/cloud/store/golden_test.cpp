@@ -214,7 +214,7 @@ struct golden_value {
   std::string_view value; // with its checksum
 };
 
-// A partition with one source of one series, one block and one ledger entry, in the order of databases and keys.
+// A partition with one source of one series, one block, one ledger entry and one record that is kept whole, in the order of databases and keys.
 const std::vector<golden_value> golden_partition{
     {"meta", "666f726d6174", "2ed99e4e74cb33ce02"},
     {"meta", "6c6f670102030405060708",
@@ -239,6 +239,9 @@ const std::vector<golden_value> golden_partition{
     {"ledger", "7fffffffc4653600d4f2eb3872047cc542b277e965092875",
      "f711de748cd0790d0000000007ac028877665544332211ac020102030405060708090a0b0c0d0e0f1002054e6f7272610773686"
      "9702d30317061796c6f6164"},
+    {"record", "7fffffffc46536001ca2c17f027297d6e7ac6a22d8229982",
+     "1fa7e31f61475b8b000000008877665544332211ac020102030405060708090a0b0c0d0e0f1002054e6f727261536b01c836000"
+     "000c1b227ac1e1140e52d01000000000000df3d9db800020700003665c4ffffffff736869702d30317061796c6f6164"},
 };
 
 constexpr std::uint64_t log_id = 0x0807060504030201;
@@ -257,8 +260,14 @@ ledger_entry sample_ledger() {
           record_kind::tombstone, 300,     first_ns,  {payload.begin(), payload.end()}};
 }
 
-constexpr const char* databases[] = {"meta",   "source",  "source_key", "set",   "block",
-                                     "extent", "posting", "family",     "ledger"};
+kept_record sample_record() {
+  kept_record out{tenant_default, "Norra", origin, {}};
+  encode_record(record_kind{200}, origin, 301, first_ns, "ship-01", as_bytes("payload"), out.bytes);
+  return out;
+}
+
+constexpr const char* databases[] = {"meta",   "source",  "source_key", "set",    "block",
+                                     "extent", "posting", "family",     "ledger", "record"};
 
 } // namespace
 
@@ -274,6 +283,7 @@ TEST_CASE("golden bytes of a partition are written") {
     REQUIRE(source);
     REQUIRE(writer.value().block(source.value(), times, 300, as_bytes(block_bytes)));
     REQUIRE(writer.value().ledger(sample_ledger()));
+    REQUIRE(writer.value().record(sample_record()));
     REQUIRE(writer.value().commit(log_id, plan, {log_id}));
   }
   auto env = lmdb_env::open(directory.path(), 16 << 20, 12);
@@ -382,6 +392,13 @@ TEST_CASE("golden bytes of a partition are read") {
   CHECK(ledger[0].seq == 300);
   CHECK(ledger[0].time_ns == first_ns);
   CHECK(hex(ledger[0].payload) == hex(as_bytes("payload")));
+
+  std::vector<kept_record> records;
+  REQUIRE(in.records(INT64_MIN, INT64_MAX, [&](const kept_record& record) { records.push_back(record); }));
+  REQUIRE(records.size() == 1);
+  CHECK(records[0].site == "Norra");
+  CHECK(records[0].origin == origin);
+  CHECK(hex(records[0].bytes) == hex(sample_record().bytes));
 }
 
 TEST_CASE("golden keys of long labels and golden names of partitions") {
