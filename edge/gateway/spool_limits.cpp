@@ -347,10 +347,10 @@ bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, way 
           if (record.seq + sequences - 1 > range.last)
             break;
           bytes_before += record.bytes.size();
-          bool keep = record.kind == record_kind::tombstone || record.kind == record_kind::not_collected
-                      || record.kind == record_kind::clock_note;
+          const auto& policy = policy_of(record.kind);
+          bool keep = !policy.may_be_forced_out || (thin && !policy.may_be_thinned);
           std::uint64_t count = 0;
-          if (record.kind == record_kind::frame && decode_frame_sections(record.payload, sections)) {
+          if (policy.samples && decode_frame_sections(record.payload, sections)) {
             count = samples_in(sections);
             if (thin && !sections.sections.empty()) {
               const auto step = record.time_ns / step_ns; // of what it is about, whoever said the time
@@ -361,7 +361,7 @@ bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, way 
               last = step;
             }
           } else if (thin) {
-            keep = true; // logs and events are no series of points
+            keep = true; // what does not decode has no step
           }
           if (record.seq == range.first) {
             const auto stone = keep ? stone_in(record) : std::nullopt;

@@ -622,6 +622,40 @@ TEST_CASE("tombstones that are under way, or of another cause, are left alone") 
   CHECK(now.gone.size() + now.frames.size() + now.events.size() == f.last);
 }
 
+TEST_CASE("limits do to each kind what the table says") {
+  for (const bool thin : {false, true}) {
+    fixture f{thin ? full_policy::thin_oldest : full_policy::drop_oldest};
+    std::vector<pending_record> records;
+    std::map<sequence, record_kind> kinds;
+    for (const int number : {2, 3, 5, 6, 8, 100, 200}) {
+      auto record = event_record(f.w.random, 100, f.time_ns);
+      record.kind = static_cast<record_kind>(number);
+      records.push_back(std::move(record));
+      kinds.emplace(records.size(), static_cast<record_kind>(number));
+    }
+    REQUIRE(f.store->commit(stream_id::telemetry, records, {}));
+    const auto rest = [&] {
+      std::map<sequence, record_kind> out;
+      for (const auto& [seq, bytes] : read_all(*f.store, f.key))
+        if (const auto record = decode_record(as_bytes(bytes)).value(); seq <= kinds.size())
+          out.emplace(seq, record.kind);
+      std::erase_if(out, [](const auto& one) { return one.second == record_kind::tombstone; });
+      return out;
+    };
+    const auto set = some_set(1);
+    for (bool full = !thin; thin && !full; f.time_ns += second) // frames alone are worth thinning
+      full = !f.store->commit(stream_id::telemetry, std::vector(50, frame_record(set, f.time_ns)), {{set}});
+    if (!thin)
+      f.fill();
+    REQUIRE(f.under_test->make_room());
+    auto expected = kinds;
+    if (!thin)
+      std::erase_if(expected, [](const auto& one) { return policy_of(one.second).may_be_forced_out; });
+    CHECK(rest() == expected);
+    CHECK(expected.size() == (thin ? 7 : 2));
+  }
+}
+
 TEST_CASE("an alert is never dropped") {
   fixture f{full_policy::drop_oldest};
   std::vector<pending_record> alerts{event_record(f.w.random, 100)};
