@@ -44,8 +44,17 @@ public:
     totals_.add(&plain::refused, "refused_parts_total", "Parts that the store did not take.");
     totals_.add(&plain::doubted, "doubted_parts_total",
                 "Parts that were not taken because they are ahead of a clock that most edges contradict.");
+    auto& of_kind =
+        prometheus::BuildCounter()
+            .Name("skerry_shard_kind_records_total")
+            .Help("Records stored, by kind; unknown: of a kind that this version keeps and cannot read.")
+            .Register(registry);
+    for (std::size_t row = 0; row < kind_policies.size(); ++row)
+      of_kind_[row] = &of_kind.Add({{"kind", std::string{kind_policies[row].name}}});
   }
   void update(const shard_counters& from, const fleet& hosts) {
+    for (std::size_t row = 0; row < of_kind_.size(); ++row)
+      of_kind_[row]->Increment(static_cast<double>(from.of_kind[row]) - of_kind_[row]->Value());
     totals_.update({from.records, from.samples, from.duplicate_records, from.malformed_records,
                     from.ahead_records, from.host_limit_records, from.refused_parts, from.doubted_parts});
     hosts_.Set(static_cast<double>(hosts.size()));
@@ -56,6 +65,7 @@ private:
     std::uint64_t records, samples, duplicates, malformed, ahead, host_limit, refused, doubted;
   };
   mirrored_counters<plain> totals_;
+  std::array<prometheus::Counter*, kind_policies.size()> of_kind_{};
   prometheus::Gauge& hosts_;
 };
 

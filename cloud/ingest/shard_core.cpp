@@ -181,7 +181,7 @@ std::optional<loss_cause> shard_core::check(const record_view& record, const sha
     ++then.ahead;
     return loss_cause::clock_ahead;
   }
-  if (record.kind != record_kind::frame)
+  if (!policy_of(record.kind).samples)
     return std::nullopt;
   if (const auto decoded = decode_frame(record.payload, decoder_, scratch_); !decoded) {
     ++then.malformed;
@@ -292,7 +292,7 @@ append_request shard_core::make_request(const std::string& name, stream_state& s
       continue;
     }
     request.records.push_back(plausible(record, key, latest_ns, replaced));
-    if (record.kind == record_kind::frame)
+    if (policy_of(record.kind).samples)
       note_frame(record, key, now_ns, then);
     // A watermark of a host that has no place says nothing, and loses nothing.
     if ((record.kind == record_kind::watermark || (record.flags & flag_watermark) != 0)
@@ -300,6 +300,8 @@ append_request shard_core::make_request(const std::string& name, stream_state& s
       then.watermarks.push_back(record);
   }
   then.records = request.records.size();
+  for (const auto& record : request.records)
+    ++then.of_kind[row_of(record.kind)];
   request.state.push_back(stream.value.next(name, encoded(ranges_with({}, part)),
                                             [&] { return encoded(ranges_with(stream.kept, part)); }));
   request.sets = part.sets;
@@ -314,7 +316,7 @@ append_request shard_core::make_request(const std::string& name, stream_state& s
 // So many as can be told.
 std::uint64_t shard_core::samples_in(const record_view& record) {
   std::uint64_t samples = 0;
-  if (record.kind == record_kind::frame && decode_frame_sections(record.payload, scratch_))
+  if (policy_of(record.kind).samples && decode_frame_sections(record.payload, scratch_))
     for (const auto& section : scratch_.sections)
       samples += section.value_count();
   return samples;
@@ -345,6 +347,8 @@ void shard_core::apply(const effects& then, const shard_part& part) {
   const auto& key = part.from.header.key;
   auto& counters = *config_.counters;
   counters.records += then.records;
+  for (std::size_t row = 0; row < then.of_kind.size(); ++row)
+    counters.of_kind[row] += then.of_kind[row];
   counters.duplicate_records += then.duplicates;
   counters.malformed_records += then.malformed;
   counters.ahead_records += then.ahead;

@@ -39,6 +39,7 @@ struct shard_part {
 
 struct shard_counters {
   std::atomic<std::uint64_t> records = 0;
+  std::array<std::atomic<std::uint64_t>, kind_policies.size()> of_kind{}; // of those, by row of the table
   std::atomic<std::uint64_t> samples = 0;
   std::atomic<std::uint64_t> duplicate_records = 0;
   std::atomic<std::uint64_t> malformed_records = 0;  // acknowledged, and written to the ledger as corrupt
@@ -108,6 +109,7 @@ private:
     std::vector<frame_seen::set> sets;
     std::vector<record_view> watermarks;
     std::uint64_t records = 0;
+    std::array<std::uint64_t, kind_policies.size()> of_kind{};
     std::uint64_t duplicates = 0;
     std::uint64_t malformed = 0;
     std::uint64_t ahead = 0;

@@ -221,6 +221,29 @@ range_set span_of(sequence first, sequence last) {
 
 } // namespace
 
+TEST_CASE("records of kinds without samples are stored as they came, and counted by kind") {
+  world w;
+  run_maker make{1};
+  make.frame_at(now).missing(record_kind{200}, as_bytes("new"), now).missing(record_kind{201}, {}, now);
+  make.missing(record_kind::log_chunk, as_bytes("lines"), now).missing(record_kind::event, {}, now);
+  const auto sent = make.make();
+  w.send(1, sent);
+  const auto& request = w.store->open.front().request;
+  const auto records = decode_records(sent).value();
+  REQUIRE(request.records.size() == records.size());
+  for (std::size_t i = 0; i < records.size(); ++i)
+    CHECK(std::ranges::equal(request.records[i].bytes, records[i].bytes));
+  w.succeed();
+  CHECK(w.answers == decltype(w.answers){{1, {""}}});
+  const auto count = [&](record_kind kind) { return w.counters->of_kind[row_of(kind)].load(); };
+  CHECK(count(record_kind::frame) == 1);
+  CHECK(count(record_kind{200}) == 2); // all that are unknown together
+  CHECK(count(record_kind::log_chunk) == 1);
+  CHECK(count(record_kind::event) == 1);
+  CHECK(count(record_kind::watermark) == 0);
+  CHECK(w.counters->malformed_records == 0);
+}
+
 TEST_CASE("a part is appended with its ranges, and answered and counted when that is durable") {
   world w;
   w.send(1, run_maker{1}.frame_at(now - second).frame_at(now).watermark_at(now).make());
