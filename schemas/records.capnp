@@ -8,6 +8,7 @@ $Cxx.namespace("skerry::wire");
 
 struct Watermark {
   intervalNs @0 :Int64;
+  kinds @1 :UInt64;       # of which it speaks: bit n is record kind n; 0: of frames alone
 }
 
 struct ClockNote {

@@ -119,6 +119,14 @@ record_view plausible(const record_view& record, const stream_key& key, std::int
   return decode_record(*bytes).value(); // it was just encoded
 }
 
+// Whether it is a watermark of what hosts are complete by: samples. One of other kinds says nothing of them.
+bool speaks_of_samples(const record_view& record) {
+  if (record.kind != record_kind::watermark)
+    return (record.flags & flag_watermark) != 0;
+  const auto mark = decode_watermark(record.payload);
+  return mark && (mark.value().kinds & kinds_with(&kind_policy::samples)) != 0;
+}
+
 shard_ranges ranges_with(shard_ranges all, const shard_part& part) {
   all.stored.add(part.ranges);
   for (const auto& record : part.records)
@@ -295,8 +303,7 @@ append_request shard_core::make_request(const std::string& name, stream_state& s
     if (policy_of(record.kind).samples)
       note_frame(record, key, now_ns, then);
     // A watermark of a host that has no place says nothing, and loses nothing.
-    if ((record.kind == record_kind::watermark || (record.flags & flag_watermark) != 0)
-        && config_.hosts->admit(part.site, record.host, key.edge))
+    if (speaks_of_samples(record) && config_.hosts->admit(part.site, record.host, key.edge))
       then.watermarks.push_back(record);
   }
   then.records = request.records.size();

@@ -43,7 +43,9 @@ tombstone part_of(tombstone whole, sequence first, sequence part_first, sequence
 
 void encode_payload(const watermark& from, byte_buffer& out) {
   capnp::MallocMessageBuilder builder{8};
-  builder.initRoot<wire::Watermark>().setIntervalNs(from.interval_ns);
+  auto root = builder.initRoot<wire::Watermark>();
+  root.setIntervalNs(from.interval_ns);
+  root.setKinds(from.kinds);
   write_message(builder, out);
 }
 
@@ -80,7 +82,8 @@ void encode_payload(const not_collected& from, byte_buffer& out) {
 
 result<watermark> decode_watermark(bytes_view from) {
   return read_message<wire::Watermark>(from, payload_bytes_max, [](auto root) -> result<watermark> {
-    return watermark{root.getIntervalNs()};
+    const kind_set kinds = root.getKinds();
+    return watermark{root.getIntervalNs(), kinds == 0 ? bit_of(record_kind::frame) : kinds};
   });
 }
 

@@ -4,6 +4,7 @@
 
 #include "schemas/bytes.hpp"
 #include "schemas/model/identity.hpp"
+#include "schemas/model/record_kind.hpp"
 
 #include <array>
 #include <cstdint>
@@ -31,7 +32,8 @@ enum class loss_cause : std::uint16_t {
 [[nodiscard]] std::string_view to_string(loss_cause cause) noexcept;
 
 struct watermark {
-  std::int64_t interval_ns = 0; // until the next one is due; 0: unknown
+  std::int64_t interval_ns = 0;                // until the next one is due; 0: unknown
+  kind_set kinds = bit_of(record_kind::frame); // of which it speaks; of others it says nothing
 };
 
 // Relates one boot's monotonic clock to wall time: wall = monotonic + offset.

@@ -244,6 +244,25 @@ TEST_CASE("records of kinds without samples are stored as they came, and counted
   CHECK(w.counters->malformed_records == 0);
 }
 
+TEST_CASE("a watermark speaks for the kinds that it names") {
+  world w;
+  const auto mark = [](kind_set kinds) {
+    byte_buffer payload;
+    encode_payload(watermark{0, kinds}, payload);
+    return payload;
+  };
+  const auto of_logs = mark(bit_of(record_kind::log_chunk));
+  const auto of_both = mark(bit_of(record_kind::log_chunk) | bit_of(record_kind::frame));
+  run_maker make{1};
+  make.frame_at(now - 3 * second)
+      .missing(record_kind::watermark, of_both, now - 3 * second)
+      .missing(record_kind::watermark, of_logs, now)
+      .missing(record_kind::watermark, as_bytes("no watermark"), now);
+  w.send(1, make.make());
+  w.succeed();
+  CHECK(only_host(*w.hosts).statements.front().live_watermark_ns == now - 3 * second);
+}
+
 TEST_CASE("a part is appended with its ranges, and answered and counted when that is durable") {
   world w;
   w.send(1, run_maker{1}.frame_at(now - second).frame_at(now).watermark_at(now).make());

@@ -29,7 +29,12 @@ const not_collected sample_gap{5, 6, loss_cause::node_off, "power"};
 } // namespace
 
 TEST_CASE("payloads have golden bytes") {
-  CHECK(hex(encoded(watermark{1'000'000'000})) == "0000000002000000000000000100000000ca9a3b00000000");
+  CHECK(hex(encoded(watermark{1'000'000'000}))
+        == "0000000003000000000000000200000000ca9a3b000000000200000000000000");
+  // Before kinds: still read.
+  const auto before = decode_watermark(unhex("0000000002000000000000000100000000ca9a3b00000000"));
+  CHECK(before.value().interval_ns == 1'000'000'000);
+  CHECK(before.value().kinds == bit_of(record_kind::frame));
   CHECK(hex(encoded(sample_note()))
         == "000000000600000000000000020001007b0000000000000038feffffffffffff010000008200000000010203040506070"
            "8090a0b0c0d0e0f");
@@ -43,6 +48,9 @@ TEST_CASE("payloads have golden bytes") {
 
 TEST_CASE("payloads come back") {
   CHECK(decode_watermark(encoded(watermark{-5})).value().interval_ns == -5);
+  CHECK(decode_watermark(encoded(watermark{-5})).value().kinds == bit_of(record_kind::frame));
+  CHECK(decode_watermark(encoded(watermark{0, 12})).value().kinds == 12);
+  CHECK(decode_watermark(encoded(watermark{0, 0})).value().kinds == bit_of(record_kind::frame));
   const auto note = decode_clock_note(encoded(sample_note()));
   REQUIRE(note);
   CHECK(note.value().boot_id == sample_note().boot_id);
