@@ -64,7 +64,7 @@ struct StreamState {
 struct Hello {
   protocol @0 :UInt16;
   protocolMin @1 :UInt16;
-  features @2 :UInt64;       # bits: 1 knows Refusal
+  features @2 :UInt64;       # bits: 1 knows Refusal; 2 keeps records of kinds that it does not know, and passes them on
   edge @3 :UInt64;
   instance @4 :Data;         # 16 random bytes, new with each process start
   streams @5 :List(StreamState);
@@ -74,6 +74,7 @@ struct Hello {
   receiver @9 :Data;         # the incarnation of the receiver that acknowledged last; empty: none yet
   current @10 :EpochId;      # the epoch that is being written
   pingIntervalNs @11 :Int64; # silent for longer than twice of it, the sender is not there; 0: it does not say
+  kinds @12 :UInt64;         # that it knows: bit n is record kind n; 0: it does not say
 }
 
 struct Welcome {
@@ -88,6 +89,7 @@ struct Welcome {
   batchBytesMax @8 :UInt32;
   refusedEdges @9 :List(UInt64); # that Hello names and that the sender may not speak for: nothing of them is taken
   again @10 :List(StreamHeld);   # of what Hello says is kept: not here, to be sent again as backlog
+  kinds @11 :UInt64;             # as in Hello
 }
 
 struct StreamHeld {

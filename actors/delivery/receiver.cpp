@@ -500,7 +500,8 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
   note_clock(to, user, hello.wall_ns);
   link::welcome welcome;
   welcome.protocol = std::min(hello.protocol, link::protocol_version);
-  welcome.features = link::feature_refusals;
+  welcome.features = link::features_known;
+  welcome.kinds = known_kinds;
   welcome.batch_bytes_max = static_cast<std::uint32_t>(config_.batch_bytes_max);
   welcome.server_time_ns = clock_.wall_ns();
   welcome.incarnation = config_.incarnation;

@@ -36,6 +36,10 @@ constexpr std::uint64_t missing_set_bytes = 64; // that an answer costs, at most
 constexpr std::size_t needs_waiting_max = 16'384;
 constexpr std::size_t sets_answered_max = 65'536;   // that are remembered
 constexpr std::size_t sets_message_bytes = 4 << 20; // uncompressed; more go in further messages
+// What a receiver keeps that does not say which kinds it knows.
+constexpr kind_set kinds_unsaid = bit_of(record_kind::frame) | bit_of(record_kind::watermark)
+                                  | bit_of(record_kind::clock_note) | bit_of(record_kind::tombstone)
+                                  | bit_of(record_kind::not_collected);
 
 // What stands in a run before a sequence that is not to be sent. Precondition: that is not its first record.
 result<run> cut_before(const run& from, sequence end) {
@@ -104,7 +108,8 @@ void sender::on_disconnected() { reset_session(sender_phase::down); }
 
 void sender::say_hello() {
   link::hello hello;
-  hello.features = link::feature_refusals;
+  hello.features = link::features_known;
+  hello.kinds = known_kinds;
   hello.edge = config_.edge;
   hello.instance = config_.instance;
   hello.wall_ns = clock_.wall_ns();
@@ -219,6 +224,11 @@ void sender::on_welcome(const link::message& message, const link::welcome& welco
     asides_.clear(); // another receiver decides for itself
   take_back(welcome.again);
   ++counters_.sessions;
+  keeps_unknown_ = (welcome.features & link::feature_keeps_kinds) != 0;
+  kinds_kept_ = welcome.kinds != 0 ? welcome.kinds : kinds_unsaid;
+  if (keeps_unknown_)
+    kinds_kept_ |= ~kinds_with(&kind_policy::names_sets);
+  told_held_back_ = false;
   for (const auto& lost : welcome.lost_custody) {
     counters_.lost_custody_records += lost.ranges.count();
     if (set_aside_log_.allow())
@@ -239,6 +249,7 @@ void sender::on_welcome(const link::message& message, const link::welcome& welco
     if (const auto* aside = asides_.ranges(key))
       stream.unsent.remove(*aside);
     stream.fresh = {};
+    stream.held_back = {};
     stream.slice_from = 0;
     // Not the newest that are pending: a hole that was left behind is backlog.
     if (key.epoch == newest_epochs[key.edge] && stream.newest != 0 && !oldest_first_)
@@ -323,6 +334,7 @@ void sender::acked(const stream_key& key, const range_set& ranges) {
   stream.unsent.remove(now);
   stream.fresh.remove(now);
   stream.urgent.remove(now);
+  stream.held_back.remove(now);
   counters_.acked_records += now.count();
   for (const auto& [name, taken] : asides_.on_acked(key, now)) {
     tell_refused();
@@ -614,6 +626,8 @@ bool sender::probe(const set_asides::name& name, set_asides::entry& of) {
       return true;
     }
     const auto& run = *read.value();
+    if (hold_back(key, stream, run))
+      return true;
     const std::pair probe{key, sequence_range{run.header.first, run.header.last()}};
     if (!send_run(key, stream, run, lane))
       return false;
@@ -630,6 +644,7 @@ void sender::on_committed(const run& run, link::lane lane, bool replaced) {
   auto& stream = streams_[key];
   const sequence_range range{run.header.first, run.header.last()};
   stream.unacked.add(range);
+  stream.held_back.remove(range); // something stands in its place
   stream.newest = std::max(stream.newest, range.last);
   if (phase_ != sender_phase::live)
     return;
@@ -648,11 +663,51 @@ void sender::on_committed(const run& run, link::lane lane, bool replaced) {
     return;
   // What was just committed is at hand: if nothing fresh waits before it, it goes without being read again.
   const auto own = key.stream == stream_id::alert ? link::lane::alert : link::lane::live;
-  if (fresh && (own == link::lane::alert || level_ <= quota_level::no_backlog)
+  if (fresh && !hold_back(key, stream, run) && (own == link::lane::alert || level_ <= quota_level::no_backlog)
       && (own == link::lane::alert ? stream.unsent : stream.fresh).next(1) == range.first
       && run.bytes.view.size() <= batch_limit())
     send_run(key, stream, run, own);
   pump();
+}
+
+// They stay in the spool, pending, and go to a receiver that can keep them.
+bool sender::hold_back(const stream_key& key, stream& from, const run& run) {
+  if (keeps_unknown_ && (known_kinds & ~kinds_kept_) == 0)
+    return false;
+  const auto records = decode_records(run);
+  if (!records)
+    return false; // the receiver will say so
+  range_set out;
+  for (const auto& record : records.value())
+    if (is_known(record.kind) ? (bit_of(record.kind) & kinds_kept_) == 0 : !keeps_unknown_)
+      out.add({record.seq, record.seq});
+  if (out.empty())
+    return false;
+  from.unsent.remove(out);
+  from.fresh.remove(out);
+  from.urgent.remove(out);
+  from.held_back.add(out);
+  if (!std::exchange(told_held_back_, true) && session_log_.allow())
+    spdlog::warn(
+        "uplink: the receiver is too old for some records (from {} of {} on): they stay in the spool until "
+        "it is upgraded; all else goes on",
+        out.ranges().front().first, skerry::to_string(key));
+  return true;
+}
+
+std::uint64_t sender::held_back_records() const noexcept {
+  std::uint64_t n = 0;
+  for (const auto& [key, of] : streams_)
+    n += of.held_back.count();
+  return n;
+}
+
+sequence sender::stop_at(const stream_key& key, const stream& of, sequence from) const {
+  auto stop = of.held_back.next(from);
+  const auto* aside = asides_.ranges(key);
+  if (const auto one = aside != nullptr ? aside->next(from) : 0; one != 0)
+    stop = stop == 0 ? one : std::min(stop, one);
+  return stop == 0 ? UINT64_MAX : stop;
 }
 
 bool sender::send_run(const stream_key& key, stream& from, const run& run, link::lane lane) {
@@ -731,6 +786,7 @@ void sender::drop_missing(stream& of, sequence_range range) {
   of.unsent.remove(range);
   of.fresh.remove(range);
   of.unacked.remove(range);
+  of.held_back.remove(range);
 }
 
 bool sender::pump_range(const stream_key& key, stream& of, sequence from, sequence to, link::lane lane) {
@@ -747,14 +803,15 @@ bool sender::pump_range(const stream_key& key, stream& of, sequence from, sequen
     if (!read)
       return false; // at the next tick
     auto& run = read.value();
-    if (const auto* aside = asides_.ranges(key); aside != nullptr && run)
-      if (const auto end = aside->next(from);
-          end != 0 && end <= run->header.last() && end > run->header.first) {
-        auto cut = cut_before(*run, end);
-        if (!cut)
-          return false;
-        run = std::move(cut).value();
-      }
+    if (run && hold_back(key, of, *run) && of.held_back.contains(from))
+      continue;
+    if (const auto stop = stop_at(key, of, from);
+        run && stop <= run->header.last() && stop > run->header.first) {
+      auto cut = cut_before(*run, stop);
+      if (!cut)
+        return false;
+      run = std::move(cut).value();
+    }
     const auto found = run ? run->header.first : UINT64_MAX;
     if (found > from) {
       drop_missing(of, {from, found - 1});

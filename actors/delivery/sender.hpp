@@ -148,7 +148,9 @@ public:
   [[nodiscard]] std::uint64_t pending_records() const noexcept; // committed, not acknowledged
   [[nodiscard]] const std::string& refusal() const noexcept {
     return refusal_;
-  }                                                            // why `waiting`; empty: never
+  } // why `waiting`; empty: never
+  // Pending, of kinds that the receiver of this session is too old to keep.
+  [[nodiscard]] std::uint64_t held_back_records() const noexcept;
   [[nodiscard]] std::vector<set_aside_view> set_aside() const; // that holds pending records
   [[nodiscard]] bool is_set_aside(const stream_key& key) const { return asides_.blocks(key); } // all of it
 
@@ -158,6 +160,7 @@ private:
     range_set unsent;        // of those, not in flight
     range_set urgent;        // of those, what goes like an alert: tombstones
     range_set fresh;         // of those, what goes before the backlog
+    range_set held_back;     // of unacked: not for this receiver
     sequence newest = 0;     // that was committed, acknowledged or not
     sequence slice_from = 0; // of fresh ones, those since the last thinning mark
   };
@@ -194,6 +197,10 @@ private:
   // Sends unsent records of [from, to] until something is full (false).
   static void drop_missing(stream& of, sequence_range range);
   bool pump_range(const stream_key& key, stream& of, sequence from, sequence to, link::lane lane);
+  // Takes out of `from` what this receiver cannot keep; true: something of the run.
+  bool hold_back(const stream_key& key, stream& from, const run& run);
+  // The first sequence from `from` on that is set aside or held back; UINT64_MAX: none.
+  [[nodiscard]] sequence stop_at(const stream_key& key, const stream& of, sequence from) const;
   [[nodiscard]] bool has_room(std::size_t bytes, link::lane lane);
   [[nodiscard]] link::link_state link_now() const;
   [[nodiscard]] bool backlog_may_go() const noexcept {
@@ -219,6 +226,9 @@ private:
   std::size_t batch_bytes_max_ = 0;
   std::uint64_t batch_number_ = 0;
   link::nonce receiver_{};
+  kind_set kinds_kept_ = 0; // by the receiver of this session, of those that are known here
+  bool keeps_unknown_ = false;
+  bool told_held_back_ = false;          // in this session
   std::map<stream_key, stream> streams_; // backlog goes in this order: older epochs first
   std::deque<flight> in_flight_;
   std::uint64_t in_flight_bytes_ = 0;

@@ -140,6 +140,7 @@ result<body> read(wire::Hello::Reader from) {
   BOOST_OUTCOME_TRY(current, read_epoch(from.getCurrent()));
   out.current = current;
   out.ping_interval_ns = from.getPingIntervalNs();
+  out.kinds = from.getKinds();
   return out;
 }
 
@@ -162,6 +163,7 @@ result<body> read(wire::Welcome::Reader from) {
   out.refused_edges = std::move(refused);
   BOOST_OUTCOME_TRY(again, read_held(from.getAgain(), ranges_left));
   out.again = std::move(again);
+  out.kinds = from.getKinds();
   return out;
 }
 

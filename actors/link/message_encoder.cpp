@@ -114,6 +114,7 @@ struct encoder {
       m.setReceiver(as_data_of(from.receiver));
     put_epoch(from.current, m.initCurrent());
     m.setPingIntervalNs(from.ping_interval_ns);
+    m.setKinds(from.kinds);
   }
   void operator()(const welcome& from) {
     auto m = to.initWelcome();
@@ -130,6 +131,7 @@ struct encoder {
       put_edges(from.refused_edges, m.initRefusedEdges(count_of(from.refused_edges)));
     if (!from.again.empty())
       put_held(from.again, m.initAgain(count_of(from.again)));
+    m.setKinds(from.kinds);
   }
   void operator()(const batch& from) {
     auto m = to.initBatch();

@@ -21,6 +21,9 @@ inline constexpr std::uint16_t protocol_version_min = 1;
 using nonce = std::array<std::uint8_t, 16>;
 
 inline constexpr std::uint64_t feature_refusals = 1; // it knows Refusal
+// It keeps records of kinds that it does not know, and passes them on; not the series sets that they may name.
+inline constexpr std::uint64_t feature_keeps_kinds = 2;
+inline constexpr std::uint64_t features_known = feature_refusals | feature_keeps_kinds;
 
 struct stream_held {
   stream_key key;
@@ -50,6 +53,7 @@ struct hello {
   nonce receiver{}; // all zero: none yet
   epoch_id current;
   std::int64_t ping_interval_ns = 0; // 0: it does not say
+  kind_set kinds = 0;                // that it knows; 0: it does not say
 };
 
 struct welcome {
@@ -64,6 +68,7 @@ struct welcome {
   std::uint32_t batch_bytes_max = 0;
   std::vector<edge_id> refused_edges;  // of those that Hello named: nothing of them is taken
   std::vector<stream_held> again = {}; // that Hello said is kept, and that is not here
+  kind_set kinds = 0;                  // as in hello
 };
 
 enum class lane : std::uint16_t { live = 0, backlog = 1, alert = 2 };

@@ -51,6 +51,8 @@ public:
                      "Streams and edges of which the receiver takes nothing; listed in /api/v1/status.");
     aside_records_ =
         &gauge(registry, "set_aside_records", "Pending records that the receiver does not take.");
+    held_back_ = &gauge(registry, "held_back_records",
+                        "Pending records that the receiver is too old to keep; they wait for its upgrade.");
     live_ = &gauge(registry, "live", "1 while a session is open.");
     today_ = &gauge(registry, "link_bytes_today", "Bytes on the link since midnight UTC, at the IP level.");
     month_ =
@@ -80,6 +82,7 @@ public:
     round_trip_->Set(static_cast<double>(from.estimate().round_trip_ns()) / 1e9);
     asides_->Set(static_cast<double>(status.set_asides));
     aside_records_->Set(static_cast<double>(status.set_aside_records));
+    held_back_->Set(static_cast<double>(status.held_back_records));
     pending_->Set(static_cast<double>(from.pending_records()));
     live_->Set(from.phase() == delivery::sender_phase::live ? 1 : 0);
   }
@@ -97,6 +100,7 @@ private:
   prometheus::Gauge* pending_ = nullptr;
   prometheus::Gauge* asides_ = nullptr;
   prometheus::Gauge* aside_records_ = nullptr;
+  prometheus::Gauge* held_back_ = nullptr;
   prometheus::Gauge* live_ = nullptr;
   prometheus::Gauge* today_ = nullptr;
   prometheus::Gauge* month_ = nullptr;
@@ -272,6 +276,7 @@ struct uplink_state {
     status.address = config.addresses[address];
     status.set_aside = sender->set_aside();
     status.set_asides = status.set_aside.size();
+    status.held_back_records = sender->held_back_records();
     for (const auto& one : status.set_aside)
       status.set_aside_records += one.records;
     if (status.set_aside.size() > set_asides_shown_max)

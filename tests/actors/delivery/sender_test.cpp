@@ -41,6 +41,8 @@ struct fixture final : sender_sink {
     link::welcome welcome;
     welcome.durable = std::move(durable);
     welcome.credit_bytes = credit;
+    welcome.features = features;
+    welcome.kinds = kinds;
     sent.clear();
     under_test->on_message({9, welcome});
   }
@@ -52,6 +54,27 @@ struct fixture final : sender_sink {
     return out;
   }
 
+  // The ones to be sent, in order, each with the kinds of its records.
+  std::vector<std::vector<record_kind>> kinds_sent() const {
+    std::vector<std::vector<record_kind>> out;
+    for (const auto& message : sent)
+      if (const auto* batch = std::get_if<link::batch>(&message.body)) {
+        out.emplace_back();
+        const auto records = decode_records(batch->run).value();
+        for (const auto& record : records)
+          out.back().push_back(record.kind);
+      }
+    return out;
+  }
+  run commit(const std::vector<record_kind>& kinds_of) {
+    std::vector<pending_record> all(kinds_of.size());
+    for (std::size_t i = 0; i < all.size(); ++i)
+      all[i].kind = kinds_of[i];
+    return spool.commit(self, all);
+  }
+
+  std::uint64_t features = link::feature_keeps_kinds; // of the receiver
+  kind_set kinds = known_kinds;
   const stream_key self{edge_id{1}, {5, {5}}, stream_id::telemetry};
   const stream_key outer_old{edge_id{2}, {1, {1}}, stream_id::telemetry};
   const stream_key outer{edge_id{2}, {2, {2}}, stream_id::telemetry};
@@ -494,10 +517,12 @@ TEST_CASE("Welcome says of which edges nothing is taken") {
   f.commit(f.self, 1);
   f.commit(f.outer, 1);
   f.under_test->on_connected();
-  REQUIRE(std::get<link::hello>(f.sent.front().body).features == link::feature_refusals);
+  const auto& hello = std::get<link::hello>(f.sent.front().body);
+  REQUIRE(hello.features == link::features_known);
+  REQUIRE(hello.kinds == known_kinds);
   link::welcome welcome;
   welcome.credit_bytes = 1 << 20;
-  welcome.features = link::feature_refusals;
+  welcome.features = link::features_known;
   welcome.refused_edges = {edge_id{2}};
   f.sent.clear();
   f.under_test->on_message({9, welcome});
@@ -510,6 +535,72 @@ TEST_CASE("Welcome says of which edges nothing is taken") {
   f.under_test->on_message({9, welcome});
   CHECK(f.batches().size() == 2);
   CHECK(f.under_test->set_aside().empty());
+}
+
+TEST_CASE("an older receiver is not given what it cannot keep, and a newer one gets it") {
+  using enum record_kind;
+  const auto unknown = record_kind{200};
+  fixture f;
+  f.commit({watermark, event, clock_note, unknown, unknown, watermark});
+  f.features = 0;
+  f.kinds = bit_of(watermark) | bit_of(clock_note) | bit_of(tombstone);
+  f.welcome();
+  CHECK(f.kinds_sent()
+        == std::vector<std::vector<record_kind>>{{watermark}, {watermark}, {clock_note}}); // the newest first
+  CHECK(f.under_test->held_back_records() == 3);
+  CHECK(f.under_test->pending_records() == 6);
+  CHECK_FALSE(f.under_test->has_backlog());
+
+  // What comes later alike; a tombstone in the place of what waits goes.
+  f.sent.clear();
+  f.under_test->on_committed(f.commit({event, watermark}));
+  CHECK(f.kinds_sent() == std::vector<std::vector<record_kind>>{{watermark}});
+  CHECK(f.under_test->held_back_records() == 4);
+  f.under_test->on_tick();
+  CHECK(f.kinds_sent().size() == 1);
+  run_builder stone{f.self, 7};
+  byte_buffer payload;
+  encode_payload(skerry::tombstone{7, 0, 0, 0, 1, loss_cause::spool_bytes}, payload);
+  stone.append(tombstone, 0, {}, payload);
+  const auto replaced = std::move(stone).finish();
+  const auto bytes = replaced.records();
+  f.spool.streams_[f.self].records[7] = {bytes.begin(), bytes.end()};
+  f.under_test->on_committed(replaced, lane::alert, true);
+  CHECK(f.kinds_sent().back().front() == tombstone);
+  CHECK(f.under_test->held_back_records() == 3);
+
+  f.features = link::feature_keeps_kinds;
+  range_set durable;
+  durable.add({1, 1});
+  f.welcome(1 << 20, {{f.self, durable}});
+  CHECK(f.under_test->held_back_records() == 0);
+  std::vector<record_kind> all;
+  for (const auto& batch : f.kinds_sent())
+    all.insert(all.end(), batch.begin(), batch.end());
+  CHECK(std::count(all.begin(), all.end(), unknown) == 2);
+  CHECK(std::count(all.begin(), all.end(), event) == 1);
+}
+
+TEST_CASE("a receiver that does not say which kinds it knows gets those of the first version") {
+  using enum record_kind;
+  fixture f;
+  f.commit({frame, log_chunk, event, alert_transition, watermark, clock_note, not_collected});
+  f.features = f.kinds = 0;
+  f.welcome();
+  std::set<record_kind> got;
+  for (const auto& batch : f.kinds_sent())
+    got.insert(batch.begin(), batch.end());
+  CHECK(got == std::set{frame, watermark, clock_note, not_collected});
+  CHECK(f.under_test->held_back_records() == 3);
+}
+
+TEST_CASE("a kind that names series sets goes to a receiver that knows it, not to one that only keeps it") {
+  using enum record_kind;
+  fixture f;
+  f.commit({frame, event});
+  f.kinds = known_kinds & ~bit_of(frame);
+  f.welcome();
+  CHECK(f.kinds_sent() == std::vector<std::vector<record_kind>>{{event}});
 }
 
 TEST_CASE("an origin is announced before its first batch, and once") {
@@ -565,6 +656,7 @@ TEST_CASE("what the receiver lost and is still here goes again as backlog") {
   f.under_test->on_connected();
   link::welcome welcome;
   welcome.credit_bytes = 1 << 20;
+  welcome.features = link::feature_keeps_kinds;
   welcome.again = {{f.self, lost}};
   f.under_test->on_message({9, welcome});
   REQUIRE(f.batches().size() == 1);

@@ -79,14 +79,15 @@ struct comparer {
            && std::equal(a.streams.begin(), a.streams.end(), b.streams.begin(), b.streams.end(),
                          [](auto& x, auto& y) { return same(x, y); })
            && a.wall_ns == b.wall_ns && a.monotonic_ns == b.monotonic_ns && a.software == b.software
-           && a.receiver == b.receiver && a.current == b.current && a.ping_interval_ns == b.ping_interval_ns;
+           && a.receiver == b.receiver && a.current == b.current && a.ping_interval_ns == b.ping_interval_ns
+           && a.kinds == b.kinds;
   }
   static bool eq(const welcome& a, const welcome& b) {
     return a.protocol == b.protocol && a.features == b.features && same(a.durable, b.durable)
            && a.credit_bytes == b.credit_bytes && a.config_version == b.config_version
            && a.server_time_ns == b.server_time_ns && a.incarnation == b.incarnation
            && same(a.lost_custody, b.lost_custody) && a.batch_bytes_max == b.batch_bytes_max
-           && a.refused_edges == b.refused_edges && same(a.again, b.again);
+           && a.refused_edges == b.refused_edges && same(a.again, b.again) && a.kinds == b.kinds;
   }
   static bool eq(const batch& a, const batch& b) {
     return a.number == b.number && a.lane == b.lane && a.pending_records == b.pending_records
@@ -160,6 +161,7 @@ T random_body(random_engine& random) {
     if (random() % 2 == 0)
       m.receiver = random_array<16>(random);
     m.current = random_epoch(random);
+    m.kinds = random();
   } else if constexpr (std::is_same_v<T, welcome>) {
     m.protocol = static_cast<std::uint16_t>(random());
     m.features = random();
@@ -170,6 +172,7 @@ T random_body(random_engine& random) {
     m.incarnation = random_array<16>(random);
     m.lost_custody = random_held(random);
     m.batch_bytes_max = static_cast<std::uint32_t>(random());
+    m.kinds = random();
     for (auto n = below(random, 3); n > 0; --n)
       m.refused_edges.push_back(edge_id{random()});
   } else if constexpr (std::is_same_v<T, batch>) {
