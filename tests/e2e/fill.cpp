@@ -1,6 +1,7 @@
 // Fills a stopped node's spool or write-ahead log with frames, and ends as if it had been killed.
 //
 //   fill spool --data DIR --bytes N [--past]   of an edge that has joined
+//   fill kinds --data DIR             the spool of an edge that has joined: records that are no samples, of host `kinds`
 //   fill log --data DIR --bytes N     of a cloud; the newest samples are near Unix time 2,000,000,000
 //   fill backlog --data DIR --seconds N [--ago 0] [--hosts 200] [--series 500] scrapes/*.txt
 //                                     the spool of an edge that has joined: N seconds of so many hosts, up to so many
@@ -148,6 +149,29 @@ void fill_backlog(const std::filesystem::path& data, std::size_t seconds, std::s
   ::_exit(0);
 }
 
+// One of each kind that no query reads, and two of kinds that this version does not know. Closed in order.
+void fill_kinds(const std::filesystem::path& data) {
+  prometheus::Registry metrics;
+  const auto spool = open_spool(data, metrics);
+  const auto made = [](record_kind kind) {
+    pending_record record;
+    record.kind = kind;
+    record.time_ns = system_clock().wall_ns();
+    record.host = "kinds";
+    record.payload.resize(100);
+    return record;
+  };
+  const std::vector telemetry{made(record_kind::event), made(record_kind{200}), made(record_kind::log_chunk),
+                              made(record_kind{63})};
+  const std::vector alerts{made(record_kind::alert_transition)};
+  for (const auto& done :
+       {spool->commit(stream_id::telemetry, telemetry, {}), spool->commit(stream_id::alert, alerts, {})})
+    if (!done)
+      give_up(done.error());
+  if (const auto closed = spool->close(); !closed)
+    give_up(closed.error());
+}
+
 void fill_log(const std::filesystem::path& data, std::uint64_t bytes) {
   auto directory = data_directory::open(data, node_kind::cloud);
   if (!directory)
@@ -213,9 +237,9 @@ int main(int argc, char** argv) {
   std::vector<std::string> scrapes;
   bool past = false;
   CLI::App app{"Fills a stopped node's spool or write-ahead log"};
-  app.add_option("what", what, "spool, log or backlog")
+  app.add_option("what", what, "spool, backlog, kinds or log")
       ->required()
-      ->check(CLI::IsMember({"spool", "log", "backlog"}));
+      ->check(CLI::IsMember({"spool", "log", "backlog", "kinds"}));
   app.add_option("scrapes", scrapes, "Of a backlog: recorded scrapes, in order");
   app.add_option("--data", data, "Data directory")->required();
   app.add_option("--bytes", bytes, "How much of a spool or log");
@@ -229,6 +253,8 @@ int main(int argc, char** argv) {
     return 1;
   if (what == "backlog")
     fill_backlog(data, seconds, ago, hosts_wanted, series_wanted, scrapes);
+  else if (what == "kinds")
+    fill_kinds(data);
   else if (what == "spool")
     fill_spool(data, bytes, past);
   else
