@@ -21,8 +21,10 @@ public:
   [[nodiscard]] bool take(std::uint64_t bytes) noexcept {
     auto now = taken_.load(std::memory_order_relaxed);
     do {
-      if (bytes > bytes_max_ || now > bytes_max_ - bytes)
+      if (bytes > bytes_max_ || now > bytes_max_ - bytes) {
+        refused_.fetch_add(1, std::memory_order_relaxed);
         return false;
+      }
     } while (!taken_.compare_exchange_weak(now, now + bytes, std::memory_order_relaxed));
     return true;
   }
@@ -36,6 +38,9 @@ public:
     ::malloc_trim(0);
   }
 
+  // How often something did not fit since the last call: for who counts that.
+  [[nodiscard]] std::uint64_t refusals() noexcept { return refused_.exchange(0, std::memory_order_relaxed); }
+
   [[nodiscard]] std::uint64_t taken() const noexcept { return taken_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t bytes_max() const noexcept { return bytes_max_; }
 
@@ -45,6 +50,7 @@ private:
   const std::uint64_t bytes_max_;
   std::atomic<std::uint64_t> taken_{0};
   std::atomic<std::uint64_t> given_{0}; // since the last time
+  std::atomic<std::uint64_t> refused_{0};
 };
 
 // What one holder has of a budget; goes back with it. One thread at a time.

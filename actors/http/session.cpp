@@ -118,13 +118,14 @@ private:
     const auto size = size_of(with);
     if (!with.held && size > answer_free_bytes) {
       with.held = std::make_shared<memory_share>(shared_->answers);
-      if (!with.held->grow(size)) {
-        shared_->metrics.refused("answers_bytes_max");
+      if (!with.held->grow(size))
         with =
             no_room(path_, "the answers that are being written hold all of http.answers_bytes_max; try again "
                            "later\n");
-      }
     }
+    // Those too that found no room while they were built.
+    for (auto refused = shared_->answers->refusals(); refused > 0; --refused)
+      shared_->metrics.refused("answers_bytes_max");
     const auto encoded = std::any_of(with.headers.begin(), with.headers.end(), [](const auto& header) {
       return lower(header.first) == "content-encoding";
     });

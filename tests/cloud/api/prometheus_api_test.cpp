@@ -150,6 +150,15 @@ TEST_CASE("a query that loads too many samples is refused") {
   CHECK(json::parse(got.body)["errorType"] == "execution");
 }
 
+TEST_CASE("an answer that finds no room while it is built is counted") {
+  test_cloud cloud{{}, {}, 100 << 10};
+  CHECK(cloud.counted("skerry_http_refused_total", "answers_bytes_max") == 0);
+  const auto large =
+      "query=label_replace(vector(1),\"x\",\"" + std::string(30'000, '<') + "\",\"\",\"\")[9m:1m]";
+  CHECK(cloud.ask("/api/v1/query", "POST", large).status == 422);
+  CHECK(cloud.counted("skerry_http_refused_total", "answers_bytes_max") == 1);
+}
+
 TEST_CASE("a query that holds too much memory is refused, and so is an answer") {
   query_limits limits;
   limits.memory_each_bytes_max = 4 << 20;

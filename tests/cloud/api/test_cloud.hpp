@@ -173,6 +173,7 @@ public:
     http::server_config config;
     config.listen = "127.0.0.1:0";
     config.unix_socket = socket();
+    config.answers = context.answers;
     auto started = http::server::start(config, make_routes(context), registry);
     if (!started)
       FAIL(started.error().message);
@@ -180,6 +181,15 @@ public:
   }
 
   std::shared_ptr<memory_budget> memory; // of all queries
+
+  // What the counter with this one label says.
+  double counted(const std::string& name, const std::string& label) {
+    for (const auto& family : registry.Collect())
+      for (const auto& metric : family.metric)
+        if (family.name == name && metric.label.size() == 1 && metric.label[0].value == label)
+          return metric.counter.value;
+    return -1;
+  }
 
   [[nodiscard]] std::string socket() const { return (directory.path() / "operator.sock").string(); }
   [[nodiscard]] std::string url() const { return "http://" + server->address(); }
