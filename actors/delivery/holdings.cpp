@@ -120,6 +120,11 @@ bool holdings::complete(const stream_key& key) const {
   return end == announced_.end() || it->second.held.contiguous_through() >= end->second;
 }
 
+sequence holdings::announced_end(const stream_key& key) const {
+  const auto it = announced_.find(key);
+  return it == announced_.end() ? 0 : it->second;
+}
+
 bool holdings::disowned(const stream_key& key) const {
   const auto hello = greeted_.find(key.edge);
   return hello != greeted_.end() && hello->second != key.epoch && !announced_.contains(key);

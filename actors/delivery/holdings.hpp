@@ -66,6 +66,8 @@ public:
   // Nothing more is expected of it: the edge's Hello closed it at an end that is held, or no longer has it at all.
   [[nodiscard]] bool complete(const stream_key& key) const;
 
+  // Where its edge has closed it, as it said last. 0: it did not, or with nothing in it.
+  [[nodiscard]] sequence announced_end(const stream_key& key) const;
   // What its edge said last is not about this one: it neither writes it nor announces it. One of two copies of a disk, or
   // one from before it, does not know how far it and those before it reach.
   [[nodiscard]] bool disowned(const stream_key& key) const;

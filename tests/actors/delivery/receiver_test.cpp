@@ -312,6 +312,29 @@ TEST_CASE("a predecessor that is dead keeps nobody waiting") {
   CHECK(f.under_test.counters().refused_duplicate == 1);
 }
 
+TEST_CASE("a Hello of a dead process that comes late takes nobody's session") {
+  fixture f;
+  const auto session = f.open("a", 1);
+  f.send("a", session, f.events(1, 10, f.key));
+  f.settle();
+  f.clock.now += 1;
+  f.under_test.on_message("b", f.edge, link::message{0, f.successor(2, 10)});
+  REQUIRE(f.last_sent<link::welcome>("b") != nullptr);
+  const auto next = f.backend.outbox.back().second.session;
+  auto late = f.hello_of(1); // said when seven records were there, over a connection that nobody has any more
+  late.streams.push_back({f.key, {}, {}, 7, false, 0});
+  f.under_test.on_message("a1", f.edge, link::message{0, late});
+  CHECK(f.last_sent<link::welcome>("a1") == nullptr);
+  CHECK(f.under_test.counters().refused_duplicate == 0);
+  f.send("b", next, f.events(1, 3, {f.edge, {2, {2}}, stream_id::telemetry}));
+  f.settle();
+  CHECK(f.backend.stored.size() == 13);
+  // Who knows all of its epoch may be alive.
+  late.streams.back().last = 10;
+  f.under_test.on_message("a1", f.edge, link::message{0, late});
+  CHECK(f.last_sent<link::welcome>("a1") != nullptr);
+}
+
 TEST_CASE("an edge restored from an older copy is named") {
   fixture f;
   const auto session = f.open("a", 1);
