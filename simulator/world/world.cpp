@@ -123,7 +123,9 @@ private:
     of.limits.thin_step = std::chrono::seconds{random.between(20, 120)};
     if (random.chance(80))
       of.limits.free_disk_min = free_disk_min;
-    if (auto keeping = random.fork(1); keeping.chance(60))
+    // What is kept is named in each Hello, and receivers remember more epochs than that.
+    auto keeping = random.fork(1);
+    if (env_.settings.epochs_max == world_settings{}.epochs_max && keeping.chance(60))
       of.sizes.kept_for = keeping.between(30, 300) * second;
     if (!env_.settings.limited)
       return;
