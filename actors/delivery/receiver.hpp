@@ -37,6 +37,7 @@ struct delivery_job {
   range_set ranges;                      // what this job makes held, once stored
   std::vector<record_view> records;      // in ascending sequence
   std::vector<series_set_ptr> sets;      // that the frames among them name and that may not be stored yet
+  std::int64_t newest_ns = 0;            // of the newest record, by its node's clock; 0: none tells
 };
 
 // For which a key may not speak, and why.
@@ -60,8 +61,8 @@ public:
   // Asynchronous: ends in receiver::on_stored. The backend keeps `ranges` with the records. Gives what it costs, in parts
   // that are stored apart; at least 1.
   virtual std::uint64_t store(delivery_job job) = 0;
-  // What the whole stream holds now, to be made durable before on_held_durable(ticket) is called. `durable` is of it
-  // already; null: nothing is.
+  // What the whole stream holds now, to be made durable before on_held_durable(ticket) is called, which may be at once.
+  // `durable` is of it already; null: nothing is.
   virtual void keep_held(std::uint64_t ticket, const stream_key& key, const held_stream& held,
                          const range_set* durable) = 0;
   // The clock of a peer shows this now, as it says.

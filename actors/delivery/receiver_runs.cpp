@@ -336,7 +336,8 @@ void receiver::store(delivery_job job, edge_id user, std::uint64_t session, sequ
   }
   for (const auto& record : job.records)
     if (record.kind != record_kind::tombstone && has_node_time(record.kind, record.payload))
-      open.newest_ns = std::max(open.newest_ns, record.time_ns);
+      job.newest_ns = std::max(job.newest_ns, record.time_ns);
+  open.newest_ns = job.newest_ns;
   for (const auto& set : job.sets)
     open.sets.push_back(set->hash);
   if (planted(config_.planted, planted_fault::set_dropped_while_referenced) && !job.sets.empty())

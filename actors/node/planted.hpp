@@ -11,6 +11,7 @@ enum class planted_fault : std::uint8_t {
   none,
   ack_before_sync,
   held_forgotten_on_restart,
+  held_with_first_part, // of a job of several
   epoch_not_renewed,
   tombstone_not_written,
   tombstone_over_arriving_data,

@@ -124,14 +124,33 @@ std::uint64_t ingest_core::store(delivery::delivery_job job) {
     }
     part->records.push_back(record);
   }
-  jobs_[job.ticket] = {key, parts.size(), {}};
+  jobs_[job.ticket] = {key, parts.size(), {}, {}};
   auto& holders = open_streams_[key].holders;
   for (const auto& [id, part] : parts)
     holders.insert(id);
   const auto count = parts.size();
+  if (count == 1 || planted(planted_, planted_fault::held_with_first_part))
+    note_with(*parts.begin()->second, key, job);
   for (auto& [id, part] : parts)
     to_.to_shard(id, std::move(part));
   return count;
+}
+
+// A job whose records go into one append is held once that is stored: what says so goes along, and costs no sync of its own.
+void ingest_core::note_with(shard_part& part, const stream_key& key, const delivery::delivery_job& job) {
+  const auto& held = receiver_.held();
+  range_set fresh;
+  if (const auto* stored = held.stored(key))
+    fresh = *stored;
+  if (const auto* durable = held.held(key))
+    fresh.remove(*durable);
+  fresh.add(job.ranges);
+  part.held = open_streams_[key].held.append(
+      held_key(key), encode_held(std::max(job.newest_ns, held.newest_ns(key)), fresh));
+  if (!part.held)
+    return;
+  ++noting_[key];
+  jobs_[job.ticket].noted = std::move(fresh);
 }
 
 void ingest_core::keep_held(std::uint64_t ticket, const stream_key& key, const delivery::held_stream& all,
@@ -139,8 +158,17 @@ void ingest_core::keep_held(std::uint64_t ticket, const stream_key& key, const d
   auto fresh = all.ranges;
   if (durable != nullptr)
     fresh.remove(*durable);
-  store_->put_state({open_streams_[key].held.next(held_key(key), encode_held(all.newest_ns, fresh),
-                                                  [&] { return encode_held(all.newest_ns, all.ranges); })},
+  if (const auto* noted = std::exchange(noted_, nullptr)) {
+    auto rest = fresh;
+    rest.remove(*noted);
+    if (rest.empty()) {
+      receiver_.on_held_durable(ticket, {});
+      return;
+    }
+  }
+  store_->put_state({open_streams_[key].held.next(
+                        held_key(key), encode_held(all.newest_ns, fresh),
+                        [&] { return encode_held(all.newest_ns, all.ranges); }, !noting_.contains(key))},
                     [held = to_.held, ticket](result<void> done) {
                       held(ticket, done ? std::string{} : done.error().message);
                     });
@@ -157,7 +185,11 @@ void ingest_core::on_part_stored(std::uint64_t ticket, const std::string& failed
     return;
   const auto done = std::move(job);
   jobs_.erase(it);
+  if (!done.noted.empty() && --noting_[done.key] == 0)
+    noting_.erase(done.key);
+  noted_ = done.failed.empty() && !done.noted.empty() ? &done.noted : nullptr;
   receiver_.on_stored(ticket, done.failed);
+  noted_ = nullptr;
 }
 
 void ingest_core::forget(const std::vector<stream_key>& keys) {

@@ -63,6 +63,7 @@ private:
     stream_key key;
     std::size_t parts = 0; // not answered yet
     std::string failed;
+    range_set noted; // what the store notes as held together with its records; empty: nothing
   };
 
   struct open_stream {
@@ -71,6 +72,7 @@ private:
   };
 
   void restore();
+  void note_with(shard_part& part, const stream_key& key, const delivery::delivery_job& job);
   [[nodiscard]] std::vector<state_update> release_shards(const stream_key& key,
                                                          const std::set<shard_id>& holders);
   [[nodiscard]] bool shards_keep_more(const stream_key& key, const std::set<shard_id>& holders,
@@ -81,8 +83,10 @@ private:
   std::shared_ptr<fleet> hosts_;
   outputs to_;
   std::unordered_map<std::uint64_t, open_job> jobs_; // by ticket
-  std::map<stream_key, open_stream> open_streams_;   // held, and more may come
-  delivery::receiver receiver_;                      // last: it talks to its backend
+  std::map<stream_key, std::size_t> noting_; // jobs under way with whose records the store notes what is held
+  const range_set* noted_ = nullptr;         // by the job that the receiver is being told of
+  std::map<stream_key, open_stream> open_streams_; // held, and more may come
+  delivery::receiver receiver_;                    // last: it talks to its backend
 };
 
 } // namespace skerry::cloud

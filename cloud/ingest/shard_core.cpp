@@ -243,7 +243,7 @@ void shard_core::append_front(const std::string& name, stream_state& stream) {
       done.answer(part->ticket, doubt);
       continue;
     }
-    if (!request.records.empty()) {
+    if (!request.records.empty() || part->held) {
       const auto ticket = part->ticket;
       waiting_[ticket] = name;
       config_.store->append(std::move(request), [appended = appended_, ticket](result<void> done) {
@@ -311,6 +311,8 @@ append_request shard_core::make_request(const std::string& name, stream_state& s
     ++then.of_kind[row_of(record.kind)];
   request.state.push_back(stream.value.next(name, encoded(ranges_with({}, part)),
                                             [&] { return encoded(ranges_with(stream.kept, part)); }));
+  if (part.held)
+    request.state.push_back(*part.held);
   request.sets = part.sets;
   struct kept_bytes {
     std::shared_ptr<const void> run;

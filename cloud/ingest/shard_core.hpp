@@ -35,6 +35,8 @@ struct shard_part {
   sequence held_through = 0; // everything up to here is held by the cloud as a whole
   std::vector<record_view> records;
   std::vector<series_set_ptr> sets;
+  // Where this is the job's only part: what makes the job held, stored with its records.
+  std::optional<state_update> held;
 };
 
 struct shard_counters {

@@ -114,6 +114,7 @@ const std::vector<plant>& plants() {
   static const std::vector<plant> all{
       {"ack-before-sync", planted_fault::ack_before_sync, {}},
       {"held-forgotten-on-restart", planted_fault::held_forgotten_on_restart, {}},
+      {"held-with-first-part", planted_fault::held_with_first_part, {}},
       {"epoch-not-renewed", planted_fault::epoch_not_renewed, {}},
       {"tombstone-not-written", planted_fault::tombstone_not_written, {}},
       {"tombstone-over-arriving-data", planted_fault::tombstone_over_arriving_data, {}},

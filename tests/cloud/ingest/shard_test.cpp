@@ -621,3 +621,33 @@ TEST_CASE("what is stored of a stream with thousands of holes is written as chan
   w.send(parts + 1, run_maker{1000}.frame_at(now).make());
   CHECK(w.counters->duplicate_records == 1);
 }
+
+TEST_CASE("what makes a job held is stored with its records, and also where all of them are there already") {
+  world w;
+  const auto with_note = [&](std::uint64_t ticket, const std::string& note) {
+    auto part = std::make_shared<shard_part>();
+    part->ticket = ticket;
+    part->site = "ship";
+    part->from = run_maker{1}.frame_at(now).make();
+    part->ranges = span_of(1, 1);
+    part->records = decode_records(part->from).value();
+    part->held = state_update{"held/x", note, true};
+    caf::send_as(w.listener, w.shard, shard_part_ptr{part});
+    w.actors.run();
+  };
+  with_note(1, "a");
+  REQUIRE(w.store->open.size() == 1);
+  CHECK(w.store->open.front().request.records.size() == 1);
+  CHECK(w.store->state.empty());
+  w.refuse();
+  CHECK(w.store->state.empty()); // neither of the two
+  with_note(1, "b");
+  w.succeed();
+  CHECK(w.store->state.at("held/x") == "b");
+  with_note(2, "c");
+  REQUIRE(w.store->open.size() == 1);
+  CHECK(w.store->open.front().request.records.empty());
+  w.succeed();
+  CHECK(w.store->state.at("held/x") == "bc");
+  CHECK(w.answers.at(2).back().empty());
+}
