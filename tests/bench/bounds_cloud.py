@@ -136,19 +136,21 @@ def log_memory(bench, value):
         seen = []
         for first in range(0, count, 1500):
             now = int(time.time() * 1000)
-            push(run.url, [({"__name__": "wide", "n": str(i), "pad": f"{pad}{i}", "host": "h"}, [(now, i)])
+            push(run.url, [({"__name__": "wide", "n": str(i), "pad": f"{pad}{i}", "host": f"h{i // 20_000}"}, [(now, i)])
                            for i in range(first, min(first + 1500, count))], timeout=120)
             seen.append(run.metric("skerry_store_log_memory_bytes"))
         took = run.seconds()
-        assert run.count("wide") == count, run.count("wide")
+        # By host: a query may not hold all of these labels.
+        found = sum(run.count(f'wide{{host="h{k}"}}') for k in range(count // 20_000 + 1))
+        assert found == count, found
         # One push may go beyond.
         assert value / 4 < max(seen) <= value + 8 * MIB, f"the index took {max(seen) / MIB:.0f} MiB"
         return run.finish(took)
 
 
-@bound("bytes known of one edge (store.state_edge_bytes_max)", 16 * MIB, MIB)
+@bound("bytes known of one edge (store.state_edge_bytes_max)", MIB, MIB)
 def state_of_edge(bench, value):
-    # By default delivery.epochs_max ends it before.
+    # Not its default of 16 MiB: what this peer makes known stays below that for five minutes at least.
     with bench.cloud(store={"state_edge_bytes_max": value}, delivery={"epochs_max": 65_536}) as run:
         peer = run.flood("epochs", 8 * MIB)
         try:
@@ -236,12 +238,13 @@ def query_memory(bench, value):
     with bench.cloud(query={"memory_bytes_max": value, "memory_each_bytes_max": value // 2, "threads": 8}) as run:
         end = push_table(run)
         points = int(0.7 * (value // 2) / 2000 / 16)
-        asked = {"query": "t", "start": end - 900, "end": end, "step": 900 / points}
+        # Of small answers, so that it is not their bound that is met.
+        asked = {"query": "count(quantile by (n) (0.5, t))", "start": end - 900, "end": end, "step": 900 / points}
         too_much = {"query": "t * 2 + t", "start": end - 900, "end": end, "step": 900 / min(10_000, 4 * points)}
         assert run.status("/api/v1/query_range", **too_much)[0] == 422
         with ThreadPoolExecutor(8) as pool:
             got = [s for s, _ in pool.map(lambda _: run.status("/api/v1/query_range", 120, **asked), range(24))]
-        assert set(got) <= {200, 503, 422}, got
+        assert set(got) <= {200, 503} and 200 in got and 503 in got, {s: got.count(s) for s in got}
         assert run.status("/api/v1/query", query="count(t)", time=end)[0] == 200
         return run.finish(run.seconds(), f"{got.count(200)} answered, {got.count(503)} asked to come again")
 
@@ -249,12 +252,12 @@ def query_memory(bench, value):
 @bound("queries that wait (query.queue_max)", 128, 16)
 def query_queue(bench, value):
     with bench.cloud(query={"queue_max": value}) as run:
-        end = push_table(run, 400)
+        end = push_table(run)
         slow = {"query": "sum(sum_over_time(t[15m:1s]))", "time": end}
         with ThreadPoolExecutor(value + 40) as pool:
             got = [s for s, _ in pool.map(lambda _: run.status("/api/v1/query", 120, **slow), range(value + 40))]
         took = run.seconds()
-        assert got.count(200) >= value and got.count(503) >= 1 and set(got) <= {200, 503}, got
+        assert got.count(200) >= value and got.count(503) >= 1 and set(got) <= {200, 503}, {s: got.count(s) for s in got}
         return run.finish(took, f"{got.count(200)} answered, {got.count(503)} asked to come again")
 
 
