@@ -99,9 +99,9 @@ result<std::vector<set_hash>> read_hashes(capnp::List<capnp::Data>::Reader from,
   return out;
 }
 
-result<std::vector<edge_id>> read_edges(capnp::List<std::uint64_t>::Reader from) {
-  if (from.size() > message_origins_max)
-    return over("edges", from.size(), message_origins_max);
+result<std::vector<edge_id>> read_edges(capnp::List<std::uint64_t>::Reader from, std::size_t most) {
+  if (from.size() > most)
+    return over("edges", from.size(), most);
   std::vector<edge_id> out;
   out.reserve(from.size());
   for (const auto edge : from)
@@ -159,7 +159,7 @@ result<body> read(wire::Welcome::Reader from) {
   BOOST_OUTCOME_TRY(lost, read_held(from.getLostCustody(), ranges_left));
   out.lost_custody = std::move(lost);
   out.batch_bytes_max = from.getBatchBytesMax();
-  BOOST_OUTCOME_TRY(refused, read_edges(from.getRefusedEdges()));
+  BOOST_OUTCOME_TRY(refused, read_edges(from.getRefusedEdges(), message_origin_links_max));
   out.refused_edges = std::move(refused);
   BOOST_OUTCOME_TRY(again, read_held(from.getAgain(), ranges_left));
   out.again = std::move(again);
@@ -280,7 +280,7 @@ result<body> read(wire::Bye::Reader from) {
 }
 
 result<body> read(wire::Origins::Reader from) {
-  BOOST_OUTCOME_TRY(edges, read_edges(from.getEdges()));
+  BOOST_OUTCOME_TRY(edges, read_edges(from.getEdges(), message_origins_max));
   return origins{std::move(edges)};
 }
 
@@ -303,8 +303,8 @@ result<body> read(wire::OriginState::Reader from) {
 
 result<body> read(wire::OriginLinks::Reader from) {
   const auto links = from.getLinks();
-  if (links.size() > message_origins_max)
-    return over("edges", links.size(), message_origins_max);
+  if (links.size() > message_origin_links_max)
+    return over("edges", links.size(), message_origin_links_max);
   origin_links out;
   out.links.reserve(links.size());
   for (const auto link : links) {

@@ -53,7 +53,7 @@ public:
 
   link::message_parts many_origins(std::uint64_t session) {
     link::origins out;
-    for (int i = 0; i < 60'000; ++i)
+    for (std::size_t i = 0; i < link::message_origins_max; ++i)
       out.edges.push_back(edge_id{random_()});
     return link::encode({session, out});
   }
