@@ -86,6 +86,7 @@ struct ingest_state {
   std::shared_ptr<shard_counters> counters = std::make_shared<shard_counters>();
   std::vector<shard_actor> shards{shard_count};
   int ticks = 0;
+  bool advancing = false; // a pass over the streams is under way, and a turn to come
 
   void init(ingest_actor::pointer owner, ingest_config c) {
     self = owner;
@@ -154,8 +155,16 @@ struct ingest_state {
     core->put_quietly(std::move(updates));
   }
 
+  // Some of what waits; true: there is more.
+  bool take_turn() {
+    const bool more = reception->take_some();
+    advancing = advancing && core->advance_completeness();
+    return more || advancing;
+  }
+
   void tick() {
-    core->advance_completeness();
+    if (!std::exchange(advancing, core->advance_completeness()) && advancing)
+      self->send(self, turn_atom_v);
     auto edges = core->receiver().edges();
     book.update(edges, config.clock->wall_ns());
     metrics->update(core->receiver(), *reception, book.all());
@@ -201,7 +210,7 @@ ingest_actor::behavior_type ingest(ingest_actor::stateful_pointer<ingest_state> 
           self->send(self, turn_atom_v);
       },
       [self](turn_atom) {
-        if (self->state.reception->take_some())
+        if (self->state.take_turn())
           self->send(self, turn_atom_v);
       },
       [self](revoked_atom, std::uint64_t edge) { self->state.core->receiver().on_revoked(edge_id{edge}); },

@@ -9,6 +9,7 @@ namespace skerry::cloud {
 
 namespace {
 
+constexpr std::size_t streams_at_once = 256;        // of which completeness is looked at
 constexpr std::string_view held_prefix = "held/0/"; // of tenant 0
 
 // "held/<tenant>/<edge>/<boot counter>/<random>/<stream>", as text that sorts by edge.
@@ -247,13 +248,14 @@ void ingest_core::put_quietly(std::vector<state_update> updates) {
   });
 }
 
-// The complete watermark moves as holes are filled: looked at once a tick, for streams that can still change.
-void ingest_core::advance_completeness() {
+// A key may have thousands of open streams, and everybody waits meanwhile.
+bool ingest_core::advance_completeness() {
   const auto& holdings = receiver_.held();
   std::vector<state_update> updates;
   auto edge = edge_id::none;
   std::map<stream_id, std::uint64_t> incomplete; // of the edge at hand: its oldest epoch with holes
-  for (auto it = open_streams_.begin(); it != open_streams_.end();) {
+  auto it = open_streams_.lower_bound(looked_to_);
+  for (std::size_t n = 0; it != open_streams_.end() && n < streams_at_once; ++n) {
     const auto& [key, stream] = *it;
     if (edge != key.edge)
       incomplete.clear();
@@ -278,6 +280,9 @@ void ingest_core::advance_completeness() {
     }
   }
   put_quietly(std::move(updates));
+  const bool more = it != open_streams_.end();
+  looked_to_ = more ? it->first : stream_key{};
+  return more;
 }
 
 void ingest_core::keep_host_state(std::vector<state_update> also) {

@@ -38,8 +38,9 @@ public:
 
   [[nodiscard]] delivery::receiver& receiver() noexcept { return receiver_; }
   void on_part_stored(std::uint64_t ticket, const std::string& failed);
-  // Once a second: the complete watermark moves as holes are filled; for streams that can still change.
-  void advance_completeness();
+  // Once a second: the complete watermark moves as holes are filled; for streams that can still change. Looks at some of
+  // them; true: call it again soon, there are more.
+  [[nodiscard]] bool advance_completeness();
   // What is known of hosts, where that has changed; `also` goes with it.
   void keep_host_state(std::vector<state_update> also = {});
   void put_quietly(std::vector<state_update> updates); // a failure is logged: it comes again
@@ -84,6 +85,7 @@ private:
   outputs to_;
   std::unordered_map<std::uint64_t, open_job> jobs_; // by ticket
   std::map<stream_key, std::size_t> noting_; // jobs under way with whose records the store notes what is held
+  stream_key looked_to_;                     // where advance_completeness goes on
   const range_set* noted_ = nullptr;         // by the job that the receiver is being told of
   std::map<stream_key, open_stream> open_streams_; // held, and more may come
   delivery::receiver receiver_;                    // last: it talks to its backend

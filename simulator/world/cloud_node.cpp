@@ -83,7 +83,8 @@ struct cloud_node::process {
   }
 
   void tick() {
-    core->advance_completeness();
+    while (core->advance_completeness()) {
+    }
     of.check_completeness();
     if (++ticks % ticks_per_host_state == 0)
       core->keep_host_state();
