@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# alone: judges how soon acknowledgements come
 """Peers with valid keys that send every kind of message at its bound, all at once, to a cloud and to a gateway.
 
     test_hostile_peers.py [--seconds N] [--node cloud|gateway|both] [--only KIND,...] [--rate BYTES]
