@@ -304,7 +304,7 @@ bool receiver::adopt_jobs(const session& by, const stream_key& key) {
   bool any = false;
   for (auto* all : {&jobs_, &settling_})
     for (auto& [ticket, job] : *all)
-      if (job.key == key) {
+      if (job.key == key && job.session != 0) { // not a loss that a Hello told of
         job.session = by.number;
         any = true;
       }

@@ -373,6 +373,28 @@ TEST_CASE("what an edge released and the receiver no longer has is written as lo
   CHECK(welcome->lost_custody.size() == 1);
 }
 
+TEST_CASE("a loss that cannot be stored is told again by the next Hello, whatever else was under way") {
+  fixture f;
+  auto hello = f.hello_of(1);
+  range_set released, held;
+  released.add({1, 5});
+  held.add({6, 9});
+  hello.streams.push_back({f.key, held, released, 9, false, 0});
+  f.under_test.on_message("a", f.edge, link::message{0, hello});
+  const auto session = f.backend.outbox.back().second.session;
+  f.send("a", session, f.events(6, 3, f.key));
+  f.send("a", session, f.events(8, 2, f.key)); // some of it is being stored already
+  f.backend.complete_one(f.under_test, true);  // the loss, on a full disk
+  const auto* bye = f.last_sent<link::bye>("a");
+  REQUIRE(bye != nullptr);
+  CHECK(bye->reason == link::bye_reason::stopping);
+  f.settle();
+  f.under_test.on_message("a", f.edge, link::message{0, hello});
+  f.settle();
+  CHECK(f.backend.tombstones.contains(record_identity{f.key, 1}));
+  CHECK(f.under_test.held().held(f.key)->contains(sequence_range{1, 5}));
+}
+
 TEST_CASE("what an edge released and still has is asked for again before anything is written as lost") {
   fixture f;
   f.under_test.restore_held(f.key, {[] {
