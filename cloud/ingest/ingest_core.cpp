@@ -202,6 +202,11 @@ void ingest_core::forget(const std::vector<stream_key>& keys) {
       std::move(kept.begin(), kept.end(), std::back_inserter(updates));
       open_streams_.erase(it);
     }
+    // What jobs under way have noted, or will, goes with it, or comes too late: they note anew.
+    if (noting_.erase(key) != 0)
+      for (auto& [ticket, job] : jobs_)
+        if (job.key == key)
+          job.noted = {};
     updates.push_back({held_key(key), {}});
   }
   put_quietly(std::move(updates));
