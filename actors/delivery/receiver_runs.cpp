@@ -99,8 +99,11 @@ void receiver::take_run(session& from, edge_id user, parked_batch batch) {
                           : fmt::format("there is no tenant {}", run.header.tenant)});
     return;
   }
-  if (from.unheard.erase(key.edge) != 0)
-    from.custody_rest = true;
+  if (from.unheard.erase(key.edge) != 0) {
+    // At once: when its backlog has gone nobody may say any more what else it had released.
+    ask_anew(from, user, "it is to tell what was passed over in its last one");
+    return;
+  }
   if (!holdings_.came(user, key)) {
     // What a session names is remembered until its next Hello, which names less: a session that brings new epochs for ever
     // is cut short, and goes on where it was.

@@ -1301,7 +1301,10 @@ TEST_CASE("what a refused edge had released is looked at once something of it is
   const auto session = f.backend.outbox.back().second.session;
   f.backend.foreign.clear();
   f.backend.origins.insert(edge_id{2});
-  f.send("a", session, f.events(4, 1, f.outer));
+  link::batch batch;
+  batch.run = f.events(4, 1, f.outer);
+  batch.pending_records = 10; // as it is said while others are under way
+  f.under_test.on_message("a", f.edge, link::message{session, batch});
   f.settle();
   const auto* bye = f.last_sent<link::bye>("a");
   REQUIRE(bye != nullptr);
