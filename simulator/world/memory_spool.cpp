@@ -4,6 +4,7 @@
 #include "schemas/model/payload.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <set>
 #include <utility>
 
@@ -13,7 +14,13 @@ namespace {
 
 constexpr std::size_t small_commit_bytes = 600; // what a reserve lets through on a full disk
 constexpr std::size_t images_unsafe_max = 12;
-constexpr edge::boot_name this_boot{1}; // a node's boot clock runs on over all that is done to it
+
+// A node's boot clock runs on over all that is done to it; a clone has another.
+edge::boot_name boot_of(std::uint32_t node) noexcept {
+  edge::boot_name name{1};
+  std::memcpy(name.data() + 1, &node, sizeof node);
+  return name;
+}
 
 std::vector<set_hash> sets_of(const record_view& record) {
   std::vector<set_hash> out;
@@ -167,7 +174,7 @@ void memory_spool::load_last_commit() {
   auto& image = disk_.now;
   if (image.last_commit_ns == 0)
     return;
-  auto now = edge::clock_stamp::of(clock_, this_boot);
+  auto now = edge::clock_stamp::of(clock_, boot_of(node_));
   image.last_commit_ns = image.stamp.newest_by(now, std::span{&image.last_commit_ns, 1});
   now.since_ns = image.last_commit_ns - now.offset_ns;
   image.stamp = now;
@@ -177,7 +184,7 @@ void memory_spool::load_last_commit() {
 void memory_spool::synced() {
   disk_.unsynced_releases.clear();
   auto& image = disk_.now;
-  auto now = edge::clock_stamp::of(clock_, this_boot);
+  auto now = edge::clock_stamp::of(clock_, boot_of(node_));
   now.since_ns = image.last_commit_ns - image.stamp.offset_ns;
   if (!image.stamp.holds(now))
     image.stamp = now;
