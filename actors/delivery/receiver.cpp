@@ -269,11 +269,13 @@ void receiver::on_hello(const link::peer_id& from, edge_id user, const link::hel
     return;
   }
   auto& session = sessions_[static_cast<std::uint64_t>(user)];
-  if (session.number != 0 && session.elder && session.elder->instance == hello.instance) {
-    if (is_past(user, *session.elder, hello))
-      return;
-    elder_lives(user, session); // it lost its connection, no more
+  const bool of_elder = session.number != 0 && session.elder && session.elder->instance == hello.instance;
+  if (session.number != 0 && (of_elder || session.instance == hello.instance) && is_past(user, hello)) {
+    ++counters_.stale_messages;
+    return;
   }
+  if (of_elder)
+    elder_lives(user, session); // it lost its connection, no more
   if (session.number != 0 && session.instance != hello.instance && !elder_yields(from, user, session, hello))
     return;
   const auto totals = session.view;
@@ -353,12 +355,13 @@ bool receiver::elder_yields(const link::peer_id& from, edge_id user, session& el
   return false;
 }
 
-// It says less of the epoch that it writes than who took over from it knows of that: it was under way when that process
-// ended. To believe it would be to hear again of epochs that have ended, and of none that came since.
-bool receiver::is_past(edge_id user, const elder_session& elder, const link::hello& hello) const {
+// It says less of the epoch that its process writes than is here of it already, or than who took over from that process
+// knows: it was under way when that connection, or that process, ended. To believe it would be to hear again of epochs that
+// have ended, and of none that came since.
+bool receiver::is_past(edge_id user, const link::hello& hello) const {
   return std::any_of(hello.streams.begin(), hello.streams.end(), [&](const auto& stream) {
-    return stream.key.edge == user && stream.key.epoch == elder.current
-           && stream.last < holdings_.announced_end(stream.key);
+    return stream.key.edge == user && stream.key.epoch == hello.current
+           && stream.last < std::max(holdings_.reach(stream.key), holdings_.announced_end(stream.key));
   });
 }
 

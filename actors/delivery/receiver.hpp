@@ -345,7 +345,7 @@ private:
   void ask_for_rest(edge_id user);
   void note_duplicate(session& of);
   [[nodiscard]] bool succeeds(edge_id user, const session& elder, const link::hello& hello) const;
-  [[nodiscard]] bool is_past(edge_id user, const elder_session& elder, const link::hello& hello) const;
+  [[nodiscard]] bool is_past(edge_id user, const link::hello& hello) const;
   void elder_lives(edge_id user, session& of); // `of` is its session from here on
   [[nodiscard]] bool heard_of_elder(edge_id user, session& of, const link::message& message);
   [[nodiscard]] bool may_announce(edge_id user, const link::origin_state& state);

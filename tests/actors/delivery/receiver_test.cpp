@@ -335,6 +335,24 @@ TEST_CASE("a Hello of a dead process that comes late takes nobody's session") {
   CHECK(f.last_sent<link::welcome>("a1") != nullptr);
 }
 
+TEST_CASE("a Hello that comes late over an old connection takes no session from its own process") {
+  fixture f;
+  const auto session = f.open("a", 1);
+  f.send("a", session, f.events(1, 10, f.key));
+  f.settle();
+  auto late = f.hello_of(1); // said when seven records were there
+  late.streams.push_back({f.key, {}, {}, 7, false, 0});
+  f.under_test.on_message("a1", f.edge, link::message{0, late});
+  CHECK(f.last_sent<link::welcome>("a1") == nullptr);
+  CHECK(f.under_test.counters().stale_messages == 1);
+  f.send("a", session, f.events(11, 1, f.key));
+  f.settle();
+  CHECK(f.backend.stored.size() == 11);
+  late.streams.back().last = 11; // a connection made anew
+  f.under_test.on_message("a1", f.edge, link::message{0, late});
+  CHECK(f.last_sent<link::welcome>("a1") != nullptr);
+}
+
 TEST_CASE("an edge restored from an older copy is named") {
   fixture f;
   const auto session = f.open("a", 1);
