@@ -163,22 +163,13 @@ result<void> embedded_engine::ledger(std::int64_t from_ns, std::int64_t to_ns,
         each(e);
     }));
   }
-  for (const auto& id : from.partitions) {
-    const auto p = partitions_.open(id);
-    if (!p && (p.error().code == errc::not_found || is_damage(p.error())))
-      continue; // it is noted, if it was not past retention
-    if (!p)
-      return p.error();
-    BOOST_OUTCOME_TRY(reader, p.value()->read());
-    auto read = reader.ledger(from_ns, INT64_MAX, [&](const ledger_entry& e) {
+  // An entry may tell of any time before its partition's end.
+  BOOST_OUTCOME_TRYV(each_partition(from, "ledger", lost_ledger, [&](const partition_reader& reader) {
+    return reader.ledger(from_ns, INT64_MAX, [&](const ledger_entry& e) {
       if (concerns(e, from_ns, to_ns) && !told.contains({record_identity{e.origin, e.seq}, e.kind}))
         each(e);
     });
-    if (!read && !is_damage(read.error()))
-      return read;
-    if (!read) // an entry may tell of any time before its partition's end
-      damages_.note(lost_ledger(id), "ledger", read.error().message);
-  }
+  }));
   own_damage(from_ns, to_ns, each);
   if (const auto gone = retention_.expired(); gone && gone->from_ns <= to_ns && gone->to_ns >= from_ns) {
     tombstone stone;
@@ -203,22 +194,32 @@ result<void> embedded_engine::kept_records(std::int64_t from_ns, std::int64_t to
         each(to_kept_record(note));
     }));
   }
-  for (const auto& id : from.partitions) {
+  const auto lost = [](const partition_id& id) { return lost_in_partition(id, "record"); };
+  return each_partition(from, "record", lost, [&](const partition_reader& reader) {
+    return reader.records(from_ns, to_ns, [&](const kept_record& one) {
+      const auto record = decode_record(one.bytes);
+      if (record && told.insert({one.origin, record.value().seq}).second)
+        each(one);
+    });
+  });
+}
+
+result<void>
+embedded_engine::each_partition(const store_snapshot& of, const char* what,
+                                const std::function<damage(const partition_id&)>& lost,
+                                const std::function<result<void>(const partition_reader&)>& read) {
+  for (const auto& id : of.partitions) {
     const auto p = partitions_.open(id);
     if (!p && (p.error().code == errc::not_found || is_damage(p.error())))
       continue; // it is noted, if it was not past retention
     if (!p)
       return p.error();
     BOOST_OUTCOME_TRY(reader, p.value()->read());
-    auto read = reader.records(from_ns, to_ns, [&](const kept_record& one) {
-      const auto record = decode_record(one.bytes);
-      if (record && told.insert({one.origin, record.value().seq}).second)
-        each(one);
-    });
-    if (!read && !is_damage(read.error()))
-      return read;
-    if (!read)
-      damages_.note(lost_in_partition(id, "record"), "record", read.error().message);
+    const auto done = read(reader);
+    if (!done && !is_damage(done.error()))
+      return done;
+    if (!done)
+      damages_.note(lost(id), what, done.error().message);
   }
   return ok();
 }

@@ -112,6 +112,10 @@ private:
   // reading (embedded_engine.cpp)
   [[nodiscard]] log_list logs() const;
   [[nodiscard]] struct store_snapshot snapshot(std::int64_t from_ns, std::int64_t to_ns) const;
+  // Of each partition; what is damaged is noted as `lost` says, and left out.
+  result<void> each_partition(const struct store_snapshot& of, const char* what,
+                              const std::function<damage(const partition_id&)>& lost,
+                              const std::function<result<void>(const partition_reader&)>& read);
   // Of one log; what is damaged is noted and left out.
   result<void> each_note(const log_env& log, bool ledger,
                          const std::function<void(const struct noted_record&)>& each);

@@ -21,6 +21,15 @@ constexpr std::int64_t warm_spans = 64; // younger: archive partitions of archiv
 constexpr std::int64_t archive_spans = 16;
 constexpr std::int64_t ancient_spans = 1024;
 
+stream_key read_origin(byte_reader& r) {
+  stream_key key;
+  key.edge = edge_id{r.fixed<std::uint64_t>()};
+  key.epoch.boot_counter = r.varint();
+  key.epoch.random = r.fixed<std::array<std::uint8_t, 16>>();
+  key.stream = stream_id{r.fixed<std::uint8_t>()};
+  return key;
+}
+
 } // namespace
 
 bool partition_id::contains(std::int64_t time_ns) const noexcept {
@@ -373,9 +382,11 @@ result<void> partition_reader::each_family(const std::function<void(promql::fami
   }
 }
 
-result<void> partition_reader::ledger(std::int64_t from_ns, std::int64_t to_ns,
-                                      const std::function<void(const ledger_entry&)>& each) const {
-  BOOST_OUTCOME_TRY(cursor, lmdb_cursor::open(txn_, owner_->ledger_));
+// Of a table whose keys begin with a time: what lies in [from, to].
+result<void>
+partition_reader::each_in(MDB_dbi db, std::int64_t from_ns, std::int64_t to_ns, std::string_view what,
+                          const std::function<void(std::int64_t time_ns, byte_reader& value)>& each) const {
+  BOOST_OUTCOME_TRY(cursor, lmdb_cursor::open(txn_, db));
   const auto first = key_builder{}.time(from_ns);
   for (auto op = MDB_SET_RANGE;; op = MDB_NEXT) {
     BOOST_OUTCOME_TRY(item, cursor.move(op, op == MDB_SET_RANGE ? first.view() : bytes_view{}));
@@ -383,52 +394,45 @@ result<void> partition_reader::ledger(std::int64_t from_ns, std::int64_t to_ns,
       return ok();
     const auto value = checked_value(item->key, item->value);
     if (!value)
-      return fail(errc::corrupt, "a ledger entry does not match its checksum");
+      return fail(errc::corrupt, fmt::format("{} does not match its checksum", what));
     byte_reader r{*value};
-    ledger_entry entry;
-    entry.time_ns = key_time(item->key, 0);
-    entry.tenant = r.fixed<std::uint32_t>();
-    entry.kind = record_kind{r.fixed<std::uint8_t>()};
-    entry.seq = r.varint();
-    entry.origin.edge = edge_id{r.fixed<std::uint64_t>()};
-    entry.origin.epoch.boot_counter = r.varint();
-    entry.origin.epoch.random = r.fixed<std::array<std::uint8_t, 16>>();
-    entry.origin.stream = stream_id{r.fixed<std::uint8_t>()};
-    entry.site = r.text();
-    entry.host = r.text();
-    const auto payload = r.rest();
+    each(key_time(item->key, 0), r);
     if (r.failed())
-      return fail(errc::corrupt, "a ledger entry does not decode");
-    entry.payload.assign(payload.begin(), payload.end());
-    each(entry);
+      return fail(errc::corrupt, fmt::format("{} does not decode", what));
   }
+}
+
+result<void> partition_reader::ledger(std::int64_t from_ns, std::int64_t to_ns,
+                                      const std::function<void(const ledger_entry&)>& each) const {
+  return each_in(owner_->ledger_, from_ns, to_ns, "a ledger entry",
+                 [&](std::int64_t time_ns, byte_reader& r) {
+                   ledger_entry entry;
+                   entry.time_ns = time_ns;
+                   entry.tenant = r.fixed<std::uint32_t>();
+                   entry.kind = record_kind{r.fixed<std::uint8_t>()};
+                   entry.seq = r.varint();
+                   entry.origin = read_origin(r);
+                   entry.site = r.text();
+                   entry.host = r.text();
+                   const auto payload = r.rest();
+                   entry.payload.assign(payload.begin(), payload.end());
+                   if (!r.failed())
+                     each(entry);
+                 });
 }
 
 result<void> partition_reader::records(std::int64_t from_ns, std::int64_t to_ns,
                                        const std::function<void(const kept_record&)>& each) const {
-  BOOST_OUTCOME_TRY(cursor, lmdb_cursor::open(txn_, owner_->record_));
-  const auto first = key_builder{}.time(from_ns);
-  for (auto op = MDB_SET_RANGE;; op = MDB_NEXT) {
-    BOOST_OUTCOME_TRY(item, cursor.move(op, op == MDB_SET_RANGE ? first.view() : bytes_view{}));
-    if (!item || item->key.size() < 8 || key_time(item->key, 0) > to_ns)
-      return ok();
-    const auto value = checked_value(item->key, item->value);
-    if (!value)
-      return fail(errc::corrupt, "a record does not match its checksum");
-    byte_reader r{*value};
+  return each_in(owner_->record_, from_ns, to_ns, "a record", [&](std::int64_t, byte_reader& r) {
     kept_record record;
     record.tenant = r.fixed<std::uint32_t>();
-    record.origin.edge = edge_id{r.fixed<std::uint64_t>()};
-    record.origin.epoch.boot_counter = r.varint();
-    record.origin.epoch.random = r.fixed<std::array<std::uint8_t, 16>>();
-    record.origin.stream = stream_id{r.fixed<std::uint8_t>()};
+    record.origin = read_origin(r);
     record.site = r.text();
     const auto bytes = r.rest();
-    if (r.failed())
-      return fail(errc::corrupt, "a record does not decode");
     record.bytes.assign(bytes.begin(), bytes.end());
-    each(record);
-  }
+    if (!r.failed())
+      each(record);
+  });
 }
 
 result<std::uint64_t> partition_reader::samples() const {

@@ -127,6 +127,9 @@ private:
   friend class partition_writer;
   partition_reader(const partition& owner, lmdb_txn txn) noexcept : owner_(&owner), txn_(std::move(txn)) {}
   [[nodiscard]] result<std::optional<bytes_view>> get(MDB_dbi db, bytes_view key) const; // checksum checked
+  [[nodiscard]] result<void>
+  each_in(MDB_dbi db, std::int64_t from_ns, std::int64_t to_ns, std::string_view what,
+          const std::function<void(std::int64_t time_ns, byte_reader& value)>& each) const;
   [[nodiscard]] result<std::optional<Roaring>> posting(std::string_view name, std::string_view value) const;
   struct posting_view {
     std::string_view value;
