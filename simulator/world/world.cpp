@@ -597,6 +597,10 @@ private:
                               drain_max / minute, pending_of(*edge));
       return;
     }
+    // Each edge hears that the cloud it spoke to is no more, and speaks, before its copy takes its place.
+    const auto heard = settle_time + (resets_links_ ? 0 : notice_time);
+    if (!clones_.empty())
+      advance(env_.time.now() + heard);
     for (auto& [of, clone] : clones_) {
       // Alone, the copy is let in and delivers what it kept.
       edges_[of]->crash(crash_kind::killed);
@@ -611,7 +615,7 @@ private:
       }
       clone->crash(crash_kind::killed);
     }
-    advance(env_.time.now() + settle_time + (resets_links_ ? 0 : notice_time));
+    advance(env_.time.now() + heard);
   }
 
   static std::string pending_of(const edge_node& edge) {
