@@ -491,6 +491,7 @@ private:
                                   static_cast<std::uint32_t>(edges_.size() + clones_.size() + 1), upstream)});
     auto& made = *clones_.back().second;
     made.up_link.condition = usual_[f.target];
+    made.clock.wall_offset = original.clock.wall_offset; // or nobody could know how long its disk rested
     trace_link(made);
     if (behind_gateway(f.target))
       gateway().add_downstream(made);
