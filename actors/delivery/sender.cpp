@@ -261,6 +261,8 @@ void sender::on_welcome(const link::message& message, const link::welcome& welco
   // Not once for each of a row of sessions that come to nothing.
   if (std::exchange(achieved_, false) && session_log_.allow())
     spdlog::info("uplink: session {} is up, {} records are pending", session_, pending);
+  for (const auto edge : welcome.refused_edges)
+    origins_.erase(edge); // with the next try of something of it the receiver is asked anew
   if (welcome.features & link::feature_refusals)
     for (const auto edge : asides_.only_these_edges(welcome.refused_edges))
       if (pending_records({link::refusal_scope::edge, {edge, {}, stream_id{0}}}) != 0)
@@ -476,6 +478,8 @@ void sender::achieved() {
 // What is refused is pending as before; as set aside it waits for a probe.
 void sender::on_refusal(const link::refusal& refusal) {
   const auto& key = refusal.key;
+  if (refusal.scope == link::refusal_scope::edge)
+    origins_.erase(key.edge); // it may be that edge's way by the next try
   if (refusal.batch.first != 0) {
     ++counters_.refused_batches;
     // Only what was named is known not to be stored: others of the stream may be.

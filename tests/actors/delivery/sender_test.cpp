@@ -336,13 +336,16 @@ TEST_CASE("what the receiver refuses is set aside, and all else goes on") {
       if (const auto* ping = std::get_if<link::ping>(&message.body))
         f.under_test->on_message({9, link::pong{ping->wall_ns, ping->monotonic_ns}});
   };
-  std::size_t probes = 0, records = 0;
+  std::size_t asked = 0, probes = 0, records = 0;
   for (int i = 0; i < 2 * 600; ++i) {
     f.clock.now += 500'000'000;
     f.under_test->on_tick();
     for (const auto& message : f.sent)
-      if (const auto* batch = std::get_if<link::batch>(&message.body);
-          batch != nullptr && batch->run.header.key.edge == edge_id{2}) {
+      if (const auto* origins = std::get_if<link::origins>(&message.body)) {
+        CHECK(origins->edges == std::vector{edge_id{2}});
+        CHECK(++asked == probes); // before each after a refusal: that edge may have lost its key
+      } else if (const auto* batch = std::get_if<link::batch>(&message.body);
+                 batch != nullptr && batch->run.header.key.edge == edge_id{2}) {
         ++probes;
         records += batch->run.header.record_count;
         f.under_test->on_message({9, link::refusal{batch->run.header.key,
@@ -355,6 +358,7 @@ TEST_CASE("what the receiver refuses is set aside, and all else goes on") {
   }
   CHECK(probes >= 2);
   CHECK(probes <= 6);
+  CHECK(asked + 1 == probes);
   CHECK(records == probes);
 
   // Taken again: everything goes.
