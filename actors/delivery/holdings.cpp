@@ -16,7 +16,8 @@ void holdings::restore(const stream_key& key, held_stream held) {
   auto& newest = newest_[key.edge];
   if (newest.boot_counter <= key.epoch.boot_counter)
     newest = key.epoch;
-  streams_[key] = {held.ranges, held.ranges, {}, held.newest_ns};
+  streams_[key] = {held.ranges, held.ranges, {}};
+  note_newest(key, held.newest_ns);
 }
 
 range_set holdings::lacking(const stream_key& key, sequence_range range) const {
@@ -36,9 +37,9 @@ void holdings::end(const stream_key& key, const range_set& ranges,
   entry.under_way.remove(ranges);
   if (stored_newest_ns) {
     entry.stored.add(ranges);
-    entry.newest_ns = std::max(entry.newest_ns, *stored_newest_ns);
+    note_newest(key, *stored_newest_ns);
   } else if (entry.stored.empty() && entry.under_way.empty()) {
-    streams_.erase(key);
+    erase(key);
   }
 }
 
@@ -76,14 +77,23 @@ sequence holdings::reach(const stream_key& key) const {
 }
 
 std::int64_t holdings::newest_ns(const stream_key& key) const {
-  for (auto it = streams_.upper_bound(key); it != streams_.begin();) {
-    --it;
-    if (it->first.edge != key.edge)
-      break;
-    if (it->first.stream == key.stream && it->second.newest_ns != 0)
-      return it->second.newest_ns;
-  }
-  return 0;
+  const auto after = newest_ns_.upper_bound(in_order(key));
+  if (after == newest_ns_.begin())
+    return 0;
+  const auto& [of, ns] = *std::prev(after);
+  return std::get<0>(of) == key.edge && std::get<1>(of) == key.stream ? ns : 0;
+}
+
+void holdings::note_newest(const stream_key& key, std::int64_t ns) {
+  if (ns <= 0)
+    return;
+  auto& newest = newest_ns_[in_order(key)];
+  newest = std::max(newest, ns);
+}
+
+void holdings::erase(const stream_key& key) {
+  streams_.erase(key);
+  newest_ns_.erase(in_order(key));
 }
 
 void holdings::announce(const link::origin_state& epochs) {
@@ -152,7 +162,7 @@ std::vector<stream_key> holdings::forget_surplus(edge_id edge) {
     return stays;
   });
   for (const auto& key : out)
-    streams_.erase(key);
+    erase(key);
   return out;
 }
 

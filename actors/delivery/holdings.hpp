@@ -12,6 +12,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -92,13 +93,20 @@ private:
     range_set held;
     range_set stored;
     range_set under_way;
-    std::int64_t newest_ns = 0;
   };
   using streams = std::map<stream_key, entry>;
+  using epoch_of_stream = std::tuple<edge_id, stream_id, epoch_id>;
+  [[nodiscard]] static epoch_of_stream in_order(const stream_key& key) {
+    return {key.edge, key.stream, key.epoch};
+  }
+  void note_newest(const stream_key& key, std::int64_t ns);
+  void erase(const stream_key& key);
   [[nodiscard]] bool may_go(const stream_key& key) const; // nothing keeps it
 
   std::size_t epochs_max_;
   streams streams_;
+  // The newest event time of each stream of which one is known: an edge may have thousands that tell nothing.
+  std::map<epoch_of_stream, std::int64_t> newest_ns_;
   std::map<stream_key, sequence> announced_; // closed streams of each edge's last Hello, and their ends
   std::map<edge_id, epoch_id> greeted_;      // was heard of since this process started: what it writes now
   std::map<edge_id, epoch_id> newest_;
