@@ -14,6 +14,7 @@ namespace skerry::delivery {
 namespace {
 
 constexpr std::int64_t clock_offset_told_ns = 60'000'000'000;
+constexpr std::uint64_t small_parts_max = 16; // of a job that waits for no place that large ones take
 constexpr const char* own_records =
     "these are the receiver's own records: do its records come back to it in a circle of gateways?";
 constexpr double unread_bytes_per_second = 32 << 10; // are taken as read, or as gone with their connection
@@ -48,7 +49,7 @@ receiver::receiver(receiver_config config, clock_source& clock, random_source& r
       random_(random),
       backend_(backend),
       holdings_(config_.epochs_max, config_.planted),
-      to_store_(config_.storing_parts_max) {}
+      to_store_(config_.storing_parts_max, small_parts_max) {}
 
 void receiver::restore_held(const stream_key& key, held_stream held) {
   holdings_.restore(key, std::move(held));

@@ -349,7 +349,8 @@ void receiver::store(delivery_job job, edge_id user, std::uint64_t session, sequ
     holdings_.settle(key, job.ranges);
     acknowledge(open);
   }
-  to_store_.add(user, std::move(job));
+  const auto parts_most = job.records.size();
+  to_store_.add(user, std::move(job), parts_most);
   store_waiting();
 }
 
@@ -364,7 +365,7 @@ void receiver::store_waiting() {
     if (const auto it = jobs_.find(ticket); it != jobs_.end())
       it->second.parts = parts;
     else
-      to_store_.ended(parts);
+      to_store_.ended(user, parts);
   }
   storing_ = false;
 }
@@ -379,7 +380,7 @@ void receiver::on_stored(std::uint64_t ticket, const std::string& failed) {
   holdings_.end(job.key, job.ranges, failed.empty() ? std::optional{job.newest_ns} : std::nullopt);
   if (!failed.empty()) {
     ++counters_.store_failures;
-    to_store_.ended(job.parts);
+    to_store_.ended(job.user, job.parts);
     store_waiting();
     discharge(job);
     not_stored(job, failed);
@@ -415,7 +416,7 @@ void receiver::on_held_durable(std::uint64_t ticket, const std::string& failed) 
     return;
   const auto job = std::move(it->second);
   settling_.erase(it);
-  to_store_.ended(job.parts);
+  to_store_.ended(job.user, job.parts);
   store_waiting();
   discharge(job);
   if (!failed.empty()) {

@@ -60,7 +60,7 @@ bool reception::take_some() {
     const auto after = clock_.monotonic_ns();
     const auto cost = message_cost + static_cast<std::uint64_t>(after - now);
     turns_.started(user, cost);
-    turns_.ended(cost);
+    turns_.ended(user, cost);
     now = after;
   }
   return true;

@@ -1006,45 +1006,6 @@ TEST_CASE("a key has few series sets unfolded that are large for what they cost 
   CHECK(refusal->reason == link::refusal_reason::not_now);
 }
 
-TEST_CASE("who brings much makes nobody else wait: keys take turns by what theirs costs") {
-  turns<int> to{100};
-  const edge_id greedy{1}, modest{2};
-  for (int i = 0; i < 1000; ++i)
-    to.add(greedy, i);
-  std::uint64_t under_way = 0;
-  while (auto next = to.next()) {
-    CHECK(next->first == greedy);
-    to.started(next->first, 50);
-    under_way += 50;
-  }
-  CHECK(under_way == 100);
-  to.add(modest, -1); // before a thousand others
-  CHECK_FALSE(to.next());
-  to.ended(50);
-  auto next = to.next();
-  REQUIRE(next);
-  CHECK(next->first == modest);
-  to.started(modest, 1);
-  // Nor does it gain by having been silent: of many each, the costs are alike.
-  for (int i = 0; i < 1000; ++i)
-    to.add(modest, i);
-  std::map<edge_id, std::uint64_t> costs;
-  int expected = 2;
-  for (int i = 0; i < 500; ++i) {
-    if ((next = to.next())) {
-      const std::uint64_t cost = next->first == greedy ? 50 : 1;
-      if (next->first == greedy)
-        CHECK(next->second == expected++); // in their order
-      costs[next->first] += cost;
-      to.started(next->first, cost);
-      to.ended(cost);
-    }
-  }
-  CHECK(costs[greedy] > 200);
-  CHECK(costs[modest] > 200);
-  CHECK(costs[greedy] <= costs[modest] + 100);
-}
-
 TEST_CASE("series sets of what is being stored take no more memory than they may") {
   receiver_config config;
   config.sets_memory_max = 30 << 20;

@@ -34,22 +34,6 @@ const std::string one = "edge:0000000000000001", other = "edge:0000000000000002"
 
 } // namespace
 
-TEST_CASE("what comes of a key while its turn is given has a turn of its own, once") {
-  turns<int> to{100};
-  to.add(edge_id{1}, 1);
-  auto next = to.next();
-  REQUIRE(next);
-  to.add(edge_id{1}, 2); // by whoever works on the first
-  to.started(edge_id{1}, 1);
-  to.ended(1);
-  next = to.next();
-  REQUIRE(next);
-  CHECK(next->second == 2);
-  to.started(edge_id{1}, 1);
-  to.ended(1);
-  CHECK_FALSE(to.next());
-}
-
 TEST_CASE("of one key no more than may wait is taken, but a message always, whatever its size") {
   world w;
   CHECK(w.garbage(one, 20 * mib)); // more than may wait
