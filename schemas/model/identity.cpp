@@ -23,8 +23,15 @@ std::string_view to_string(stream_id stream) noexcept {
 
 std::string to_string(edge_id edge) { return fmt::format("{:016x}", static_cast<std::uint64_t>(edge)); }
 
+// By hand: the store's keys contain it, and are made for each part of a batch.
 std::string to_string(const epoch_id& epoch) {
-  return fmt::format("{}-{:02x}", epoch.boot_counter, fmt::join(epoch.random, ""));
+  constexpr std::string_view digits = "0123456789abcdef";
+  auto out = std::to_string(epoch.boot_counter) + '-';
+  for (const auto byte : epoch.random) {
+    out += digits[byte >> 4];
+    out += digits[byte & 15];
+  }
+  return out;
 }
 
 std::string to_string(const stream_key& key) {
