@@ -9,7 +9,7 @@ namespace skerry::cloud {
 
 namespace {
 
-constexpr std::size_t streams_at_once = 256;        // of which completeness is looked at
+constexpr std::size_t looks_at_once = 256; // at a stream's completeness, or at what a shard keeps of one
 constexpr std::string_view held_prefix = "held/0/"; // of tenant 0
 
 // "held/<tenant>/<edge>/<boot counter>/<random>/<stream>", as text that sorts by edge.
@@ -260,7 +260,7 @@ bool ingest_core::advance_completeness() {
   auto edge = edge_id::none;
   std::map<stream_id, std::uint64_t> incomplete; // of the edge at hand: its oldest epoch with holes
   auto it = open_streams_.lower_bound(looked_to_);
-  for (std::size_t n = 0; it != open_streams_.end() && n < streams_at_once; ++n) {
+  for (std::size_t looks = 0; it != open_streams_.end() && looks < looks_at_once; ++looks) {
     const auto& [key, stream] = *it;
     if (edge != key.edge)
       incomplete.clear();
@@ -276,7 +276,9 @@ bool ingest_core::advance_completeness() {
       hosts_->drop_waiting(key);
     const bool quiet =
         held == nullptr || hosts_->on_held(key, through, key.epoch.boot_counter <= oldest->second);
-    if (quiet && holdings.complete(key) && !shards_keep_more(key, stream.holders, held)) {
+    const bool complete = quiet && holdings.complete(key);
+    looks += complete ? stream.holders.size() : 0;
+    if (complete && !shards_keep_more(key, stream.holders, held)) {
       auto done = release_shards(key, stream.holders);
       std::move(done.begin(), done.end(), std::back_inserter(updates));
       it = open_streams_.erase(it);
