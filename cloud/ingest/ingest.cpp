@@ -238,7 +238,7 @@ ingest_actor::behavior_type ingest(ingest_actor::stateful_pointer<ingest_state> 
 } // namespace
 
 ingest_actor spawn_ingest(caf::actor_system& system, ingest_config config) {
-  return system.spawn(ingest, std::move(config));
+  return system.spawn<caf::detached>(ingest, std::move(config));
 }
 
 } // namespace skerry::cloud
