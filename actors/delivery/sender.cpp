@@ -309,6 +309,11 @@ void sender::on_ack(const link::ack& ack) {
   for (const auto& held : ack.ranges)
     acked(held.key, held.ranges);
   std::erase_if(in_flight_, [&](const flight& f) {
+    // There may be thousands, and an answer is for one of them.
+    if (std::none_of(ack.ranges.begin(), ack.ranges.end(), [&](const auto& held) {
+          return held.key == f.key && !held.ranges.common_with(f.range).empty();
+        }))
+      return false;
     const auto it = streams_.find(f.key);
     const bool done = it == streams_.end() || it->second.unacked.common_with(f.range).empty();
     if (done) {

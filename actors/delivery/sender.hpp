@@ -25,6 +25,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -230,7 +231,7 @@ private:
   bool keeps_unknown_ = false;
   bool told_held_back_ = false;          // in this session
   std::map<stream_key, stream> streams_; // backlog goes in this order: older epochs first
-  std::deque<flight> in_flight_;
+  std::list<flight> in_flight_;
   std::uint64_t in_flight_bytes_ = 0;
   std::uint64_t backlog_in_flight_bytes_ = 0; // of those
   link_estimate estimate_;
