@@ -24,6 +24,7 @@
 #include "edge/spool/pieces.hpp"
 #include "edge/spool/salvage.hpp"
 #include "edge/spool/segment_writer.hpp"
+#include "edge/spool/set_filter.hpp"
 #include "edge/spool/spool.hpp"
 #include "edge/spool/state_file.hpp"
 
@@ -67,7 +68,8 @@ struct segment {
   bool kept = false; // all of it is released, and that is on stable storage; kept for reading
   std::uint64_t bytes = 0;
   std::map<stream_key, held_stream> streams;
-  std::atomic<std::uint64_t> commits{0}; // +1 when one begins, +1 when it ends
+  std::shared_ptr<const set_filter> sets; // of one that is complete; null: not made yet
+  std::atomic<std::uint64_t> commits{0};  // +1 when one begins, +1 when it ends
 };
 using segment_ptr = std::shared_ptr<segment>;
 
@@ -183,8 +185,10 @@ private:
   [[nodiscard]] std::uint64_t disk_bytes() const; // under table_
 
   // disk_spool_read.cpp
-  [[nodiscard]] std::vector<segment_ptr> newest_first() const;                     // under table_
-  [[nodiscard]] std::optional<byte_buffer> stored_set(const set_name& name) const; // under writing_
+  [[nodiscard]] std::vector<segment_ptr> newest_first() const;                          // under table_
+  [[nodiscard]] std::optional<byte_buffer> stored_set(const set_name& name) const;      // under writing_
+  [[nodiscard]] std::vector<segment_ptr> newest_first_with(const set_name& name) const; // or perhaps
+  void make_set_filter(const segment_ptr& of) const;
   result<std::optional<run>> read_once(const stream_key& key, sequence from, std::size_t bytes_max) const;
   template <class Read>
   auto read_segment(const segment_ptr& from, Read&& read) const
@@ -205,7 +209,8 @@ private:
   mutable std::mutex writing_;
   std::unique_ptr<segment_writer> writer_;
   segment_ptr active_;
-  std::unordered_set<set_name, set_name_hash> active_sets_;
+  std::unordered_set<set_name, set_name_hash> active_sets_; // changes under table_ as well
+  std::uint64_t filter_seed_ = 0;
   struct small_runs {
     std::vector<run> runs; // contiguous, at the end of their stream in the active segment
     std::size_t bytes = 0;

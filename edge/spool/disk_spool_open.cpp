@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 
 namespace skerry::edge {
 
@@ -121,6 +122,8 @@ result<void> disk_spool::start() {
 
   epoch_.boot_counter = report_.previous_boot_counter + 1;
   epoch_.random = random_.next_128();
+  const auto seed = random_.next_128();
+  std::memcpy(&filter_seed_, seed.data(), sizeof filter_seed_);
   last_commit_ns_ = report_.last_commit_ns = commit_clock_.load(commits);
   commit_clock_.note();
   age_.load(report_.last_commit_ns);

@@ -173,13 +173,43 @@ std::optional<byte_buffer> disk_spool::stored_set(const set_name& name) const {
   return std::nullopt;
 }
 
-result<std::optional<series_set_ptr>> disk_spool::find_set(edge_id edge, const set_hash& hash) const {
-  const set_name name{edge, hash};
-  std::vector<segment_ptr> all;
+// A peer may ask for thousands of sets that nobody has: those cost no look at a file.
+std::vector<segment_ptr> disk_spool::newest_first_with(const set_name& name) const {
+  const auto key = encode_set_key(name);
+  std::vector<segment_ptr> unknown;
   {
     const std::lock_guard table{table_};
-    all = newest_first();
+    for (const auto& one : newest_first())
+      if (!one->active && !one->sets)
+        unknown.push_back(one);
   }
+  for (const auto& one : unknown)
+    make_set_filter(one);
+  const std::lock_guard table{table_};
+  auto all = newest_first();
+  std::erase_if(all, [&](const segment_ptr& one) {
+    return one->active ? !active_sets_.contains(name) : one->sets && !one->sets->may_have(key);
+  });
+  return all;
+}
+
+// Of a segment from before this opening, or that was rebuilt. One that cannot be read has none, and is looked at each time.
+void disk_spool::make_set_filter(const segment_ptr& of) const {
+  std::vector<byte_buffer> keys;
+  const auto reader = segment_reader::open(of->directory);
+  if (!reader
+      || !reader.value().each_set_key([&](bytes_view key) { keys.emplace_back(key.begin(), key.end()); }))
+    return;
+  const auto made = std::make_shared<set_filter>(keys.size(), filter_seed_);
+  for (const auto& key : keys)
+    made->add(key);
+  const std::lock_guard table{table_};
+  of->sets = made;
+}
+
+result<std::optional<series_set_ptr>> disk_spool::find_set(edge_id edge, const set_hash& hash) const {
+  const set_name name{edge, hash};
+  const auto all = newest_first_with(name);
   std::optional<std::pair<segment_ptr, std::string>> wrong;
   for (const auto& one : all) {
     auto found = read_segment(one, [&](const segment_reader& reader) { return reader.find_set(name); });

@@ -387,7 +387,6 @@ result<void> disk_spool::open_active(std::uint64_t bytes) {
   BOOST_OUTCOME_TRY(writer, segment_writer::create(made->directory, made->number, epoch_, bytes));
   writer_ = std::move(writer);
   active_ = std::move(made);
-  active_sets_.clear();
   return ok();
 }
 
@@ -407,6 +406,10 @@ void disk_spool::seal_active() {
   const std::lock_guard table{table_};
   active_->active = false;
   active_->bytes = file_bytes(file);
+  const auto sets = std::make_shared<set_filter>(active_sets_.size(), filter_seed_);
+  for (const auto& name : active_sets_)
+    sets->add(encode_set_key(name));
+  active_->sets = sets;
   active_.reset();
   active_sets_.clear();
   small_runs_.clear();
@@ -414,12 +417,12 @@ void disk_spool::seal_active() {
 }
 
 void disk_spool::apply(const prepared& done, const std::vector<piece>& pieces) {
-  active_sets_.insert(done.set_names.begin(), done.set_names.end());
   remember_small(done, pieces);
   metrics_.sets_written.Increment(static_cast<double>(done.set_names.size()));
   last_commit_ns_ = done.now_ns;
   commit_clock_.committed();
   const std::lock_guard table{table_};
+  active_sets_.insert(done.set_names.begin(), done.set_names.end());
   segments_.try_emplace(active_->number, active_);
   active_->bytes = writer_->committed_bytes();
   for (const auto& [key, stream] : done.streams)

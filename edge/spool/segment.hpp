@@ -110,6 +110,8 @@ public:
   // records not.
   [[nodiscard]] result<std::optional<run>> find_run(const stream_key& key, sequence seq) const;
   [[nodiscard]] result<std::optional<byte_buffer>> find_set(const set_name& name) const;
+  // The key of each set, as encode_set_key() makes it.
+  [[nodiscard]] result<void> each_set_key(const std::function<void(bytes_view key)>& visit) const;
   // Every page, entry, record and set. nullopt: sound; else what is wrong first.
   [[nodiscard]] std::optional<std::string> verify() const;
   // No transaction was ever committed: a leftover of a crash.

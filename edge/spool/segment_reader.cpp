@@ -98,6 +98,14 @@ result<void> walk(const lmdb_file& file, const lmdb_snapshot& in, std::string_vi
 
 } // namespace
 
+result<void> segment_reader::each_set_key(const std::function<void(bytes_view key)>& visit) const {
+  BOOST_OUTCOME_TRY(in, newest());
+  return walk(file_, in, sets_database, [&](lmdb_cursor& at) -> result<void> {
+    visit(at.key());
+    return ok();
+  });
+}
+
 result<void> segment_reader::check(const segment_index& index, const lmdb_snapshot& in) const {
   std::map<stream_key, segment_stream> found;
   std::uint64_t runs = 0;
