@@ -16,6 +16,9 @@ public:
   [[nodiscard]] virtual std::int64_t monotonic_ns() const noexcept = 0; // CLOCK_BOOTTIME; never goes back
 };
 
+// A wall clock that moves against the boot clock by less is slewed, as NTP does; by more, it was set.
+inline constexpr std::int64_t clock_step_min_ns = 50'000'000;
+
 class random_source {
 public:
   virtual ~random_source() = default;

@@ -24,7 +24,7 @@ public:
     const auto offset_ns = clock.wall_ns() - clock.monotonic_ns();
     const auto before = std::exchange(offset_ns_, offset_ns);
     const auto moved = offset_ns - before;
-    if (before == 0 || std::llabs(moved) < step_min_ns
+    if (before == 0 || std::llabs(moved) < clock_step_min_ns
         || planted(planted_, planted_fault::pause_by_wall_clock))
       return 0;
     return moved / ns_per_ms * ns_per_ms;
@@ -48,8 +48,6 @@ public:
 
 private:
   static constexpr std::int64_t ns_per_ms = 1'000'000;
-  static constexpr std::int64_t step_min_ns =
-      50'000'000; // NTP's slewing stays below; a clock that is set does not
 
   planted_faults planted_;
   std::int64_t offset_ns_ = 0; // wall clock minus boot clock, at the last turn; 0: there was none

@@ -7,9 +7,6 @@ namespace skerry::edge {
 
 namespace {
 
-// Slewing by NTP stays below; a step does not.
-constexpr std::int64_t clock_step_ns = 50'000'000;
-
 pending_record clock_note_record(clock_source& clock, std::int64_t& offset_ns) {
   clock_note note;
   note.boot_id = boot_id();
@@ -57,7 +54,7 @@ std::vector<pending_record> opening_records(const open_report& report, clock_sou
 
 std::optional<pending_record> clock_note_if_moved(clock_source& clock, std::int64_t& offset_ns) {
   const auto now = clock.wall_ns() - clock.monotonic_ns();
-  if (std::llabs(now - offset_ns) < clock_step_ns)
+  if (std::llabs(now - offset_ns) < clock_step_min_ns)
     return std::nullopt;
   return clock_note_record(clock, offset_ns);
 }

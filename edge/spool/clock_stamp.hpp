@@ -28,8 +28,7 @@ struct clock_stamp {
   }
   // Whether that clock still runs as it did: NTP's slewing is no change, setting it is.
   [[nodiscard]] bool holds(const clock_stamp& now) const noexcept {
-    constexpr std::int64_t step_min_ns = 50'000'000;
-    return boot == now.boot && std::llabs(offset_ns - now.offset_ns) < step_min_ns;
+    return boot == now.boot && std::llabs(offset_ns - now.offset_ns) < clock_step_min_ns;
   }
 
   // When the newest of `commits` was, by the clock of `now`; each has the wall time that it was stamped with. Of a boot
