@@ -285,6 +285,7 @@ void embedded_engine::note_full(bool full) {
 }
 
 void embedded_engine::note_commit(const result<void>& how) {
+  metrics_.commits_failed.Increment(how ? 0 : 1);
   const std::lock_guard lock{stall_mutex_};
   stalled_ = how ? std::string{} : how.error().message;
 }

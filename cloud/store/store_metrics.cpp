@@ -29,6 +29,9 @@ store_metrics::store_metrics(prometheus::Registry& r)
       repeated_records(counter(r, "skerry_store_repeated_records_total",
                                "Records that stood in the write-ahead log already and were left out.")),
       commits(counter(r, "skerry_store_commits_total", "Group commits of the write-ahead log.")),
+      commits_failed(counter(r, "skerry_store_commits_failed_total",
+                             "Group commits, and tries whether one would succeed, that failed: what waited "
+                             "for them was refused.")),
       commit_seconds(
           prometheus::BuildHistogram()
               .Name("skerry_store_commit_duration_seconds")

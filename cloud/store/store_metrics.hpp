@@ -21,6 +21,7 @@ struct store_metrics {
   prometheus::Counter& appended_bytes;
   prometheus::Counter& repeated_records;
   prometheus::Counter& commits;
+  prometheus::Counter& commits_failed; // and what tells whether one would succeed
   prometheus::Histogram& commit_seconds;
   prometheus::Gauge& queue_requests;
   prometheus::Gauge& queue_bytes;

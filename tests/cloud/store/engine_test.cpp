@@ -673,13 +673,18 @@ TEST_CASE("a full disk refuses appends, and space lets them go on") {
     if (file.path().filename() == "data.mdb")
       small.rlim_cur += file.file_size();
   REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
-  std::this_thread::sleep_for(std::chrono::milliseconds{1'300}); // longer than it waits before it looks
+  const auto tries = s.metric("skerry_store_commits_failed_total");
+  for (int i = 0; i < 1000 && s.metric("skerry_store_commits_failed_total") < tries + 2 && !s->takes_data();
+       ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds{10});
+  const auto tried = s.metric("skerry_store_commits_failed_total") - tries;
   const auto stalled = s->takes_data();
   CHECK(::setrlimit(RLIMIT_FSIZE, &old) == 0);
   std::signal(SIGXFSZ, old_handler);
   REQUIRE(!refused);
   CHECK(refused.error().code == errc::exhausted);
   CHECK_FALSE(stalled);
+  CHECK(tried == 2);
   CHECK(select(*s.db, everything()) == before);
   // It finds out by itself that there is room.
   for (int i = 0; i < 1000 && !s->takes_data(); ++i)
