@@ -163,7 +163,9 @@ struct ingest_state {
   }
 
   void tick() {
-    if (!std::exchange(advancing, core->advance_completeness()) && advancing)
+    const bool turn_comes = advancing;
+    advancing = core->advance_completeness();
+    if (advancing && !turn_comes)
       self->send(self, turn_atom_v);
     auto edges = core->receiver().edges();
     book.update(edges, config.clock->wall_ns());
