@@ -3,7 +3,7 @@
 // How a value of the store that only grows is written: what is known of a stream is a list of ranges, of thousands where
 // there are holes, and every batch adds a few. A value is one or more parts of the same shape, whose union counts, so that
 // a part that is written twice does no harm. An update appends a part, or replaces all by one where the parts would outgrow
-// it: a change costs about three times its own bytes, however large the value is.
+// it: on average a change costs about three times its own bytes, however large the value is.
 //
 // Who replaces must know all parts that were appended: while one is under way of which it is not known whether it is
 // stored, only more may be appended.
