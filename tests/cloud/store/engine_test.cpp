@@ -747,6 +747,40 @@ std::vector<state_update> values_of(edge_id edge, std::size_t count, std::size_t
 
 } // namespace
 
+TEST_CASE("a log brings as much as the copy of state that it begins with before it is sealed") {
+  const temporary_directory dir;
+  auto config = small_config(dir.path());
+  config.log_segment_bytes = 64 << 10;
+  config.log_bytes_max = 64 << 20;
+  auto s = open_store(config);
+  REQUIRE(put_state(*s.db, values_of(edge_id{1}, 2000, 1000))); // two megabytes
+  const auto set = make_set("a", 250);
+  std::mt19937_64 rng{1};
+  std::int64_t at = now;
+  sequence seq = 1;
+  const auto bring = [&](std::uint64_t bytes) { // of values that do not compress, 8 bytes each
+    for (std::uint64_t done = 0; done < bytes; done += 8 * 250 * 8) {
+      request_builder b{edge_id{2}, "x", seq};
+      for (int i = 0; i < 8; ++i, ++seq) {
+        std::vector<double> values(250);
+        for (auto& v : values)
+          v = std::bit_cast<double>(rng());
+        b.values("h", set, at += second, values);
+      }
+      REQUIRE(append(*s.db, b.take()));
+    }
+  };
+  bring(1);
+  s->flush(); // the next log begins with a copy
+  const auto logs = s.metric("skerry_store_logs_sealed_total");
+  bring(1 << 20);
+  CHECK(s.metric("skerry_store_logs_sealed_total") == logs);
+  bring(3 << 20);
+  s->flush(); // seals the one that is open, too
+  CHECK(s.metric("skerry_store_logs_sealed_total") - logs >= 2);
+  CHECK(s.metric("skerry_store_logs_sealed_total") - logs <= 4);
+}
+
 TEST_CASE("state that is larger than the whole log may be stops no append and makes no new logs") {
   const temporary_directory dir;
   auto config = small_config(dir.path());
