@@ -107,7 +107,7 @@ enum Lane {
 struct Batch {
   number @0 :UInt64;       # ascending within the session, from 1; for diagnosis
   lane @1 :Lane;
-  pendingRecords @2 :UInt64; # committed and not acknowledged, this batch included
+  pendingRecords @2 :UInt64; # to come, this batch included: committed, not acknowledged, not refused for good
   quota @3 :UInt16;          # how far the sender's quota is used up: 0 open … 4 exhausted
   linkBytesToday @4 :UInt64; # at the IP level, both directions, since midnight UTC
 }

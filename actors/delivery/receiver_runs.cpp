@@ -74,6 +74,7 @@ void receiver::on_batch(session& from, edge_id user, const link::batch& batch) {
     return;
   }
   take_run(from, user, {batch.run, batch.lane, {}, 0, 0});
+  ask_for_rest(user); // it may have been refused, with nothing behind it
 }
 
 void receiver::take_run(session& from, edge_id user, parked_batch batch) {

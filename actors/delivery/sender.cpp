@@ -736,7 +736,7 @@ bool sender::send_run(const stream_key& key, stream& from, const run& run, link:
   batch.number = batch_number_ + 1;
   batch.lane = lane;
   batch.run = run;
-  batch.pending_records = pending_records();
+  batch.pending_records = pending_records() - refused_records_pending();
   batch.link = link_now();
   if (!send(std::move(batch))) {
     if (claimed)
@@ -1006,6 +1006,14 @@ void sender::say_bye() {
   if (phase_ == sender_phase::live)
     send(link::bye{link::bye_reason::stopping, "the edge is stopping"});
   reset_session(sender_phase::down);
+}
+
+std::uint64_t sender::refused_records_pending() const {
+  std::uint64_t n = 0;
+  if (!asides_.empty())
+    for (const auto& [key, stream] : streams_)
+      n += asides_.refused_of(key, stream.unacked);
+  return n;
 }
 
 std::uint64_t sender::pending_records() const noexcept {

@@ -189,6 +189,8 @@ private:
   bool probe(const set_asides::name& name, set_asides::entry& of);
   void note_set_aside(const link::refusal& refusal);
   [[nodiscard]] std::uint64_t pending_records(const set_asides::name& of) const;
+  [[nodiscard]] std::uint64_t
+  refused_records_pending() const; // that wait for a person: nobody is to wait for them
   void achieved();
   void acked(const stream_key& key, const range_set& ranges);
   void pump();

@@ -176,6 +176,20 @@ refused_records set_asides::for_good() const {
   return out;
 }
 
+std::uint64_t set_asides::refused_of(const stream_key& key, const range_set& pending) const {
+  std::uint64_t n = 0;
+  for (const auto& name : names_of(key)) {
+    const auto it = entries_.find(name);
+    if (it == entries_.end() || it->second.reason == refusal_reason::not_now)
+      continue;
+    if (name.first != refusal_scope::batch)
+      return pending.count();
+    for (const auto& range : it->second.ranges.ranges())
+      n += pending.common_with(range).count();
+  }
+  return n;
+}
+
 const range_set* set_asides::ranges(const stream_key& key) const {
   const auto it = entries_.find({refusal_scope::batch, key});
   return it == entries_.end() ? nullptr : &it->second.ranges;

@@ -84,8 +84,9 @@ struct link_state {
 struct batch {
   std::uint64_t number = 0;
   link::lane lane = link::lane::live;
-  skerry::run run;                   // part 2
-  std::uint64_t pending_records = 0; // committed below and not acknowledged, this batch included
+  skerry::run run; // part 2
+  std::uint64_t pending_records =
+      0; // that are to come, this batch included: committed below, not acknowledged, not refused for good
   link_state link;
 };
 

@@ -1004,3 +1004,36 @@ TEST_CASE("what a refused edge had released is looked at once something of it is
   f.under_test.on_message("a", f.edge, link::message{0, hello});
   CHECK(f.last_sent<link::welcome>("a")->lost_custody.size() == 1);
 }
+
+TEST_CASE("what nobody takes keeps nobody from being asked for the rest") {
+  fixture f;
+  auto hello = f.hello_of(1);
+  link::hello_stream stream{f.key, {}, {}, 4, false, 0};
+  stream.released.add({1, 4});
+  stream.kept.add({1, 4});
+  hello.streams.push_back(stream);
+  f.under_test.on_message("a", f.edge, link::message{0, hello});
+  const auto* welcome = f.last_sent<link::welcome>("a");
+  REQUIRE(welcome != nullptr);
+  REQUIRE(welcome->again.size() == 1); // of which 1 and 2 go before they are sent
+  const auto session = f.backend.outbox.back().second.session;
+  link::batch batch;
+  batch.run = f.events(3, 2, f.key);
+  batch.pending_records = 5; // three more are on their way, of an edge that is refused
+  f.under_test.on_message("a", f.edge, link::message{session, batch});
+  f.settle();
+  REQUIRE(f.last_sent<link::ack>("a") != nullptr);
+  // The one that its sender tries again is refused again: nothing else is to come.
+  batch.run = f.events(1, 1, f.outer);
+  batch.pending_records = 0;
+  f.under_test.on_message("a", f.edge, link::message{session, batch});
+  const auto* bye = f.last_sent<link::bye>("a");
+  REQUIRE(bye != nullptr);
+  CHECK(bye->reason == link::bye_reason::superseded);
+  hello.streams.front().kept = {};
+  f.under_test.on_message("a", f.edge, link::message{0, hello});
+  welcome = f.last_sent<link::welcome>("a");
+  REQUIRE(welcome->lost_custody.size() == 1);
+  CHECK(welcome->lost_custody.front().ranges.contains(sequence_range{1, 2}));
+  CHECK(welcome->lost_custody.front().ranges.count() == 2);
+}

@@ -320,6 +320,7 @@ TEST_CASE("what the receiver refuses is set aside, and all else goes on") {
   f.under_test->on_committed(f.commit(f.self, 1));
   CHECK(of_outer() == 0);
   CHECK(f.batches() == std::vector<std::tuple<stream_key, sequence, lane>>{{f.self, 3, lane::live}});
+  CHECK(std::get<link::batch>(f.sent.back().body).pending_records == 3); // nobody is to wait for the rest
   CHECK(f.under_test->phase() == sender_phase::live);
   CHECK_FALSE(f.under_test->has_backlog());
 
