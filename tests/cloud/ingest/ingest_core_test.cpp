@@ -1,0 +1,119 @@
+// What the one ingest actor does between peers, shards and the engine.
+
+#include "cloud/ingest/ingest_core.hpp"
+#include "schemas/model/record.hpp"
+#include "tests/cloud/ingest/fake_engine.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace skerry;
+using namespace skerry::cloud;
+using namespace skerry::cloud::test;
+
+namespace {
+
+const stream_key key{edge_id{7}, {3, {9}}, stream_id::telemetry};
+
+class one_site final : public delivery::authority {
+public:
+  bool may_speak(edge_id user, edge_id origin) override { return user == origin; }
+  result<std::string> site_of(edge_id) override { return std::string{"ship"}; }
+  std::map<edge_id, error> register_origins(edge_id, const std::vector<edge_id>&, std::int64_t) override {
+    return {};
+  }
+};
+
+struct world {
+  fixed_clock clock;
+  one_site keys;
+  std::shared_ptr<fake_engine> store = std::make_shared<fake_engine>();
+  std::shared_ptr<fleet> hosts = std::make_shared<fleet>();
+  std::vector<std::pair<shard_id, std::shared_ptr<shard_part>>> parts; // that shards were given
+  std::vector<link::message> sent;
+  std::optional<ingest_core> core;
+  std::uint64_t session = 0;
+
+  world() {
+    ingest_core::outputs to;
+    to.to_shard = [this](shard_id id, std::shared_ptr<shard_part> part) {
+      parts.emplace_back(id, std::move(part));
+    };
+    to.forget = [](shard_id, const std::shared_ptr<const stream_key>&) {};
+    to.held = [this](std::uint64_t ticket, std::string failed) {
+      core->receiver().on_held_durable(ticket, failed);
+    };
+    to.send = [this](const link::peer_id&, link::message message) { sent.push_back(std::move(message)); };
+    core.emplace(delivery::receiver_config{}, store, hosts, keys, clock, system_random(), std::move(to));
+    link::hello hello;
+    hello.edge = key.edge;
+    hello.features = link::feature_refusals;
+    hello.instance = {1};
+    hello.current = key.epoch;
+    core->receiver().on_message("peer", key.edge, link::message{0, hello});
+    session = sent.back().session;
+  }
+  void bring(sequence first, const std::vector<std::string>& of_hosts) {
+    run_builder builder{key, first};
+    for (const auto& host : of_hosts)
+      builder.append(record_kind::event, now, host, as_bytes("x"));
+    link::batch batch;
+    batch.run = std::move(builder).finish();
+    core->receiver().on_message("peer", key.edge, link::message{session, batch});
+  }
+  [[nodiscard]] range_set acknowledged() const {
+    range_set out;
+    for (const auto& message : sent)
+      if (const auto* ack = std::get_if<link::ack>(&message.body))
+        for (const auto& held : ack->ranges)
+          out.add(held.ranges);
+    return out;
+  }
+};
+
+// Two hosts of different shards.
+std::vector<std::string> two_hosts() {
+  const auto shard = [](const std::string& host) {
+    return shard_of(make_host_id(tenant_default, "ship", host));
+  };
+  for (int i = 1;; ++i)
+    if (const auto other = "b" + std::to_string(i); shard(other) != shard("a"))
+      return {"a", other};
+}
+
+} // namespace
+
+TEST_CASE("a batch is acknowledged once the store notes all that counts as held with it") {
+  world w;
+  w.bring(1, two_hosts());
+  REQUIRE(w.parts.size() == 2);
+  const auto first = w.parts.front().second->ticket;
+  CHECK_FALSE(w.parts.front().second->held);
+  w.bring(3, {"a"});
+  REQUIRE(w.parts.size() == 3);
+  const auto second_one = w.parts.back().second;
+  REQUIRE(second_one->held); // noted with its record
+  // The first is stored, and is being noted.
+  w.core->on_part_stored(first, {});
+  w.core->on_part_stored(first, {});
+  REQUIRE(w.store->open.size() == 1);
+  // The second is stored and noted. With it the first would count as held, and nothing durable says so yet.
+  w.core->on_part_stored(second_one->ticket, {});
+  CHECK(w.acknowledged().empty());
+  CHECK(w.core->receiver().held().held(key) == nullptr);
+  REQUIRE(w.store->open.size() == 2);
+  w.store->succeed();
+  w.store->succeed();
+  CHECK(w.acknowledged().count() == 3);
+}
+
+TEST_CASE("a batch of one shard costs no commit of its own for what it makes held") {
+  world w;
+  for (sequence seq = 1; seq <= 5; ++seq) {
+    w.bring(seq, {"a"});
+    const auto part = w.parts.back().second;
+    REQUIRE(part->held);
+    w.core->on_part_stored(part->ticket, {});
+    CHECK(w.acknowledged().count() == seq);
+  }
+  CHECK(w.store->open.empty());
+}
