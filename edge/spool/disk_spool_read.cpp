@@ -193,18 +193,15 @@ std::vector<segment_ptr> disk_spool::newest_first_with(const set_name& name) con
   return all;
 }
 
-// Of a segment from before this opening, or that was rebuilt. One that cannot be read has none, and is looked at each time.
+// Of a segment from before this opening, or that was rebuilt. One that cannot be walked over may have anything, and finds
+// out what is wrong with it when something is looked for.
 void disk_spool::make_set_filter(const segment_ptr& of) const {
-  std::vector<byte_buffer> keys;
   const auto reader = segment_reader::open(of->directory);
-  if (!reader
-      || !reader.value().each_set_key([&](bytes_view key) { keys.emplace_back(key.begin(), key.end()); }))
-    return;
-  const auto made = std::make_shared<set_filter>(keys.size(), filter_seed_);
-  for (const auto& key : keys)
-    made->add(key);
+  auto made = reader ? reader.value().make_set_filter(filter_seed_) : result<set_filter>{reader.error()};
+  auto shared =
+      std::make_shared<const set_filter>(made ? std::move(made).value() : set_filter::of_anything());
   const std::lock_guard table{table_};
-  of->sets = made;
+  of->sets = std::move(shared);
 }
 
 result<std::optional<series_set_ptr>> disk_spool::find_set(edge_id edge, const set_hash& hash) const {

@@ -10,6 +10,7 @@
 // It is written by one process opening and then only read and deleted. Any thread may read.
 
 #include "edge/spool/lmdb_file.hpp"
+#include "edge/spool/set_filter.hpp"
 #include "schemas/model/range_set.hpp"
 #include "schemas/model/record.hpp"
 #include "schemas/model/series.hpp"
@@ -110,8 +111,8 @@ public:
   // records not.
   [[nodiscard]] result<std::optional<run>> find_run(const stream_key& key, sequence seq) const;
   [[nodiscard]] result<std::optional<byte_buffer>> find_set(const set_name& name) const;
-  // The key of each set, as encode_set_key() makes it.
-  [[nodiscard]] result<void> each_set_key(const std::function<void(bytes_view key)>& visit) const;
+  // Of the keys that encode_set_key() makes. Walks over all of them.
+  [[nodiscard]] result<set_filter> make_set_filter(std::uint64_t seed) const;
   // Every page, entry, record and set. nullopt: sound; else what is wrong first.
   [[nodiscard]] std::optional<std::string> verify() const;
   // No transaction was ever committed: a leftover of a crash.

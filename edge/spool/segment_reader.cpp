@@ -98,12 +98,15 @@ result<void> walk(const lmdb_file& file, const lmdb_snapshot& in, std::string_vi
 
 } // namespace
 
-result<void> segment_reader::each_set_key(const std::function<void(bytes_view key)>& visit) const {
+result<set_filter> segment_reader::make_set_filter(std::uint64_t seed) const {
   BOOST_OUTCOME_TRY(in, newest());
-  return walk(file_, in, sets_database, [&](lmdb_cursor& at) -> result<void> {
-    visit(at.key());
+  BOOST_OUTCOME_TRY(tree, find_tree(file_, in, sets_database));
+  set_filter out{tree.entries, seed};
+  BOOST_OUTCOME_TRYV(walk(file_, in, sets_database, [&](lmdb_cursor& at) -> result<void> {
+    out.add(at.key());
     return ok();
-  });
+  }));
+  return out;
 }
 
 result<void> segment_reader::check(const segment_index& index, const lmdb_snapshot& in) const {

@@ -8,14 +8,22 @@ namespace skerry::edge {
 
 namespace {
 
-constexpr std::size_t bits_per_set = 16; // with 4 of them looked at, one name in 400 is looked for in vain
-constexpr std::size_t words_max = (128 << 10) / 8;
+constexpr std::uint64_t sets_per_word = 4; // with 4 bits looked at, one name in 400 is looked for in vain
+constexpr std::uint64_t sets_max = (128 << 10) / sizeof(std::uint64_t) * sets_per_word; // beyond, more are
 constexpr int bits_looked_at = 4;
 
 } // namespace
 
-set_filter::set_filter(std::size_t sets, std::uint64_t seed)
-    : words_(std::min(words_max, std::bit_ceil(sets * bits_per_set / 64 + 1))), seed_(seed) {}
+set_filter::set_filter(std::uint64_t sets, std::uint64_t seed)
+    : words_(
+        std::bit_ceil((std::clamp<std::uint64_t>(sets, 1, sets_max) + sets_per_word - 1) / sets_per_word)),
+      seed_(seed) {}
+
+set_filter set_filter::of_anything() {
+  set_filter out{0, 0};
+  std::fill(out.words_.begin(), out.words_.end(), ~std::uint64_t{0});
+  return out;
+}
 
 template <class Each>
 bool set_filter::each_bit(bytes_view key, Each&& each) const {

@@ -14,7 +14,8 @@ namespace skerry::edge {
 
 class set_filter {
 public:
-  explicit set_filter(std::size_t sets, std::uint64_t seed); // a seed that peers don't know
+  set_filter(std::uint64_t sets, std::uint64_t seed); // how many will be added; a seed that peers don't know
+  [[nodiscard]] static set_filter of_anything();      // where nobody knows
   void add(bytes_view key);
   [[nodiscard]] bool may_have(bytes_view key) const;
 

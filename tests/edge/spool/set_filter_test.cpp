@@ -36,6 +36,12 @@ TEST_CASE("a filter of series sets has each that was added, and few others") {
   CHECK(in_vain < 20'000 / 100);
 }
 
+TEST_CASE("a filter of anything says no to nothing") {
+  const auto any = set_filter::of_anything();
+  for (std::uint64_t i = 0; i < 1000; ++i)
+    CHECK(any.may_have(key_of(i)));
+}
+
 TEST_CASE("a filter of more series sets than it is made for loses none") {
   set_filter filter{200'000, 42};
   for (std::uint64_t i = 0; i < 200'000; ++i)
