@@ -1010,9 +1010,9 @@ void sender::say_bye() {
 
 std::uint64_t sender::refused_records_pending() const {
   std::uint64_t n = 0;
-  if (!asides_.empty())
-    for (const auto& [key, stream] : streams_)
-      n += asides_.refused_of(key, stream.unacked);
+  for (const auto& [name, of] : asides_.entries())
+    if (of.reason != link::refusal_reason::not_now && !asides_.within_another(name))
+      n += pending_records(name);
   return n;
 }
 

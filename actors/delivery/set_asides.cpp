@@ -176,18 +176,13 @@ refused_records set_asides::for_good() const {
   return out;
 }
 
-std::uint64_t set_asides::refused_of(const stream_key& key, const range_set& pending) const {
-  std::uint64_t n = 0;
-  for (const auto& name : names_of(key)) {
-    const auto it = entries_.find(name);
-    if (it == entries_.end() || it->second.reason == refusal_reason::not_now)
-      continue;
-    if (name.first != refusal_scope::batch)
-      return pending.count();
-    for (const auto& range : it->second.ranges.ranges())
-      n += pending.common_with(range).count();
-  }
-  return n;
+bool set_asides::within_another(const name& of) const {
+  const auto wider = names_of(of.second);
+  return std::any_of(wider.begin() + static_cast<std::ptrdiff_t>(of.first) + 1, wider.end(),
+                     [&](const name& one) {
+                       const auto it = entries_.find(one);
+                       return it != entries_.end() && it->second.reason != refusal_reason::not_now;
+                     });
 }
 
 const range_set* set_asides::ranges(const stream_key& key) const {

@@ -79,8 +79,8 @@ public:
   [[nodiscard]] const range_set* ranges(const stream_key& key) const;
   // What waits for a person. Not what came together with it: that may be taken when it comes alone.
   [[nodiscard]] refused_records for_good() const;
-  // How many of a stream's records wait for a person.
-  [[nodiscard]] std::uint64_t refused_of(const stream_key& key, const range_set& pending) const;
+  // Something that it is part of waits for a person as well.
+  [[nodiscard]] bool within_another(const name& of) const;
   [[nodiscard]] std::map<name, entry>& entries() noexcept { return entries_; }
   [[nodiscard]] const std::map<name, entry>& entries() const noexcept { return entries_; }
 
