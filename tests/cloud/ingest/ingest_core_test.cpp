@@ -29,6 +29,7 @@ struct world {
   std::shared_ptr<fake_engine> store = std::make_shared<fake_engine>();
   std::shared_ptr<fleet> hosts = std::make_shared<fleet>();
   std::vector<std::pair<shard_id, std::shared_ptr<shard_part>>> parts; // that shards were given
+  std::size_t forgotten = 0;                                           // streams by shards
   std::vector<link::message> sent;
   std::optional<ingest_core> core;
   std::uint64_t session = 0;
@@ -38,7 +39,7 @@ struct world {
     to.to_shard = [this](shard_id id, std::shared_ptr<shard_part> part) {
       parts.emplace_back(id, std::move(part));
     };
-    to.forget = [](shard_id, const std::shared_ptr<const stream_key>&) {};
+    to.forget = [this](shard_id, const std::shared_ptr<const stream_key>&) { ++forgotten; };
     to.held = [this](std::uint64_t ticket, std::string failed) {
       core->receiver().on_held_durable(ticket, failed);
     };
@@ -52,8 +53,8 @@ struct world {
     core->receiver().on_message("peer", key.edge, link::message{0, hello});
     session = sent.back().session;
   }
-  void bring(sequence first, const std::vector<std::string>& of_hosts) {
-    run_builder builder{key, first};
+  void bring(sequence first, const std::vector<std::string>& of_hosts, const stream_key& of = key) {
+    run_builder builder{of, first};
     for (const auto& host : of_hosts)
       builder.append(record_kind::event, now, host, as_bytes("x"));
     link::batch batch;
@@ -121,4 +122,41 @@ TEST_CASE("a batch of one shard costs one commit, and a second one about every t
   }
   CHECK(second_commits >= batches / 30);
   CHECK(second_commits <= batches / 20);
+}
+
+TEST_CASE("streams that are complete are let go in turns, by what their shards keep") {
+  world w;
+  std::vector<std::string> many;
+  for (int i = 0; i < 200; ++i)
+    many.push_back("h" + std::to_string(i));
+  link::hello hello;
+  hello.edge = key.edge;
+  hello.features = link::feature_refusals;
+  hello.instance = {1};
+  hello.current = {100, {1}};
+  std::size_t holders = 0;
+  constexpr std::uint64_t epochs = 10;
+  for (std::uint64_t boot = 10; boot < 10 + epochs; ++boot) {
+    const stream_key of{key.edge, {boot, {1}}, stream_id::telemetry};
+    const auto before = w.parts.size();
+    w.bring(1, many, of);
+    const auto made = w.parts.size() - before;
+    REQUIRE(made > 100);
+    holders += made;
+    for (std::size_t i = before; i < before + made; ++i)
+      w.core->on_part_stored(w.parts[i].second->ticket, {});
+    while (!w.store->open.empty())
+      w.store->succeed();
+    hello.streams.push_back({of, {}, {}, many.size(), true, 0});
+    hello.streams.back().released.add({1, many.size()});
+  }
+  w.core->receiver().on_message("peer", key.edge, link::message{0, hello});
+  int calls = 1;
+  while (w.core->advance_completeness()) {
+    CHECK(w.forgotten <= static_cast<std::size_t>(calls) * (256 + 200)); // not all in one go
+    ++calls;
+    REQUIRE(calls < 100);
+  }
+  CHECK(w.forgotten == holders);
+  CHECK(calls >= 4);
 }
