@@ -145,4 +145,11 @@ TEST_CASE("the newest time known before a loss is that of the stream, else of an
   take(h, epoch(2), 3, 3, 200); // backlog
   CHECK(h.newest_ns(epoch(2)) == 250);
   CHECK(h.newest_ns({edge_id{8}, {3, {}}, stream_id::telemetry}) == 0);
+  // Neither another stream that lies between, nor epochs that tell nothing.
+  auto alerts = epoch(2);
+  alerts.stream = stream_id::alert;
+  take(h, alerts, 1, 1, 900);
+  for (std::uint64_t boot = 3; boot < 6; ++boot)
+    take(h, epoch(boot), 1, 1, 0);
+  CHECK(h.newest_ns(epoch(6)) == 250);
 }
