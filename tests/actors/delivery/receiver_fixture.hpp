@@ -72,8 +72,8 @@ struct receiver_fixture {
   static run frame_of(const stream_key& of, sequence seq, const std::vector<series_set_ptr>& sets) {
     frame fr;
     for (const auto& set : sets) {
-      fr.sections.push_back({set->hash, 1, {}});
-      fr.values.push_back(1);
+      fr.sections.push_back({set->hash, static_cast<std::uint16_t>(set->members.size()), {}});
+      fr.values.insert(fr.values.end(), set->members.size(), 1);
     }
     value_encoder encoder;
     byte_buffer payload;

@@ -634,20 +634,6 @@ series_set_ptr swollen_set(int number, std::size_t bytes) {
   return make_series_set({{"m", metric_type::gauge, "", ""}}, std::move(members));
 }
 
-run frame_naming(const stream_key& of, sequence seq, const std::vector<series_set_ptr>& sets) {
-  frame fr;
-  for (const auto& set : sets) {
-    fr.sections.push_back({set->hash, static_cast<std::uint16_t>(set->members.size()), {}});
-    fr.values.insert(fr.values.end(), set->members.size(), 1);
-  }
-  value_encoder encoder;
-  byte_buffer payload;
-  encode_frame(fr, encoder, payload);
-  run_builder builder{of, seq};
-  builder.append(record_kind::frame, 0, "host", payload);
-  return std::move(builder).finish();
-}
-
 } // namespace
 
 TEST_CASE("what nobody asked for is not unfolded, and what is no set harms only what names it") {
@@ -658,8 +644,8 @@ TEST_CASE("what nobody asked for is not unfolded, and what is no set harms only 
   CHECK(f.under_test.counters().sets_unasked == 1);
   CHECK(f.under_test.counters().malformed == 0);
 
-  f.send("a", session, frame_naming(f.key, 1, {some_set(1)}));
-  f.send("a", session, frame_naming(f.key, 2, {some_set(2)}));
+  f.send("a", session, f.frame_of(f.key, 1, {some_set(1)}));
+  f.send("a", session, f.frame_of(f.key, 2, {some_set(2)}));
   f.under_test.on_message(
       "a", f.edge, link::message{session, link::sets{f.edge, {garbage, link::pack(*some_set(2))}, {}}});
   const auto* refusal = f.last_sent<link::refusal>("a");
@@ -684,7 +670,7 @@ TEST_CASE("series sets of one message are unfolded up to a bound, and the rest i
     message.found.push_back(link::pack(*sets.back()));
     CHECK(message.found.back().packed.view.size() < 64 << 10);
   }
-  f.send("a", session, frame_naming(f.key, 1, sets));
+  f.send("a", session, f.frame_of(f.key, 1, sets));
   f.under_test.on_message("a", f.edge, link::message{session, message});
   CHECK(f.under_test.counters().sets_received < 8);
   CHECK(f.under_test.memory().sets_bytes < 100 << 20);
@@ -704,7 +690,7 @@ TEST_CASE("a key has few series sets unfolded that are large for what they cost 
   std::size_t taken = 0, refused = 0;
   for (int i = 0; i < 120; ++i) { // in two minutes
     const auto set = swollen_set(i, 8 << 20);
-    f.send("a", session, frame_naming(f.key, static_cast<sequence>(i + 1), {set}));
+    f.send("a", session, f.frame_of(f.key, static_cast<sequence>(i + 1), {set}));
     f.under_test.on_message("a", f.edge, link::message{session, link::sets{f.edge, {link::pack(*set)}, {}}});
     f.settle();
     taken = f.under_test.counters().sets_received;
@@ -727,7 +713,7 @@ TEST_CASE("series sets of what is being stored take no more memory than they may
   const auto session = f.open("a", 1);
   for (int i = 0; i < 10; ++i) { // nothing is stored meanwhile
     const auto set = swollen_set(i, 4 << 20);
-    f.send("a", session, frame_naming(f.key, static_cast<sequence>(i + 1), {set}));
+    f.send("a", session, f.frame_of(f.key, static_cast<sequence>(i + 1), {set}));
     f.under_test.on_message("a", f.edge, link::message{session, link::sets{f.edge, {link::pack(*set)}, {}}});
   }
   CHECK(f.under_test.counters().over_memory >= 3);
@@ -751,7 +737,7 @@ TEST_CASE("series sets that are not stored yet take no more memory than they may
     sets.push_back(swollen_set(i, 12 << 20));
     message.found.push_back(link::pack(*sets.back()));
   }
-  f.send("a", session, frame_naming(f.key, 1, sets));
+  f.send("a", session, f.frame_of(f.key, 1, sets));
   for (int i = 0; i < 10 && f.last_sent<link::refusal>("a") == nullptr; ++i) {
     f.under_test.on_message("a", f.edge, link::message{session, message});
     CHECK(f.under_test.memory().sets_bytes <= config.sets_memory_max);
