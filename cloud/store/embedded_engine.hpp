@@ -30,6 +30,7 @@ namespace skerry::cloud {
 struct embedded_hooks {
   clock_source* clock = &system_clock();
   std::function<void(const char* step)> seal_step; // on the sealing thread, between its steps
+  std::size_t seal_step_pages = cloud::seal_step_pages;
 };
 
 [[nodiscard]] result<std::unique_ptr<engine>>

@@ -101,6 +101,7 @@ result<void> embedded_engine::seal(const std::shared_ptr<log_env>& log) {
   settings.expiring = [this](std::int64_t from_ns, std::int64_t to_ns, std::uint64_t samples) {
     retention_.note({from_ns, to_ns, samples});
   };
+  settings.step_pages = hooks_.seal_step_pages;
   settings.hook = hooks_.seal_step;
   BOOST_OUTCOME_TRYV(seal_log(*log, partitions_, metrics_, live, settings));
   if (settings.hook)

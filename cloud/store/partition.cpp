@@ -462,7 +462,7 @@ result<std::uint32_t> partition_reader::source_count() const {
 
 result<std::vector<seal_plan>> partition_reader::plans_of(std::uint64_t log_id) const {
   std::vector<seal_plan> plans;
-  BOOST_OUTCOME_TRY(value, get(owner_->meta_, as_bytes(meta_log_key(log_id))));
+  BOOST_OUTCOME_TRY(value, get(owner_->meta_, as_bytes(meta_key(meta_log, log_id))));
   if (!value)
     return plans;
   for (byte_reader r{*value}; r.remaining() != 0;) {
@@ -475,6 +475,22 @@ result<std::vector<seal_plan>> partition_reader::plans_of(std::uint64_t log_id) 
     plans.push_back(plan);
   }
   return plans;
+}
+
+result<std::optional<seal_begun>> partition_reader::begun(std::uint64_t log_id) const {
+  BOOST_OUTCOME_TRY(value, get(owner_->meta_, as_bytes(meta_key(meta_begun, log_id))));
+  if (!value)
+    return std::nullopt;
+  byte_reader r{*value};
+  seal_begun begun;
+  begun.plan.now_ns = r.fixed<std::int64_t>();
+  begun.plan.span_s = r.fixed<std::int64_t>();
+  begun.extent = r.fixed<std::uint32_t>();
+  begun.part = r.fixed<std::uint32_t>();
+  if (r.failed() || begun.plan.span_s <= 0)
+    return fail(errc::corrupt, fmt::format("how far partition {} took log {:016x} does not decode",
+                                           to_string(owner_->id()), log_id));
+  return begun;
 }
 
 } // namespace skerry::cloud

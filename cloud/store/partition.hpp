@@ -8,7 +8,8 @@
 // A series is numbered source × 256 + position in its set. Every value carries a checksum that covers its
 // key. Databases and keys (numbers in big-endian order, so that they sort):
 //   meta        "format", "samples"; "newest" (the time of its newest sample); "log" + id of a log that is sealed into
-//               this partition -> the plans by which that was done
+//               this partition -> the plans by which that was done; "part" + id of a log of which only a part is in
+//               here yet -> seal_begun
 //   source      source u32                            -> who and which set
 //   source_key  edge u64, set hash, host id u64       -> source u32
 //   set         set hash                              -> length, zstd of the encoded set
@@ -61,6 +62,16 @@ struct seal_plan {
   std::int64_t span_s = 86'400;
   auto operator<=>(const seal_plan&) const = default;
 };
+// A log that is being sealed into a partition: what of it stands here so far is incomplete, and made anew should the
+// rest never come.
+struct seal_begun {
+  seal_plan plan;
+  std::uint32_t extent =
+      0; // the first of its extents, and the part of its first block, that are of this attempt
+  std::uint32_t part = 0;
+};
+// How many pages a step of sealing touches, about: 32 MiB, which the environment keeps in memory.
+inline constexpr std::size_t seal_step_pages = 8192;
 // The partition that takes data of this time: data that is already old goes into coarse ones, so that the
 // number of partitions stays bounded whatever comes.
 [[nodiscard]] partition_id partition_for(std::int64_t time_ns, const seal_plan& plan) noexcept;
@@ -120,6 +131,8 @@ public:
   [[nodiscard]] result<std::uint32_t> source_count() const;
   // By which plans samples of this log were put here; empty: none were.
   [[nodiscard]] result<std::vector<seal_plan>> plans_of(std::uint64_t log_id) const;
+  // What stands here of this log is of an attempt that did not come to its end.
+  [[nodiscard]] result<std::optional<seal_begun>> begun(std::uint64_t log_id) const;
   [[nodiscard]] std::uint64_t version() const noexcept; // another one with each commit
 
 private:

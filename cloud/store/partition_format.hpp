@@ -88,8 +88,10 @@ struct posting_content {
 inline constexpr std::string_view meta_format = "format";
 inline constexpr std::string_view meta_samples = "samples";
 inline constexpr std::string_view meta_newest = "newest"; // i64, ns; older partitions lack it
-[[nodiscard]] inline std::string meta_log_key(std::uint64_t log_id) {
-  return "log" + std::string{as_text(std::as_bytes(std::span{&log_id, 1}))};
+inline constexpr std::string_view meta_log = "log"; // these two: before the id of a log, 8 bytes as in memory
+inline constexpr std::string_view meta_begun = "part"; // older partitions lack it
+[[nodiscard]] inline std::string meta_key(std::string_view prefix, std::uint64_t log_id) {
+  return std::string{prefix} + std::string{as_text(std::as_bytes(std::span{&log_id, 1}))};
 }
 [[nodiscard]] key_builder source_lookup_key(const partition_source& s, std::uint64_t probe);
 

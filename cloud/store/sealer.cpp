@@ -179,8 +179,12 @@ private:
   std::uint64_t conflicts_ = 0;
 };
 
-// What of a log lies in partitions already: an attempt to seal it came to an end half-way.
-result<sealed_parts> sealed_before(const log_env& log, partition_catalog& in) {
+// What of a log lies in partitions already, where an attempt to seal it came to an end half-way.
+struct earlier_attempts {
+  sealed_parts sealed;
+  std::optional<seal_plan> begun; // the plan by which a part of a partition's share was written
+};
+result<earlier_attempts> earlier_attempts_of(const log_env& log, partition_catalog& in) {
   std::int64_t from_ns = INT64_MAX;
   std::int64_t to_ns = INT64_MIN;
   log.with_index([&](const log_index& index) {
@@ -191,7 +195,7 @@ result<sealed_parts> sealed_before(const log_env& log, partition_catalog& in) {
       to_ns = std::max(to_ns, note.time_ns);
     }
   });
-  sealed_parts found;
+  earlier_attempts found;
   for (const auto& id : in.overlapping(from_ns, to_ns)) {
     const auto part = in.open(id);
     if (!part) {
@@ -203,7 +207,10 @@ result<sealed_parts> sealed_before(const log_env& log, partition_catalog& in) {
     BOOST_OUTCOME_TRY(look, part.value()->read());
     BOOST_OUTCOME_TRY(plans, look.plans_of(log.id()));
     for (const auto& plan : plans)
-      found.add(id, plan);
+      found.sealed.add(id, plan);
+    BOOST_OUTCOME_TRY(begun, look.begun(log.id()));
+    if (begun)
+      found.begun = begun->plan;
   }
   return found;
 }
@@ -236,7 +243,10 @@ result<void> seal_log(const log_env& log, partition_catalog& into, store_metrics
   std::uint64_t expired = 0; // samples
   std::int64_t expired_from_ns = INT64_MAX;
   std::int64_t expired_to_ns = INT64_MIN;
-  BOOST_OUTCOME_TRY(before, sealed_before(log, into));
+  BOOST_OUTCOME_TRY(earlier, earlier_attempts_of(log, into));
+  const auto& before = earlier.sealed;
+  // By the plan that part of it was written by: by another one, another partition might get the same rows.
+  const auto plan = earlier.begun.value_or(settings.plan);
   // The log is closed: nobody writes to its index any more.
   log.with_index([&](const log_index& index) {
     for (const auto& source : index.sources()) {
@@ -246,7 +256,7 @@ result<void> seal_log(const log_env& log, partition_catalog& into, store_metrics
         if (before.has(ref.time_ns))
           continue;
         // Asked for each frame: coarse partitions overlap fine ones, and a time belongs to just one of them.
-        const auto id = partition_for(ref.time_ns, settings.plan);
+        const auto id = partition_for(ref.time_ns, plan);
         if (last == nullptr || id != last_id) {
           if (id.ends_before(settings.oldest_ns)) {
             for (const auto& set : source->sets)
@@ -266,20 +276,24 @@ result<void> seal_log(const log_env& log, partition_catalog& into, store_metrics
     for (const auto& note : index.notes) {
       if (before.has(note.time_ns))
         continue;
-      const auto id = partition_for(note.time_ns, settings.plan);
+      const auto id = partition_for(note.time_ns, plan);
       if (!id.ends_before(settings.oldest_ns))
         shares[id].notes.push_back(note);
     }
   });
   BOOST_OUTCOME_TRY(reader, log.read());
-  for (const auto& [id, part] : shares) {
+  for (auto& [id, part] : shares) {
     BOOST_OUTCOME_TRY(target, into.open_to_write(id));
     hook("partition opened");
-    BOOST_OUTCOME_TRY(writer, partition_writer::begin(*target, log.number()));
+    BOOST_OUTCOME_TRY(writer, partition_writer::begin(*target, {log.number(), log.id()}, plan,
+                                                      settings.step_pages, [&] { hook("step committed"); }));
     sealing run{log, metrics, into.damages()};
     for (const auto& each : part.sources) {
       BOOST_OUTCOME_TRYV(run.source(each, reader, writer));
     }
+    // In the order of their keys: rows that share a page are written together.
+    std::stable_sort(part.notes.begin(), part.notes.end(),
+                     [](const note_ref& a, const note_ref& b) { return a.time_ns < b.time_ns; });
     for (const auto& note : part.notes) {
       const auto entry = read_note(note, reader);
       if (!entry) {
@@ -297,7 +311,7 @@ result<void> seal_log(const log_env& log, partition_catalog& into, store_metrics
     hook("partition written");
     // What is left out is known for good before the log that it stood in may go.
     BOOST_OUTCOME_TRYV(into.damages().flush());
-    BOOST_OUTCOME_TRYV(writer.commit(log.id(), settings.plan, live_logs));
+    BOOST_OUTCOME_TRYV(writer.commit(live_logs));
     hook("partition committed");
     metrics.samples_sealed.Increment(static_cast<double>(run.samples_));
     metrics.blocks.Increment(static_cast<double>(run.blocks_));

@@ -1,9 +1,10 @@
 #pragma once
 
 // Turns one closed log environment into partitions: frames by source and time, decoded once, encoded as
-// blocks. Doing it again after a crash changes nothing, whatever clock and settings say by then: each partition
-// takes its part of a log in one transaction and notes the plan that chose this part. One thread. Memory is
-// bounded by one source's rows at a time and what one log gives one partition.
+// blocks. Doing it again after a crash changes nothing, whatever clock and settings say by then: a partition notes
+// the plan that chose its part of a log, when it has all of it and when it has only some (partition_writer.hpp).
+// One thread. Memory is bounded by one source's rows at a time, the references to what one log gives one partition,
+// and the pages of one step.
 
 #include "cloud/store/log_env.hpp"
 #include "cloud/store/partitions.hpp"
@@ -25,7 +26,8 @@ private:
 };
 
 struct seal_settings {
-  seal_plan plan;                     // of what was not sealed before
+  seal_plan plan; // of what was not sealed before
+  std::size_t step_pages = seal_step_pages;
   std::int64_t oldest_ns = INT64_MIN; // partitions that end before are past retention
   // Told of what is left out for that, before any of the log is gone; may be null.
   std::function<void(std::int64_t from_ns, std::int64_t to_ns, std::uint64_t samples)> expiring;

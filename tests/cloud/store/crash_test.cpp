@@ -1,6 +1,7 @@
 // A copy of the directory is taken at every step of sealing, as a crash there would leave it. Each must open,
 // answer everything, and seal again without counting anything twice.
 
+#include "cloud/store/partition.hpp"
 #include "store_fixture.hpp"
 
 #include <fmt/format.h>
@@ -11,15 +12,55 @@ using namespace skerry;
 using namespace skerry::cloud;
 using namespace skerry::cloud::test;
 
+namespace {
+
+// Of all blocks that stand in partitions, those that an attempt left too.
+std::uint64_t samples_in_blocks(const fs::path& directory) {
+  std::uint64_t samples = 0;
+  for (const auto& entry : fs::directory_iterator{directory / "partitions"}) {
+    const auto id = parse_partition_id(entry.path().filename().string());
+    if (!id)
+      continue;
+    const auto part = partition::open(entry.path(), *id, false);
+    REQUIRE(part);
+    const auto reader = part.value()->read();
+    REQUIRE(reader);
+    REQUIRE(reader.value().each_source([&](const partition_source& source) {
+      REQUIRE(reader.value().each_block(source.number, INT64_MIN, INT64_MAX,
+                                        [&](const block_place& at) -> result<void> {
+                                          samples += at.samples;
+                                          return ok();
+                                        }));
+    }));
+  }
+  return samples;
+}
+
+std::size_t ledger_entries(engine& db) {
+  std::size_t entries = 0;
+  REQUIRE(db.ledger(INT64_MIN, INT64_MAX, [&](const ledger_entry&) { ++entries; }));
+  return entries;
+}
+
+byte_buffer stone_of(sequence seq, std::int64_t time_ns) {
+  byte_buffer payload;
+  encode_payload(tombstone{seq, time_ns, time_ns, 1, 1, loss_cause::spool_bytes}, payload);
+  return payload;
+}
+
+} // namespace
+
 TEST_CASE("a crash at any step of sealing changes nothing") {
   constexpr std::int64_t second = 1'000'000'000;
+  const auto step_pages = GENERATE(std::size_t{1}, std::size_t{5}, seal_step_pages);
   const temporary_directory dir;
   auto config = small_config(dir.path() / "store");
   std::vector<std::pair<std::string, fs::path>> copies;
-  auto s = open_store(config, [&](const char* step) {
+  const auto copy = [&](const char* step) {
     copies.emplace_back(step, dir.path() / fmt::format("copy{}", copies.size()));
     fs::copy(config.directory, copies.back().second, fs::copy_options::recursive);
-  });
+  };
+  auto s = open_store(config, copy, step_pages);
   const auto set = make_set("a", 20);
   model m;
   request_builder b{edge_id{1}, "x"};
@@ -55,6 +96,8 @@ TEST_CASE("a crash at any step of sealing changes nothing") {
     std::size_t events = 0;
     REQUIRE(again->kept_records(INT64_MIN, INT64_MAX, [&](const kept_record&) { ++events; }));
     CHECK(events == 1);
+    again.db.reset();
+    CHECK(samples_in_blocks(config.directory) == 1000); // what the crash left is not there beside it
     CHECK(again.metric("skerry_store_damaged_total") == 0);
   }
 }
@@ -95,19 +138,24 @@ TEST_CASE(
         b.values("h", set, time, values);
         if (i % 10 == 0)
           b.note(record_kind::event, "h", time, as_bytes("hello"));
+        if (i % 4 == 0)
+          b.note(record_kind::tombstone, "h", time, stone_of(b.next(), time));
       }
       REQUIRE(append(*s.db, b.take()));
     }
     for (int attempt = 0; attempt < 6; ++attempt) {
       // Dies at one of the steps: a copy is what a crash leaves.
-      const auto die_at = rng() % 12;
+      const std::size_t sizes[] = {1, 3, 20, seal_step_pages};
+      const auto step_pages = sizes[rng() % std::size(sizes)];
+      const auto die_at = rng() % (step_pages < 20 ? 60 : 12);
       const auto copy = dir.path() / fmt::format("copy{}", attempt);
       std::size_t steps = 0;
       {
-        auto s = open_store(config, [&](const char*) {
+        const auto leave = [&](const char*) {
           if (steps++ == die_at)
             fs::copy(config.directory, copy, fs::copy_options::recursive);
-        });
+        };
+        auto s = open_store(config, leave, step_pages);
         s->flush();
         CHECK(select(*s.db, everything()) == m.expected());
       }
@@ -127,8 +175,31 @@ TEST_CASE(
     std::size_t events = 0;
     REQUIRE(s->kept_records(INT64_MIN, INT64_MAX, [&](const kept_record&) { ++events; }));
     CHECK(events == 6);
+    CHECK(ledger_entries(*s.db) == 15); // by whatever plan each attempt went
+    s.db.reset();
+    CHECK(samples_in_blocks(config.directory) == samples);
     test_clock().wall = wall_before;
   }
+}
+
+TEST_CASE("sealing rows at random places goes in steps, and all of them are there") {
+  const temporary_directory dir;
+  auto config = small_config(dir.path() / "store");
+  config.log_segment_bytes = 16 << 20;
+  config.log_bytes_max = 64 << 20;
+  std::size_t steps = 0;
+  std::mt19937_64 rng{1};
+  auto s = open_store(
+      config, [&](std::string_view step) { steps += step == "step committed" ? 1 : 0; }, 1000);
+  request_builder b{edge_id{1}, "x"};
+  for (int i = 0; i < 20'000; ++i) {
+    const auto time = test_clock().wall_ns() - static_cast<std::int64_t>(rng() % 3'600'000'000'000);
+    b.note(record_kind::tombstone, "h", time, stone_of(b.next(), time));
+  }
+  REQUIRE(append(*s.db, b.take()));
+  s->flush();
+  CHECK(steps >= 19);
+  CHECK(ledger_entries(*s.db) == 20'000);
 }
 
 TEST_CASE("a crash while a damaged log is replaced by its copy loses nothing of the copy") {

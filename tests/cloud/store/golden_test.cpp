@@ -276,7 +276,7 @@ TEST_CASE("golden bytes of a partition are written") {
   {
     auto made = partition::open(directory.path(), id, false);
     REQUIRE(made);
-    auto writer = partition_writer::begin(*made.value(), log_number);
+    auto writer = partition_writer::begin(*made.value(), {log_number, log_id}, plan, seal_step_pages);
     REQUIRE(writer);
     const auto source =
         writer.value().source(sample_source(), [] { return result<series_set_ptr>{sample_set()}; });
@@ -284,7 +284,7 @@ TEST_CASE("golden bytes of a partition are written") {
     REQUIRE(writer.value().block(source.value(), times, 300, as_bytes(block_bytes)));
     REQUIRE(writer.value().ledger(sample_ledger()));
     REQUIRE(writer.value().record(sample_record()));
-    REQUIRE(writer.value().commit(log_id, plan, {log_id}));
+    REQUIRE(writer.value().commit({log_id}));
   }
   auto env = lmdb_env::open(directory.path(), 16 << 20, 12);
   REQUIRE(env);

@@ -84,11 +84,13 @@ inline embedded_config small_config(const fs::path& directory) {
   return config;
 }
 
-inline store open_store(const embedded_config& config, std::function<void(const char*)> step = {}) {
+inline store open_store(const embedded_config& config, std::function<void(const char*)> step = {},
+                        std::size_t seal_step_pages = cloud::seal_step_pages) {
   store s;
   embedded_hooks hooks;
   hooks.clock = &test_clock();
   hooks.seal_step = std::move(step);
+  hooks.seal_step_pages = seal_step_pages;
   auto opened = open_embedded_engine(config, *s.registry, std::move(hooks));
   if (!opened)
     FAIL(opened.error().message);
@@ -170,6 +172,7 @@ public:
     return *this;
   }
   [[nodiscard]] const stream_key& key() const { return key_; }
+  [[nodiscard]] sequence next() const { return next_; }
   [[nodiscard]] append_request take() {
     append_request r;
     r.site = site_;
