@@ -1,6 +1,7 @@
 #include "actors/delivery/quota.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace skerry::delivery {
 
@@ -74,13 +75,19 @@ std::uint64_t quota_meter::told_time(std::int64_t server_ns, std::int64_t wall_n
   if (server_ns <= 0)
     return 0;                                     // it does not say
   server_ns = std::min(server_ns, INT64_MAX / 2); // it may say anything
+  const auto apart = [](std::int64_t a, std::int64_t b) {
+    return std::abs(a - b) > expiry_clock::jump_min.count();
+  };
+  if (!server_minus_boot_ns_ || apart(*server_minus_boot_ns_, server_ns - boot_ns))
+    server_said_boot_ns_ = boot_ns;
   server_minus_boot_ns_ = server_ns - boot_ns;
   // Ahead of this clock too: then that one waits like any jump. Else two clocks say that it is as late as that.
   if (server_ns - wall_ns <= expiry_clock::jump_min.count())
     clock_.emplace(jump_wait, server_ns);
   look(wall_ns, boot_ns);
   std::uint64_t set_back = 0;
-  if (clock_->ahead().count() != 0)
+  const bool sure = !apart(server_ns, wall_ns) || boot_ns - server_said_boot_ns_ >= jump_wait.count();
+  if (clock_->ahead().count() != 0 || !sure)
     return set_back;
   const auto day = day_of(now_ns_);
   for (auto it = usage_.days.upper_bound(day); it != usage_.days.end(); it = usage_.days.erase(it))

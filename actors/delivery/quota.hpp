@@ -47,7 +47,8 @@ inline constexpr std::size_t usage_days_max = 70;
 
 // A new period begins by a time that does not jump (expiry_clock): a clock that stands ahead gives no second quota before
 // it has said so for a day of running, or the receiver says the same. Nor does one that goes back. What was counted for
-// days that are yet to come, by the receiver's time, counts for today.
+// days that are yet to come counts for today once the receiver's time and the own clock agree on that, or the receiver has
+// said so for a day of running: one that is far behind once gives no second quota either.
 class quota_meter {
 public:
   static constexpr std::chrono::nanoseconds jump_wait = std::chrono::hours{24};
@@ -82,6 +83,7 @@ private:
   link_usage usage_;
   std::optional<expiry_clock> clock_;                // made with the first look
   std::optional<std::int64_t> server_minus_boot_ns_; // as the receiver said
+  std::int64_t server_said_boot_ns_ = 0;             // since when it says that
   std::int64_t now_ns_ = 0;                          // as of the last look
 };
 

@@ -236,6 +236,36 @@ TEST_CASE("a receiver whose clock is ahead gives no second quota") {
   CHECK(m.add(0) == quota_level::exhausted);
 }
 
+TEST_CASE("a receiver whose clock is far behind once gives no second quota") {
+  metered m{quota_period::month};
+  CHECK(m.add(1000) == quota_level::exhausted);
+  CHECK(m.meter->told_time(m.true_ns - 60 * day, m.true_ns, m.boot) == 0);
+  CHECK(m.add(0) == quota_level::exhausted);
+  m.pass(hour);
+  m.welcome(); // right again
+  CHECK(m.add(0) == quota_level::exhausted);
+  m.off(hour, quota_period::month);
+  m.welcome();
+  CHECK(m.add(0) == quota_level::exhausted);
+}
+
+TEST_CASE("what was counted ahead is set back when the receiver alone has said so for a day") {
+  link_usage from;
+  const auto ahead = last_of_february + 300 * day;
+  from.days[ahead / day] = 1000;
+  quota_config config;
+  config.bytes = 1000;
+  quota_meter meter{config, from};
+  std::int64_t passed = 0;
+  const auto told = [&] { return meter.told_time(last_of_february + passed, ahead + passed, 1 + passed); };
+  for (; passed < day; passed += hour / 2) {
+    CHECK(told() == 0);
+    meter.add(0, ahead + passed, 1 + passed);
+    CHECK(meter.level() == quota_level::exhausted);
+  }
+  CHECK(told() == 1000);
+}
+
 TEST_CASE("usage that an older version counted for a month to come is set back") {
   link_usage from;
   from.days[(last_of_february + 300 * day) / day] = 1000;
