@@ -1,5 +1,7 @@
 #include "actors/link/registry_records.hpp"
 
+#include "actors/node/files.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -202,8 +204,10 @@ result<transaction> transaction::begin(MDB_env* env, unsigned flags) {
 }
 
 result<void> transaction::commit() {
+  const char* folder = "";
+  mdb_env_get_path(mdb_txn_env(txn_), &folder);
   if (const int rc = mdb_txn_commit(std::exchange(txn_, nullptr)); rc != MDB_SUCCESS)
-    return boost::outcome_v2::failure(lmdb_error(rc, "write"));
+    return boost::outcome_v2::failure(lmdb_error(why_not_written(rc, folder), "write"));
   return ok();
 }
 

@@ -7,12 +7,15 @@
 #include <cstring>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include <utility>
 
 namespace skerry {
 
 namespace {
+
+constexpr std::uint64_t full_disk_bytes = 64 << 10; // with less free, a short write was no broken disk
 
 class descriptor {
 public:
@@ -45,6 +48,15 @@ bool write_all(int fd, std::string_view content) {
 }
 
 } // namespace
+
+std::uint64_t free_bytes(const std::filesystem::path& folder) noexcept {
+  struct statvfs st {};
+  return ::statvfs(folder.c_str(), &st) == 0 ? std::uint64_t{st.f_bavail} * st.f_frsize : 0;
+}
+
+int why_not_written(int code, const std::filesystem::path& folder) noexcept {
+  return code == EIO && free_bytes(folder) < full_disk_bytes ? ENOSPC : code;
+}
 
 error system_error(int code, std::string_view what, const std::filesystem::path& file) {
   auto message = fmt::format("can't {} {}: {}", what, file.string(), std::strerror(code));

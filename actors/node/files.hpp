@@ -6,6 +6,7 @@
 #include "schemas/error.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -25,6 +26,11 @@ namespace skerry {
 
 // not_found; exhausted: longer than `bytes_max`; io.
 [[nodiscard]] result<std::string> read_file(const std::filesystem::path& file, std::size_t bytes_max);
+
+// What may still be written there by whoever is not root; 0: not known.
+[[nodiscard]] std::uint64_t free_bytes(const std::filesystem::path& folder) noexcept;
+// LMDB calls a short write EIO, and that is how a full disk begins: ENOSPC where there is no room in the folder.
+[[nodiscard]] int why_not_written(int code, const std::filesystem::path& folder) noexcept;
 
 // What the operating system said, as an error: "can't <what> <file>: <why>"; a full disk says what to do.
 [[nodiscard]] error system_error(int code, std::string_view what, const std::filesystem::path& file);

@@ -81,8 +81,10 @@ result<void> lmdb_txn::erase(MDB_dbi db, bytes_view key) {
 }
 
 result<void> lmdb_txn::commit() {
+  const char* folder = "";
+  mdb_env_get_path(mdb_txn_env(txn_), &folder);
   if (const int rc = mdb_txn_commit(std::exchange(txn_, nullptr)); rc != 0)
-    return lmdb_error(rc, "cannot commit");
+    return lmdb_error(why_not_written(rc, folder), "cannot commit");
   return ok();
 }
 

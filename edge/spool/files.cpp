@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <system_error>
 #include <unistd.h>
 
@@ -121,11 +120,6 @@ result<void> allocate_file(const fs::path& path, std::uint64_t bytes) {
 std::uint64_t file_bytes(const fs::path& path) noexcept {
   struct stat st {};
   return ::stat(path.c_str(), &st) == 0 ? static_cast<std::uint64_t>(st.st_size) : 0;
-}
-
-std::uint64_t free_bytes(const fs::path& directory) noexcept {
-  struct statvfs st {};
-  return ::statvfs(directory.c_str(), &st) == 0 ? std::uint64_t{st.f_bavail} * st.f_frsize : 0;
 }
 
 result<unique_fd> lock_directory(const fs::path& directory) {

@@ -45,7 +45,6 @@ private:
 // Exactly `bytes` allocated blocks, so that giving them up frees as much.
 [[nodiscard]] result<void> allocate_file(const std::filesystem::path& path, std::uint64_t bytes);
 [[nodiscard]] std::uint64_t file_bytes(const std::filesystem::path& path) noexcept; // 0: none
-[[nodiscard]] std::uint64_t free_bytes(const std::filesystem::path& directory) noexcept;
 
 // Held for as long as the object lives; conflict when another process (or object) has it.
 [[nodiscard]] result<unique_fd> lock_directory(const std::filesystem::path& directory);

@@ -19,14 +19,11 @@ namespace {
 
 constexpr std::uint64_t overhead_pages = 24; // copied tree paths, free list, meta pages
 constexpr std::size_t page_header_bytes = 16;
-constexpr std::uint64_t full_disk_bytes = 64 << 10; // less is free: a short write was no broken disk
 
 error lmdb_error(std::string_view what, const fs::path& path, int code) {
   if (code == MDB_MAP_FULL || code == MDB_TXN_FULL)
     return {errc::exhausted, fmt::format("{} segment {}: {}", what, path.string(), mdb_strerror(code))};
-  // LMDB calls a short write EIO: that is how a full disk begins.
-  if (code == EIO && free_bytes(path.parent_path()) < full_disk_bytes)
-    code = ENOSPC;
+  code = why_not_written(code, path.parent_path());
   if (code > 0)
     return os_error(what, path, code);
   return {errc::io, fmt::format("{} segment {}: {}", what, path.string(), mdb_strerror(code))};
