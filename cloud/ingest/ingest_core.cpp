@@ -247,8 +247,8 @@ bool ingest_core::shards_keep_more(const stream_key& key, const std::set<shard_i
 void ingest_core::put_quietly(std::vector<state_update> updates) {
   if (updates.empty())
     return;
-  store_->put_state(std::move(updates), [](result<void> done) {
-    if (!done)
+  store_->put_state(std::move(updates), [lines = unkept_lines_](result<void> done) {
+    if (!done && lines->allow())
       spdlog::warn("ingest: what is known of hosts and streams was not kept: {}", done.error().message);
   });
 }

@@ -5,6 +5,7 @@
 // to messages, the simulator's world to its scheduler. Not thread-safe.
 
 #include "actors/delivery/authority.hpp"
+#include "actors/node/log_limiter.hpp"
 #include "cloud/ingest/fleet.hpp"
 #include "cloud/ingest/shard_core.hpp"
 #include "cloud/store/engine.hpp"
@@ -87,6 +88,8 @@ private:
   std::map<stream_key, std::size_t> noting_; // jobs under way with whose records the store notes what is held
   stream_key looked_to_;                     // where advance_completeness goes on
   const range_set* noted_ = nullptr;         // by the job that the receiver is being told of
+  // The store's writer says it.
+  std::shared_ptr<log_limiter> unkept_lines_ = std::make_shared<log_limiter>(1, std::chrono::minutes{10});
   std::map<stream_key, open_stream> open_streams_; // held, and more may come
   delivery::receiver receiver_;                    // last: it talks to its backend
 };

@@ -7,6 +7,7 @@
 // applies retention; one scrubber looks for damage and writes down what was found; callers query. Lock order: queue, then logs; neither is held over I/O.
 
 #include "actors/node/clock.hpp"
+#include "actors/node/log_limiter.hpp"
 #include "cloud/store/directory.hpp"
 #include "cloud/store/engine.hpp"
 #include "cloud/store/log_env.hpp"
@@ -93,6 +94,7 @@ private:
   void write_group(std::vector<queued>& group);
   void note_full(bool full);
   void note_commit(const result<void>& how);
+  void tell(const result<void>& how, std::string_view what); // a failure of the writer, seldom
   void probe();
   [[nodiscard]] std::uint64_t segment_bytes() const;
   result<void> rotate();
@@ -153,7 +155,9 @@ private:
   bool gathering_ = false; // the writer waits for more of a group
 
   mutable std::mutex stall_mutex_;
-  std::string stalled_;                       // why the last commit failed; empty: it did not
+  log_limiter failure_lines_{4, std::chrono::minutes{10}}; // the writer's
+  log_limiter seal_lines_{2, std::chrono::minutes{10}};    // the sealer's
+  std::string stalled_;                                    // why the last commit failed; empty: it did not
   std::optional<std::int64_t> full_since_ns_; // monotonic: since when appends wait for the log to be sealed
 
   std::map<shard_id, std::uint64_t> fences_;  // writer's

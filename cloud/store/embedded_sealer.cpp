@@ -51,8 +51,9 @@ void embedded_engine::seal_loop() {
       ++seal_failures_;
       logs_changed_.notify_all();
       metrics_.seal_failures.Increment();
-      spdlog::error("store: sealing log {} failed, trying again in {} s: {}", log->number(), retry.count(),
-                    sealed.error().message);
+      if (seal_lines_.allow())
+        spdlog::error("store: sealing log {} failed, trying again until it goes: {}", log->number(),
+                      sealed.error().message);
       logs_changed_.wait_for(lock, retry, [&] { return stop_sealing_; });
       retry = std::min(retry * 2, std::chrono::seconds{retry_max});
       continue;

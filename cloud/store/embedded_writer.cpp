@@ -152,8 +152,7 @@ void embedded_engine::write_loop() {
         lock.unlock();
         // Everything but what is being written goes to the sealer.
         if (oldest_closed() == nullptr)
-          if (const auto rotated = rotate(); !rotated)
-            spdlog::error("store: {}", rotated.error().message);
+          tell(rotate(), "cannot begin a new log");
         std::unique_lock logs{logs_mutex_};
         logs_changed_.wait_for(logs, std::chrono::milliseconds{100});
         continue;
@@ -189,8 +188,7 @@ void embedded_engine::write_loop() {
     result<void> rotated = ok();
     if (large || rotate_after || current_is_old())
       rotated = rotate();
-    if (!rotated)
-      spdlog::error("store: cannot begin a new log: {}", rotated.error().message);
+    tell(rotated, "cannot begin a new log");
     finish(marker.done, rotated);
   }
 }
@@ -262,8 +260,6 @@ void embedded_engine::write_group(std::vector<queued>& group) {
       }
     for (const auto& [shard, fence] : fences)
       fences_[shard] = fence;
-  } else {
-    spdlog::error("store: a commit to log {} failed: {}", current->number(), committed.error().message);
   }
   metrics_.log_bytes.Set(static_cast<double>(total_log_bytes()));
   metrics_.log_memory_bytes.Set(static_cast<double>(log_memory_bytes()));
@@ -287,7 +283,16 @@ void embedded_engine::note_full(bool full) {
 void embedded_engine::note_commit(const result<void>& how) {
   metrics_.commits_failed.Increment(how ? 0 : 1);
   const std::lock_guard lock{stall_mutex_};
+  if (!how && stalled_.empty())
+    tell(how, "nothing can be stored");
+  else if (how && !stalled_.empty() && failure_lines_.allow())
+    spdlog::info("store: it stores again");
   stalled_ = how ? std::string{} : how.error().message;
+}
+
+void embedded_engine::tell(const result<void>& how, std::string_view what) {
+  if (!how && failure_lines_.allow())
+    spdlog::error("store: {}: {}", what, how.error().message);
 }
 
 // After a commit that failed, while nobody asks for one: whether there is room again. By something as large as

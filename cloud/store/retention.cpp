@@ -109,7 +109,7 @@ void retention::save() {
   }
   const auto written = write_file_durably(file_, with_checksum(std::move(text)));
   unsaved_ = !written;
-  if (!written)
+  if (!written && failure_lines_.allow())
     spdlog::warn("store: what retention deletes cannot be noted, trying again: {}", written.error().message);
 }
 

@@ -6,6 +6,7 @@
 // so that whoever asks about that time is told. The sealing thread's, but for expired(), which any thread may call.
 
 #include "actors/node/expiry_clock.hpp"
+#include "actors/node/log_limiter.hpp"
 #include "cloud/store/engine.hpp"
 #include "cloud/store/store_metrics.hpp"
 
@@ -50,6 +51,7 @@ private:
   std::optional<expiry_clock> clock_; // made with the first look
   std::int64_t saved_ns_ = INT64_MIN; // by the boot clock
   bool unsaved_ = false;
+  log_limiter failure_lines_{1, std::chrono::minutes{10}};
   bool told_ = false;        // that the wall clock is ahead
   mutable std::mutex mutex_; // of what follows
   gone expired_;
