@@ -4,7 +4,9 @@
     tests/e2e/test_full_disk.py [--for 15s]
 
 Each node has a small file system of its own (tmpfs), which a file fills for that long. While the edge's disk is full the
-cloud is away too, so that the edge has nowhere to put what it collects.
+cloud is away too, so that the edge has nowhere to put what it collects. While the cloud's is full the link costs no more
+than before (from a minute on: bytes at the IP level, at most 1.2 times those of a quiet while), either end writes at most ten
+lines, and the backlog is there 35 seconds after there is room.
 """
 
 import argparse
@@ -18,6 +20,32 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import Cloud, Edge, Workspace, wait_until  # noqa: E402
 from lib.web import Failed  # noqa: E402
+
+
+LINK_RATIO_MAX = 1.2
+LINES_MAX = 10
+RECOVERY_SECONDS_MAX = 35
+JUDGED_SECONDS = 60  # shorter, a try more or less decides
+
+
+class LinkMeter:
+    """Bytes a second on the link of an edge, at the IP level, and the lines that each node wrote."""
+
+    def __init__(self, edge, cloud):
+        self.edge, self.cloud, self.began = edge, cloud, time.monotonic()
+        self.bytes, self.lines = self.now(), self.said()
+
+    def now(self):
+        return self.edge.metric("skerry_uplink_link_bytes_today")
+
+    def said(self):
+        return {node.name: len(node.process.text().splitlines()) for node in (self.edge, self.cloud)}
+
+    def rate(self):
+        return (self.now() - self.bytes) / (time.monotonic() - self.began)
+
+    def new_lines(self):
+        return {name: lines - self.lines[name] for name, lines in self.said().items()}
 
 
 @contextlib.contextmanager
@@ -66,16 +94,24 @@ def cloud_full(w, seconds):
         edge.start()
         wait_until(lambda: cloud.query("node_load1"), 20, "a sample")
         before = cloud.metric("process_start_time_seconds")
+        time.sleep(2)  # what a first session says
+        quiet = LinkMeter(edge, cloud)
+        time.sleep(max(5, min(seconds, JUDGED_SECONDS)))
+        quiet_rate = quiet.rate()
         began = math.ceil(time.time())
         filler = fill(cloud)
+        full = LinkMeter(edge, cloud)
         wait_until(lambda: cloud.metric("skerry_store_appends_failed_total") > 0, 60, "an append to fail")
         wait_until(lambda: edge.pending() > 5, 60, "the edge to keep what is not stored")
         assert cloud.query("node_load1"), "it stopped answering"
         assert "nothing can be stored" in unhealthy(cloud), "a node that can't take data must say so"
         time.sleep(max(0, began + seconds - time.time()))
+        full_rate, lines = full.rate(), full.new_lines()
         ended = math.floor(time.time())
+        room = time.monotonic()
         os.remove(filler)
-        wait_until(lambda: edge.pending() == 0, 60, "the backlog to drain")
+        wait_until(lambda: edge.pending() < 3, RECOVERY_SECONDS_MAX, "the backlog to drain")
+        recovery = time.monotonic() - room
         wait_until(lambda: not unhealthy(cloud), 10, "it to say that it takes data again")
         assert cloud.metric("process_start_time_seconds") == before, "it was restarted"
         cloud.assert_sound()
@@ -87,7 +123,11 @@ def cloud_full(w, seconds):
         _, records, _ = cloud.verify()
         numbers = [tuple(record[:4]) for record in records]
         assert len(numbers) == len(set(numbers)), "a record is stored twice"
-        print(f"full disk of the cloud for {ended - began} s: nothing lost, nothing twice, and on it went")
+        print(f"full disk of the cloud for {ended - began} s: nothing lost, nothing twice, and on it went after {recovery:.1f} s; "
+              f"link {quiet_rate:.0f} bytes a second before, {full_rate:.0f} while it was full "
+              f"({full_rate / quiet_rate:.2f} times); lines written: {lines}")
+        assert seconds < JUDGED_SECONDS or full_rate <= LINK_RATIO_MAX * quiet_rate, "it costs the link too much"
+        assert max(lines.values()) <= LINES_MAX * max(1, seconds / 600), "it fills the log"
 
 
 def per_second(cloud, began, ended):
