@@ -315,6 +315,43 @@ TEST_CASE("golden bytes of a partition are written") {
   CHECK(found == golden);
 }
 
+TEST_CASE("golden bytes of a log of which only a part is in a partition") {
+  const temporary_directory directory;
+  {
+    auto made = partition::open(directory.path(), id, false);
+    REQUIRE(made);
+    {
+      auto writer = partition_writer::begin(*made.value(), {log_number, log_id}, plan, 1);
+      REQUIRE(writer);
+      const auto source =
+          writer.value().source(sample_source(), [] { return result<series_set_ptr>{sample_set()}; });
+      REQUIRE(source);
+      REQUIRE(writer.value().block(source.value(), times, 300, as_bytes(block_bytes))); // after a step
+    }                                                                                   // it goes no further
+    const auto reader = made.value()->read();
+    REQUIRE(reader);
+    CHECK(reader.value().plans_of(log_id).value().empty());
+    const auto begun = reader.value().begun(log_id).value();
+    REQUIRE(begun);
+    CHECK(begun->plan == plan);
+    CHECK(begun->extent == 0);
+    CHECK(begun->part == 0);
+    CHECK_FALSE(reader.value().begun(log_id + 1).value());
+  }
+  auto env = lmdb_env::open(directory.path(), 16 << 20, 12);
+  REQUIRE(env);
+  MDB_dbi meta = 0;
+  const lmdb_env::database_request request[] = {{"meta", 0, &meta}};
+  REQUIRE(env.value()->databases(request));
+  auto txn = env.value()->read();
+  REQUIRE(txn);
+  const auto key = "part" + std::string{as_text(std::as_bytes(std::span{&log_id, 1}))};
+  const auto value = txn.value().get(meta, as_bytes(key));
+  REQUIRE(value);
+  REQUIRE(value.value());
+  CHECK(hex(*value.value()) == "03139d7edeadbc4600002a36fe9c971780510100000000000000000000000000");
+}
+
 TEST_CASE("golden bytes of a partition are read") {
   const temporary_directory directory;
   {
