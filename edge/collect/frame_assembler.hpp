@@ -8,29 +8,30 @@
 // touched, so their hashes stay. Sample memory is one value and one generation a series: nothing is allocated
 // per sample.
 //
-// Labels are not kept: a series is known by 128 bits of a seeded hash of its labels, and a set by its encoded
-// bytes. The sets in a collection therefore hold `hash` and `encoded` only; `families` and `members` are
-// empty. Whoever needs them decodes (decode_series_set).
+// Knowing series and making sets of them is actors/intake's; this class keeps what was added in a round, and says which
+// series ended. The sets in a collection hold `hash` and `encoded` only: whoever needs members decodes
+// (decode_series_set).
 //
 // One thread at a time, not always the same: what is needed only while a frame is made (a compression context
 // is far larger than a source) belongs to the thread.
 
+#include "actors/intake/declared_families.hpp"
+#include "actors/intake/series_interner.hpp"
+#include "actors/intake/set_maker.hpp"
 #include "edge/collect/source.hpp"
-#include "schemas/codec/value_codec.hpp"
 #include "schemas/model/frame.hpp"
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
-#include <utility>
 #include <vector>
 
 namespace skerry::edge {
 
-using series_ref = std::uint32_t;
-inline constexpr series_ref no_series = 0x00ff'ffff;
+using intake::no_series;
+using intake::series_ref;
+using intake::set_metadata_changes_max;
+
 // Known at once, of one source: twice the series that one round may have, as all may be others in the next.
 inline constexpr std::size_t source_series_max = 2 << 20;
 // Series that wait for their sets with all of their labels, which are many times larger: then sets are made early.
@@ -44,8 +45,6 @@ inline constexpr std::size_t many_series = 1 << 16;
 inline constexpr std::size_t absent_series_min = 64;
 inline constexpr std::size_t absent_series_min_failed =
     1 << 14; // in rounds that failed: memory of a broken source
-// A target that changes its help texts all the time does not get a new set each time.
-inline constexpr std::uint8_t set_metadata_changes_max = 16;
 // Samples that carry their own times make a frame a time. Series are put into sets by the time that they came with (a
 // container's, a federated target's), so that such a frame is whole sets; where fewer than this many share a time on
 // average, they stay in the page's order.
@@ -124,27 +123,11 @@ public:
   [[nodiscard]] collection stale_all(std::int64_t time_ns, std::int64_t monotonic_ns, std::string_view host);
 
   [[nodiscard]] std::size_t series_count() const noexcept { return values_.size(); }
-  [[nodiscard]] std::size_t set_count() const noexcept { return sets_.size(); }
+  [[nodiscard]] std::size_t set_count() const noexcept { return maker_.sets().size(); }
   [[nodiscard]] const assembler_counters& counters() const noexcept { return counters_; }
   [[nodiscard]] std::size_t memory_bytes() const noexcept; // held between rounds, about
 
 private:
-  struct series_key {
-    std::uint64_t low = 0;
-    std::uint64_t high = 0;
-    bool operator==(const series_key&) const = default;
-  };
-  // References [first, first + count) in the order of the set's members.
-  struct known_set {
-    series_set_ptr set;
-    series_ref first = 0;
-    std::uint16_t count = 0;
-    std::uint8_t metadata_changes = 0;
-    bool grouped = false;          // its series came with times of their own
-    bool named = false;            // by a frame of this finish; only while it is made
-    std::uint64_t family_bits = 0; // a bit for each family that it describes: whether a change may concern it
-    std::uint64_t live[set_series_max / 64] = {}; // had a value in the last frame
-  };
   struct stamped_sample {
     std::int64_t time_ns;
     series_ref ref;
@@ -162,38 +145,24 @@ private:
     seen_[ref] = generation_;
     ++added_;
   }
-  static series_key key_of(const labels& all);
-  [[nodiscard]] std::size_t slot_of(const series_key& key) const noexcept; // its place, or the free one
-  void grow_table();
-  std::uint32_t pending_family(const metric_family& family);
-  void redeclare_known(std::uint64_t name, const metric_family& family);
-  void keep_families(const std::vector<metric_family>& fresh);
-  void keep_set(known_set& known, const series_set_ptr& full);
   void group_pending();
   void seal_pending();
-  void make_sets(const std::vector<metric_family>& families, std::vector<series>& members,
-                 const std::vector<std::uint32_t>& groups, series_ref first);
   void refresh_metadata();
   void rebuild_if_sparse(bool had_samples);
   void emit_round(std::int64_t time_ns, std::int64_t monotonic_ns, std::string_view host, collection& out);
   void emit_stamped(std::string_view host, collection& out);
   void emit(frame& from, std::string_view host, collection& out);
 
+  // By reference.
+  intake::series_interner interner_;
   std::vector<double> values_;
   std::vector<std::uint32_t> seen_;        // the generation of the last add
   std::vector<stamped_last> stamped_last_; // empty where no sample carried a time
-  std::vector<series_key> keys_;
-  std::vector<series_ref> table_; // open addressing over keys_
-  std::vector<known_set> sets_;
-  std::vector<series> pending_; // the last references, not in a set yet
-  std::vector<std::uint32_t>
-      pending_groups_;      // of each: sets are cut between groups; 0 has no times of its own
-  std::uint32_t group_ = 0; // of the next series
-  std::vector<metric_family> pending_families_;
-  std::unordered_map<std::uint64_t, std::uint32_t> pending_index_; // hash of the name -> pending_families_
-  std::vector<std::pair<std::uint64_t, std::uint64_t>>
-      families_; // of the sets: hash of the name, of all; sorted
-  std::unordered_map<std::uint64_t, metric_family> changed_families_; // by hash of the name
+  std::vector<std::uint64_t> live_;        // a bit each: had a value in the last frame
+  intake::set_maker maker_;                // of the first references; the rest is
+  intake::pending_series pending_;
+  std::uint32_t group_ = 0;            // of the next series; 0 has no times of its own
+  intake::declared_families families_; // of the sets
   std::vector<stamped_sample> stamped_;
   std::uint32_t generation_ = 1;
   std::uint32_t last_generation_ = 1; // of the last finish that had samples
