@@ -10,7 +10,7 @@
 
 #include <algorithm>
 #include <array>
-#include <sodium.h>
+#include <utility>
 #include <xxhash.h>
 
 namespace skerry::push {
@@ -18,19 +18,10 @@ namespace skerry::push {
 namespace {
 
 constexpr std::int64_t ns_per_ms = 1'000'000;
-constexpr std::size_t set_text_bytes_max = set_bytes_max / 2;
 constexpr std::size_t help_bytes_max = 4096;
 constexpr std::size_t node_bytes = 32; // of a table, beside what it holds
-
-// Whoever chooses labels must not be able to choose their hashes.
-std::uint64_t hash_seed() {
-  static const std::uint64_t seed = [] {
-    std::uint64_t s;
-    randombytes_buf(&s, sizeof s);
-    return s;
-  }();
-  return seed;
-}
+// Families become known at any time, and their series come in any order. Type and help may be as long as they like.
+constexpr intake::set_rules rules_of_sets{.whole_families = false, .text_per_series = help_bytes_max + 48};
 
 bool is_utf8(std::string_view text) noexcept {
   for (std::size_t at = 0, length = 0; at < text.size(); at += length)
@@ -78,13 +69,6 @@ std::span<label_view> tidy(std::span<label_view> all) {
   return all;
 }
 
-std::size_t text_bytes(const labels& all) {
-  std::size_t bytes = 64;
-  for (const auto& [name, value] : all)
-    bytes += name.size() + value.size() + 8;
-  return bytes;
-}
-
 // Stable over versions and nodes: it decides in which shard data lies.
 std::string nameless_host(std::span<const label_view> all) {
   std::string text;
@@ -96,8 +80,6 @@ std::string nameless_host(std::span<const label_view> all) {
   }
   return fmt::format("pushed-{:02}", XXH3_64bits(text.data(), text.size()) % nameless_hosts);
 }
-
-void set_bit(std::uint64_t* words, std::size_t i) { words[i / 64] |= std::uint64_t{1} << (i % 64); }
 
 } // namespace
 
@@ -158,7 +140,7 @@ push_outcome push_assembler::add(write_request& from, const push_rules& rules) {
     }
   }
   emit(out, rules);
-  if (series_.size() > known_series_max || memory_bytes() > known_bytes_max)
+  if (interner_.size() > known_series_max || memory_bytes() > known_bytes_max)
     forget_all();
   return out;
 }
@@ -181,35 +163,27 @@ void push_assembler::learn(std::span<const pushed_metadata> all) {
   }
 }
 
-metric_family push_assembler::family_of(std::string_view name) const {
+const metric_family* push_assembler::family_of(std::string_view name) const {
   if (const auto it = families_.find(name); it != families_.end())
-    return it->second;
+    return &it->second;
   for (const std::string_view suffix : {"_bucket", "_sum", "_count", "_total", "_created", "_info"})
     if (name.ends_with(suffix))
       if (const auto it = families_.find(name.substr(0, name.size() - suffix.size())); it != families_.end())
-        return it->second;
-  return {std::string{name}, metric_type::unknown, {}, {}};
+        return &it->second;
+  return nullptr;
 }
 
 push_assembler::refused_series push_assembler::find(std::span<label_view> all, const push_rules& rules,
                                                     known_series& to) {
-  text_.assign(1, rules.any_site ? 'a' : 'o'); // what a label `site` decides differs
-  for (const auto& label : all)
-    for (const auto part : {label.name, label.value}) {
-      const auto size = static_cast<std::uint32_t>(part.size());
-      text_.append(reinterpret_cast<const char*>(&size), sizeof size);
-      text_.append(part);
-    }
-  const auto h = XXH3_128bits_withSeed(text_.data(), text_.size(), hash_seed());
-  const series_key key{h.low64, h.high64};
-  if (const auto it = series_.find(key); it != series_.end()) {
-    to = it->second;
+  const auto key = intake::key_of(all, rules.any_site ? "a" : "o"); // what a label `site` decides differs
+  if (const auto ref = interner_.find(key); ref != intake::no_series) {
+    to = places_[ref];
     return {};
   }
   auto refused = make_known(all, rules, to);
   if (refused.text.empty()) {
-    series_.emplace(key, to);
-    known_bytes_ += sizeof(decltype(series_)::value_type) + node_bytes;
+    interner_.add(key);
+    places_.push_back(to);
   }
   return refused;
 }
@@ -252,7 +226,7 @@ push_assembler::refused_series push_assembler::make_known(std::span<const label_
     host = nameless_host(all);
   made.host = host_of(std::string{site}, host);
   auto& to = hosts_[made.host];
-  made.ref = to.next_ref++;
+  made.ref = to.maker.next_ref() + static_cast<intake::series_ref>(to.pending.size());
   auto& kept = to.pending.emplace_back();
   for (const auto& [name, value] : all)
     kept.push_back({std::string{name}, std::string{value}});
@@ -263,101 +237,45 @@ push_assembler::refused_series push_assembler::make_known(std::span<const label_
 std::uint32_t push_assembler::host_of(const std::string& site, const std::string& name) {
   const auto [it, fresh] = host_index_.try_emplace({site, name}, static_cast<std::uint32_t>(hosts_.size()));
   if (fresh) {
-    hosts_.push_back({site, name, {}, {}, 0});
+    hosts_.push_back({site, name, intake::set_maker{rules_of_sets}, {}});
     known_bytes_ += sizeof(known_host) + sizeof *it + node_bytes + 2 * (site.size() + name.size());
   }
   return it->second;
 }
 
-series_set_ptr push_assembler::make_set(std::span<labels> members) {
-  std::vector<metric_family> families;
-  std::map<std::string, std::uint32_t, std::less<>> index;
-  std::vector<series> all;
-  for (auto& member : members) {
-    auto family = family_of(skerry::value_of(member, label_name));
-    const auto [it, fresh] = index.try_emplace(family.name, static_cast<std::uint32_t>(families.size()));
-    if (fresh)
-      families.push_back(std::move(family));
-    all.push_back({it->second, std::move(member)});
-  }
-  const auto full = make_series_set(std::move(families), std::move(all));
-  auto lean = std::make_shared<series_set>();
-  lean->hash = full->hash;
-  lean->encoded = shared_bytes::copy(full->encoded.view); // without the slack of its making
-  ++sets_made_;
-  return lean;
-}
-
-void push_assembler::make_sets(known_host& host, std::vector<labels> members, std::uint32_t first) {
-  for (std::size_t at = 0; at < members.size();) {
-    std::size_t bytes = 0, end = at;
-    for (; end < members.size() && end - at < set_series_max; ++end) {
-      // Type and help of its family may be as long as it likes.
-      const auto grows = text_bytes(members[end]) + help_bytes_max;
-      if (end > at && bytes + grows > set_text_bytes_max)
-        break;
-      bytes += grows;
-    }
-    known_set made;
-    made.first = first + static_cast<std::uint32_t>(at);
-    made.count = static_cast<std::uint16_t>(end - at);
-    made.metadata_version = metadata_version_;
-    made.set = make_set(std::span{members}.subspan(at, end - at));
-    known_bytes_ += bytes_of(made);
-    host.sets.push_back(std::move(made));
-    at = end;
-  }
-}
-
-std::size_t push_assembler::bytes_of(const known_set& known) noexcept {
-  return sizeof known + skerry::memory_bytes(*known.set);
+intake::set_maker::describe push_assembler::families_now() const {
+  return [this](const metric_family&, const labels& all) {
+    return family_of(skerry::value_of(all, label_name));
+  };
 }
 
 void push_assembler::seal(known_host& host) {
   if (host.pending.empty())
     return;
-  auto members = std::exchange(host.pending, {});
-  for (const auto& member : members)
+  intake::pending_series fresh;
+  for (auto& member : std::exchange(host.pending, {})) {
     pending_bytes_ -= sizeof member + skerry::memory_bytes(member);
-  auto first = host.next_ref - static_cast<std::uint32_t>(members.size());
-  while (!host.sets.empty() && host.sets.back().count <= members.size()
-         && host.sets.back().count + members.size() <= set_series_max) {
-    auto decoded = decode_series_set(host.sets.back().set->encoded);
-    if (!decoded)
-      break; // we encoded it: cannot be
-    std::vector<labels> joined;
-    for (const auto& member : decoded.value()->members)
-      joined.push_back(member.all);
-    joined.insert(joined.end(), std::make_move_iterator(members.begin()),
-                  std::make_move_iterator(members.end()));
-    members = std::move(joined);
-    first = host.sets.back().first;
-    known_bytes_ -= bytes_of(host.sets.back());
-    host.sets.pop_back();
+    const std::string_view name = skerry::value_of(member, label_name);
+    const auto* family = family_of(name);
+    fresh.add(family != nullptr ? *family : metric_family{std::string{name}, metric_type::unknown, {}, {}},
+              std::move(member));
   }
-  make_sets(host, std::move(members), first);
+  known_bytes_ -= host.maker.memory_bytes();
+  const auto first = host.maker.append(std::move(fresh), families_now());
+  known_bytes_ += host.maker.memory_bytes();
+  for (auto set = first; set < host.maker.sets().size(); ++set)
+    host.maker.set_described(set, metadata_version_);
+  sets_made_ += host.maker.sets().size() - first;
 }
 
 // What its sender told of its families since it was made.
-void push_assembler::refresh(known_set& known) {
-  if (known.metadata_version == metadata_version_)
+void push_assembler::refresh(known_host& host, std::size_t set) {
+  if (host.maker.sets()[set].described_as_of == metadata_version_)
     return;
-  known.metadata_version = metadata_version_;
-  if (known.metadata_changes >= set_metadata_changes_max)
-    return;
-  auto decoded = decode_series_set(known.set->encoded);
-  if (!decoded)
-    return; // we encoded it: cannot be
-  std::vector<labels> members;
-  for (const auto& member : decoded.value()->members)
-    members.push_back(member.all);
-  auto made = make_set(members);
-  if (made->hash == known.set->hash)
-    return;
-  known_bytes_ -= bytes_of(known);
-  known.set = std::move(made);
-  known_bytes_ += bytes_of(known);
-  ++known.metadata_changes;
+  host.maker.set_described(set, metadata_version_);
+  known_bytes_ -= host.maker.memory_bytes();
+  sets_made_ += host.maker.redescribe(set, families_now()) ? 1 : 0;
+  known_bytes_ += host.maker.memory_bytes();
 }
 
 void push_assembler::emit(push_outcome& out, const push_rules& rules) {
@@ -419,17 +337,13 @@ void push_assembler::emit_frame(std::span<const placed_sample> all, bool is_wate
     frame_.values.clear();
   };
   for (std::size_t i = 0; i < all.size();) {
-    const auto in =
-        std::prev(std::upper_bound(host.sets.begin(), host.sets.end(), all[i].ref,
-                                   [](std::uint32_t ref, const known_set& set) { return ref < set.first; }));
-    refresh(*in);
-    auto& section = frame_.sections.emplace_back();
-    section.set = in->set->hash;
-    section.series_count = in->count;
-    section.present.resize((in->count + 63u) / 64);
+    const auto in = host.maker.index_of(all[i].ref);
+    refresh(host, in);
+    const auto& set = host.maker.sets()[in];
+    intake::section_writer section{frame_, set};
     const auto from = frame_.values.size();
     const auto* last = &all[i];
-    for (; i < all.size() && all[i].ref < in->first + in->count; ++i) {
+    for (; i < all.size() && all[i].ref < set.first + set.count; ++i) {
       if (frame_.values.size() != from && all[i].ref == last->ref) {
         if (std::bit_cast<std::uint64_t>(all[i].sample.value)
             == std::bit_cast<std::uint64_t>(last->sample.value))
@@ -439,12 +353,10 @@ void push_assembler::emit_frame(std::span<const placed_sample> all, bool is_wate
         continue;
       }
       last = &all[i];
-      set_bit(section.present.data(), last->ref - in->first);
-      frame_.values.push_back(last->sample.value);
+      section.put(last->ref, last->sample.value);
     }
-    if (frame_.values.size() - from == in->count)
-      section.present.clear();
-    to.sets.push_back(in->set);
+    section.finish();
+    to.sets.push_back(set.set);
     if (frame_.sections.size() == frame_sets_max || frame_.values.size() >= frame_values_max)
       flush();
   }
@@ -453,7 +365,8 @@ void push_assembler::emit_frame(std::span<const placed_sample> all, bool is_wate
 }
 
 void push_assembler::forget_all() {
-  decltype(series_){}.swap(series_); // with its memory
+  interner_.clear();
+  decltype(places_){}.swap(places_); // with its memory
   decltype(hosts_){}.swap(hosts_);
   host_index_.clear();
   known_bytes_ = pending_bytes_ = 0;

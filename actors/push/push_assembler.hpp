@@ -3,13 +3,13 @@
 // Turns pushed samples into records of their hosts, ready to be numbered: the counterpart of a scrape's assembler for
 // senders that say each sample's time and send any part of their series at any time.
 //
-// A series that was seen before costs a hash of its labels and a look-up; labels are kept for nobody. Series that
-// come together for the first time make a series set together; small sets at a host's tail are made anew with what
-// comes after them, so that series that trickle in do not leave a set each. No stale markers are made: a sender sends
-// its own.
+// A series that was seen before costs a hash of its labels and a look-up. Series of a host that come together for the
+// first time make a series set together (actors/intake). No stale markers are made: a sender sends its own.
 //
 // The sets in an outcome hold `hash` and `encoded` only. One thread at a time.
 
+#include "actors/intake/series_interner.hpp"
+#include "actors/intake/set_maker.hpp"
 #include "actors/push/write_request.hpp"
 #include "schemas/codec/value_codec.hpp"
 #include "schemas/model/frame.hpp"
@@ -19,7 +19,7 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <unordered_map>
+#include <vector>
 
 namespace skerry::push {
 
@@ -31,7 +31,6 @@ inline constexpr std::size_t pending_bytes_max =
 inline constexpr std::size_t known_families_max = 1 << 16; // of which a sender told type and help
 inline constexpr std::size_t series_text_bytes_max = 1 << 20;
 inline constexpr std::size_t frame_values_max = 1 << 16;
-inline constexpr std::uint8_t set_metadata_changes_max = 16;
 // Series that name neither a host nor an instance are spread over so many hosts.
 inline constexpr std::uint64_t nameless_hosts = 64;
 
@@ -79,40 +78,27 @@ public:
   // Takes what can be taken. Sorts the request's labels in place.
   [[nodiscard]] push_outcome add(write_request& from, const push_rules& rules);
 
-  [[nodiscard]] std::size_t series_count() const noexcept { return series_.size(); }
-  [[nodiscard]] std::size_t memory_bytes() const noexcept { return known_bytes_ + pending_bytes_; }
+  [[nodiscard]] std::size_t series_count() const noexcept { return interner_.size(); }
+  [[nodiscard]] std::size_t memory_bytes() const noexcept {
+    return known_bytes_ + interner_.memory_bytes() + places_.capacity() * sizeof(known_series)
+           + pending_bytes_;
+  }
   [[nodiscard]] std::uint64_t sets_made() const noexcept { return sets_made_; }
 
 private:
-  struct series_key {
-    std::uint64_t low = 0;
-    std::uint64_t high = 0;
-    bool operator==(const series_key&) const = default;
-  };
-  struct key_hash {
-    std::size_t operator()(const series_key& key) const noexcept { return key.low; }
-  };
   struct known_series {
     std::uint32_t host = 0;
-    std::uint32_t ref = 0; // in its host: of set n those from sets[n].first on
-  };
-  struct known_set {
-    series_set_ptr set; // without members
-    std::uint32_t first = 0;
-    std::uint16_t count = 0;
-    std::uint8_t metadata_changes = 0;
-    std::uint64_t metadata_version = 0; // as of which its families were looked up
+    intake::series_ref ref = 0; // in its host
   };
   struct known_host {
     std::string site;
     std::string name;
-    std::vector<known_set> sets;
+    intake::set_maker maker;
     std::vector<labels> pending; // the last references, not in a set yet
-    std::uint32_t next_ref = 0;
   };
   struct placed_sample {
     std::uint32_t host;
-    std::uint32_t ref;
+    intake::series_ref ref;
     pushed_sample sample;
   };
 
@@ -125,29 +111,27 @@ private:
   [[nodiscard]] refused_series make_known(std::span<const label_view> all, const push_rules& rules,
                                           known_series& made);
   [[nodiscard]] std::uint32_t host_of(const std::string& site, const std::string& name);
-  [[nodiscard]] metric_family family_of(std::string_view name) const;
+  [[nodiscard]] const metric_family* family_of(std::string_view name) const; // nullptr: nobody told
+  [[nodiscard]] intake::set_maker::describe families_now() const;
   void seal(known_host& host);
-  void make_sets(known_host& host, std::vector<labels> members, std::uint32_t first);
-  void refresh(known_set& known);
-  [[nodiscard]] series_set_ptr make_set(std::span<labels> members);
+  void refresh(known_host& host, std::size_t set);
   void emit(push_outcome& out, const push_rules& rules);
   // The samples of one host and time; those that are there twice with other values go to `again`.
   void emit_frame(std::span<const placed_sample> all, bool is_watermark, pushed_host& to, push_outcome& out,
                   std::vector<placed_sample>& again);
-  [[nodiscard]] static std::size_t bytes_of(const known_set& known) noexcept;
   void forget_all();
 
-  std::unordered_map<series_key, known_series, key_hash> series_;
+  intake::series_interner interner_;
+  std::vector<known_series> places_; // by reference
   std::vector<known_host> hosts_;
   std::map<std::pair<std::string, std::string>, std::uint32_t> host_index_; // by site and name
   std::map<std::string, metric_family, std::less<>> families_;
   std::uint64_t metadata_version_ = 0;
   std::vector<placed_sample> placed_;
-  std::string text_;
   value_encoder encoder_;
   frame frame_;
   std::uint64_t sets_made_ = 0;
-  std::size_t known_bytes_ = 0;   // of memory: hosts, sets, places of series
+  std::size_t known_bytes_ = 0;   // of memory: hosts and their sets
   std::size_t pending_bytes_ = 0; // of labels that are in no set yet
 };
 
