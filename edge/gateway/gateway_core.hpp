@@ -10,7 +10,7 @@
 #include "actors/node/clock.hpp"
 #include "actors/node/log_limiter.hpp"
 #include "actors/node/planted.hpp"
-#include "edge/collect/source.hpp"
+#include "edge/gateway/collection.hpp"
 #include "edge/gateway/spool_limits.hpp"
 #include "edge/spool/spool.hpp"
 

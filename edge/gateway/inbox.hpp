@@ -4,7 +4,7 @@
 // gateway sleeps in between, and hundreds of targets cost it ten wake-ups a second. Any thread.
 
 #include "actors/actors.hpp"
-#include "edge/collect/source.hpp"
+#include "edge/gateway/collection.hpp"
 #include "schemas/model/seen_clock.hpp"
 
 #include <algorithm>
