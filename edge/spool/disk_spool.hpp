@@ -39,6 +39,8 @@
 namespace skerry::edge {
 
 inline constexpr std::size_t small_commit_bytes = 64 << 10; // still stored when only the reserve is left
+inline constexpr std::uint64_t alerts_share_of_reserve =
+    2; // alerts go beyond bytes_max by one such part; the rest is for tombstones
 inline constexpr std::size_t damaged_segments_kept = 4;
 inline constexpr std::size_t drained_epochs_kept = 4; // of each edge and stream, in streams()
 inline constexpr std::size_t kept_segments_max = 64;  // released ones, for reading

@@ -93,7 +93,9 @@ result<run> disk_spool::commit(stream_id stream, std::span<const pending_record>
     named.push_back(set_key);
     given.emplace(set_key, set);
   }
-  BOOST_OUTCOME_TRYV(store(std::move(pieces), std::move(named), given, stream == stream_id::alert));
+  const bool alerts = stream == stream_id::alert;
+  BOOST_OUTCOME_TRYV(store(std::move(pieces), std::move(named), given, alerts,
+                           alerts ? config_.reserve_bytes / alerts_share_of_reserve : 0));
   return made;
 }
 

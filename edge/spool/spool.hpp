@@ -117,7 +117,8 @@ public:
   [[nodiscard]] virtual const open_report& report() const noexcept = 0;
 
   // Numbers the records in this epoch's stream, and returns once they and their sets are synced. The run is
-  // what was stored. exhausted: a limit or the disk is full, nothing was stored; io: nothing was stored.
+  // what was stored. exhausted: a limit or the disk is full, nothing was stored; io: nothing was stored. Alerts are
+  // stored beyond bytes_max by up to half of reserve_bytes, and on a full disk while the reserve that was given up lasts.
   [[nodiscard]] virtual result<run> commit(stream_id stream, std::span<const pending_record> records,
                                            std::span<const series_set_ptr> sets) = 0;
 

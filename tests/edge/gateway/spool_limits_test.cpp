@@ -666,3 +666,22 @@ TEST_CASE("an alert is never dropped") {
     f.under_test->make_room();
   CHECK(read_all(*f.store, {test_edge, f.store->epoch(), stream_id::alert}).size() == 1);
 }
+
+TEST_CASE("alerts that fill their part of the reserve leave tombstones the rest") {
+  fixture f{full_policy::drop_oldest};
+  REQUIRE(f.store->close());
+  f.under_test.reset();
+  f.store.reset();
+  f.config.reserve_bytes = 256 << 10;
+  f.start();
+  f.fill();
+  std::size_t alerts = 0;
+  while (f.store->commit(stream_id::alert, event_records(f.w.random, 1, 4'000), {}))
+    ++alerts;
+  CHECK(alerts > 10);
+  CHECK(f.store->usage().disk_bytes > f.config.bytes_max);
+  CHECK(f.store->usage().disk_bytes <= f.config.bytes_max + f.config.reserve_bytes / 2);
+  REQUIRE(f.under_test->make_room());
+  REQUIRE(f.store->commit(stream_id::telemetry, event_records(f.w.random, 1, 20'000), {}));
+  CHECK(read_all(*f.store, {test_edge, f.store->epoch(), stream_id::alert}).size() == alerts);
+}
