@@ -60,6 +60,10 @@ struct gateway_state {
     totals->add(&gateway_counters::dropped, "samples_dropped_total",
                 "Samples that were never numbered because the spool took nothing for too long; their time "
                 "range is reported as not collected.");
+    totals->add(&gateway_counters::alerts, "alerts_committed_total",
+                "Records of the alert stream that were committed to the spool.");
+    totals->add(&gateway_counters::alerts_refused, "alerts_refused_total",
+                "Records of the alert stream that were not taken because too many waited for the spool.");
     totals->add(&gateway_counters::commit_failures, "commit_failures_total",
                 "Commits that the spool refused; they are tried again.");
     totals->add(&gateway_counters::dropped_records, "records_dropped_total",
@@ -68,8 +72,12 @@ struct gateway_state {
                 "Records that were thinned out of the spool: in the loss ledger.");
     totals->add(&gateway_counters::lost_samples, "samples_forced_out_total",
                 "Samples in records that were dropped or thinned out.");
-    core.emplace(gateway_core_config{config.commit_interval, config.group_bytes_max, config.queue_bytes_max,
-                                     config.limits, config.under_way, config.free_disk, nullptr},
+    core.emplace(gateway_core_config{.commit_interval = config.commit_interval,
+                                     .group_bytes_max = config.group_bytes_max,
+                                     .queue_bytes_max = config.queue_bytes_max,
+                                     .limits = config.limits,
+                                     .under_way = config.under_way,
+                                     .free_disk = config.free_disk},
                  std::move(config.store), *config.clock, std::move(outputs));
   }
 

@@ -88,26 +88,48 @@ void gateway_core::hand_over(std::vector<run> runs, link::lane lane) {
 
 void gateway_core::note_dropped(std::uint64_t samples_lost, std::int64_t from_ns, std::int64_t to_ns) {
   // A disk that fails, or is too slow for what comes, is the disk's fault too.
-  const auto cause = exhausted_ ? limits_.full_cause() : loss_cause::spool_disk;
+  const auto cause = telemetry_.exhausted ? limits_.full_cause() : loss_cause::spool_disk;
   const auto [it, first] = dropped_.try_emplace(cause, time_range{from_ns, to_ns});
   it->second.from_ns = std::min(it->second.from_ns, from_ns);
   it->second.to_ns = std::max(it->second.to_ns, to_ns);
   counters_.dropped += samples_lost;
 }
 
+std::uint64_t gateway_core::queue_bytes() const noexcept {
+  std::uint64_t bytes = 0;
+  for (const auto& [stream, queue] : queues_)
+    bytes += queue.bytes;
+  return bytes;
+}
+
+const std::string& gateway_core::refusal() const noexcept {
+  for (const auto& [stream, queue] : queues_)
+    if (!queue.refusal.empty() && !queue.all.empty()) // else whoever made them keeps them
+      return queue.refusal;
+  return telemetry_.refusal;
+}
+
 void gateway_core::take(collection from) {
-  queue_bytes_ += size_of(from);
-  queue_.push_back(std::move(from));
-  while (queue_bytes_ > config_.queue_bytes_max && queue_.size() > 1) {
+  for (auto& [stream, part] : by_stream(std::move(from)))
+    if (stream == stream_id::telemetry)
+      take_telemetry(std::move(part));
+    else
+      take_other(queues_[stream], std::move(part));
+}
+
+void gateway_core::take_telemetry(collection from) {
+  telemetry_.bytes += size_of(from);
+  telemetry_.all.push_back(std::move(from));
+  while (telemetry_.bytes > config_.queue_bytes_max && telemetry_.all.size() > 1) {
     // What tells of this opening and of losses is small and is never dropped.
-    const auto oldest =
-        std::find_if(queue_.begin(), queue_.end(), [](const auto& c) { return c.samples != 0; });
-    if (oldest == queue_.end())
+    const auto oldest = std::find_if(telemetry_.all.begin(), telemetry_.all.end(),
+                                     [](const auto& c) { return c.samples != 0; });
+    if (oldest == telemetry_.all.end())
       return;
-    queue_bytes_ -= size_of(*oldest);
+    telemetry_.bytes -= size_of(*oldest);
     if (oldest->done) {
       const auto done = std::move(oldest->done);
-      queue_.erase(oldest);
+      telemetry_.all.erase(oldest);
       done(fail(errc::exhausted, "too much waits for the spool already"));
       continue;
     }
@@ -115,61 +137,87 @@ void gateway_core::take(collection from) {
       if (has_node_time(record.kind, record.payload))
         note_dropped(0, record.time_ns, record.time_ns);
     counters_.dropped += oldest->samples;
-    queue_.erase(oldest);
+    telemetry_.all.erase(oldest);
   }
 }
 
+void gateway_core::take_other(stream_queue& to, collection from) {
+  const auto bytes = size_of(from);
+  if (!to.all.empty() && to.bytes + bytes > config_.alert_queue_bytes_max) {
+    counters_.alerts_refused += from.records.size();
+    if (from.done)
+      from.done(fail(errc::exhausted, "too many alerts wait for the spool already"));
+    else if (refusal_log_.allow())
+      spdlog::error("gateway: {} alerts are not kept: {} bytes of them wait for the spool already",
+                    from.records.size(), to.bytes);
+    return;
+  }
+  to.bytes += bytes;
+  to.all.push_back(std::move(from));
+}
+
 bool gateway_core::commit() {
+  bool all = true;
+  for (auto& [stream, queue] : queues_)
+    all = commit_stream(stream, queue) && all;
+  return all;
+}
+
+bool gateway_core::commit_stream(stream_id stream, stream_queue& from) {
   int rooms = 0;
-  while (!queue_.empty())
-    if (!commit_group() && (!exhausted_ || ++rooms > rooms_per_commit || !make_room())) {
-      refuse_waiting({exhausted_ ? errc::exhausted : errc::unavailable, refusal_});
-      return queue_.empty();
+  while (!from.all.empty())
+    if (!commit_group(stream, from) && (!from.exhausted || ++rooms > rooms_per_commit || !make_room())) {
+      refuse_waiting(from, {from.exhausted ? errc::exhausted : errc::unavailable, from.refusal});
+      return from.all.empty();
     }
   return true;
 }
 
 // Whoever waits for an answer gets it, and comes again.
-void gateway_core::refuse_waiting(const error& why) {
+void gateway_core::refuse_waiting(stream_queue& of, const error& why) {
   std::vector<collection> refused;
   std::deque<collection> stay;
-  for (auto& c : queue_)
+  for (auto& c : of.all)
     if (c.done) {
-      queue_bytes_ -= size_of(c);
+      of.bytes -= size_of(c);
       refused.push_back(std::move(c));
     } else {
       stay.push_back(std::move(c));
     }
-  queue_ = std::move(stay);
+  of.all = std::move(stay);
   for (const auto& c : refused)
     c.done(why);
 }
 
 // Commits as much of the queue as fits one group. False: the spool took nothing.
-bool gateway_core::commit_group() {
+bool gateway_core::commit_group(stream_id stream, stream_queue& from) {
   std::vector<pending_record> records;
   std::vector<series_set_ptr> sets;
   std::uint64_t bytes = 0, group_samples = 0;
+  const bool telemetry = stream == stream_id::telemetry; // what tells of the node itself goes there
   const auto wall_offset_ns = wall_offset_ns_;
-  if (auto note = clock_note_if_moved(clock_, wall_offset_ns_))
-    records.push_back(std::move(*note));
-  const bool off_known = off_since_ns_ != 0 && off_since_ns_ < wall_offset_ns_ + opened_ns_;
-  if (off_known)
-    records.push_back(not_collected_record(off_since_ns_, wall_offset_ns_ + opened_ns_, loss_cause::node_off,
-                                           "the edge process was not running"));
-  if (!planted(config_.planted, planted_fault::drop_unsaid))
-    for (const auto& [cause, when] : dropped_)
-      records.push_back(not_collected_record(when.from_ns, when.to_ns, cause,
-                                             cause == loss_cause::spool_bytes
-                                                 ? "the spool had reached its limit and took nothing"
-                                                 : "the spool's disk had no room and took nothing"));
+  bool off_known = false;
+  if (telemetry) {
+    if (auto note = clock_note_if_moved(clock_, wall_offset_ns_))
+      records.push_back(std::move(*note));
+    off_known = off_since_ns_ != 0 && off_since_ns_ < wall_offset_ns_ + opened_ns_;
+    if (off_known)
+      records.push_back(not_collected_record(off_since_ns_, wall_offset_ns_ + opened_ns_,
+                                             loss_cause::node_off, "the edge process was not running"));
+    if (!planted(config_.planted, planted_fault::drop_unsaid))
+      for (const auto& [cause, when] : dropped_)
+        records.push_back(not_collected_record(when.from_ns, when.to_ns, cause,
+                                               cause == loss_cause::spool_bytes
+                                                   ? "the spool had reached its limit and took nothing"
+                                                   : "the spool's disk had no room and took nothing"));
+  }
   const auto extra = records.size();
   std::size_t taken = 0;
   // Where the spool refused, little goes at a time: the reserve lets small commits through.
-  const auto bytes_max = refused_ ? group_bytes_refused : config_.group_bytes_max;
-  while (taken < queue_.size() && (taken == 0 || bytes < bytes_max)
-         && records.size() + queue_[taken].records.size() <= run_records_max) {
-    auto& c = queue_[taken++];
+  const auto bytes_max = from.refused ? group_bytes_refused : config_.group_bytes_max;
+  while (taken < from.all.size() && (taken == 0 || bytes < bytes_max)
+         && records.size() + from.all[taken].records.size() <= run_records_max) {
+    auto& c = from.all[taken++];
     bytes += size_of(c);
     group_samples += c.samples;
     std::move(c.records.begin(), c.records.end(), std::back_inserter(records));
@@ -177,47 +225,50 @@ bool gateway_core::commit_group() {
   }
   std::sort(sets.begin(), sets.end());
   sets.erase(std::unique(sets.begin(), sets.end()), sets.end());
-  auto committed = store_->commit(stream_id::telemetry, records, sets);
+  auto committed = store_->commit(stream, records, sets);
   if (!committed) {
     ++counters_.commit_failures;
-    refused_ = true;
-    exhausted_ = committed.error().code == errc::exhausted;
+    from.refused = true;
+    from.exhausted = committed.error().code == errc::exhausted;
     wall_offset_ns_ = wall_offset_ns; // the note goes with the next try
     // The records go back to where they came from, for the next try.
-    auto from = records.begin() + static_cast<std::ptrdiff_t>(extra);
+    auto record = records.begin() + static_cast<std::ptrdiff_t>(extra);
     for (std::size_t i = 0; i < taken; ++i)
-      for (auto& record : queue_[i].records)
-        record = std::move(*from++);
-    refusal_ = committed.error().message;
-    if (!refusal_logged_ && refusal_log_.allow()) {
-      refusal_logged_ = true;
-      spdlog::error("gateway: nothing was committed, {} collections wait in memory and are tried again: {}",
-                    queue_.size(), refusal_);
+      for (auto& to : from.all[i].records)
+        to = std::move(*record++);
+    from.refusal = committed.error().message;
+    if (!from.refusal_logged && refusal_log_.allow()) {
+      from.refusal_logged = true;
+      spdlog::error("gateway: nothing was committed, {} collections of stream {} wait in memory and are "
+                    "tried again: {}",
+                    from.all.size(), to_string(stream), from.refusal);
     }
     return false;
   }
-  dropped_.clear();
+  if (telemetry)
+    dropped_.clear();
   if (off_known)
     off_since_ns_ = 0;
-  exhausted_ = false;
-  refusal_.clear();
-  if (std::exchange(refusal_logged_, false))
-    spdlog::info("gateway: the spool takes records again");
-  refused_ = !queue_.empty() && refused_ && taken < queue_.size();
+  from.exhausted = false;
+  from.refusal.clear();
+  if (std::exchange(from.refusal_logged, false))
+    spdlog::info("gateway: the spool takes records of stream {} again", to_string(stream));
+  from.refused = from.refused && taken < from.all.size();
   counters_.samples += group_samples;
+  counters_.alerts += telemetry ? 0 : records.size();
   std::vector<std::function<void(const result<void>&)>> waiting;
   for (std::size_t i = 0; i < taken; ++i)
-    if (queue_[i].done)
-      waiting.push_back(std::move(queue_[i].done));
-  queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(taken));
-  queue_bytes_ = 0;
-  for (const auto& c : queue_)
-    queue_bytes_ += size_of(c);
+    if (from.all[i].done)
+      waiting.push_back(std::move(from.all[i].done));
+  from.all.erase(from.all.begin(), from.all.begin() + static_cast<std::ptrdiff_t>(taken));
+  from.bytes = 0;
+  for (const auto& c : from.all)
+    from.bytes += size_of(c);
   if (to_.committed)
     to_.committed(committed.value().header);
   std::vector<run> runs;
   runs.push_back(std::move(committed).value());
-  hand_over(std::move(runs), link::lane::live);
+  hand_over(std::move(runs), stream == stream_id::alert ? link::lane::alert : link::lane::live);
   for (const auto& done : waiting)
     done(ok());
   return true;
@@ -304,7 +355,8 @@ void gateway_core::release(const stream_key& key, const range_set& ranges) {
 
 void gateway_core::close() {
   commit();
-  refuse_waiting({errc::unavailable, "the node is stopping"});
+  for (auto& [stream, queue] : queues_)
+    refuse_waiting(queue, {errc::unavailable, "the node is stopping"});
   if (const auto closed = store_->close(); !closed)
     spdlog::error("gateway: the spool did not close in order: {}", closed.error().message);
   store_.reset();

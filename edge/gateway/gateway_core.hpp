@@ -1,9 +1,12 @@
 #pragma once
 
-// What the gateway does, as a plain class over a spool: it gathers collections, numbers and commits them in groups,
-// keeps them while the spool takes nothing (and says what it had to drop), keeps runs of edges further out, and puts
-// tombstones where damage took records. The gateway actor adapts it to messages, the simulator's world to its
+// What the gateway does, as a plain class over a spool: it gathers collections, numbers and commits them in groups of
+// one stream, keeps them while the spool takes nothing (and says what it had to drop), keeps runs of edges further out,
+// and puts tombstones where damage took records. The gateway actor adapts it to messages, the simulator's world to its
 // scheduler. Not thread-safe; the only writer of its spool.
+//
+// A record goes to the stream that its kind's row names. Streams wait apart: alerts are committed first, whether or not
+// the spool takes the rest, and neither fills the queue of the other.
 
 #include "actors/delivery/receiver.hpp"
 #include "actors/delivery/sender.hpp"
@@ -28,7 +31,9 @@ namespace skerry::edge {
 struct gateway_core_config {
   std::chrono::milliseconds commit_interval{100};
   std::uint64_t group_bytes_max = 4 << 20;
-  std::uint64_t queue_bytes_max = 64 << 20;
+  std::uint64_t queue_bytes_max = 64 << 20; // of telemetry; beyond, the oldest samples are dropped and noted
+  // Of each other stream; beyond, the newest are refused: who waits for the commit keeps them and comes again.
+  std::uint64_t alert_queue_bytes_max = 1 << 20;
   spool_limits_config limits;
   std::shared_ptr<delivery::claims> under_way; // what the sender has claimed; null: nobody sends
   std::function<std::uint64_t()> free_disk;    // bytes left on the spool's disk; may be empty
@@ -36,8 +41,10 @@ struct gateway_core_config {
 };
 
 struct gateway_counters {
-  std::uint64_t samples = 0; // committed
-  std::uint64_t dropped = 0; // samples that were never numbered
+  std::uint64_t samples = 0;        // committed
+  std::uint64_t dropped = 0;        // samples that were never numbered
+  std::uint64_t alerts = 0;         // records of other streams than telemetry that were committed
+  std::uint64_t alerts_refused = 0; // of those, records for which there was no room
   std::uint64_t commit_failures = 0;
   std::uint64_t dropped_records = 0; // by the spool's limits: in the loss ledger
   std::uint64_t thinned_records = 0;
@@ -75,13 +82,26 @@ public:
   void enforce_limits();
 
   [[nodiscard]] const gateway_counters& counters() const noexcept { return counters_; }
-  [[nodiscard]] std::uint64_t queue_bytes() const noexcept { return queue_bytes_; }
-  // Why the last commit failed; empty: it did not.
-  [[nodiscard]] const std::string& refusal() const noexcept { return refusal_; }
+  [[nodiscard]] std::uint64_t queue_bytes() const noexcept;
+  // Why the last commit of telemetry failed, or that of another stream of which something waits; empty: it did not.
+  [[nodiscard]] const std::string& refusal() const noexcept;
 
 private:
-  bool commit_group();
-  void refuse_waiting(const error& why);
+  // Of one stream: what waits for its next commit, and how the last one went.
+  struct stream_queue {
+    std::deque<collection> all;
+    std::uint64_t bytes = 0;
+    bool refused = false;   // the last commit failed
+    bool exhausted = false; // for want of room
+    std::string refusal;    // and why
+    bool refusal_logged = false;
+  };
+
+  void take_telemetry(collection from);
+  void take_other(stream_queue& to, collection from);
+  bool commit_stream(stream_id stream, stream_queue& from);
+  bool commit_group(stream_id stream, stream_queue& from);
+  void refuse_waiting(stream_queue& of, const error& why);
   bool make_room();
   void count_limits();
   void hand_over(std::vector<run> runs, link::lane lane);
@@ -92,14 +112,10 @@ private:
   std::shared_ptr<spool> store_;
   clock_source& clock_;
   outputs to_;
-  std::deque<collection> queue_;
-  std::uint64_t queue_bytes_ = 0;
+  std::map<stream_id, stream_queue> queues_; // in the order in which they are committed: alerts first
+  stream_queue& telemetry_ = queues_[stream_id::telemetry];
   spool_limits limits_;
-  bool refused_ = false;   // the last commit failed
-  bool exhausted_ = false; // for want of room
-  std::string refusal_;    // and why
   log_limiter refusal_log_{2};
-  bool refusal_logged_ = false;
   // What was dropped because the spool took nothing: told with the first commit that works again.
   struct time_range {
     std::int64_t from_ns = 0;

@@ -1,32 +1,8 @@
 #include "edge/gateway/pushed.hpp"
 
-#include <optional>
+#include <utility>
 
 namespace skerry::edge {
-
-namespace {
-
-// How many of a request's collections are still under way.
-struct open_push {
-  std::mutex mutex;
-  std::size_t left = 0;
-  std::optional<error> failed;
-  std::function<void(result<void>)> done;
-
-  void one_is_done(const result<void>& how) {
-    bool last = false;
-    {
-      const std::lock_guard lock{mutex};
-      if (!how)
-        failed = how.error();
-      last = --left == 0;
-    }
-    if (last)
-      done(failed ? result<void>{*failed} : result<void>{ok()});
-  }
-};
-
-} // namespace
 
 void put_pushed(gateway_inbox& inbox, const gateway_actor& gateway, std::vector<push::pushed_host> hosts,
                 std::function<void(result<void>)> done) {
@@ -50,11 +26,9 @@ void put_pushed(gateway_inbox& inbox, const gateway_actor& gateway, std::vector<
     // Only the total is shown.
     made.back().samples += host.samples;
   }
-  const auto open = std::make_shared<open_push>();
-  open->left = made.size();
-  open->done = std::move(done);
+  const auto one_is_done = when_all(made.size(), std::move(done));
   for (auto& one : made) {
-    one.done = [open](const result<void>& how) { open->one_is_done(how); };
+    one.done = one_is_done;
     inbox.put(std::move(one), gateway);
   }
 }
