@@ -104,6 +104,7 @@ struct gateway_state {
     for (auto& from : inbox->take())
       core->take(std::move(from));
     const auto overflow = inbox->take_overflow();
+    core->note_alerts_refused(overflow.alerts);
     if (overflow.to_ns != 0)
       core->note_dropped(overflow.samples, overflow.from_ns, overflow.to_ns);
   }

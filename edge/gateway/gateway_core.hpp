@@ -66,6 +66,8 @@ public:
   void take(collection from);
   // Samples that were lost before they came here.
   void note_dropped(std::uint64_t samples_lost, std::int64_t from_ns, std::int64_t to_ns);
+  // Alerts for which there was no room before they came here.
+  void note_alerts_refused(std::uint64_t alerts) noexcept { counters_.alerts_refused += alerts; }
   // Commits all that waits, group by group. False: the spool took nothing; what waits stays for the next try.
   bool commit();
   // What damage took from the spool is named upstream: a tombstone over the same sequences, which the spool keeps and

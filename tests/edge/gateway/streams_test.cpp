@@ -2,6 +2,8 @@
 // hold for the rest, up to bounds of their own.
 
 #include "edge/gateway/gateway_core.hpp"
+#include "edge/gateway/inbox.hpp"
+#include "tests/actor_world.hpp"
 #include "tests/edge/spool/spool_world.hpp"
 
 using namespace skerry;
@@ -169,4 +171,40 @@ TEST_CASE("of alerts that wait the newest are refused at their bound, and teleme
   CHECK(f.core->counters().alerts == 2);
   CHECK(f.core->refusal().empty());
   CHECK(f.core->queue_bytes() == 0);
+}
+
+TEST_CASE("the inbox takes alerts when it takes nothing else, up to their bound") {
+  int commits = 0;
+  test::actor_world actors; // last timers fire when it ends
+  const auto gateway = actors.system.spawn(
+      [&commits](int) -> gateway_actor::behavior_type { // with an argument, as UBSan wants it of CAF 0.17
+        return {[&commits](commit_atom) { ++commits; },
+                [](tick_atom) {},
+                [](job_ptr&) {},
+                [](turn_atom) {},
+                [](const release_ptr&) {},
+                [](stop_atom) {}};
+      },
+      0);
+  fixture f;
+  gateway_inbox inbox{std::chrono::milliseconds{100}};
+  for (std::size_t i = 0; i < gateway_inbox::collections_max; ++i)
+    inbox.put(f.made({}), gateway);
+  inbox.put(f.awaited({kind::event}), gateway);
+  CHECK(f.answers == std::vector<errc>{errc::exhausted});
+  actors.run();
+  CHECK(commits == 0); // after the interval
+  for (std::size_t i = 0; i < gateway_inbox::alerts_max; ++i)
+    inbox.put(f.awaited({kind::event, kind::alert_transition}), gateway);
+  actors.run();
+  CHECK(commits == 1); // at once
+  CHECK(f.answers.size() == 1);
+  CHECK(inbox.take_overflow().alerts == 0);
+  inbox.put(f.awaited({kind::alert_transition}), gateway);
+  CHECK(f.answers.size() == 2);
+  inbox.put(f.made({kind::alert_transition, kind::alert_transition}), gateway);
+  const auto overflow = inbox.take_overflow();
+  CHECK(overflow.alerts == 3);
+  CHECK(overflow.to_ns == 0); // no sample was dropped
+  CHECK(inbox.take().size() == gateway_inbox::collections_max + gateway_inbox::alerts_max);
 }
