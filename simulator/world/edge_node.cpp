@@ -17,6 +17,7 @@ constexpr sim_time repair_interval = 10 * second;
 constexpr sim_time retry_interval = second;
 constexpr std::uint64_t droppable_bytes_min = 1000; // with less, tombstones fill a spool this small
 constexpr sim_time refusal_max = 60 * second;       // that limits may take to get at what is too much
+constexpr std::uint64_t alert_queue_bytes_max = 2 << 10;
 constexpr std::uint64_t collection_bytes_max =
     4096; // one may be beyond the queue's bound, and what tells of losses
 
@@ -84,6 +85,7 @@ struct edge_node::process final : delivery::sender_sink {
     config.commit_interval = std::chrono::milliseconds{commit_interval / millisecond};
     config.group_bytes_max = settings.group_bytes_max;
     config.queue_bytes_max = settings.queue_bytes_max;
+    config.alert_queue_bytes_max = alert_queue_bytes_max;
     config.planted = of.env_.planted;
     config.limits = of.limits;
     config.limits.planted = of.env_.planted;
@@ -190,7 +192,7 @@ struct edge_node::process final : delivery::sender_sink {
           taken.emplace_back(record.host, record.time_ns);
       gateway->take(std::move(waiting));
     }
-    const auto bound = of.env_.settings.queue_bytes_max + collection_bytes_max;
+    const auto bound = of.env_.settings.queue_bytes_max + collection_bytes_max + alert_queue_bytes_max;
     if (gateway->queue_bytes() > bound)
       truth.violated("the queue of {} holds {} bytes", of.name, gateway->queue_bytes());
     const auto refused = gateway->counters().commit_failures;
@@ -419,7 +421,8 @@ struct edge_node::process final : delivery::sender_sink {
     ever_fresh.clear();
     std::map<edge_id, const link::hello_stream*> newest;
     for (const auto& stream : hello.streams)
-      if (stream.key.edge != of.id || stream.key.epoch == hello.current)
+      if (stream.key.stream == stream_id::telemetry
+          && (stream.key.edge != of.id || stream.key.epoch == hello.current))
         newest[stream.key.edge] = &stream; // they come in order
     for (const auto& [edge, stream] : newest) {
       const auto last = stream->last;
@@ -429,12 +432,13 @@ struct edge_node::process final : delivery::sender_sink {
     }
   }
 
-  // What was committed while the session was live goes before the backlog.
+  // What was committed while the session was live goes before the backlog. Alerts go before all.
   void check_order(const link::batch& batch) {
     const auto& header = batch.run.header;
     const sequence_range range{header.first, header.last()};
     const auto known = ever_fresh.find(header.key);
-    const bool is_fresh = known != ever_fresh.end() && !known->second.common_with(range).empty();
+    const bool is_fresh = header.key.stream == stream_id::alert
+                          || (known != ever_fresh.end() && !known->second.common_with(range).empty());
     if (is_fresh) {
       if (const auto it = fresh.find(header.key); it != fresh.end()) {
         it->second.remove(range);
@@ -683,6 +687,13 @@ void edge_node::collect() {
       event.time_ns = made.time_ns;
       event.payload.resize(10);
       gathered.records.push_back(std::move(event));
+    }
+    if (random_.chance(15)) {
+      pending_record alert;
+      alert.kind = record_kind::alert_transition;
+      alert.time_ns = made.time_ns;
+      alert.payload.resize(10);
+      gathered.records.push_back(std::move(alert));
     }
     gathered.samples = made.values.size();
     take(std::move(gathered));

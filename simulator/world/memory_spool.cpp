@@ -137,9 +137,10 @@ memory_spool::memory_spool(spool_disk& disk, edge_id edge, std::uint32_t node, c
     image.epoch = {image.epoch.boot_counter + 1, random_.next_128()};
   const stream_key begins{edge_, image.epoch, stream_id::telemetry};
   auto& opened = truth_.begin_stream(begins, node);
+  truth_.begin_stream({edge_, image.epoch, stream_id::alert}, node);
   truth_.on_silent(begins, truth_.now() - image.committed_at);
   for (const auto& [key, stream] : image.streams)
-    if (key.edge == edge_)
+    if (key.edge == edge_ && key.stream == stream_id::telemetry) // of alerts completeness says nothing
       opened.older.emplace_back(key, stream.last);
 }
 
@@ -214,7 +215,7 @@ result<run> memory_spool::commit(stream_id stream, std::span<const pending_recor
   std::size_t bytes = 0;
   for (const auto& record : records)
     bytes += record_header_bytes + record.payload.size();
-  BOOST_OUTCOME_TRYV(writable(bytes));
+  BOOST_OUTCOME_TRYV(writable(bytes, stream == stream_id::alert ? sizes_.reserve_bytes / 2 : 0));
   const stream_key key{edge_, disk_.now.epoch, stream};
   auto& to = disk_.now.streams[key];
   run_builder builder{key, to.last + 1};
