@@ -64,7 +64,8 @@ struct StreamState {
 struct Hello {
   protocol @0 :UInt16;
   protocolMin @1 :UInt16;
-  features @2 :UInt64;       # bits: 1 knows Refusal; 2 keeps records of kinds that it does not know, and passes them on
+  features @2 :UInt64;       # bits: 1 knows Refusal; 2 keeps records of kinds that it does not know, and passes them on;
+                             # 4 tells levels of acks apart
   edge @3 :UInt64;
   instance @4 :Data;         # 16 random bytes, new with each process start
   streams @5 :List(StreamState);
@@ -90,6 +91,7 @@ struct Welcome {
   refusedEdges @9 :List(UInt64); # that Hello names and that the sender may not speak for: nothing of them is taken
   again @10 :List(StreamHeld);   # of what Hello says is kept: not here, to be sent again as backlog
   kinds @11 :UInt64;             # as in Hello
+  notSafe @12 :List(StreamHeld); # of `durable`: to be kept, for it may be taken back
 }
 
 struct StreamHeld {
@@ -112,9 +114,10 @@ struct Batch {
   linkBytesToday @4 :UInt64; # at the IP level, both directions, since midnight UTC
 }
 
+# To a side without feature 4, and from one, `durable` is all that there is: it is safe as well.
 enum AckLevel {
-  durable @0;
-  safe @1;                 # reserved: replicated or backed up
+  durable @0;              # on stable storage in one place: not to be sent again in this session, nor to be deleted
+  safe @1;                 # durable, and for good: the sender may delete it
 }
 
 struct Ack {

@@ -164,6 +164,8 @@ result<body> read(wire::Welcome::Reader from) {
   BOOST_OUTCOME_TRY(again, read_held(from.getAgain(), ranges_left));
   out.again = std::move(again);
   out.kinds = from.getKinds();
+  BOOST_OUTCOME_TRY(not_safe, read_held(from.getNotSafe(), ranges_left));
+  out.not_safe = std::move(not_safe);
   return out;
 }
 
@@ -186,10 +188,11 @@ result<body> read(wire::Ping::Reader from) {
 }
 
 result<body> read(wire::Ack::Reader from) {
-  if (from.getLevel()
-      != wire::AckLevel::DURABLE) // a promise that this build does not know: nothing to act upon
-    return unknown{};
+  const auto level = static_cast<std::uint16_t>(from.getLevel());
+  if (level > static_cast<std::uint16_t>(ack_level::safe))
+    return unknown{}; // a promise that this build does not know: nothing to act upon
   ack out;
+  out.level = ack_level{level};
   auto ranges_left = message_ranges_max;
   BOOST_OUTCOME_TRY(ranges, read_held(from.getRanges(), ranges_left));
   out.ranges = std::move(ranges);

@@ -132,6 +132,8 @@ struct encoder {
     if (!from.again.empty())
       put_held(from.again, m.initAgain(count_of(from.again)));
     m.setKinds(from.kinds);
+    if (!from.not_safe.empty())
+      put_held(from.not_safe, m.initNotSafe(count_of(from.not_safe)));
   }
   void operator()(const batch& from) {
     auto m = to.initBatch();
@@ -144,7 +146,7 @@ struct encoder {
   }
   void operator()(const ack& from) {
     auto m = to.initAck();
-    m.setLevel(wire::AckLevel::DURABLE);
+    m.setLevel(static_cast<wire::AckLevel>(from.level));
     put_held(from.ranges, m.initRanges(count_of(from.ranges)));
     m.setFreedBytes(from.freed_bytes);
   }

@@ -23,6 +23,8 @@ using nonce = std::array<std::uint8_t, 16>;
 inline constexpr std::uint64_t feature_refusals = 1; // it knows Refusal
 // It keeps records of kinds that it does not know, and passes them on; not the series sets that they may name.
 inline constexpr std::uint64_t feature_keeps_kinds = 2;
+// Of a sender: it keeps what is durable and not safe. Of a receiver: its `durable` alone lets nothing be deleted.
+inline constexpr std::uint64_t feature_ack_levels = 4;
 inline constexpr std::uint64_t features_known = feature_refusals | feature_keeps_kinds;
 
 struct stream_held {
@@ -66,9 +68,10 @@ struct welcome {
   nonce incarnation{};
   std::vector<stream_held> lost_custody;
   std::uint32_t batch_bytes_max = 0;
-  std::vector<edge_id> refused_edges;  // of those that Hello named: nothing of them is taken
-  std::vector<stream_held> again = {}; // that Hello said is kept, and that is not here
-  kind_set kinds = 0;                  // as in hello
+  std::vector<edge_id> refused_edges;     // of those that Hello named: nothing of them is taken
+  std::vector<stream_held> again = {};    // that Hello said is kept, and that is not here
+  kind_set kinds = 0;                     // as in hello
+  std::vector<stream_held> not_safe = {}; // of `durable`: may be taken back
 };
 
 enum class lane : std::uint16_t { live = 0, backlog = 1, alert = 2 };
@@ -90,9 +93,15 @@ struct batch {
   link_state link;
 };
 
+// The numbers cross the link.
+enum class ack_level : std::uint16_t {
+  durable = 0, // not to be sent again in this session; to be kept, for the next one may not name it any more
+  safe = 1,    // durable, and for good: the sender may let it go
+};
 struct ack {
-  std::vector<stream_held> ranges; // level: durable
+  std::vector<stream_held> ranges;
   std::uint64_t freed_bytes = 0;
+  ack_level level = ack_level::durable;
 };
 
 struct need {

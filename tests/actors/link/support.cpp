@@ -87,7 +87,8 @@ struct comparer {
            && a.credit_bytes == b.credit_bytes && a.config_version == b.config_version
            && a.server_time_ns == b.server_time_ns && a.incarnation == b.incarnation
            && same(a.lost_custody, b.lost_custody) && a.batch_bytes_max == b.batch_bytes_max
-           && a.refused_edges == b.refused_edges && same(a.again, b.again) && a.kinds == b.kinds;
+           && a.refused_edges == b.refused_edges && same(a.again, b.again) && a.kinds == b.kinds
+           && same(a.not_safe, b.not_safe);
   }
   static bool eq(const batch& a, const batch& b) {
     return a.number == b.number && a.lane == b.lane && a.pending_records == b.pending_records
@@ -95,7 +96,7 @@ struct comparer {
            && same_bytes(a.run.bytes.view, b.run.bytes.view);
   }
   static bool eq(const ack& a, const ack& b) {
-    return same(a.ranges, b.ranges) && a.freed_bytes == b.freed_bytes;
+    return same(a.ranges, b.ranges) && a.freed_bytes == b.freed_bytes && a.level == b.level;
   }
   static bool eq(const need& a, const need& b) { return a.edge == b.edge && a.sets == b.sets; }
   static bool eq(const sets& a, const sets& b) {
@@ -173,6 +174,7 @@ T random_body(random_engine& random) {
     m.lost_custody = random_held(random);
     m.batch_bytes_max = static_cast<std::uint32_t>(random());
     m.kinds = random();
+    m.not_safe = random_held(random);
     for (auto n = below(random, 3); n > 0; --n)
       m.refused_edges.push_back(edge_id{random()});
   } else if constexpr (std::is_same_v<T, batch>) {
@@ -184,6 +186,7 @@ T random_body(random_engine& random) {
   } else if constexpr (std::is_same_v<T, ack>) {
     m.ranges = random_held(random);
     m.freed_bytes = random();
+    m.level = ack_level{static_cast<std::uint16_t>(below(random, 2))};
   } else if constexpr (std::is_same_v<T, need>) {
     m.edge = edge_id{random()};
     m.sets = random_hashes(random);
