@@ -1,7 +1,8 @@
 #pragma once
 
 // Who may touch which records of a spool: what a sender has under way is not dropped, and what is just being dropped is
-// not sent; and what of it nobody takes, which is dropped before anything else. Any thread.
+// not sent; what the receiver has and does not call safe yet is dropped for want of room alone; and what nobody takes is
+// dropped before anything else. Any thread.
 
 #include "actors/delivery/refused_records.hpp"
 #include "schemas/model/range_set.hpp"
@@ -29,30 +30,37 @@ public:
   }
   void release(const stream_key& key, const range_set& ranges) {
     const std::lock_guard lock{mutex_};
-    if (const auto it = claimed_.find(key); it != claimed_.end()) {
-      it->second.remove(ranges);
-      if (it->second.empty())
-        claimed_.erase(it);
-    }
+    remove(claimed_, key, ranges);
+    remove(durable_, key, ranges);
+  }
+  // The receiver has it on stable storage, in one place: it is no longer under way, and not to be let go either.
+  void durable(const stream_key& key, const range_set& ranges) {
+    const std::lock_guard lock{mutex_};
+    remove(claimed_, key, ranges);
+    durable_[key].add(ranges);
   }
   void release_all() { // the session is over
     const std::lock_guard lock{mutex_};
     claimed_.clear();
+    durable_.clear();
   }
 
   [[nodiscard]] std::size_t claimed_ranges() const {
     const std::lock_guard lock{mutex_};
     std::size_t n = 0;
-    for (const auto& [key, ranges] : claimed_)
-      n += ranges.ranges().size();
+    for (const auto* all : {&claimed_, &durable_})
+      for (const auto& [key, ranges] : *all)
+        n += ranges.ranges().size();
     return n;
   }
 
-  // Before dropping: what of `ranges` is not under way. It is not claimed by anybody until unblock().
-  [[nodiscard]] range_set block(const stream_key& key, range_set ranges) {
+  // Before dropping: what of `ranges` is not under way, nor, save `for_room`, durable. It is not claimed by anybody until
+  // unblock(). What is durable is no loss when its copy here goes: a tombstone in its place is trimmed by who has it.
+  [[nodiscard]] range_set block(const stream_key& key, range_set ranges, bool for_room = false) {
     const std::lock_guard lock{mutex_};
-    if (const auto it = claimed_.find(key); it != claimed_.end())
-      ranges.remove(it->second);
+    for (const auto* kept : {&claimed_, &durable_})
+      if (const auto it = kept->find(key); it != kept->end() && !(for_room && kept == &durable_))
+        ranges.remove(it->second);
     blocked_[key].add(ranges);
     return ranges;
   }
@@ -87,8 +95,19 @@ public:
   }
 
 private:
+  using ranges_of = std::map<stream_key, range_set>;
+  static void remove(ranges_of& from, const stream_key& key, const range_set& ranges) {
+    const auto it = from.find(key);
+    if (it == from.end())
+      return;
+    it->second.remove(ranges);
+    if (it->second.empty())
+      from.erase(it);
+  }
+
   mutable std::mutex mutex_;
-  std::map<stream_key, range_set> claimed_;
+  ranges_of claimed_;
+  ranges_of durable_; // at the receiver, and not safe
   std::map<stream_key, range_set> blocked_;
   std::map<stream_key, range_set> replaced_;
   refused_records refused_;

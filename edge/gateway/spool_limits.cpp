@@ -269,7 +269,7 @@ std::optional<record_view> spool_limits::stone_at(const run& from, const stream_
   range_set all;
   all.add({record.value().seq, stone->last});
   auto closed = store_->in_closed_parts(key);
-  if (!closed.contains(all.ranges().front()) || (claims_ && claims_->block(key, all) != all))
+  if (!closed.contains(all.ranges().front()) || (claims_ && claims_->block(key, all, true) != all))
     return std::nullopt;
   return record.value();
 }
@@ -313,6 +313,8 @@ std::vector<byte_buffer> spool_limits::stones_after(const stream_key& key, seque
 // False: it freed nothing (what is there is under way, or has been shrunk before), or the spool refused.
 bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, way how) {
   const bool thin = how == way::thin;
+  const bool for_room =
+      cause != loss_cause::spool_age; // what is durable and not safe is old for seconds, as a rule
   bool ends = how == way::clear;
   std::vector<run> with;
   std::uint64_t gone = 0, samples = 0, bytes_before = 0, bytes_after = 0, stones_were = 0, stones_are = 0;
@@ -326,7 +328,7 @@ bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, way 
       continue; // they are few, and what the whole thing is for
     replacement makes{key, thin ? loss_cause::thinned : cause};
     const bool looks = claims_ && !planted(config_.planted, planted_fault::thinned_while_in_flight);
-    const auto free = looks ? claims_->block(key, held) : held;
+    const auto free = looks ? claims_->block(key, held, for_room) : held;
     ends = ends && is_settled(key, held, free);
     sequence done = 0; // the last that was given to `makes`
     seen_clock seen;

@@ -163,6 +163,24 @@ TEST_CASE("what is under way is not dropped, and what is being dropped cannot be
   CHECK(f.claims->claim(f.key, {10, 11}).has_value());
 }
 
+TEST_CASE("what is durable at the receiver and not safe goes for want of room, not for its age") {
+  fixture f{full_policy::drop_oldest};
+  f.fill();
+  const auto all = ranges({{1, f.last}});
+  f.claims->durable(f.key, all);
+  f.limits.age_max = std::chrono::hours{1};
+  f.under_test.emplace(
+      f.limits, f.store, f.claims, [&f] { return f.free_disk; }, [](const run&, bool) {});
+  f.w.clock.now = f.time_ns + 4000 * second;
+  f.under_test->enforce();
+  CHECK(f.look().gone.empty());
+  REQUIRE(f.under_test->make_room());
+  CHECK(f.look().causes == std::set{loss_cause::spool_bytes});
+  f.claims->release_all();
+  f.under_test->enforce();
+  CHECK(f.look().causes.contains(loss_cause::spool_age));
+}
+
 TEST_CASE("thinning keeps the first frame of each step and source, and says so") {
   fixture f{full_policy::thin_oldest};
   f.config.bytes_max = 5 << 20;
