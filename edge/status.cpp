@@ -87,6 +87,7 @@ nlohmann::json status_of(const status_context& context) {
            {{"state", delivery::to_string(link.phase)},
             {"refusal", link.refusal},
             {"pendingRecords", link.pending_records},
+            {"durableRecords", link.durable_records},
             {"inFlightBytes", link.in_flight_bytes},
             {"bytesSent", link.bytes_sent},
             {"bytesReceived", link.bytes_received},

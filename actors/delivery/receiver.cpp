@@ -308,6 +308,7 @@ void receiver::on_hello(const link::peer_id& from, edge_id user, const link::hel
   session.current = hello.current;
   session.knows_refusals = (hello.features & link::feature_refusals) != 0
                            && !planted(config_.planted, planted_fault::refusal_ends_session);
+  session.knows_levels = (hello.features & link::feature_ack_levels) != 0;
   session.view.refused.clear();
   do
     session.number = random_.next();

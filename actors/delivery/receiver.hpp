@@ -271,6 +271,7 @@ private:
     std::size_t asked_again = 0;        // Hellos in a row in which something was asked for again
     std::set<edge_id> unheard;          // what its Hello said of these was passed over: they were refused
     bool knows_refusals = false;        // else it is told Bye
+    bool knows_levels = false;          // of acks
     token_bucket unread;                // bytes of Welcomes; full again once it speaks in its session
     token_bucket origin_words;          // messages about edges behind it
     std::shared_ptr<origin_map> behind; // the same as in its view, to be changed while nobody else has it

@@ -488,6 +488,9 @@ void receiver::acknowledge(const job_state& done) {
   pending -= std::min(pending, ranges.count());
   link::ack ack;
   ack.freed_bytes = done.bytes;
+  // One node, one disk: what is durable is as safe as it gets, and both are said at once.
+  if (it->second.knows_levels)
+    ack.level = link::ack_level::safe;
   ack.ranges.push_back({done.key, std::move(ranges)});
   backend_.send(it->second.peer, {it->second.number, std::move(ack)});
 }

@@ -78,6 +78,7 @@ sender::sender(sender_config config, clock_source& clock, random_source& random,
       returns_due_(returns_per_second, returns_burst_ns),
       repeated_set_bytes_(repeated_set_bytes_per_second, repeated_set_burst_ns),
       asides_(config_.set_aside, clock, random),
+      safe_wait_(config_.safe_wait_min, config_.safe_wait_max, random),
       retry_(config_.retry_min, config_.retry_max, random) {
   for (const auto& state : source_.streams())
     streams_[state.key].unacked = state.held;
@@ -85,6 +86,11 @@ sender::sender(sender_config config, clock_source& clock, random_source& random,
 
 void sender::reset_session(sender_phase to) {
   phase_ = to;
+  for (auto& [key, stream] : streams_)
+    if (!stream.durable.empty()) { // the next session says what of it is still there
+      was_durable_[key].add(stream.durable);
+      stream.unacked.add(std::exchange(stream.durable, {}));
+    }
   session_ = 0;
   credit_bytes_ = 0;
   in_flight_.clear();
@@ -224,6 +230,7 @@ void sender::on_welcome(const link::message& message, const link::welcome& welco
     asides_.clear(); // another receiver decides for itself
   take_back(welcome.again);
   ++counters_.sessions;
+  two_levels_ = (welcome.features & link::feature_ack_levels) != 0;
   keeps_unknown_ = (welcome.features & link::feature_keeps_kinds) != 0;
   kinds_kept_ = welcome.kinds != 0 ? welcome.kinds : kinds_unsaid;
   if (keeps_unknown_)
@@ -241,10 +248,13 @@ void sender::on_welcome(const link::message& message, const link::welcome& welco
   std::map<edge_id, epoch_id> newest_epochs;
   for (const auto& [key, stream] : streams_)
     newest_epochs[key.edge] = key.edge == config_.edge ? config_.current : key.epoch; // they come in order
-  for (const auto& held : welcome.durable)
-    acked(held.key, held.ranges);
+  acked_in_welcome(welcome);
+  if (durable_records() == 0)
+    safe_wait_.reset();
+  safe_due_ns_ = clock_.monotonic_ns() + safe_wait_.next().count();
   std::uint64_t pending = 0;
   for (auto& [key, stream] : streams_) {
+    stream.long_durable = stream.durable;
     stream.unsent = stream.unacked;
     if (const auto* aside = asides_.ranges(key))
       stream.unsent.remove(*aside);
@@ -307,7 +317,7 @@ void sender::on_ack(const link::ack& ack) {
   oldest_first_ = false;
   achieved();
   for (const auto& held : ack.ranges)
-    acked(held.key, held.ranges);
+    acked(held.key, held.ranges, ack.level);
   std::erase_if(in_flight_, [&](const flight& f) {
     // There may be thousands, and an answer is for one of them.
     if (std::none_of(ack.ranges.begin(), ack.ranges.end(), [&](const auto& held) {
@@ -327,7 +337,33 @@ void sender::on_ack(const link::ack& ack) {
     answer_due_since_ns_ = clock_.monotonic_ns(); // the link answers: count from here
 }
 
-void sender::acked(const stream_key& key, const range_set& ranges) {
+// What was durable in the session before, and is not named any more, goes again.
+void sender::acked_in_welcome(const link::welcome& welcome) {
+  std::map<stream_key, const range_set*> not_safe;
+  for (const auto& one : welcome.not_safe)
+    not_safe.emplace(one.key, &one.ranges);
+  for (const auto& held : welcome.durable) {
+    auto safe = held.ranges;
+    if (const auto it = not_safe.find(held.key); it != not_safe.end())
+      safe.remove(*it->second);
+    acked(held.key, safe, link::ack_level::safe);
+    if (safe != held.ranges)
+      acked(held.key, held.ranges, link::ack_level::durable); // the rest of it
+  }
+  std::uint64_t gone = 0;
+  for (const auto& [key, ranges] : std::exchange(was_durable_, {}))
+    if (const auto it = streams_.find(key); it != streams_.end())
+      for (const auto& range : ranges.ranges())
+        gone += it->second.unacked.common_with(range).count();
+  counters_.taken_back_records += gone;
+  if (gone != 0 && set_aside_log_.allow())
+    spdlog::warn(
+        "uplink: the receiver had {} records in one place, and has lost them; they are still here and "
+        "go again",
+        gone);
+}
+
+void sender::acked(const stream_key& key, const range_set& ranges, link::ack_level level) {
   const auto it = streams_.find(key);
   if (it == streams_.end())
     return;
@@ -335,15 +371,49 @@ void sender::acked(const stream_key& key, const range_set& ranges) {
   range_set now;
   for (const auto& range : ranges.ranges()) // only what we hold: a receiver may know of more than this disk
     now.add(stream.unacked.common_with(range));
+  const bool safe = level == link::ack_level::safe || !two_levels_
+                    || planted(config_.planted, planted_fault::released_at_durable);
+  if (!safe && !now.empty()) {
+    stream.durable.add(now);
+    if (stream.durable.ranges().size() > config_.durable_ranges_max) {
+      stream.durable.remove(now); // as if this ack had not come
+      counters_.durable_unnoted_records += now.count();
+      return;
+    }
+  }
+  if (!now.empty())
+    arrived(key, stream, now);
+  stream.unacked.remove(now);
+  counters_.acked_records += now.count();
+  if (!safe) {
+    if (config_.under_way && !now.empty())
+      config_.under_way->durable(key, now);
+    return;
+  }
+  if (!stream.durable.empty()) {
+    for (const auto& range : ranges.ranges())
+      now.add(stream.durable.common_with(range));
+    stream.durable.remove(now);
+  }
   if (now.empty())
     return;
-  stream.unacked.remove(now);
-  stream.unsent.remove(now);
-  stream.fresh.remove(now);
-  stream.urgent.remove(now);
-  stream.held_back.remove(now);
-  counters_.acked_records += now.count();
-  for (const auto& [name, taken] : asides_.on_acked(key, now)) {
+  counters_.safe_records += now.count();
+  // Not when the sender gives up waiting for an answer: until then the batch may still be stored.
+  if (config_.under_way)
+    config_.under_way->release(key, now);
+  source_.release(key, now);
+  if (stream.unacked.empty() && stream.durable.empty()
+      && !(key.edge == config_.edge && key.epoch == config_.current))
+    streams_.erase(it);
+}
+
+// They are not to be sent any more.
+void sender::arrived(const stream_key& key, stream& of, const range_set& ranges) {
+  of.unsent.remove(ranges);
+  of.fresh.remove(ranges);
+  of.urgent.remove(ranges);
+  of.held_back.remove(ranges);
+  for (const auto& [name, taken] : asides_.on_acked(key, ranges)) {
     tell_refused();
     if (name.first == link::refusal_scope::batch)
       continue;
@@ -351,12 +421,6 @@ void sender::acked(const stream_key& key, const range_set& ranges) {
     if (set_aside_log_.allow())
       spdlog::info("uplink: the receiver takes again what it had refused: {}", taken.message);
   }
-  // Not when the sender gives up waiting for an answer: until then the batch may still be stored.
-  if (config_.under_way)
-    config_.under_way->release(key, now);
-  source_.release(key, now);
-  if (stream.unacked.empty() && !(key.edge == config_.edge && key.epoch == config_.current))
-    streams_.erase(it);
 }
 
 // What the receiver lost and is still here goes again as backlog. What is not here any more the next Hello does not name as
@@ -654,6 +718,7 @@ void sender::on_committed(const run& run, link::lane lane, bool replaced) {
   const sequence_range range{run.header.first, run.header.last()};
   stream.unacked.add(range);
   stream.held_back.remove(range); // something stands in its place
+  stream.durable.remove(range);
   stream.newest = std::max(stream.newest, range.last);
   if (phase_ != sender_phase::live)
     return;
@@ -712,11 +777,11 @@ std::uint64_t sender::held_back_records() const noexcept {
 }
 
 sequence sender::stop_at(const stream_key& key, const stream& of, sequence from) const {
-  auto stop = of.held_back.next(from);
-  const auto* aside = asides_.ranges(key);
-  if (const auto one = aside != nullptr ? aside->next(from) : 0; one != 0)
-    stop = stop == 0 ? one : std::min(stop, one);
-  return stop == 0 ? UINT64_MAX : stop;
+  auto stop = UINT64_MAX;
+  for (const auto* set : {&of.held_back, &of.durable, asides_.ranges(key)})
+    if (const auto one = set != nullptr ? set->next(from) : 0; one != 0)
+      stop = std::min(stop, one);
+  return stop;
 }
 
 bool sender::send_run(const stream_key& key, stream& from, const run& run, link::lane lane) {
@@ -987,6 +1052,12 @@ void sender::on_tick() {
     return true;
   });
   mark_slices();
+  if (phase_ == sender_phase::live && level_ != quota_level::exhausted && waits_for_safe()) {
+    ++counters_.asked_whether_safe;
+    reset_session(sender_phase::greeting);
+    say_hello();
+    return;
+  }
   if (phase_ == sender_phase::live) {
     if (!achieved_ && now - live_since_ns_ > config_.retry_max.count())
       achieved();
@@ -1002,6 +1073,24 @@ void sender::on_tick() {
   pump();
 }
 
+// Whether something has been durable since the last time that this was due, or since Welcome.
+bool sender::waits_for_safe() {
+  const auto now = clock_.monotonic_ns();
+  if (now < safe_due_ns_)
+    return false;
+  bool waits = false;
+  for (auto& [key, stream] : streams_) {
+    for (const auto& range : stream.long_durable.ranges())
+      waits = waits || !stream.durable.common_with(range).empty();
+    stream.long_durable = stream.durable;
+  }
+  if (!waits) {
+    safe_wait_.reset();
+    safe_due_ns_ = now + safe_wait_.next().count();
+  }
+  return waits;
+}
+
 void sender::say_bye() {
   if (phase_ == sender_phase::live)
     send(link::bye{link::bye_reason::stopping, "the edge is stopping"});
@@ -1013,6 +1102,13 @@ std::uint64_t sender::refused_records_pending() const {
   for (const auto& [name, of] : asides_.entries())
     if (of.reason != link::refusal_reason::not_now && !asides_.within_another(name))
       n += pending_records(name);
+  return n;
+}
+
+std::uint64_t sender::durable_records() const noexcept {
+  std::uint64_t n = 0;
+  for (const auto& [key, stream] : streams_)
+    n += stream.durable.count();
   return n;
 }
 

@@ -4,7 +4,8 @@
 //
 // It says Hello with what the spool holds, takes from Welcome what need not be sent again, and then sends runs: alerts
 // first, then what is fresh, then the backlog; never more unacknowledged bytes than the receiver's credit, and of backlog
-// never more than the link delivers in a moment, so that it does not stand in the way of what is fresh. An ack releases.
+// never more than the link delivers in a moment, so that it does not stand in the way of what is fresh. What is durable at
+// the receiver is not sent again in this session; what is safe there is released.
 // Whatever was in flight when a connection or a session ends is simply pending again; the receiver trims what it has.
 // What the receiver refuses stays in the spool, set aside, and all else goes on.
 // docs/delivery.md states the rules. Not thread-safe; no I/O of its own.
@@ -46,7 +47,7 @@ public:
                                                         std::size_t bytes_max) = 0;
   [[nodiscard]] virtual result<series_set_ptr> find_set(edge_id edge,
                                                         const set_hash& hash) = 0; // null: not here
-  // The receiver has them on stable storage.
+  // They are safe at the receiver.
   virtual void release(const stream_key& key, const range_set& ranges) = 0;
   // The receiver lost these and asks for them again: what of them is still here is held again, as if never released, and
   // comes back.
@@ -84,7 +85,13 @@ struct sender_config {
   std::chrono::nanoseconds ping_interval = std::chrono::seconds{240};  // on a link with nothing to say
   std::chrono::nanoseconds retry_min = std::chrono::milliseconds{500}; // after a refusal
   std::chrono::nanoseconds retry_max = std::chrono::seconds{30};
-  set_aside_config set_aside;                      // when what was refused is tried again
+  // For so long something is durable and not safe until the receiver is asked by a new Hello, longer each time: that it is
+  // safe may have been said, and lost on the way.
+  std::chrono::nanoseconds safe_wait_min = std::chrono::minutes{5};
+  std::chrono::nanoseconds safe_wait_max = std::chrono::hours{1};
+  set_aside_config set_aside; // when what was refused is tried again
+  // Of one stream, ranges that are durable and not safe: what is beyond counts as not acknowledged.
+  std::size_t durable_ranges_max = 4096;
   std::shared_ptr<const origin_board> further_out; // of a gateway: what edges behind it said; null: none is
   planted_faults planted = nullptr;                // by the simulator alone
 };
@@ -101,17 +108,21 @@ struct sender_counters {
   std::uint64_t batches = 0;
   std::uint64_t bytes = 0; // of runs
   std::uint64_t records = 0;
-  std::uint64_t acked_records = 0;
+  std::uint64_t acked_records = 0; // durable at the receiver
   std::uint64_t sessions = 0;
   std::uint64_t refusals = 0;
   std::uint64_t stale_messages = 0; // of another session
   std::uint64_t dead_links = 0;
-  std::uint64_t unanswered_batches = 0;   // not acknowledged in time: they go again
-  std::uint64_t refused_batches = 0;      // and the session went on: set aside
-  std::uint64_t sets_missing = 0;         // asked for, and gone
-  std::uint64_t lost_custody_records = 0; // released here, and no longer at the receiver
-  std::uint64_t returned_records = 0;     // released here, lost there, and sent again
-  std::uint64_t sets_deferred = 0;        // series sets asked for again and again: answered later
+  std::uint64_t unanswered_batches = 0;      // not acknowledged in time: they go again
+  std::uint64_t refused_batches = 0;         // and the session went on: set aside
+  std::uint64_t sets_missing = 0;            // asked for, and gone
+  std::uint64_t lost_custody_records = 0;    // released here, and no longer at the receiver
+  std::uint64_t returned_records = 0;        // released here, lost there, and sent again
+  std::uint64_t sets_deferred = 0;           // series sets asked for again and again: answered later
+  std::uint64_t safe_records = 0;            // at the receiver: released
+  std::uint64_t taken_back_records = 0;      // durable at the receiver once, and not any more: they go again
+  std::uint64_t asked_whether_safe = 0;      // by a new Hello
+  std::uint64_t durable_unnoted_records = 0; // acknowledged as durable, beyond durable_ranges_max
 };
 
 // Runs that are on disk from now on; `lane` is how the edge that made them sent them, live for its own.
@@ -147,6 +158,8 @@ public:
   [[nodiscard]] bool has_backlog() const noexcept;   // unsent records that are not fresh, nor set aside
   [[nodiscard]] bool backlog_flows() const noexcept; // there is some, and it may go
   [[nodiscard]] std::uint64_t pending_records() const noexcept; // committed, not acknowledged
+  // At the receiver, as it said in this session, and kept here until they are safe there.
+  [[nodiscard]] std::uint64_t durable_records() const noexcept;
   [[nodiscard]] const std::string& refusal() const noexcept {
     return refusal_;
   } // why `waiting`; empty: never
@@ -158,6 +171,8 @@ public:
 private:
   struct stream {
     range_set unacked;       // committed, not acknowledged
+    range_set durable;       // acknowledged in this session, not safe
+    range_set long_durable;  // when that was looked at last
     range_set unsent;        // of those, not in flight
     range_set urgent;        // of those, what goes like an alert: tombstones
     range_set fresh;         // of those, what goes before the backlog
@@ -192,7 +207,9 @@ private:
   [[nodiscard]] std::uint64_t
   refused_records_pending() const; // that wait for a person: nobody is to wait for them
   void achieved();
-  void acked(const stream_key& key, const range_set& ranges);
+  void acked_in_welcome(const link::welcome& welcome);
+  void acked(const stream_key& key, const range_set& ranges, link::ack_level level);
+  void arrived(const stream_key& key, stream& of, const range_set& ranges);
   void pump();
   bool pump_alerts();
   bool pump_fresh();
@@ -202,7 +219,7 @@ private:
   bool pump_range(const stream_key& key, stream& of, sequence from, sequence to, link::lane lane);
   // Takes out of `from` what this receiver cannot keep; true: something of the run.
   bool hold_back(const stream_key& key, stream& from, const run& run);
-  // The first sequence from `from` on that is set aside or held back; UINT64_MAX: none.
+  // The first sequence from `from` on that is set aside, held back or durable; UINT64_MAX: none.
   [[nodiscard]] sequence stop_at(const stream_key& key, const stream& of, sequence from) const;
   [[nodiscard]] bool has_room(std::size_t bytes, link::lane lane);
   [[nodiscard]] link::link_state link_now() const;
@@ -210,6 +227,7 @@ private:
     return !backlog_paused_ && level_ == quota_level::open;
   }
   bool send_ping();
+  [[nodiscard]] bool waits_for_safe();
   void landed(const flight& what);
   void mark_slices();
   bool send_run(const stream_key& key, stream& from, const run& run, link::lane lane);
@@ -231,8 +249,10 @@ private:
   link::nonce receiver_{};
   kind_set kinds_kept_ = 0; // by the receiver of this session, of those that are known here
   bool keeps_unknown_ = false;
-  bool told_held_back_ = false;          // in this session
-  std::map<stream_key, stream> streams_; // backlog goes in this order: older epochs first
+  bool two_levels_ = false;                     // what it calls durable may be taken back; else that is safe
+  bool told_held_back_ = false;                 // in this session
+  std::map<stream_key, stream> streams_;        // backlog goes in this order: older epochs first
+  std::map<stream_key, range_set> was_durable_; // in sessions before, since the last Welcome
   std::list<flight> in_flight_;
   std::uint64_t in_flight_bytes_ = 0;
   std::uint64_t backlog_in_flight_bytes_ = 0; // of those
@@ -267,6 +287,8 @@ private:
   std::int64_t clock_said_ns_ = 0;       // wall time minus monotonic time, as the receiver knows it
   std::int64_t answer_due_since_ns_ = 0; // 0: no answer is due
   std::int64_t retry_at_ns_ = 0;
+  backoff safe_wait_;
+  std::int64_t safe_due_ns_ = 0; // of what has been durable for long
   backoff retry_;
   std::string refusal_;
   std::string refusal_logged_; // the last that was, since a session achieved something

@@ -25,7 +25,7 @@ inline constexpr std::uint64_t feature_refusals = 1; // it knows Refusal
 inline constexpr std::uint64_t feature_keeps_kinds = 2;
 // Of a sender: it keeps what is durable and not safe. Of a receiver: its `durable` alone lets nothing be deleted.
 inline constexpr std::uint64_t feature_ack_levels = 4;
-inline constexpr std::uint64_t features_known = feature_refusals | feature_keeps_kinds;
+inline constexpr std::uint64_t features_known = feature_refusals | feature_keeps_kinds | feature_ack_levels;
 
 struct stream_held {
   stream_key key;

@@ -37,6 +37,7 @@ enum class planted_fault : std::uint8_t {
   any_edge_speaks,
   damage_not_written,
   written_off_unasked,
+  released_at_durable,
 };
 
 // Null: none is planted.

@@ -30,6 +30,15 @@ public:
     totals_.add(&c::bytes, "bytes_total", "Bytes of runs handed to the link.");
     totals_.add(&c::records, "records_total", "Records handed to the link, again after a lost connection.");
     totals_.add(&c::acked_records, "acked_records_total", "Records that the receiver has on stable storage.");
+    totals_.add(&c::safe_records, "safe_records_total",
+                "Records that are safe at the receiver, and released here.");
+    totals_.add(&c::taken_back_records, "taken_back_records_total",
+                "Records that the receiver had and lost before they were safe, and that went again.");
+    totals_.add(&c::asked_whether_safe, "asked_whether_safe_total",
+                "Sessions begun anew because records were not said to be safe for long.");
+    totals_.add(
+        &c::durable_unnoted_records, "durable_unnoted_records_total",
+        "Records that the receiver has, in too many pieces to be noted: they go again until they are safe.");
     totals_.add(&c::sessions, "sessions_total", "Sessions opened.");
     totals_.add(&c::refusals, "refusals_total", "Sessions that the receiver refused or ended.");
     totals_.add(&c::stale_messages, "stale_messages_total", "Messages of another session, dropped.");
@@ -47,6 +56,8 @@ public:
     totals_.add(&c::sets_deferred, "series_sets_deferred_total",
                 "Times that a series set was asked for again and its answer had to wait.");
     pending_ = &gauge(registry, "pending_records", "Records committed and not acknowledged.");
+    durable_ = &gauge(registry, "durable_records",
+                      "Records that the receiver has and that are not safe there: kept in the spool.");
     asides_ = &gauge(registry, "set_asides",
                      "Streams and edges of which the receiver takes nothing; listed in /api/v1/status.");
     aside_records_ =
@@ -82,6 +93,7 @@ public:
     round_trip_->Set(static_cast<double>(from.estimate().round_trip_ns()) / 1e9);
     asides_->Set(static_cast<double>(status.set_asides));
     aside_records_->Set(static_cast<double>(status.set_aside_records));
+    durable_->Set(static_cast<double>(status.durable_records));
     held_back_->Set(static_cast<double>(status.held_back_records));
     pending_->Set(static_cast<double>(from.pending_records()));
     live_->Set(from.phase() == delivery::sender_phase::live ? 1 : 0);
@@ -101,6 +113,7 @@ private:
   prometheus::Gauge* asides_ = nullptr;
   prometheus::Gauge* aside_records_ = nullptr;
   prometheus::Gauge* held_back_ = nullptr;
+  prometheus::Gauge* durable_ = nullptr;
   prometheus::Gauge* live_ = nullptr;
   prometheus::Gauge* today_ = nullptr;
   prometheus::Gauge* month_ = nullptr;
@@ -276,6 +289,7 @@ struct uplink_state {
     status.address = config.addresses[address];
     status.set_aside = sender->set_aside();
     status.set_asides = status.set_aside.size();
+    status.durable_records = sender->durable_records();
     status.held_back_records = sender->held_back_records();
     for (const auto& one : status.set_aside)
       status.set_aside_records += one.records;

@@ -42,6 +42,7 @@ struct uplink_status {
       set_aside;                       // what the receiver does not take; set_asides_shown_max at most
   std::size_t set_asides = 0;          // all of them
   std::uint64_t set_aside_records = 0; // pending records in them
+  std::uint64_t durable_records = 0;   // at the receiver, and kept here until they are safe there
   std::uint64_t held_back_records = 0; // pending records that the receiver is too old to keep
 };
 

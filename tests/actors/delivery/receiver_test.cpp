@@ -26,6 +26,29 @@ TEST_CASE("no ack before the store and the held ranges are durable") {
   CHECK(ack->ranges.at(0).ranges.contains(sequence_range{1, 3}));
 }
 
+TEST_CASE("one node says durable and safe at once, to whom knows the difference") {
+  for (const bool knows : {true, false}) {
+    fixture f;
+    if (knows)
+      f.features |= link::feature_ack_levels;
+    const auto session = f.open("a", 1);
+    f.send("a", session, f.events(1, 3, f.key));
+    f.backend.complete_one(f.under_test, false);
+    f.backend.complete_one(f.under_test, false);
+    CHECK(std::count_if(f.backend.outbox.begin(), f.backend.outbox.end(),
+                        [](const auto& one) { return std::holds_alternative<link::ack>(one.second.body); })
+          == 1);
+    const auto* ack = f.last_sent<link::ack>("a");
+    REQUIRE(ack != nullptr);
+    CHECK(ack->level == (knows ? link::ack_level::safe : link::ack_level::durable));
+    f.open("b", 1);
+    const auto* welcome = f.last_sent<link::welcome>("b");
+    REQUIRE(welcome != nullptr);
+    CHECK((welcome->features & link::feature_ack_levels) != 0);
+    CHECK(welcome->not_safe.empty());
+  }
+}
+
 TEST_CASE("a batch that arrives again is acknowledged and stored once, however it is cut") {
   fixture f;
   const auto session = f.open("a", 1);
