@@ -140,6 +140,7 @@ const std::vector<plant>& plants() {
       {"any-edge-speaks", planted_fault::any_edge_speaks, {}},
       {"damage-not-written", planted_fault::damage_not_written, {}},
       {"written-off-unasked", planted_fault::written_off_unasked, {}},
+      {"released-at-durable", planted_fault::released_at_durable, {}},
   };
   return all;
 }

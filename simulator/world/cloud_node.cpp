@@ -56,6 +56,8 @@ struct cloud_node::process {
     outputs.send = [this](const link::peer_id& to, const link::message& message) { answer(to, message); };
     core.emplace(config, store, hosts, of.authority, of.clock, random, std::move(outputs));
     ingest.every(static_cast<sim_time>(random.below(ingest_tick)), ingest_tick, [this] { tick(); });
+    if (settings.journal_interval != 0)
+      ingest.every(settings.journal_interval, settings.journal_interval, [this] { write_journal(); });
   }
 
   struct shard_process {
@@ -90,11 +92,30 @@ struct cloud_node::process {
       core->keep_host_state();
   }
 
+  void write_journal() {
+    const auto sending = [this](const link::peer_id& to, const link::message& message) { send(to, message); };
+    if (of.journal_away())
+      of.journal_.cannot_write(sending);
+    else
+      of.journal_.write(of.disk, core->receiver().held(), sending);
+  }
+
   void answer(const link::peer_id& to, const link::message& message) {
+    const bool promises = std::holds_alternative<link::ack>(message.body)
+                          || std::holds_alternative<link::welcome>(message.body);
     if (const auto* ack = std::get_if<link::ack>(&message.body))
       of.check_acknowledged(ack->ranges);
     else if (const auto* welcome = std::get_if<link::welcome>(&message.body))
       of.check_acknowledged(welcome->durable);
+    if (of.env_.settings.journal_interval == 0 || !promises) {
+      send(to, message);
+      return;
+    }
+    of.journal_.answer(to, message, of.journal_away(),
+                       [this](const link::peer_id& peer, const link::message& one) { send(peer, one); });
+  }
+
+  void send(const link::peer_id& to, const link::message& message) {
     for (auto* from : of.downstream_)
       if (from->up_link.server_send(to, message))
         return;
@@ -112,7 +133,10 @@ struct cloud_node::process {
 };
 
 cloud_node::cloud_node(environment& env, std::string node_name)
-    : node(env, std::move(node_name)), authority(disk.now.origins), random_(env.random.fork(300)) {}
+    : node(env, std::move(node_name)),
+      authority(disk.now.origins),
+      random_(env.random.fork(300)),
+      journal_(env.random.fork(301)) {}
 
 cloud_node::~cloud_node() = default;
 
@@ -138,16 +162,28 @@ void cloud_node::crash(crash_kind how) {
   env_.trace("{} crashes", name);
   process_->store->crash(how == crash_kind::torn);
   process_.reset();
+  journal_.on_crash();
   for (auto* from : downstream_)
     from->up_link.server_gone(random_.chance(70));
-  if (how != crash_kind::killed)
-    lose_unsynced(disk, random_, env_.truth);
+  if (how != crash_kind::killed && lose_unsynced(disk, random_, env_.truth))
+    journal_.on_rollback(disk.now);
 }
 
 void cloud_node::restore() {
   env_.trace("{} gets an older copy of its disk", name);
   restore_image(disk, image_, env_.truth);
+  journal_.on_rollback(disk.now);
 }
+
+void cloud_node::take_over() {
+  crash(crash_kind::killed);
+  if (env_.settings.journal_interval == 0)
+    return;
+  const auto gone = journal_.take_over(disk);
+  env_.trace("{} is lost, with {} records that were not safe", name, gone);
+}
+
+bool cloud_node::journal_away() const { return env_.time.now() < journal_away_until_; }
 
 bool cloud_node::syncing() const { return process_ && process_->store->committing(); }
 

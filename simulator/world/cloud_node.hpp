@@ -5,6 +5,7 @@
 
 #include "cloud/ingest/ingest_core.hpp"
 #include "cloud/ledger/ledger.hpp"
+#include "simulator/world/cluster_journal.hpp"
 #include "simulator/world/edge_node.hpp"
 #include "simulator/world/memory_engine.hpp"
 
@@ -31,6 +32,9 @@ public:
   answer dial(edge_id user) override;
   void on_client_message(const link::peer_id& from, edge_id user, link::message message) override;
   [[nodiscard]] std::uint64_t life() const override { return running() ? lives_ : 0; }
+  // The node is lost, and another one of the cluster takes its place, once it is started. One that is no cluster is killed.
+  void take_over();
+  void lose_journal(sim_time until) { journal_away_until_ = until; } // nothing becomes safe before
   void revoke(edge_id user);
   void readmit(edge_id user) { authority.revoked.erase(user); }
 
@@ -50,6 +54,7 @@ public:
 private:
   struct process;
   void check_acknowledged(const std::vector<link::stream_held>& claimed);
+  [[nodiscard]] bool journal_away() const;
   void check_completeness();
   void check_speakers(const cloud::host_view& host);
   [[nodiscard]] std::size_t stored_marks(const std::string& host, edge_id edge);
@@ -60,6 +65,8 @@ private:
   std::unique_ptr<process> process_;
   seeded_random random_;
   engine_image image_;
+  cluster_journal journal_;
+  sim_time journal_away_until_ = 0;
   std::uint64_t lives_ = 0;
   std::map<std::pair<std::string, std::string>, std::int64_t>
       claimed_; // complete watermarks that were checked

@@ -118,6 +118,7 @@ struct edge_node::process final : delivery::sender_sink {
     config.fresh_records = settings.fresh_records;
     config.further_out = epochs;
     config.under_way = under_way;
+    config.durable_ranges_max = settings.durable_ranges_max;
     config.planted = of.env_.planted;
     return config;
   }
@@ -219,7 +220,7 @@ struct edge_node::process final : delivery::sender_sink {
     const auto now = of.env_.time.now();
     const bool could = of.limits.policy != edge::full_policy::drop_newest && !of.disk.health.failing
                        && of.disk.health.room == disk_health::unlimited
-                       && droppable(INT64_MAX) > droppable_bytes_min;
+                       && droppable(INT64_MAX, true) > droppable_bytes_min;
     if (!could)
       refused_since = 0;
     else if (refused_since == 0)
@@ -227,8 +228,8 @@ struct edge_node::process final : delivery::sender_sink {
     else if (now - refused_since > refusal_max)
       of.env_.truth.violated("{} takes nothing, and has older records that could go", of.name);
   }
-  // Bytes of data that nobody has under way, in parts that are older than `time_ns`.
-  std::uint64_t droppable(std::int64_t time_ns) {
+  // Bytes of data that nobody has under way, in parts that are older than `time_ns`. What is durable goes for room alone.
+  std::uint64_t droppable(std::int64_t time_ns, bool for_room) {
     std::uint64_t bytes = 0;
     std::uint64_t after = 0;
     while (const auto part = store->oldest(after)) {
@@ -236,7 +237,7 @@ struct edge_node::process final : delivery::sender_sink {
       if (part->newest_ns >= time_ns)
         continue;
       for (const auto& [key, held] : part->held) {
-        const auto free = under_way->block(key, held);
+        const auto free = under_way->block(key, held, for_room);
         for (const auto& [seq, record] : of.disk.now.streams[key].records)
           if (record.segment == part->number && free.contains(seq) && !record.flipped) {
             const auto kind = decode_record(record.bytes.view).value().kind;
@@ -251,7 +252,7 @@ struct edge_node::process final : delivery::sender_sink {
   void check_age() {
     const auto age_max = of.limits.age_max.count();
     if (age_max == 0 || of.disk.health.failing || of.disk.health.room != disk_health::unlimited
-        || droppable(of.clock.wall_ns() - age_max) < droppable_bytes_min) {
+        || droppable(of.clock.wall_ns() - age_max, false) < droppable_bytes_min) {
       too_old_since = 0;
       return;
     }

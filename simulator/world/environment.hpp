@@ -30,6 +30,8 @@ struct world_settings {
   std::size_t parked_batches_max = 256;
   std::uint64_t queue_bytes_max = 64 << 10; // of a gateway
   std::uint64_t group_bytes_max = 4 << 10;
+  std::size_t durable_ranges_max = 4096; // of a sender
+  sim_time journal_interval = 0;         // of a cloud that is a cluster; 0: it is one node
   bool limited = false; // some spools are too small for an outage, or keep records only for a while
 };
 

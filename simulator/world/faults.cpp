@@ -34,6 +34,8 @@ std::string_view to_string(fault_kind kind) noexcept {
   case fault_kind::origin_moved: return "origin moved";
   case fault_kind::forged_claim: return "forged claim";
   case fault_kind::scattered_claim: return "scattered claim";
+  case fault_kind::taken_over: return "taken over";
+  case fault_kind::journal_away: return "journal away";
   case fault_kind::sealed_damage: return "sealed damage";
   }
   return "unknown";
@@ -65,6 +67,8 @@ std::size_t target_of(fault_kind kind, seeded_random& random, std::size_t edges,
   case fault_kind::forged_claim: return random.below(inner);
   case fault_kind::scattered_claim: return inner + random.below(gateway - inner);
   case fault_kind::cloud_restored:
+  case fault_kind::taken_over:
+  case fault_kind::journal_away:
   case fault_kind::sealed_damage: return cloud_target;
   default: return random.chance(20) ? gateway : random.below(edges);
   }

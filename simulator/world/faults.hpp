@@ -41,9 +41,11 @@ enum class fault_kind : std::uint8_t {
   origin_moved,   // at the cloud it has a key of its own
   forged_claim,   // it brings records in the name of an edge that has a key of its own at the cloud, for good
   scattered_claim, // an edge at the cloud brings a stream with as many holes as records
+  taken_over,      // the cloud's node is lost; another one goes on with what was safe
+  journal_away,    // what is durable there does not become safe
   sealed_damage,   // what the cloud has sealed of a host is not what was written any more
 };
-inline constexpr std::size_t fault_kinds = 29;
+inline constexpr std::size_t fault_kinds = 31;
 [[nodiscard]] std::string_view to_string(fault_kind kind) noexcept;
 
 struct fault {

@@ -273,13 +273,15 @@ void restore_image(engine_disk& disk, const engine_image& image, oracle& truth) 
   disk.unsafe.clear();
 }
 
-void lose_unsynced(engine_disk& disk, seeded_random& random, oracle& truth) {
+bool lose_unsynced(engine_disk& disk, seeded_random& random, oracle& truth) {
   if (disk.unsafe.empty())
-    return;
+    return false;
   const auto back = random.below(disk.unsafe.size() + 1);
-  if (back != disk.unsafe.size())
+  const bool lost = back != disk.unsafe.size();
+  if (lost)
     restore_image(disk, engine_image{disk.unsafe[back]}, truth);
   disk.unsafe.clear();
+  return lost;
 }
 
 } // namespace skerry::sim

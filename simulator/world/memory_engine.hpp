@@ -116,7 +116,7 @@ private:
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
-void lose_unsynced(engine_disk& disk, seeded_random& random, oracle& truth);
+bool lose_unsynced(engine_disk& disk, seeded_random& random, oracle& truth); // true: it lost something
 void restore_image(engine_disk& disk, const engine_image& image, oracle& truth);
 
 } // namespace skerry::sim

@@ -38,15 +38,15 @@ std::string describe(const link::message& message) {
     return out;
   }
   if (const auto* welcome = std::get_if<link::welcome>(&message.body))
-    return fmt::format("welcome, durable{}, lost{}", describe(welcome->durable),
-                       describe(welcome->lost_custody));
+    return fmt::format("welcome, durable{}, not safe{}, lost{}", describe(welcome->durable),
+                       describe(welcome->not_safe), describe(welcome->lost_custody));
   if (const auto* batch = std::get_if<link::batch>(&message.body))
     return fmt::format("batch {}/{}:{}-{} in lane {}",
                        static_cast<std::uint64_t>(batch->run.header.key.edge) & 0xfff,
                        batch->run.header.key.epoch.boot_counter, batch->run.header.first,
                        batch->run.header.last(), static_cast<int>(batch->lane));
   if (const auto* ack = std::get_if<link::ack>(&message.body))
-    return "ack" + describe(ack->ranges);
+    return (ack->level == link::ack_level::safe ? "ack, safe" : "ack, durable") + describe(ack->ranges);
   if (const auto* bye = std::get_if<link::bye>(&message.body))
     return "bye: " + bye->message;
   constexpr const char* names[] = {"unknown", "hello",        "welcome", "batch",       "ack",

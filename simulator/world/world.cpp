@@ -101,6 +101,11 @@ private:
     s.parked_batches_max = random.chance(20) ? static_cast<std::size_t>(random.between(2, 8)) : 256;
     s.queue_bytes_max = random.chance(30) ? 2 << 10 : 64 << 10;
     s.group_bytes_max = random.chance(50) ? 300 : 4 << 10;
+    if (auto cluster = env_.random.fork(14); cluster.chance(60)) {
+      s.journal_interval = cluster.between(500 * millisecond, 4 * second);
+      if (cluster.chance(20))
+        s.durable_ranges_max = static_cast<std::size_t>(cluster.between(1, 3));
+    }
     s.limited = env_.random.fork(6).chance(60) && options_.limits;
     if (s.limited)
       s.batch_bytes_max = std::min<std::size_t>(s.batch_bytes_max, 1000);
@@ -444,6 +449,11 @@ private:
       forge(by, key, scattered_first);
       break;
     }
+    case fault_kind::taken_over:
+      cloud_->take_over();
+      restart_after(target, random.between(100 * millisecond, 10 * second));
+      break;
+    case fault_kind::journal_away: cloud_->lose_journal(until); break;
     case fault_kind::sealed_damage: damage_block(cloud_->disk.now.sealing, random); break;
     }
   }
@@ -552,6 +562,7 @@ private:
       edge.stop_collecting();
     }
     cloud_->authority.revoked.clear();
+    cloud_->lose_journal(0);
     for (std::size_t i = 0; i < env_.settings.inner_edges; ++i)
       cloud_->authority.joined.erase(edges_[i]->id);
     const auto repair = [](node& which) {
