@@ -206,51 +206,45 @@ std::string status_board::behind(std::int64_t now_ns) const {
 std::vector<http::route> make_status_routes(status_context settings) {
   auto context = std::make_shared<const status_context>(std::move(settings));
   std::vector<http::route> routes;
-  const auto add = [&routes](std::string method, std::string path, auto answer, bool changes_state = false) {
-    routes.push_back(
-        {std::move(method), std::move(path),
-         [answer](const http::request& request, http::responder_ptr to) { to->answer(answer(request)); },
-         changes_state});
+  const auto add = [&routes](std::string method, std::string path, right needs, auto answer) {
+    routes.emplace_back(
+        std::move(method), std::move(path), needs,
+        [answer](const http::request& request, http::responder_ptr to) { to->answer(answer(request)); });
   };
-  add("GET", "/api/v1/status", [context](const http::request&) { return success(status_of(*context)); });
-  add("GET", "/api/v1/targets", [context](const http::request& request) {
+  add("GET", "/api/v1/status", right::read,
+      [context](const http::request&) { return success(status_of(*context)); });
+  add("GET", "/api/v1/targets", right::read, [context](const http::request& request) {
     const auto* state = request.parameter("state");
     const auto* pool = request.parameter("scrapePool");
     return success(targets_json(context->board->targets(), state != nullptr ? *state : "",
                                 pool != nullptr ? *pool : ""));
   });
-  add("GET", "/-/healthy", [context](const http::request&) {
+  add("GET", "/-/healthy", right::read, [context](const http::request&) {
     if (const auto refusal = context->board->refusal(); !refusal.empty())
       return plain(503, fmt::format("skerry-edge is not healthy: nothing can be stored: {}\n", refusal));
     const auto behind = context->board->behind(system_clock().monotonic_ns());
     return behind.empty() ? plain(200, "skerry-edge is healthy.\n")
                           : plain(503, fmt::format("skerry-edge is behind with collecting: {}.\n", behind));
   });
-  add("GET", "/-/ready", [](const http::request&) { return plain(200, "skerry-edge is ready.\n"); });
+  add("GET", "/-/ready", right::read,
+      [](const http::request&) { return plain(200, "skerry-edge is ready.\n"); });
   for (const auto* method : {"POST", "PUT"})
-    add(
-        method, "/-/reload",
-        [context](const http::request&) {
-          const auto done = context->reload();
-          return done ? plain(200, done.value() + "\n")
-                      : plain(500, fmt::format("failed to reload config: {}\n", done.error().message));
-        },
-        true);
+    add(method, "/-/reload", right::administer, [context](const http::request&) {
+      const auto done = context->reload();
+      return done ? plain(200, done.value() + "\n")
+                  : plain(500, fmt::format("failed to reload config: {}\n", done.error().message));
+    });
   for (const bool paused : {true, false})
-    add(
-        "POST", paused ? "/api/v1/admin/backlog/pause" : "/api/v1/admin/backlog/resume",
+    add("POST", paused ? "/api/v1/admin/backlog/pause" : "/api/v1/admin/backlog/resume", right::operate,
         [context, paused](const http::request&) {
           context->pause_backlog(paused);
           return success({{"backlogPaused", paused}});
-        },
-        true);
+        });
   if (context->registry) {
-    add(
-        "POST", "/api/v1/admin/invites",
-        [context](const http::request& request) { return make_invite(*context, request); }, true);
-    add(
-        "POST", "/api/v1/admin/edges/{}/revoke",
-        [context](const http::request& request) { return revoke(*context, request); }, true);
+    add("POST", "/api/v1/admin/invites", right::administer,
+        [context](const http::request& request) { return make_invite(*context, request); });
+    add("POST", "/api/v1/admin/edges/{}/revoke", right::administer,
+        [context](const http::request& request) { return revoke(*context, request); });
   }
   return routes;
 }

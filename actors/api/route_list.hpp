@@ -17,16 +17,15 @@ void add_target_routes(const query_context_ptr& context, std::vector<http::route
   return context.watch ? context.watch() : std::make_unique<query_watch>(*context.source);
 }
 
-// One handler under several methods.
+// One handler under several methods; all of it is reading.
 using query_handler = void (*)(const query_context_ptr&, const http::request&, http::responder_ptr);
 inline void add_route(std::vector<http::route>& into, const query_context_ptr& context,
                       std::initializer_list<const char*> methods, const char* path, query_handler function) {
   for (const auto* method : methods)
-    into.push_back({method, path,
-                    [context, function](const http::request& r, http::responder_ptr to) {
-                      function(context, r, std::move(to));
-                    },
-                    false});
+    into.emplace_back(method, path, right::read,
+                      [context, function](const http::request& r, http::responder_ptr to) {
+                        function(context, r, std::move(to));
+                      });
 }
 
 } // namespace skerry::api

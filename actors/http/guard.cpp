@@ -150,47 +150,66 @@ bool guard::host_allowed(std::string_view host, const peer& from) const {
          || std::find(hosts_.begin(), hosts_.end(), parts.host) != hosts_.end();
 }
 
+namespace {
+
+std::string_view lacks(right needs) noexcept {
+  switch (needs) {
+  case right::read: return "this needs the right `read`: send the bearer token\n";
+  case right::push: return "this needs the right `push`: send the bearer token, or ask from this machine\n";
+  case right::name_site: return "this needs the right `name_site`: send the bearer token\n";
+  case right::operate:
+    return "this needs the right `operate`: use the operator's Unix socket, or the bearer token\n";
+  case right::administer: break;
+  }
+  return "this needs the right `administer`: use the operator's Unix socket, or the bearer token\n";
+}
+
+} // namespace
+
 verdict guard::check(const peer& from, bool http_1_1, std::string_view host, std::string_view origin,
-                     std::string_view authorization, bool changes_state, const forwarding& by) const {
+                     std::string_view authorization, right needs, const forwarding& by) const {
+  const auto refuse = [](unsigned status, std::string_view reason, std::string_view message) {
+    return verdict{status, {}, reason, message};
+  };
   if (from.unix_socket) {
     if (!from.own_user)
-      return {403, principal::anonymous_loopback, "peer",
-              "only root and the user that runs this process may use "
-              "this socket\n"};
-    return {200, principal::operator_socket, {}, {}};
+      return refuse(403, "peer", "only root and the user that runs this process may use this socket\n");
+    return {200, {"operator socket", rights::every(), {}}, {}, {}};
   }
   if (host.empty() && http_1_1)
-    return {400, principal::anonymous_remote, "host", "missing Host header\n"};
+    return refuse(400, "host", "missing Host header\n");
   if (!host.empty() && !host_allowed(host, from))
-    return {403, principal::anonymous_remote, "host",
-            "this Host is not served here; add it to http.hosts_allowed if it should be\n"};
+    return refuse(403, "host",
+                  "this Host is not served here; add it to http.hosts_allowed if it should be\n");
   if (!origin.empty()) {
     const auto scheme = origin.find("://");
     if (scheme == std::string_view::npos || lower(origin.substr(scheme + 3)) != lower(host))
-      return {403, principal::anonymous_remote, "origin", "cross-origin requests are not served\n"};
+      return refuse(403, "origin", "cross-origin requests are not served\n");
   }
-  const bool by_trusted = by.any && trusted(from.address);
-  const bool loopback = by_trusted ? forwarded_from_loopback(by.forwarded_for) : from.loopback;
-  auto who = loopback ? principal::anonymous_loopback : principal::anonymous_remote;
   constexpr std::string_view scheme = "bearer ";
   if (!token_.empty() && authorization.size() >= scheme.size()
       && lower(authorization.substr(0, scheme.size())) == scheme) {
     const auto given = authorization.substr(scheme.size());
     if (given.size() != token_.size() || sodium_memcmp(given.data(), token_.data(), token_.size()) != 0)
-      return {401, who, "token", "the bearer token is not the one of this node\n"};
-    who = principal::bearer;
+      return refuse(401, "token", "the bearer token is not the one of this node\n");
+    return {200, {"bearer token", rights::every(), {}}, {}, {}};
   }
-  if (by.any && !by_trusted && from.loopback && who != principal::bearer)
-    return {
-        403, principal::anonymous_remote, "proxy",
+  const bool by_trusted = by.any && trusted(from.address);
+  if (by.any && !by_trusted && from.loopback)
+    return refuse(
+        403, "proxy",
         "this came through a proxy on this machine that is not known: whoever asks it would count as local; "
         "add the "
-        "proxy's address to http.trusted_proxies and let it set X-Forwarded-For, or send the bearer token\n"};
-  if (who == principal::anonymous_remote && !token_.empty() && !remote_allowed_)
-    return {401, who, "token", "a bearer token is needed from other machines\n"};
-  if (changes_state && who != principal::bearer)
-    return {403, who, "state", "this changes state: use the operator's Unix socket, or the bearer token\n"};
-  return {200, who, {}, {}};
+        "proxy's address to http.trusted_proxies and let it set X-Forwarded-For, or send the bearer token\n");
+  const bool local = by_trusted ? forwarded_from_loopback(by.forwarded_for) : from.loopback;
+  if (!local && !token_.empty() && !remote_allowed_)
+    return refuse(401, "token", "a bearer token is needed from other machines\n");
+  principal who{local ? "this machine" : "another machine",
+                local ? rights{right::read, right::push} : rights{right::read},
+                {}};
+  if (!who.may.has(needs))
+    return refuse(403, "right", lacks(needs));
+  return {200, std::move(who), {}, {}};
 }
 
 } // namespace skerry::http

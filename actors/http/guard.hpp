@@ -1,7 +1,16 @@
 #pragma once
 
 // Decides whether a request may be served: Host (against DNS rebinding), Origin (against cross-origin
-// requests), the bearer token, and whom a proxy speaks for. Immutable after construction; any thread may ask.
+// requests), the bearer token, whom a proxy speaks for, and whether the one who asks has the right that the route needs.
+// Immutable after construction; any thread may ask.
+//
+//   who asks                                                subject            rights
+//   through the Unix socket: root, or the node's own user   operator socket    all
+//   with the bearer token                                   bearer token       all
+//   from this machine                                       this machine       read, push
+//   from elsewhere, where no token is set or with           another machine    read
+//   allow_remote_unauthenticated
+//   from elsewhere else                                     another machine    none: 401
 
 #include "actors/http/server.hpp"
 
@@ -40,8 +49,8 @@ struct network {
 
 struct verdict {
   unsigned status = 200; // anything else: refuse with it
-  principal who = principal::anonymous_remote;
-  std::string_view reason; // for the counter: "host", "origin", "token", "state", "proxy"
+  principal who;
+  std::string_view reason; // for the counter: "host", "origin", "token", "right", "proxy"
   std::string_view message;
 };
 
@@ -50,8 +59,7 @@ public:
   explicit guard(const server_config& config);
   // Empty headers: absent. `http_1_1`: the protocol version demands a Host.
   [[nodiscard]] verdict check(const peer& from, bool http_1_1, std::string_view host, std::string_view origin,
-                              std::string_view authorization, bool changes_state,
-                              const forwarding& by = {}) const;
+                              std::string_view authorization, right needs, const forwarding& by = {}) const;
 
 private:
   [[nodiscard]] bool host_allowed(std::string_view host, const peer& from) const;

@@ -10,6 +10,7 @@
 
 #include "schemas/error.hpp"
 #include "schemas/memory_budget.hpp"
+#include "schemas/principal.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -26,16 +27,13 @@ class Registry;
 
 namespace skerry::http {
 
-// Who asks. `operator_socket`: through the Unix socket that only root (or the node's own user) can open.
-enum class principal : std::uint8_t { anonymous_loopback, anonymous_remote, bearer, operator_socket };
-
 struct request {
   std::string method;                                          // "GET"
   std::string path;                                            // decoded, without query: "/api/v1/query"
   std::vector<std::pair<std::string, std::string>> parameters; // query and form body, decoded, in order
   std::vector<std::pair<std::string, std::string>> headers;    // names in lower case
   std::string body;
-  principal who = principal::anonymous_loopback;
+  principal who;       // it has the right that the route needs
   std::string capture; // what a `{}` in the route's path matched, decoded
 
   [[nodiscard]] const std::string*
@@ -68,12 +66,15 @@ using responder_ptr = std::shared_ptr<responder>;
 // The request is the server's, and there only during the call: copy what an answer from elsewhere needs.
 using handler = std::function<void(const request&, responder_ptr)>;
 
+// A route without a right does not compile.
 struct route {
+  route(std::string method_, std::string path_, right needs_, handler run_)
+      : method(std::move(method_)), path(std::move(path_)), needs(needs_), run(std::move(run_)) {}
+
   std::string method; // "GET", "POST"
   std::string path;   // exact, or with one "{}" for one segment: "/api/v1/label/{}/values"
+  right needs;        // 403 to who lacks it, or 401 to who could show a token
   handler run;
-  // Changes state: only through the operator socket or with the token.
-  bool changes_state = false;
 };
 
 struct server_config {

@@ -386,10 +386,9 @@ void session::on_header(error_code ec) {
     if (name == "x-forwarded-for")
       by.forwarded_for += (by.forwarded_for.empty() ? "" : ",") + std::string{as_view(field.value())};
   }
-  const auto verdict =
-      shared_->admission.check(peer_, version_ >= 11, host, as_view(message[bhttp::field::origin]),
-                               as_view(message[bhttp::field::authorization]),
-                               match_.found != nullptr && match_.found->changes_state, by);
+  auto verdict = shared_->admission.check(peer_, version_ >= 11, host, as_view(message[bhttp::field::origin]),
+                                          as_view(message[bhttp::field::authorization]),
+                                          match_.found != nullptr ? match_.found->needs : right::read, by);
   keep_alive_ = message.keep_alive();
   if (verdict.status != 200)
     return refuse(verdict.status, verdict.reason, std::string{verdict.message}, !has_body);
@@ -397,7 +396,7 @@ void session::on_header(error_code ec) {
     return match_.allow.empty() ? refuse(404, "not_found", "404 page not found\n", !has_body)
                                 : refuse(405, "method", "405 method not allowed\n", !has_body);
 
-  request_.who = verdict.who;
+  request_.who = std::move(verdict.who);
   request_.method = std::string{as_view(message.method_string())};
   request_.capture = match_.capture;
   auto path = percent_decode(target.value().path, plus::literal);

@@ -139,11 +139,9 @@ std::string node_metrics::text() const {
 }
 
 http::route node_metrics::route() const {
-  return {"GET", "/metrics",
-          [this](const http::request&, http::responder_ptr to) {
+  return {"GET", "/metrics", right::read, [this](const http::request&, http::responder_ptr to) {
             to->answer({200, "text/plain; version=0.0.4; charset=utf-8", text(), {}});
-          },
-          false};
+          }};
 }
 
 } // namespace skerry

@@ -94,8 +94,6 @@ struct push_service::impl : std::enable_shared_from_this<impl> {
 
   void receive(const http::request& request, http::responder_ptr to) {
     metrics.bytes.Increment(static_cast<double>(request.body.size()));
-    if (request.who == http::principal::anonymous_remote)
-      return refuse(*to, 403, "writing takes the bearer token, or a connection from this machine\n");
     if (const auto encoding = request.header("content-encoding");
         !encoding.empty() && http::lower(encoding) != "snappy")
       return refuse(*to, 415, "only Content-Encoding snappy is taken (remote write 1.0)\n");
@@ -107,9 +105,8 @@ struct push_service::impl : std::enable_shared_from_this<impl> {
       in_flight -= bytes;
       return full(*to, fmt::format("{} bytes of requests wait for the disk already", before));
     }
-    const bool named =
-        request.who == http::principal::bearer || request.who == http::principal::operator_socket;
-    waiting_request item{request.body, config.token_names_sites && named, bytes, std::move(to)};
+    const bool any_site = config.token_names_sites && request.who.may.has(right::name_site);
+    waiting_request item{request.body, any_site, bytes, std::move(to)};
     if (queue.try_push(std::move(item)) != push_result::accepted) {
       in_flight -= bytes;
       return full(*item.to, "too many requests wait already");
@@ -214,11 +211,10 @@ push_service::~push_service() {
 }
 
 http::route push_service::route() {
-  return {"POST", "/api/v1/write",
+  return {"POST", "/api/v1/write", right::push,
           [raw = impl_](const http::request& request, http::responder_ptr to) {
             raw->receive(request, std::move(to));
-          },
-          false};
+          }};
 }
 
 } // namespace skerry::push

@@ -46,11 +46,10 @@ void clean_tombstones(const context_ptr& context, const http::request&, http::re
 void add_admin_routes(const context_ptr& context, std::vector<http::route>& into) {
   const auto add = [&](const char* path, auto function) {
     for (const auto* method : {"POST", "PUT"})
-      into.push_back({method, path,
-                      [context, function](const http::request& r, http::responder_ptr to) {
-                        function(context, r, std::move(to));
-                      },
-                      true});
+      into.emplace_back(method, path, right::administer,
+                        [context, function](const http::request& r, http::responder_ptr to) {
+                          function(context, r, std::move(to));
+                        });
   };
   add("/api/v1/admin/tsdb/delete_series", delete_series);
   add("/api/v1/admin/tsdb/clean_tombstones", clean_tombstones);

@@ -146,21 +146,19 @@ void retract(const context_ptr& context, const http::request& request, http::res
 void add_ledger_routes(const context_ptr& context, std::vector<http::route>& into) {
   if (context->ledger == nullptr)
     return;
-  into.push_back({"GET", "/api/v1/loss",
-                  on_pool(context, true,
-                          [](ledger_reader& from, const ledger_request& what) { return from.losses(what); }),
-                  false});
-  into.push_back(
-      {"GET", "/api/v1/completeness",
-       on_pool(context, false,
-               [](ledger_reader& from, const ledger_request& what) { return from.completeness(what); }),
-       false});
+  into.emplace_back("GET", "/api/v1/loss", right::read,
+                    on_pool(context, true, [](ledger_reader& from, const ledger_request& what) {
+                      return from.losses(what);
+                    }));
+  into.emplace_back("GET", "/api/v1/completeness", right::read,
+                    on_pool(context, false, [](ledger_reader& from, const ledger_request& what) {
+                      return from.completeness(what);
+                    }));
   if (context->retracted != nullptr)
-    into.push_back({"POST", "/api/v1/admin/loss/retract",
-                    [context](const http::request& request, http::responder_ptr to) {
-                      retract(context, request, std::move(to));
-                    },
-                    true});
+    into.emplace_back("POST", "/api/v1/admin/loss/retract", right::operate,
+                      [context](const http::request& request, http::responder_ptr to) {
+                        retract(context, request, std::move(to));
+                      });
 }
 
 } // namespace skerry::cloud

@@ -209,23 +209,22 @@ std::string_view to_string(link_state state) noexcept {
 }
 
 void add_node_routes(const context_ptr& context, std::vector<http::route>& into) {
-  const auto add = [&](const char* method, const char* path, bool changes_state, auto function) {
-    into.push_back({method, path,
-                    [context, function](const http::request& r, http::responder_ptr to) {
-                      function(context, r, std::move(to));
-                    },
-                    changes_state});
+  const auto add = [&](const char* method, const char* path, right needs, auto function) {
+    into.emplace_back(method, path, needs,
+                      [context, function](const http::request& r, http::responder_ptr to) {
+                        function(context, r, std::move(to));
+                      });
   };
-  add("GET", "/api/v1/sites", false, sites);
-  add("GET", "/api/v1/hosts", false, hosts);
-  add("GET", "/-/healthy", false, healthy);
-  add("GET", "/-/ready", false, ready);
-  add("POST", "/-/reload", true, reload);
-  add("PUT", "/-/reload", true, reload);
+  add("GET", "/api/v1/sites", right::read, sites);
+  add("GET", "/api/v1/hosts", right::read, hosts);
+  add("GET", "/-/healthy", right::read, healthy);
+  add("GET", "/-/ready", right::read, ready);
+  add("POST", "/-/reload", right::administer, reload);
+  add("PUT", "/-/reload", right::administer, reload);
   // Listing invites changes nothing, but who may join is the operator's business alone.
-  add("POST", "/api/v1/admin/invites", true, make_invites);
-  add("GET", "/api/v1/admin/invites", true, list_invites);
-  add("POST", "/api/v1/admin/edges/{}/revoke", true, revoke);
+  add("POST", "/api/v1/admin/invites", right::administer, make_invites);
+  add("GET", "/api/v1/admin/invites", right::administer, list_invites);
+  add("POST", "/api/v1/admin/edges/{}/revoke", right::administer, revoke);
 }
 
 std::vector<http::route> make_routes(api_context given) {
@@ -249,7 +248,7 @@ std::vector<http::route> make_routes(api_context given) {
   add_ledger_routes(context, all);
   add_node_routes(context, all);
   if (context->metrics)
-    all.push_back({"GET", "/metrics", context->metrics, false});
+    all.emplace_back("GET", "/metrics", right::read, context->metrics);
   return all;
 }
 

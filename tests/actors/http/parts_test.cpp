@@ -57,10 +57,10 @@ TEST_CASE("request targets", "[http]") {
 }
 
 TEST_CASE("routes: exact, one segment captured, HEAD as GET, 404 and 405", "[http]") {
-  const router routes{{{"GET", "/api/v1/query", {}, false},
-                       {"POST", "/api/v1/query", {}, false},
-                       {"GET", "/api/v1/label/{}/values", {}, false},
-                       {"DELETE", "/thing/{}", {}, true}}};
+  const router routes{{{"GET", "/api/v1/query", right::read, {}},
+                       {"POST", "/api/v1/query", right::read, {}},
+                       {"GET", "/api/v1/label/{}/values", right::read, {}},
+                       {"DELETE", "/thing/{}", right::administer, {}}}};
   const auto find = [&](std::string_view method, std::string_view path) {
     return routes.find(method, path).value();
   };
@@ -76,7 +76,7 @@ TEST_CASE("routes: exact, one segment captured, HEAD as GET, 404 and 405", "[htt
   CHECK(find("GET", "/api/v1/label/a%2Fb/values").pattern == "/api/v1/label/{}/values");
   CHECK(find("GET", "/api/v1/label/a/b/values").found == nullptr);
   CHECK(find("GET", "/api/v1/label//values").found == nullptr);
-  CHECK(find("DELETE", "/thing/x").found->changes_state);
+  CHECK(find("DELETE", "/thing/x").found->needs == right::administer);
   CHECK(!routes.find("GET", "/%"));
 }
 
@@ -89,7 +89,7 @@ TEST_CASE("the guard: whom a proxy speaks for", "[http]") {
   peer far;
   far.address = "10.1.2.3";
   const auto ask = [](const guard& g, const peer& from, forwarding by, std::string_view auth = "") {
-    return g.check(from, true, "127.0.0.1:7480", "", auth, false, by);
+    return g.check(from, true, "127.0.0.1:7480", "", auth, right::read, by);
   };
   const guard none{config};
   for (const auto* header :
@@ -97,40 +97,42 @@ TEST_CASE("the guard: whom a proxy speaks for", "[http]") {
     CHECK(is_proxy_header(header));
   CHECK_FALSE(is_proxy_header("x-prometheus-remote-write-version"));
   // Not trusted: refused on loopback, whatever it says; the token is a right of its own.
-  CHECK(ask(none, near, {}).who == principal::anonymous_loopback);
+  CHECK(ask(none, near, {}).who.subject == "this machine");
   for (const auto* chain : {"", "127.0.0.1", "8.8.8.8"}) {
     CHECK(ask(none, near, {true, chain}).status == 403);
     CHECK(ask(none, near, {true, chain}).message.find("http.trusted_proxies") != std::string_view::npos);
-    CHECK(ask(none, near, {true, chain}, "Bearer correct-horse").who == principal::bearer);
+    CHECK(ask(none, near, {true, chain}, "Bearer correct-horse").who.subject == "bearer token");
     CHECK(ask(none, near, {true, chain}, "Bearer wrong").status == 401);
     CHECK(ask(none, far, {true, chain}).status == 401); // no better than without
   }
   config.allow_remote_unauthenticated = true;
   config.trusted_proxies = {"127.0.0.1", "10.0.0.0/8", "fd00::/8"};
   const guard some{config};
-  const auto who = [&](const peer& from, const char* chain) { return ask(some, from, {true, chain}).who; };
+  const auto who = [&](const peer& from, const char* chain) {
+    return ask(some, from, {true, chain}).who.subject;
+  };
   for (const auto* chain :
        {"127.0.0.2", "127.0.0.2, 10.9.9.9", "::1,fd00::7", "8.8.8.8, [::1]:80", "\"127.0.0.9:4711\""}) {
     INFO(chain);
-    CHECK(who(near, chain) == principal::anonymous_loopback);
-    CHECK(who(far, chain) == principal::anonymous_loopback);
+    CHECK(who(near, chain) == "this machine");
+    CHECK(who(far, chain) == "this machine");
   }
   for (const auto* chain : {"", "8.8.8.8", "127.0.0.2, 8.8.8.8", "127.0.0.2, 8.8.8.8, 10.1.1.1", "127.0.0.2,",
                             "unknown", "127.0.0.2, _hidden", "10.1.1.1", "127.0.0.1/8"}) {
     INFO(chain);
-    CHECK(who(near, chain) == principal::anonymous_remote);
+    CHECK(who(near, chain) == "another machine");
   }
   peer other;
   other.address = "11.1.1.1";
-  CHECK(who(other, "127.0.0.2") == principal::anonymous_remote);   // not trusted: what it says counts nothing
-  CHECK(ask(some, near, {}).who == principal::anonymous_loopback); // asked by the proxy's machine itself
+  CHECK(who(other, "127.0.0.2") == "another machine");      // not trusted: what it says counts nothing
+  CHECK(ask(some, near, {}).who.subject == "this machine"); // asked by the proxy's machine itself
   for (const auto* bad : {"", "x", "10.0.0.0/33", "10.0.0.0/", "::/129", "10.0.0.0/8x", "10.0.0"}) {
     config.trusted_proxies = {bad};
     CHECK_FALSE(config.validate());
   }
 }
 
-TEST_CASE("the guard: Host, Origin, token, state", "[http]") {
+TEST_CASE("the guard: Host, Origin, token, right", "[http]") {
   server_config config;
   config.listen = "10.1.2.3:7480";
   config.bearer_token = "correct-horse";
@@ -142,8 +144,8 @@ TEST_CASE("the guard: Host, Origin, token, state", "[http]") {
   peer far;
   far.local_address = "10.9.9.9";
   const auto status = [&](const peer& from, std::string_view host, std::string_view origin = "",
-                          std::string_view auth = "", bool state = false) {
-    return g.check(from, true, host, origin, auth, state).status;
+                          std::string_view auth = "", right needs = right::read) {
+    return g.check(from, true, host, origin, auth, needs).status;
   };
   for (const auto* host : {"localhost", "LOCALHOST:7480", "localhost.:1", "127.0.0.1:7480", "127.9.9.9",
                            "[::1]:7480", "10.1.2.3", "skerry.example:9", "other.example"})
@@ -152,7 +154,7 @@ TEST_CASE("the guard: Host, Origin, token, state", "[http]") {
                            "a:b", ":80", "10.9.9.9", "localhost@evil.example", " "})
     CHECK(status(near, host) == 403);
   CHECK(status(near, "") == 400);
-  CHECK(g.check(near, false, "", "", "", false).status == 200); // HTTP/1.0
+  CHECK(g.check(near, false, "", "", "", right::read).status == 200); // HTTP/1.0
   CHECK(status(near, "localhost:1", "http://localhost:1") == 200);
   CHECK(status(near, "localhost:1", "http://localhost:2") == 403);
   CHECK(status(near, "localhost:1", "http://evil.example") == 403);
@@ -163,24 +165,74 @@ TEST_CASE("the guard: Host, Origin, token, state", "[http]") {
   CHECK(status(far, "10.9.9.9:1", "", "Bearer correct-hors") == 401);
   CHECK(status(far, "10.9.9.9:1", "", "Bearer correct-horsf") == 401);
   CHECK(status(near, "localhost", "", "Bearer wrong") == 401);
-  CHECK(status(near, "localhost", "", "", true) == 403);
-  CHECK(status(near, "localhost", "", "Bearer correct-horse", true) == 200);
-  CHECK(g.check(near, true, "localhost", "", "Bearer correct-horse", false).who == principal::bearer);
-  CHECK(g.check(near, true, "localhost", "", "", false).who == principal::anonymous_loopback);
+  CHECK(status(near, "localhost", "", "", right::administer) == 403);
+  CHECK(status(near, "localhost", "", "Bearer correct-horse", right::administer) == 200);
+  CHECK(g.check(near, true, "localhost", "", "Bearer correct-horse", right::read).who.subject
+        == "bearer token");
+  CHECK(g.check(near, true, "localhost", "", "", right::read).who.subject == "this machine");
   peer socket;
   socket.unix_socket = true;
   CHECK(status(socket, "anything") == 403);
   socket.own_user = true;
-  CHECK(status(socket, "anything", "", "", true) == 200);
-  CHECK(g.check(socket, true, "x", "", "", true).who == principal::operator_socket);
+  CHECK(status(socket, "anything", "", "", right::administer) == 200);
+  CHECK(g.check(socket, true, "x", "", "", right::administer).who.subject == "operator socket");
 
   config.hosts_allowed = {"*"};
   config.bearer_token.clear();
   config.allow_remote_unauthenticated = true;
   const guard open{config};
-  CHECK(open.check(far, true, "evil.example", "", "", false).status == 200);
-  CHECK(open.check(far, true, "evil.example", "", "Bearer ", true).status == 403);
-  CHECK(open.check(far, true, "evil.example", "", "", false).who == principal::anonymous_remote);
+  CHECK(open.check(far, true, "evil.example", "", "", right::read).status == 200);
+  CHECK(open.check(far, true, "evil.example", "", "Bearer ", right::administer).status == 403);
+  CHECK(open.check(far, true, "evil.example", "", "", right::read).who.subject == "another machine");
+}
+
+TEST_CASE("the guard: which rights each kind of client has", "[http]") {
+  peer near;
+  near.loopback = true;
+  near.local_address = "127.0.0.1";
+  peer far;
+  far.local_address = "10.1.2.3";
+  peer socket;
+  socket.unix_socket = socket.own_user = true;
+  server_config config;
+  const guard no_token{config};
+  config.bearer_token = "correct-horse";
+  const guard token{config};
+  config.allow_remote_unauthenticated = true;
+  const guard flag{config};
+  const std::string_view bearer = "Bearer correct-horse";
+  struct row {
+    const guard& of;
+    const peer& from;
+    std::string_view auth;
+    std::string_view subject;
+    rights may;
+    unsigned otherwise; // the status of what it may not
+  };
+  const rights local{right::read, right::push};
+  for (const auto& [of, from, auth, subject, may, otherwise] :
+       {row{no_token, near, "", "this machine", local, 403}, row{token, near, "", "this machine", local, 403},
+        row{flag, near, "", "this machine", local, 403},
+        row{no_token, far, "", "another machine", {right::read}, 403},
+        row{flag, far, "", "another machine", {right::read}, 403}, row{token, far, "", "", {}, 401},
+        row{token, far, bearer, "bearer token", rights::every(), 0},
+        row{token, near, bearer, "bearer token", rights::every(), 0},
+        row{no_token, socket, "", "operator socket", rights::every(), 0}})
+    for (const auto needs : {right::read, right::push, right::name_site, right::operate, right::administer}) {
+      const auto host = from.local_address.empty() ? std::string{"x"} : from.local_address;
+      const auto got = of.check(from, true, host, "", auth, needs);
+      INFO(subject << " " << to_string(needs));
+      CHECK(got.status == (may.has(needs) ? 200 : otherwise));
+      if (got.status == 200)
+        CHECK(got.who.subject == subject);
+      if (got.status == 200)
+        CHECK_FALSE(got.who.sites);
+      if (got.status == 403)
+        CHECK(got.message.find("the right `" + std::string{to_string(needs)} + "`")
+              != std::string_view::npos);
+      if (got.status == 403)
+        CHECK(got.reason == "right");
+    }
 }
 
 TEST_CASE("a bind beyond loopback needs a token or a flag", "[http]") {
@@ -232,7 +284,7 @@ TEST_CASE("random request pieces never crash", "[http]") {
   server_config config;
   config.bearer_token = "t";
   const guard g{config};
-  const router routes{{{"GET", "/a/{}/b", {}, false}, {"GET", "/", {}, false}}};
+  const router routes{{{"GET", "/a/{}/b", right::read, {}}, {"GET", "/", right::read, {}}}};
   static constexpr std::string_view alphabet = "%/:[]?#&=+a1.\0*bB \xff";
   for (int i = 0; i < 20'000; ++i) {
     std::string text;
@@ -244,6 +296,6 @@ TEST_CASE("random request pieces never crash", "[http]") {
     (void)routes.find("GET", text);
     (void)parse_listen(text);
     (void)accepts_gzip(text);
-    (void)g.check({}, true, text, text, text, true);
+    (void)g.check({}, true, text, text, text, right::administer);
   }
 }

@@ -24,9 +24,11 @@ struct running {
     auto huge = [](const request&, responder_ptr to) {
       to->answer({200, "text/plain", std::string(64 << 20, 'x'), {}});
     };
-    auto started = server::start(
-        config, {{"GET", "/ok", ok, false}, {"POST", "/ok", ok, false}, {"GET", "/huge", huge, false}},
-        registry);
+    auto started = server::start(config,
+                                 {{"GET", "/ok", right::read, ok},
+                                  {"POST", "/ok", right::read, ok},
+                                  {"GET", "/huge", right::read, huge}},
+                                 registry);
     if (!started)
       FAIL(started.error().message);
     it = std::move(started).value();

@@ -34,9 +34,11 @@ struct running {
         out.more.emplace_back().resize(mib, static_cast<char>('a' + i));
       to->answer(std::move(out));
     };
-    auto started = server::start(
-        config, {{"GET", "/ok", ok, false}, {"POST", "/ok", ok, false}, {"GET", "/huge", pieces, false}},
-        registry);
+    auto started = server::start(config,
+                                 {{"GET", "/ok", right::read, ok},
+                                  {"POST", "/ok", right::read, ok},
+                                  {"GET", "/huge", right::read, pieces}},
+                                 registry);
     if (!started)
       FAIL(started.error().message);
     it = std::move(started).value();

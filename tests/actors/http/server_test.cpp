@@ -33,26 +33,28 @@ std::vector<route> routes() {
     std::string out = from.method + " " + from.path + " [" + from.capture + "]";
     for (const auto& [name, value] : from.parameters)
       out += " " + name + "=" + value;
-    out += " body=" + std::to_string(from.body.size()) + " who=" + std::to_string(static_cast<int>(from.who));
+    out += " body=" + std::to_string(from.body.size()) + " who=" + from.who.subject;
     text(to, out);
   };
-  return {{"GET", "/echo", echo},
-          {"POST", "/echo", echo},
-          {"GET", "/label/{}/values", echo},
-          {"POST", "/change", echo, true},
-          {"GET", "/large", [](const request&, responder_ptr to) { text(to, std::string(100'000, 'x')); }},
-          {"GET", "/drop", [](const request&, responder_ptr) {}},
-          {"GET", "/throw", [](const request&, responder_ptr) { throw std::runtime_error{"secret detail"}; }},
-          {"GET", "/twice",
+  return {{"GET", "/echo", right::read, echo},
+          {"POST", "/echo", right::read, echo},
+          {"GET", "/label/{}/values", right::read, echo},
+          {"POST", "/change", right::administer, echo},
+          {"GET", "/large", right::read,
+           [](const request&, responder_ptr to) { text(to, std::string(100'000, 'x')); }},
+          {"GET", "/drop", right::read, [](const request&, responder_ptr) {}},
+          {"GET", "/throw", right::read,
+           [](const request&, responder_ptr) { throw std::runtime_error{"secret detail"}; }},
+          {"GET", "/twice", right::read,
            [](const request&, responder_ptr to) {
              text(to, "first");
              text(to, "second");
            }},
-          {"GET", "/odd",
+          {"GET", "/odd", right::read,
            [](const request&, responder_ptr to) {
              to->answer({200, "text/plain", "x", {{"X-Good", "1"}, {"X-Bad", "1\r\nInjected: 1"}}});
            }},
-          {"GET", "/none", [](const request&, responder_ptr to) {
+          {"GET", "/none", right::read, [](const request&, responder_ptr to) {
              to->answer({204, "", "", {}});
            }}};
 }
@@ -102,13 +104,15 @@ std::string gunzip(const std::string& from) {
 TEST_CASE("requests are answered over one kept connection", "[http]") {
   running server;
   client c{server.address()};
-  CHECK(c.ask(get("/echo?a=1&b=x+y%21")).body == "GET /echo [] a=1 b=x y! body=0 who=0");
-  CHECK(c.ask(get("/label/job%2Fx/values")).body == "GET /label/job/x/values [job/x] body=0 who=0");
+  CHECK(c.ask(get("/echo?a=1&b=x+y%21")).body == "GET /echo [] a=1 b=x y! body=0 who=this machine");
+  CHECK(c.ask(get("/label/job%2Fx/values")).body
+        == "GET /label/job/x/values [job/x] body=0 who=this machine");
   const std::string form = "q=up+%2B1&a=2";
   CHECK(c.ask(post("/echo?a=1", form, "Content-Type: application/x-www-form-urlencoded; charset=utf-8\r\n"))
             .body
-        == "POST /echo [] q=up +1 a=2 a=1 body=13 who=0");
-  CHECK(c.ask(post("/echo", "q=1", "Content-Type: text/plain\r\n")).body == "POST /echo [] body=3 who=0");
+        == "POST /echo [] q=up +1 a=2 a=1 body=13 who=this machine");
+  CHECK(c.ask(post("/echo", "q=1", "Content-Type: text/plain\r\n")).body
+        == "POST /echo [] body=3 who=this machine");
   const auto head = c.ask("HEAD /large HTTP/1.1\r\nHost: localhost\r\n\r\n");
   CHECK(head.status == 200);
   CHECK(head.has("Content-Length: 100000"));
@@ -118,7 +122,7 @@ TEST_CASE("requests are answered over one kept connection", "[http]") {
   CHECK(c.ask("POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
               "chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
             .body
-        == "POST /echo [] body=3 who=0");
+        == "POST /echo [] body=3 who=this machine");
   const auto odd = c.ask(get("/odd"));
   CHECK(odd.has("X-Good: 1"));
   CHECK(odd.has(" GMT\r\n")); // Date, RFC 9110
@@ -151,7 +155,7 @@ TEST_CASE("refusals have their status and keep the connection where they can", "
   CHECK(c.ask(get("/echo")).status == 200);
   CHECK(server.counted(R"(skerry_http_refused_total{reason="host"} 1)"));
   CHECK(server.counted(R"(skerry_http_refused_total{reason="origin"} 1)"));
-  CHECK(server.counted(R"(skerry_http_refused_total{reason="state"} 1)"));
+  CHECK(server.counted(R"(skerry_http_refused_total{reason="right"} 1)"));
   client missing_host{server.address()};
   CHECK(missing_host.ask("GET /echo HTTP/1.1\r\n\r\n").status == 400);
   client two_hosts{server.address()};
@@ -215,7 +219,7 @@ TEST_CASE("Expect: 100-continue is honoured, and refused bodies are not asked fo
   const std::string header =
       " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
   CHECK(c.ask("POST /echo" + header).status == 100);
-  CHECK(c.ask("hello").body == "POST /echo [] body=5 who=0");
+  CHECK(c.ask("hello").body == "POST /echo [] body=5 who=this machine");
   CHECK(c.ask("POST /nothing" + header).status == 404);
   CHECK(c.closed_by_server());
 }
@@ -238,7 +242,7 @@ TEST_CASE("the token opens what changes state, and a wrong one is refused", "[ht
   running server{config};
   client c{server.address()};
   CHECK(c.ask(post("/change", "", "Authorization: Bearer 0123456789abcdef\r\n")).body
-        == "POST /change [] body=0 who=2");
+        == "POST /change [] body=0 who=bearer token");
   const auto wrong = c.ask(get("/echo", "Authorization: Bearer 0123456789abcdeg\r\n"));
   CHECK(wrong.status == 401);
   CHECK(wrong.has("WWW-Authenticate: Bearer"));
@@ -257,7 +261,7 @@ TEST_CASE("the operator's socket is private, replaces a stale one, and is not ta
     REQUIRE(::stat(config.unix_socket.c_str(), &there) == 0);
     CHECK((there.st_mode & 0777) == 0600);
     client c{config.unix_socket};
-    CHECK(c.ask(post("/change", "")).body == "POST /change [] body=0 who=3");
+    CHECK(c.ask(post("/change", "")).body == "POST /change [] body=0 who=operator socket");
     prometheus::Registry registry;
     const auto second = server::start(config, {}, registry);
     REQUIRE(!second);
@@ -312,7 +316,7 @@ TEST_CASE("answers come from any thread, and a client that left is noticed", "[h
   std::condition_variable arrived;
   std::vector<responder_ptr> waiting;
   auto with = routes();
-  with.push_back({"GET", "/later", [&](const request&, responder_ptr to) {
+  with.push_back({"GET", "/later", right::read, [&](const request&, responder_ptr to) {
                     const std::lock_guard lock{mutex};
                     waiting.push_back(std::move(to));
                     arrived.notify_all();
@@ -380,7 +384,7 @@ TEST_CASE("stopping while answers come in from other threads", "[http]") {
   std::mutex mutex;
   std::vector<responder_ptr> waiting;
   auto with = routes();
-  with.push_back({"GET", "/later", [&](const request&, responder_ptr to) {
+  with.push_back({"GET", "/later", right::read, [&](const request&, responder_ptr to) {
                     const std::lock_guard lock{mutex};
                     waiting.push_back(std::move(to));
                   }});

@@ -19,8 +19,7 @@ struct running {
       std::string out = from.method;
       for (const auto& [name, value] : from.parameters)
         out += " " + name + "=" + value;
-      to->answer(
-          {201, "text/plain", out + " " + from.body + " " + std::to_string(static_cast<int>(from.who)), {}});
+      to->answer({201, "text/plain", out + " " + from.body + " " + from.who.subject, {}});
     };
     auto large = [](const http::request&, http::responder_ptr to) {
       to->answer({200, "text/plain", std::string(1 << 20, 'x'), {}});
@@ -38,11 +37,11 @@ struct running {
       to->answer({200, "text/plain", body, {{"Content-Encoding", "gzip"}}});
     };
     auto started = http::server::start(std::move(config),
-                                       {{"GET", "/echo", echo, false},
-                                        {"POST", "/echo", echo, true},
-                                        {"GET", "/large", large, false},
-                                        {"GET", "/packed", packed, false},
-                                        {"GET", "/never", never, false}},
+                                       {{"GET", "/echo", right::read, echo},
+                                        {"POST", "/echo", right::administer, echo},
+                                        {"GET", "/large", right::read, large},
+                                        {"GET", "/packed", right::read, packed},
+                                        {"GET", "/never", right::read, never}},
                                        registry);
     if (!started)
       FAIL(started.error().message);
@@ -73,18 +72,18 @@ TEST_CASE("the client asks over TCP and over the Unix socket", "[http client]") 
   REQUIRE(answer);
   CHECK(answer.value().status == 201);
   CHECK(answer.value().content_type == "text/plain");
-  CHECK(answer.value().body == "GET a=1 query=rate(x[5m]) + 1&2  0");
+  CHECK(answer.value().body == "GET a=1 query=rate(x[5m]) + 1&2  this machine");
   request.method = "POST";
   CHECK(send_request(request).value().status == 403);
   request.bearer_token = config.bearer_token;
   CHECK(send_request(request).value().body
-        == "POST query=rate(x[5m]) + 1&2 a=1 query=rate%28x%5B5m%5D%29%20%2B%201%262 2");
+        == "POST query=rate(x[5m]) + 1&2 a=1 query=rate%28x%5B5m%5D%29%20%2B%201%262 bearer token");
   request.bearer_token.clear();
   request.unix_socket = config.unix_socket;
   request.url = "http://localhost/echo";
   request.parameters.clear();
   request.body = "{}";
-  CHECK(send_request(request).value().body == "POST {} 3");
+  CHECK(send_request(request).value().body == "POST {} operator socket");
 }
 
 TEST_CASE("a compressed answer that is not whole is none", "[http client]") {

@@ -57,14 +57,13 @@ struct service_world {
     };
     service = std::make_unique<push_service>(std::move(config), registry);
   }
-  void send(std::string body, http::principal who = http::principal::anonymous_loopback,
-            std::string encoding = "snappy") {
+  void send(std::string body, rights may = {right::push}, std::string encoding = "snappy") {
     http::request request;
     request.method = "POST";
     request.path = "/api/v1/write";
     request.headers = {{"content-encoding", std::move(encoding)}};
     request.body = std::move(body);
-    request.who = who;
+    request.who.may = may;
     service->route().run(request, std::make_shared<box_responder>(answers));
   }
   std::pair<push_outcome, push_service_config::done_function> commit() {
@@ -122,13 +121,12 @@ TEST_CASE("beyond the bytes that may wait a push is 503, and taken again afterwa
   CHECK(w.answers.wait().status == 204);
 }
 
-TEST_CASE("malformed pushes and pushes from strangers are refused") {
+TEST_CASE("malformed pushes are refused, and pushing needs a right") {
   service_world w;
   w.send("no snappy");
   CHECK(w.answers.wait().status == 400);
-  w.send(one_sample(), http::principal::anonymous_remote);
-  CHECK(w.answers.wait().status == 403);
-  w.send(one_sample(), http::principal::bearer, "zstd");
+  CHECK(w.service->route().needs == right::push);
+  w.send(one_sample(), rights::every(), "zstd");
   CHECK(w.answers.wait().status == 415);
 }
 
@@ -144,7 +142,7 @@ TEST_CASE("another site takes the token, where the node lets it") {
     answer(ok());
     CHECK(w.answers.wait().status == 204);
   }
-  w.send(one_sample("harbour"), http::principal::bearer);
+  w.send(one_sample("harbour"), rights::every());
   auto [what, done] = w.commit();
   REQUIRE(what.hosts.size() == 1);
   CHECK(what.hosts[0].site == "harbour");
