@@ -34,7 +34,7 @@ struct request {
   std::vector<std::pair<std::string, std::string>> headers;    // names in lower case
   std::string body;
   principal who;       // it has the right that the route needs
-  std::string capture; // what a `{}` in the route's path matched, decoded
+  std::string capture; // what the `{}` or the `*` in the route's path matched, decoded
 
   [[nodiscard]] const std::string*
   parameter(std::string_view name) const noexcept;                              // the first; null when absent
@@ -72,7 +72,8 @@ struct route {
       : method(std::move(method_)), path(std::move(path_)), needs(needs_), run(std::move(run_)) {}
 
   std::string method; // "GET", "POST"
-  std::string path;   // exact, or with one "{}" for one segment: "/api/v1/label/{}/values"
+  // Exact; or with one "{}" for one segment: "/api/v1/label/{}/values"; or a prefix, with "/*" at its end: everything below.
+  std::string path;
   right needs;        // 403 to who lacks it, or 401 to who could show a token
   handler run;
 };

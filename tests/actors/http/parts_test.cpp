@@ -80,6 +80,73 @@ TEST_CASE("routes: exact, one segment captured, HEAD as GET, 404 and 405", "[htt
   CHECK(!routes.find("GET", "/%"));
 }
 
+TEST_CASE("prefix routes: the longest wins, exact ones and those with a hole go before", "[http]") {
+  const router routes{{{"GET", "/*", right::read, {}},
+                       {"GET", "/console/*", right::read, {}},
+                       {"GET", "/console/assets/*", right::read, {}},
+                       {"GET", "/console/{}", right::read, {}},
+                       {"POST", "/console/login", right::push, {}},
+                       {"GET", "/console", right::read, {}}}};
+  const auto pattern = [&](std::string_view path) { return routes.find("GET", path).value().pattern; };
+  const auto capture = [&](std::string_view path) { return routes.find("GET", path).value().capture; };
+  CHECK(pattern("/") == "/*");
+  CHECK(pattern("/other/thing") == "/*");
+  CHECK(capture("/other/thing") == "other/thing");
+  CHECK(pattern("/console") == "/console");
+  CHECK(pattern("/console/") == "/console/*");
+  CHECK(capture("/console/").empty());
+  CHECK(pattern("/console/x") == "/console/{}");
+  CHECK(pattern("/console/x/") == "/console/*");
+  CHECK(capture("/console/x/y%20z") == "x/y z");
+  CHECK(pattern("/console/assets/a.js") == "/console/assets/*");
+  CHECK(capture("/console/assets/a.js") == "a.js");
+  CHECK(pattern("/consolex/y") == "/*");
+  // The path decides, then the method: a GET does not fall through to a prefix.
+  CHECK(routes.find("GET", "/console/login").value().found == nullptr);
+  CHECK(routes.find("GET", "/console/login").value().allow == "POST");
+  CHECK(routes.find("HEAD", "/console/a/b").value().found != nullptr);
+  for (const auto* bad : {"/console/../etc", "/console/a/..", "/console/%2e%2e/x", "/console/.%2E/x",
+                          "/console/./x", "/console/a//b", "/console//a", "/console/a%2fb/c",
+                          "/console/a%5Cb/c", "/console/a%00/c", "/console/a%0a/c", "/console/a/%"}) {
+    INFO(bad);
+    CHECK_FALSE(routes.find("GET", bad));
+  }
+}
+
+TEST_CASE("prefix routes: what is found is below the prefix, whatever is asked for", "[http]") {
+  const std::vector<std::string> stems{"/", "/a/", "/a/b/", "/a/b/c/", "/b/"};
+  std::vector<route> all{{"GET", "/a/b/c", right::read, {}}, {"GET", "/a/{}/x", right::read, {}}};
+  for (const auto& stem : stems)
+    all.emplace_back("GET", stem + "*", right::read, handler{});
+  const router routes{all};
+  const std::vector<std::string> pieces{"a",  "b",   "c",   "x",   "/",   "/", "/",  ".",
+                                        "..", "%2e", "%2F", "%5c", "%61", "%", "%00"};
+  for (unsigned seed = 0; seed < 20'000; ++seed) {
+    std::mt19937 random{seed};
+    std::string path = "/";
+    for (auto count = random() % 8; count > 0; --count)
+      path += pieces[random() % pieces.size()];
+    INFO("seed " << seed << ": " << path);
+    const auto got = routes.find("GET", path);
+    if (!got)
+      continue; // refused
+    REQUIRE(got.value().found != nullptr);
+    const std::string pattern{got.value().pattern};
+    if (!pattern.ends_with("/*"))
+      continue;
+    const auto stem = pattern.substr(0, pattern.size() - 1);
+    REQUIRE(path.starts_with(stem));
+    for (const auto& other : stems)
+      REQUIRE((!path.starts_with(other) || other.size() <= stem.size()));
+    const auto& capture = got.value().capture;
+    REQUIRE(percent_decode(path, plus::literal).value() == stem + capture);
+    REQUIRE(("/" + capture + "/").find("/../") == std::string::npos);
+    REQUIRE(("/" + capture + "/").find("/./") == std::string::npos);
+    REQUIRE(capture.find_first_of(std::string_view{"\\\0", 2}) == std::string::npos);
+    REQUIRE(capture.find("//") == std::string::npos);
+  }
+}
+
 TEST_CASE("the guard: whom a proxy speaks for", "[http]") {
   server_config config;
   config.bearer_token = "correct-horse";
