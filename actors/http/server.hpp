@@ -55,6 +55,14 @@ struct response {
 // What an answer may have without taking it from server_config::answers: connections_max bounds those.
 inline constexpr std::size_t answer_free_bytes = 64 << 10;
 
+// One message of an answer that lasts; all clients that it goes to share it.
+struct stream_message {
+  std::string event; // which kind: one word
+  std::string id;   // how far a client is that has it, for request::last_event_id(); empty: this does not say
+  std::string data; // JSON
+};
+using stream_message_ptr = std::shared_ptr<const stream_message>;
+
 // Answers once, from any thread; the first answer counts. Dropped unanswered: 500.
 class responder {
 public:
