@@ -229,6 +229,7 @@ public:
     context.reloaded = [this] { return read_again_.last(); };
     context.flags = flags();
     config_.http.connections_max = http_connections_within(config_.http.connections_max);
+    config_.http.streams_max = http_streams_within(config_.http.streams_max);
     config_.http.unix_socket = (config_.data / "operator.sock").string();
     auto routes = make_routes(context);
     if (config_.remote_write) {

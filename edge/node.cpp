@@ -277,6 +277,7 @@ public:
       routes.push_back(pushes_->route());
     }
     config_.http.connections_max = http_connections_within(config_.http.connections_max);
+    config_.http.streams_max = http_streams_within(config_.http.streams_max);
     config_.http.unix_socket = (config_.data / "operator.sock").string();
     BOOST_OUTCOME_TRY(server, http::server::start(config_.http, std::move(routes), metrics_.registry()));
     http_ = std::move(server);

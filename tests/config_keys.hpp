@@ -79,6 +79,8 @@ inline void check_same(const http::server_config& is, const http::server_config&
   CHECK(is.body_bytes_max == like.body_bytes_max);
   CHECK(is.bodies_bytes_max == like.bodies_bytes_max);
   CHECK(is.answers_bytes_max == like.answers_bytes_max);
+  CHECK(is.streams_max == like.streams_max);
+  CHECK(is.stream_bytes_max == like.stream_bytes_max);
 }
 
 // Every key that the sources ask for stands in the example; `at_least` so many, or how keys are read has changed.

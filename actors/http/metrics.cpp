@@ -17,6 +17,7 @@ const prometheus::Histogram::BucketBoundaries& duration_buckets() {
 // Of server and session (docs/operations.md).
 constexpr const char* refusal_reasons[] = {"accept",
                                            "connections_max",
+                                           "streams_max",
                                            "header_bytes_max",
                                            "header_fields_max",
                                            "body_bytes_max",
@@ -33,6 +34,8 @@ constexpr const char* refusal_reasons[] = {"accept",
                                            "method",
                                            "request_timeout",
                                            "write_timeout"};
+
+constexpr const char* stream_end_reasons[] = {"overflow", "finished", "stopping", "write_timeout", "client"};
 
 } // namespace
 
@@ -53,7 +56,18 @@ server_metrics::server_metrics(prometheus::Registry& registry, const std::string
                        .Name(prefix + "_http_connections")
                        .Help("Open HTTP connections.")
                        .Register(registry)
-                       .Add({})) {
+                       .Add({})),
+      streams_(prometheus::BuildGauge()
+                   .Name(prefix + "_http_streams")
+                   .Help("Open answers that last: server-sent events and WebSockets.")
+                   .Register(registry)
+                   .Add({})),
+      streams_ended_(prometheus::BuildCounter()
+                         .Name(prefix + "_http_streams_ended_total")
+                         .Help("Answers that lasted and are over, by reason.")
+                         .Register(registry)) {
+  for (const auto* reason : stream_end_reasons)
+    streams_ended_.Add({{"reason", reason}});
   for (const auto* reason : refusal_reasons)
     refused_.Add({{"reason", reason}});
 }
@@ -73,5 +87,11 @@ void server_metrics::refused(std::string_view reason) {
 }
 
 void server_metrics::connections(std::size_t open) { connections_.Set(static_cast<double>(open)); }
+
+void server_metrics::streams(std::size_t open) { streams_.Set(static_cast<double>(open)); }
+
+void server_metrics::stream_ended(std::string_view reason) {
+  streams_ended_.Add({{"reason", std::string{reason}}}).Increment();
+}
 
 } // namespace skerry::http

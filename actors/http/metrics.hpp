@@ -25,12 +25,16 @@ public:
   void answered(std::string_view path, unsigned code, double seconds);
   void refused(std::string_view reason);
   void connections(std::size_t open);
+  void streams(std::size_t open);
+  void stream_ended(std::string_view reason);
 
 private:
   prometheus::Family<prometheus::Counter>& requests_;
   prometheus::Family<prometheus::Histogram>& durations_;
   prometheus::Family<prometheus::Counter>& refused_;
   prometheus::Gauge& connections_;
+  prometheus::Gauge& streams_;
+  prometheus::Family<prometheus::Counter>& streams_ended_;
 };
 
 } // namespace skerry::http

@@ -42,6 +42,13 @@ std::string_view request::header(std::string_view name) const noexcept {
   return {};
 }
 
+std::string_view request::last_event_id() const noexcept {
+  if (const auto said = header("last-event-id"); !said.empty())
+    return said;
+  const auto* given = parameter("last_event_id");
+  return given != nullptr ? std::string_view{*given} : std::string_view{};
+}
+
 result<void> server_config::validate() const {
   const auto bad = [](std::string what) { return fail(errc::invalid_argument, "http: " + std::move(what)); };
   if (listen.empty() && unix_socket.empty())
@@ -59,8 +66,10 @@ result<void> server_config::validate() const {
     return bad("connections_max must be at least 1");
   if (header_bytes_max < 512 || header_bytes_max > std::numeric_limits<std::uint32_t>::max() / 2)
     return bad("header_bytes_max must be at least 512 bytes");
-  if (request_timeout.count() <= 0 || idle_timeout.count() <= 0)
+  if (request_timeout.count() <= 0 || idle_timeout.count() <= 0 || stream_heartbeat.count() <= 0)
     return bad("the timeouts must be longer than 0");
+  if (stream_bytes_max == 0 || stream_messages_max == 0)
+    return bad("stream_bytes_max and stream_messages_max must be at least 1");
   if (listen.empty())
     return ok();
   BOOST_OUTCOME_TRY(address, parse_listen(listen));

@@ -7,6 +7,8 @@
 // bodies being read and of all answers being written, time for a request, for an answer that the client does not read,
 // and for an idle connection; each has a counter. It checks Host and Origin (against DNS rebinding and
 // cross-origin requests), sends no CORS headers, and compresses with gzip where the client asks.
+//
+// An answer may last: responder::open_stream(). Such clients have bounds of their own and count for no other.
 
 #include "schemas/error.hpp"
 #include "schemas/memory_budget.hpp"
@@ -40,6 +42,9 @@ struct request {
   parameter(std::string_view name) const noexcept;                              // the first; null when absent
   [[nodiscard]] std::vector<std::string_view> all(std::string_view name) const; // "match[]"
   [[nodiscard]] std::string_view header(std::string_view name) const noexcept;
+  // How far the client had come in an answer that lasted: the header Last-Event-ID, or, as a WebSocket's client cannot set
+  // headers in a browser, the parameter last_event_id. Empty: it begins.
+  [[nodiscard]] std::string_view last_event_id() const noexcept;
 };
 
 struct response {
@@ -63,11 +68,25 @@ struct stream_message {
 };
 using stream_message_ptr = std::shared_ptr<const stream_message>;
 
+// An answer that lasts, to one client: server-sent events, or a WebSocket where the client asked for one. Its producer
+// keeps it and pushes from any thread; when it lets go of it, the client gets what was pushed, is told, and closed.
+class stream {
+public:
+  virtual ~stream() = default;
+  // Never waits. False: the client is gone, or does not read fast enough (stream_bytes_max, stream_messages_max) and is
+  // told and closed: let go of this.
+  virtual bool push(stream_message_ptr message) = 0;
+};
+using stream_ptr = std::unique_ptr<stream>;
+
 // Answers once, from any thread; the first answer counts. Dropped unanswered: 500.
 class responder {
 public:
   virtual ~responder() = default;
   virtual void answer(response with) = 0;
+  // Instead of answer(): from now on the answer lasts. Null: it was answered another way (503 where there are streams_max
+  // already), and there is nothing left to do.
+  [[nodiscard]] virtual stream_ptr open_stream() = 0;
   [[nodiscard]] virtual bool client_gone() const noexcept = 0;
 };
 using responder_ptr = std::shared_ptr<responder>;
@@ -82,7 +101,7 @@ struct route {
   std::string method; // "GET", "POST"
   // Exact; or with one "{}" for one segment: "/api/v1/label/{}/values"; or a prefix, with "/*" at its end: everything below.
   std::string path;
-  right needs;        // 403 to who lacks it, or 401 to who could show a token
+  right needs; // 403 to who lacks it, or 401 to who could show a token
   handler run;
 };
 
@@ -102,7 +121,12 @@ struct server_config {
   std::chrono::milliseconds request_timeout{30'000}; // to read one request, and to write one answer
   std::chrono::milliseconds stall_timeout{10'000};   // an answer of which the client takes nothing
   std::chrono::milliseconds idle_timeout{120'000};
-  std::vector<std::string> hosts_allowed;   // besides loopback names and the address listened on
+  std::size_t streams_max = 256; // answers that last; besides connections_max
+  // Of what waits for the client of one; beyond: it is told and closed.
+  std::size_t stream_bytes_max = 256 << 10;
+  std::size_t stream_messages_max = 4096;
+  std::chrono::milliseconds stream_heartbeat{15'000}; // where nothing else is sent
+  std::vector<std::string> hosts_allowed;             // besides loopback names and the address listened on
   std::vector<std::string> trusted_proxies; // addresses and networks whose X-Forwarded-For is believed
   std::string metric_prefix = "skerry";
 

@@ -1,6 +1,7 @@
 #include "actors/http/session.hpp"
 
 #include "actors/http/compress.hpp"
+#include "actors/http/lasting.hpp"
 #include "actors/http/listen.hpp"
 #include "actors/http/url.hpp"
 
@@ -84,14 +85,27 @@ std::size_t size_of(const response& with) noexcept {
   return bytes;
 }
 
+// The producer's end of an answer that lasts.
+class queued_stream final : public stream {
+public:
+  explicit queued_stream(std::shared_ptr<stream_queue> queue) : queue_(std::move(queue)) {}
+  ~queued_stream() override { queue_->end(stream_end::finished); }
+  bool push(stream_message_ptr message) override { return queue_->push(std::move(message)); }
+
+private:
+  std::shared_ptr<stream_queue> queue_;
+};
+
 class session_responder final : public responder {
 public:
   session_responder(std::shared_ptr<shared_state> shared, std::weak_ptr<session> owner, std::string path,
-                    std::uint64_t number, bool gzip_wanted, std::shared_ptr<std::atomic<bool>> gone)
+                    std::uint64_t number, bool head, bool gzip_wanted,
+                    std::shared_ptr<std::atomic<bool>> gone)
       : shared_(std::move(shared)),
         owner_(std::move(owner)),
         path_(std::move(path)),
         number_(number),
+        head_(head),
         gzip_wanted_(gzip_wanted),
         gone_(std::move(gone)) {}
 
@@ -103,6 +117,28 @@ public:
   void answer(response with) override {
     if (!answered_.exchange(true))
       send(std::move(with));
+  }
+
+  stream_ptr open_stream() override {
+    if (answered_.exchange(true))
+      return nullptr;
+    if (head_) {
+      send({200, "text/event-stream", {}, {}});
+      return nullptr;
+    }
+    auto place = shared_->take_stream_place();
+    if (!place) {
+      shared_->metrics.refused("streams_max");
+      send(no_room(path_, "there are http.streams_max answers that last already; try again later\n"));
+      return nullptr;
+    }
+    const auto queue = std::make_shared<stream_queue>(shared_->config.stream_bytes_max,
+                                                      shared_->config.stream_messages_max, shared_->answers);
+    if (const auto to = owner_.lock())
+      to->open_stream(number_, queue, std::move(place));
+    else
+      queue->end(stream_end::client);
+    return std::make_unique<queued_stream>(queue);
   }
 
   bool client_gone() const noexcept override { return gone_->load(std::memory_order_relaxed); }
@@ -143,6 +179,7 @@ private:
   std::weak_ptr<session> owner_;
   std::string path_;
   std::uint64_t number_;
+  bool head_;
   bool gzip_wanted_;
   std::shared_ptr<std::atomic<bool>> gone_;
   std::atomic<bool> answered_{false};
@@ -183,16 +220,50 @@ void shared_state::remove(const std::shared_ptr<session>& closed, bool unix_sock
   metrics.connections(sessions_.size());
 }
 
+std::unique_ptr<stream_place> shared_state::take_stream_place() {
+  const std::lock_guard lock{mutex_};
+  if (stopping_ || stream_places_ >= config.streams_max)
+    return nullptr;
+  ++stream_places_;
+  return std::make_unique<stream_place>(weak_from_this());
+}
+
+void shared_state::give_stream_place() {
+  const std::lock_guard lock{mutex_};
+  --stream_places_;
+}
+
+bool shared_state::add(const std::shared_ptr<lasting_client>& opened) {
+  const std::lock_guard lock{mutex_};
+  if (stopping_)
+    return false;
+  lasting_.insert(opened);
+  metrics.streams(lasting_.size());
+  return true;
+}
+
+void shared_state::remove(const std::shared_ptr<lasting_client>& closed) {
+  const std::lock_guard lock{mutex_};
+  lasting_.erase(closed);
+  metrics.streams(lasting_.size());
+}
+
 void shared_state::stop() {
   std::vector<std::shared_ptr<session>> open;
+  std::vector<std::shared_ptr<lasting_client>> lasting;
   {
     const std::lock_guard lock{mutex_};
     stopping_ = true;
     open.assign(sessions_.begin(), sessions_.end());
+    lasting.assign(lasting_.begin(), lasting_.end());
   }
+  for (const auto& one : lasting)
+    one->stop();
   for (const auto& one : open)
     one->close_soon();
 }
+
+std::string http_date() { return fmt::format("{:%a, %d %b %Y %T} GMT", fmt::gmtime(std::time(nullptr))); }
 
 // --- session ---
 
@@ -219,6 +290,18 @@ void session::answer(std::uint64_t request_number, response with) {
     const auto self = weak.lock();
     if (self && !self->closed_ && self->request_number_ == request_number)
       self->write(std::move(with));
+  });
+}
+
+void session::open_stream(std::uint64_t request_number, std::shared_ptr<stream_queue> queue,
+                          std::unique_ptr<stream_place> place) {
+  asio::post(strand_, [weak = weak_from_this(), request_number, queue = std::move(queue),
+                       place = std::move(place)]() mutable {
+    const auto self = weak.lock();
+    if (self && !self->closed_ && self->request_number_ == request_number)
+      self->hand_over(std::move(queue), std::move(place));
+    else
+      queue->end(stream_end::client);
   });
 }
 
@@ -484,8 +567,9 @@ void session::on_body(error_code ec) {
 void session::run_handler() {
   request_number_ = ++requests_;
   watch_client();
-  auto to = std::make_shared<session_responder>(shared_, weak_from_this(), request_.path, request_number_,
-                                                accepts_gzip(request_.header("accept-encoding")), gone_);
+  auto to =
+      std::make_shared<session_responder>(shared_, weak_from_this(), request_.path, request_number_, head_,
+                                          accepts_gzip(request_.header("accept-encoding")), gone_);
   try {
     match_.found->run(request_, to);
   } catch (const std::exception& e) {
@@ -511,6 +595,24 @@ void session::watch_client() {
         if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR))
           self->gone_->store(true, std::memory_order_relaxed);
       }));
+}
+
+// This session ends, its socket lives on. What the client sent beyond its request is no part of an event stream, and must
+// not come before a WebSocket's handshake.
+void session::hand_over(std::shared_ptr<stream_queue> queue, std::unique_ptr<stream_place> place) {
+  request_number_ = 0;
+  error_code ignored;
+  socket_.cancel(ignored); // the watch for a client that leaves
+  auto asked = parser_->release();
+  if (buffer_.size() > 0 && asks_for_websocket(asked)) {
+    queue->end(stream_end::client);
+    parser_.emplace(); // its target is gone
+    return refuse(400, "malformed", "frames must not come before the handshake\n");
+  }
+  make_lasting_client({shared_, strand_, std::move(socket_), std::move(asked), std::string{match_.pattern},
+                       std::move(queue), std::move(place), request_started_})
+      ->start();
+  close();
 }
 
 void session::refuse(unsigned status, std::string_view reason, std::string message, bool keep) {
@@ -544,7 +646,7 @@ void session::write(response with) {
   if (!with.content_type.empty() && !has_control(with.content_type))
     out.set(bhttp::field::content_type, with.content_type);
   out.set("X-Content-Type-Options", "nosniff");
-  out.set(bhttp::field::date, fmt::format("{:%a, %d %b %Y %T} GMT", fmt::gmtime(std::time(nullptr))));
+  out.set(bhttp::field::date, http_date());
   for (const auto& [name, value] : with.headers)
     if (!has_control(name) && !has_control(value))
       out.insert(name, value);

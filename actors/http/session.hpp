@@ -3,6 +3,8 @@
 // One connection of the HTTP server, and what all connections share. Internal to this folder: it pulls Boost
 // in.
 //
+// An answer that lasts goes on without its session: lasting.hpp takes the socket over.
+//
 // A session lives on its strand. It is owned by the set in `shared_state` while it is open, and by the
 // operations under way; a responder holds it weakly. Its steps:
 //   wait for a request -> header -> guard and route -> body -> handler … answer -> write -> wait | linger ->
@@ -40,9 +42,12 @@ using strand_type = asio::strand<asio::io_context::executor_type>;
 using stream_socket = asio::generic::stream_protocol::socket;
 
 class session;
+class lasting_client;
+class stream_place;
+class stream_queue;
 
 // Outlives the server where a responder still holds a session; then nothing in it runs any more.
-struct shared_state {
+struct shared_state : std::enable_shared_from_this<shared_state> {
   shared_state(server_config with, std::vector<route> routes, prometheus::Registry& registry);
 
   const server_config config;
@@ -56,15 +61,24 @@ struct shared_state {
   // False where a bound is reached or the server stops: the caller drops the connection.
   bool add(const std::shared_ptr<session>& opened, bool unix_socket);
   void remove(const std::shared_ptr<session>& closed, bool unix_socket);
-  void stop(); // closes every session, and admits none after
+  // Of streams_max; null where all are taken, or the server stops.
+  [[nodiscard]] std::unique_ptr<stream_place> take_stream_place();
+  void give_stream_place();
+  bool add(const std::shared_ptr<lasting_client>& opened); // false: the server stops
+  void remove(const std::shared_ptr<lasting_client>& closed);
+  void stop(); // closes every session and lasting client, and admits none after
 
 private:
   std::mutex mutex_;
   std::unordered_set<std::shared_ptr<session>> sessions_;
   std::size_t tcp_sessions_ = 0;
   std::size_t unix_sessions_ = 0;
+  std::unordered_set<std::shared_ptr<lasting_client>> lasting_;
+  std::size_t stream_places_ = 0; // taken
   bool stopping_ = false;
 };
+
+[[nodiscard]] std::string http_date(); // now
 
 class session final : public std::enable_shared_from_this<session> {
 public:
@@ -74,6 +88,9 @@ public:
   void close_soon();                        // any thread
   void turn_away(std::string_view message); // instead of `start`: sends what fits, then closes
   void answer(std::uint64_t request_number, response with); // any thread; ignored where the request is over
+  // Any thread. Where the request is over, `queue` is ended.
+  void open_stream(std::uint64_t request_number, std::shared_ptr<stream_queue> queue,
+                   std::unique_ptr<stream_place> place);
   [[nodiscard]] bool from_unix_socket() const noexcept { return peer_.unix_socket; }
 
 private:
@@ -91,6 +108,7 @@ private:
   void on_read_error(error_code ec);
   void run_handler();
   void watch_client();
+  void hand_over(std::shared_ptr<stream_queue> queue, std::unique_ptr<stream_place> place);
   void write(response with);
   void write_some();
   void on_written(error_code ec);

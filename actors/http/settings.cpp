@@ -30,6 +30,8 @@ void read_settings(config_section& from, server_config& to) {
   read_size(from, "answers_bytes_max", to.answers_bytes_max);
   if (to.answers_bytes_max < answers_bytes_min)
     from.complain("answers_bytes_max", "must be at least 4MiB");
+  read_count(from, "streams_max", to.streams_max, 0, 100'000);
+  read_size(from, "stream_bytes_max", to.stream_bytes_max);
   read_milliseconds(from, "request_timeout", to.request_timeout);
   std::string file;
   if (from.read("token_file", file)) {

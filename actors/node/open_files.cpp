@@ -43,4 +43,8 @@ std::size_t http_connections_within(std::size_t wanted) noexcept {
   return within(wanted, open_files_max() / 4, "http.connections_max");
 }
 
+std::size_t http_streams_within(std::size_t wanted) noexcept {
+  return within(wanted, open_files_max() / 8, "http.streams_max");
+}
+
 } // namespace skerry

@@ -90,6 +90,25 @@ public:
     return out;
   }
 
+  // All that came up to the end of `text`; empty where that does not come.
+  std::string read_until(std::string_view text) {
+    std::size_t at;
+    while ((at = in_.find(text)) == std::string::npos)
+      if (!more())
+        return {};
+    auto out = in_.substr(0, at + text.size());
+    in_.erase(0, at + text.size());
+    return out;
+  }
+  // So many bytes; fewer where the connection ends.
+  std::string read(std::size_t bytes) {
+    while (in_.size() < bytes && more()) {
+    }
+    auto out = in_.substr(0, bytes);
+    in_.erase(0, bytes);
+    return out;
+  }
+
   // True where the server closes (rather than the deadline passing).
   bool closed_by_server() {
     while (more()) {

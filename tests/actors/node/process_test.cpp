@@ -116,6 +116,7 @@ TEST_CASE("metrics: build, process and what parts count", "[metrics]") {
   struct kept final : http::responder {
     http::response got;
     void answer(http::response with) override { got = std::move(with); }
+    http::stream_ptr open_stream() override { return nullptr; }
     bool client_gone() const noexcept override { return false; }
   };
   const auto to = std::make_shared<kept>();

@@ -35,7 +35,8 @@ public:
     to_.all.push_back(std::move(with));
     to_.changed.notify_all();
   }
-  [[nodiscard]] bool client_gone() const noexcept override { return false; }
+  http::stream_ptr open_stream() override { return nullptr; }
+  bool client_gone() const noexcept override { return false; }
 
 private:
   answer_box& to_;
