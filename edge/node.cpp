@@ -305,7 +305,7 @@ private:
     context.memory = std::make_shared<memory_budget>(config_.limits.memory_bytes_max);
     context.answers = config_.http.answers = std::make_shared<memory_budget>(config_.http.answers_bytes_max);
     context.targets_from_up = false;
-    context.watch = [this] { return std::make_unique<damage_watch>(*source_); };
+    context.watch = [this](const principal&) { return std::make_unique<damage_watch>(*source_); };
     context.status.build = {std::string{version}, {}};
     context.status.started_ns = system_clock().wall_ns();
     context.status.reloaded = [this] { return read_again_.last(); };

@@ -130,9 +130,9 @@ void federate(const query_context_ptr& context, const http::request& request, ht
     one.to_ms = now_ms;
     one.newest_only = true;
   }
-  run_on_pool(*context->lookups, std::move(to), {}, memory,
+  run_on_pool(*context->lookups, request.who, std::move(to), {}, memory,
               [context, asked = std::move(asked).value()](const query_ticket& ticket) -> http::response {
-                const auto watch = make_watch(*context);
+                const auto watch = make_watch(*context, ticket);
                 const auto found = newest_of(*context, watch->source(), asked, ticket);
                 if (!found)
                   return query_failure(found.error(), ticket);

@@ -74,16 +74,18 @@ http::response send_list(const Elements& all, const listing& asked, const query_
 using ask_strings =
     std::function<result<std::vector<std::string>>(promql::series_source&, const select_request&)>;
 
-void send_strings(const query_context_ptr& context, listing asked, http::responder_ptr to, ask_strings ask) {
+void send_strings(const query_context_ptr& context, const http::request& request, listing asked,
+                  http::responder_ptr to, ask_strings ask) {
   const auto memory = asked.memory;
   run_on_pool(
-      *context->lookups, std::move(to), {}, memory, [context, asked, ask](const query_ticket& ticket) {
+      *context->lookups, request.who, std::move(to), {}, memory,
+      [context, asked, ask](const query_ticket& ticket) {
         std::set<std::string> all;
-        const auto watch = make_watch(*context);
-        for (auto request : asked.requests) {
-          request.cancelled = &ticket.cancelled();
-          request.samples_max = context->limits.samples_max;
-          auto found = ask(watch->source(), request);
+        const auto watch = make_watch(*context, ticket);
+        for (auto one : asked.requests) {
+          one.cancelled = &ticket.cancelled();
+          one.samples_max = context->limits.samples_max;
+          auto found = ask(watch->source(), one);
           if (!found)
             return query_failure(found.error(), ticket);
           for (auto& text : found.value())
@@ -100,7 +102,7 @@ void label_names(const query_context_ptr& context, const http::request& request,
   auto asked = read_listing(request, *context);
   if (!asked)
     return to->answer(failure(to_api_error(asked.error())));
-  send_strings(context, std::move(asked.value()), std::move(to),
+  send_strings(context, request, std::move(asked.value()), std::move(to),
                [](promql::series_source& of, const select_request& r) { return of.label_names(r); });
 }
 
@@ -113,7 +115,7 @@ void label_values(const query_context_ptr& context, const http::request& request
   if (!asked)
     return to->answer(failure(to_api_error(asked.error())));
   send_strings(
-      context, std::move(asked.value()), std::move(to),
+      context, request, std::move(asked.value()), std::move(to),
       [name](promql::series_source& of, const select_request& r) { return of.label_values(name, r); });
 }
 
@@ -124,10 +126,10 @@ void series(const query_context_ptr& context, const http::request& request, http
   if (!read)
     return to->answer(failure(to_api_error(read.error())));
   const auto memory = read.value().memory;
-  run_on_pool(*context->lookups, std::move(to), {}, memory,
+  run_on_pool(*context->lookups, request.who, std::move(to), {}, memory,
               [context, asked = std::move(read.value())](const query_ticket& ticket) {
                 std::set<labels> all;
-                const auto watch = make_watch(*context);
+                const auto watch = make_watch(*context, ticket);
                 const auto keep_max = std::max<std::uint64_t>(context->limits.series_max, asked.limit);
                 for (auto one : asked.requests) {
                   one.cancelled = &ticket.cancelled();
@@ -179,10 +181,10 @@ void metadata(const query_context_ptr& context, const http::request& request, ht
   const auto limit = limit_parameter(request);
   if (!limit)
     return to->answer(failure(to_api_error(limit.error())));
-  run_on_pool(*context->lookups, std::move(to), {}, nullptr,
+  run_on_pool(*context->lookups, request.who, std::move(to), {}, nullptr,
               [context, limit = limit.value(),
                metric = std::string{text_parameter(request, "metric")}](const query_ticket& ticket) {
-                const auto all = context->source->metadata();
+                const auto all = make_watch(*context, ticket)->source().metadata();
                 if (!all)
                   return query_failure(all.error(), ticket);
                 return metadata_answer(all.value(), metric, limit);

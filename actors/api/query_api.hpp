@@ -84,7 +84,9 @@ struct query_context {
   std::shared_ptr<memory_budget> memory;
   std::shared_ptr<memory_budget> answers;
   status_facts status;
-  std::function<std::unique_ptr<query_watch>()> watch; // empty: nothing is noted or kept
+  // For one query of who asks, at whatever route: the one place that could narrow what they see. Empty: nothing is noted or
+  // kept.
+  std::function<std::unique_ptr<query_watch>(const principal& who)> watch;
   bool targets_from_up = true; // /api/v1/targets from what is stored; else the node has a route of its own
 };
 using query_context_ptr = std::shared_ptr<const query_context>;
@@ -95,9 +97,10 @@ using query_context_ptr = std::shared_ptr<const query_context>;
 using query_memory_ptr = std::shared_ptr<promql::query_memory>;
 [[nodiscard]] query_memory_ptr make_memory(const query_context& context);
 
-// Runs `work` on the pool and sends what it returns; a full pool answers 503 at once. `memory` may be null.
-void run_on_pool(query_pool& pool, http::responder_ptr to, std::chrono::nanoseconds timeout,
-                 query_memory_ptr memory, std::function<http::response(const query_ticket&)> work);
+// Runs `work` on the pool for `who` and sends what it returns; a full pool answers 503 at once. `memory` may be null.
+void run_on_pool(query_pool& pool, const principal& who, http::responder_ptr to,
+                 std::chrono::nanoseconds timeout, query_memory_ptr memory,
+                 std::function<http::response(const query_ticket&)> work);
 // A failure of a query, told apart by why it was stopped.
 [[nodiscard]] http::response query_failure(const error& e, const query_ticket& ticket);
 

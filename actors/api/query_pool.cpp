@@ -108,7 +108,7 @@ struct query_pool::impl {
     try {
       e.work(e.ticket);
     } catch (const std::exception& failure) { // a bug, but one query's bug must not end the node
-      spdlog::error("query: a query ended in an exception: {}", failure.what());
+      spdlog::error("query: a query of {} ended in an exception: {}", e.ticket.who().subject, failure.what());
     }
     if (e.ticket.bound_.load())
       bound->Increment();
@@ -188,14 +188,15 @@ query_pool::~query_pool() {
     t.join();
 }
 
-result<void> query_pool::submit(job work, std::chrono::nanoseconds timeout,
-                                std::function<bool()> client_gone) {
+result<void> query_pool::submit(job work, std::chrono::nanoseconds timeout, std::function<bool()> client_gone,
+                                principal who) {
   const auto limit = std::chrono::nanoseconds{impl_->config.timeout_max};
   if (timeout <= std::chrono::nanoseconds::zero() || timeout > limit)
     timeout = limit;
   auto made = std::make_shared<impl::entry>();
   made->work = std::move(work);
   made->client_gone = std::move(client_gone);
+  made->ticket.who_ = std::move(who);
   made->accepted = steady::now();
   const auto deadline = made->deadline = made->accepted + timeout;
   bool look_now = false;

@@ -8,6 +8,7 @@
 // always runs, so it can always answer; one whose flag is up already answers at once.
 
 #include "schemas/error.hpp"
+#include "schemas/principal.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -23,17 +24,19 @@ namespace skerry::api {
 
 enum class stop_reason : std::uint8_t { none, timeout, client_gone, shutdown };
 
-// What a running query knows of its own fate. Any thread may read.
+// What a running query knows of its own fate, and for whom it runs. Any thread may read.
 class query_ticket {
 public:
   [[nodiscard]] const std::atomic<bool>& cancelled() const noexcept { return cancelled_; }
   [[nodiscard]] stop_reason reason() const noexcept { return reason_.load(); } // set before `cancelled`
+  [[nodiscard]] const principal& who() const noexcept { return who_; }
   // It was ended by a bound on samples or memory: for the pool's counter.
   void note_bound() const noexcept { bound_.store(true); }
 
 private:
   friend class query_pool;
   void stop(stop_reason why) noexcept;
+  principal who_; // set before it runs
   std::atomic<bool> cancelled_{false};
   std::atomic<stop_reason> reason_{stop_reason::none};
   mutable std::atomic<bool> bound_{false};
@@ -60,7 +63,7 @@ public:
   // exhausted: the queue is full, `work` was not kept. `timeout` is cut to timeout_max; zero means
   // timeout_max. `client_gone` is called from the watchdog; may be empty. Any thread.
   [[nodiscard]] result<void> submit(job work, std::chrono::nanoseconds timeout = {},
-                                    std::function<bool()> client_gone = {});
+                                    std::function<bool()> client_gone = {}, principal who = {});
 
 private:
   struct impl;

@@ -163,7 +163,7 @@ http::response answer(const query_context& context, const query_ticket& ticket, 
                       Evaluate evaluate) {
   settings.times.started = std::chrono::steady_clock::now();
   settings.options.cancelled = &ticket.cancelled();
-  const auto watch = make_watch(context);
+  const auto watch = make_watch(context, ticket);
   counting_source source{watch->source()};
   result<promql::value> outcome = evaluate(*watch, source, settings.options);
   settings.times.evaluated = std::chrono::steady_clock::now();
@@ -200,7 +200,7 @@ void instant(const query_context_ptr& context, const http::request& request, htt
     return to->answer(failure(to_api_error(query.error())));
   const auto timeout = query.value().settings.timeout;
   const auto memory = query.value().settings.memory;
-  run_on_pool(*context->queries, std::move(to), timeout, memory,
+  run_on_pool(*context->queries, request.who, std::move(to), timeout, memory,
               [context, q = std::move(query.value())](const query_ticket& ticket) {
                 return answer(*context, ticket, q.settings,
                               [&q](query_watch&, promql::series_source& source, const auto& options) {
@@ -215,7 +215,7 @@ void range(const query_context_ptr& context, const http::request& request, http:
     return to->answer(failure(to_api_error(query.error())));
   const auto timeout = query.value().settings.timeout;
   const auto memory = query.value().settings.memory;
-  run_on_pool(*context->queries, std::move(to), timeout, memory,
+  run_on_pool(*context->queries, request.who, std::move(to), timeout, memory,
               [context, q = std::move(query.value())](const query_ticket& ticket) {
                 return answer(*context, ticket, q.settings,
                               [&q](query_watch& watch, promql::series_source& source,
@@ -256,8 +256,9 @@ http::response query_failure(const error& e, const query_ticket& ticket) {
   return failure(to_api_error(e));
 }
 
-void run_on_pool(query_pool& pool, http::responder_ptr to, std::chrono::nanoseconds timeout,
-                 query_memory_ptr memory, std::function<http::response(const query_ticket&)> work) {
+void run_on_pool(query_pool& pool, const principal& who, http::responder_ptr to,
+                 std::chrono::nanoseconds timeout, query_memory_ptr memory,
+                 std::function<http::response(const query_ticket&)> work) {
   const auto accepted = pool.submit(
       [to, memory = std::move(memory), work = std::move(work)](const query_ticket& ticket) {
         if (memory)
@@ -266,7 +267,7 @@ void run_on_pool(query_pool& pool, http::responder_ptr to, std::chrono::nanoseco
           return to->answer(query_failure({errc::cancelled, {}}, ticket));
         to->answer(work(ticket));
       },
-      timeout, [to] { return to->client_gone(); });
+      timeout, [to] { return to->client_gone(); }, who);
   if (!accepted)
     to->answer(failure({api_errc::unavailable, accepted.error().message}));
 }

@@ -13,8 +13,9 @@ void add_query_routes(const query_context_ptr& context, std::vector<http::route>
 void add_status_routes(const query_context_ptr& context, std::vector<http::route>& into);
 void add_target_routes(const query_context_ptr& context, std::vector<http::route>& into);
 
-[[nodiscard]] inline std::unique_ptr<query_watch> make_watch(const query_context& context) {
-  return context.watch ? context.watch() : std::make_unique<query_watch>(*context.source);
+[[nodiscard]] inline std::unique_ptr<query_watch> make_watch(const query_context& context,
+                                                             const query_ticket& ticket) {
+  return context.watch ? context.watch(ticket.who()) : std::make_unique<query_watch>(*context.source);
 }
 
 // One handler under several methods; all of it is reading.

@@ -99,7 +99,8 @@ http::response tsdb_answer(const query_context& context, std::uint64_t limit, co
   asked.memory = &memory;
   bool fits = true;
   const auto keep = [&](std::uint64_t bytes) { fits = fits && memory.take(bytes); };
-  const auto done = context.source->series(asked, [&](const labels& all) {
+  const auto watch = make_watch(context, ticket);
+  const auto done = watch->source().series(asked, [&](const labels& all) {
     if (++series > context.limits.series_max || !fits)
       return;
     for (const auto& [name, value] : all) {
@@ -136,7 +137,7 @@ void tsdb(const query_context_ptr& context, const http::request& request, http::
   const auto limit = limit_parameter(request);
   if (!limit)
     return to->answer(failure(to_api_error(limit.error())));
-  run_on_pool(*context->lookups, std::move(to), {}, nullptr,
+  run_on_pool(*context->lookups, request.who, std::move(to), {}, nullptr,
               [context, limit = limit.value().value_or(tsdb_limit_default)](const query_ticket& ticket) {
                 return tsdb_answer(*context, limit, ticket);
               });

@@ -43,8 +43,9 @@ result<promql::vector_value> now(const query_context& context, const query_ticke
   options.samples_max = context.limits.samples_max;
   options.cancelled = &ticket.cancelled();
   options.memory = &memory;
+  const auto watch = make_watch(context, ticket);
   BOOST_OUTCOME_TRY(
-      found, promql::evaluate_instant(*tree, *context.source, context.clock->wall_ns() / ns_per_ms, options));
+      found, promql::evaluate_instant(*tree, watch->source(), context.clock->wall_ns() / ns_per_ms, options));
   auto* vector = std::get_if<promql::vector_value>(&found);
   return vector != nullptr ? std::move(*vector) : promql::vector_value{};
 }
@@ -96,7 +97,7 @@ http::response active_targets(const query_context& context, const query_ticket& 
 void targets(const query_context_ptr& context, const http::request& request, http::responder_ptr to) {
   if (text_parameter(request, "state") == "dropped")
     return to->answer(success(R"({"activeTargets":[],"droppedTargets":[]})"));
-  run_on_pool(*context->lookups, std::move(to), {}, nullptr,
+  run_on_pool(*context->lookups, request.who, std::move(to), {}, nullptr,
               [context, pool = std::string{text_parameter(request, "scrapePool")}](
                   const query_ticket& ticket) { return active_targets(*context, ticket, pool); });
 }

@@ -26,14 +26,16 @@ void delete_series(const context_ptr& context, const http::request& request, htt
   auto asked = select_parameters(request, *memory);
   if (!asked)
     return to->answer(failure(to_api_error(asked.error())));
-  run_on_pool(context, std::move(to), {}, [context, memory, asked = std::move(asked).value()](const auto&) {
-    std::vector<std::vector<promql::matcher>> selectors;
-    for (const auto& one : asked)
-      selectors.push_back(one.matchers);
-    const auto done = context->deleted->remove(selectors, asked.front().from_ms, asked.front().to_ms,
-                                               context->clock->wall_ns() / 1'000'000);
-    return done ? no_content() : failure(to_api_error(done.error()));
-  });
+  run_on_pool(context, request.who, std::move(to), {},
+              [context, memory, asked = std::move(asked).value()](const auto&) {
+                std::vector<std::vector<promql::matcher>> selectors;
+                for (const auto& one : asked)
+                  selectors.push_back(one.matchers);
+                const auto done =
+                    context->deleted->remove(selectors, asked.front().from_ms, asked.front().to_ms,
+                                             context->clock->wall_ns() / 1'000'000);
+                return done ? no_content() : failure(to_api_error(done.error()));
+              });
 }
 
 // The bytes go with their partition; nothing is gained by rewriting it.

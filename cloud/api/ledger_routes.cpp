@@ -98,7 +98,7 @@ http::handler on_pool(const context_ptr& context, bool ahead, Ask ask) {
     auto asked = read_request(request, *context, ahead);
     if (!asked)
       return to->answer(failure(to_api_error(asked.error())));
-    run_on_pool(context, std::move(to), {},
+    run_on_pool(context, request.who, std::move(to), {},
                 [context, ask, what = std::move(asked).value()](const query_ticket&) {
                   return answer(ask(*context->ledger, what));
                 });
@@ -129,16 +129,17 @@ void retract(const context_ptr& context, const http::request& request, http::res
   auto asked = read_retraction(request, *context);
   if (!asked)
     return to->answer(failure({api_errc::bad_data, asked.error().message}));
-  run_on_pool(context, std::move(to), {}, [context, what = std::move(asked).value()](const query_ticket&) {
-    const auto done = context->retracted->add(what);
-    if (!done)
-      return failure(to_api_error(done.error()));
-    return success(dump(json{{"edge", to_string(what.edge)},
-                             {"host", what.host},
-                             {"start", seconds(what.from_ns)},
-                             {"end", seconds(what.to_ns)},
-                             {"reason", what.reason}}));
-  });
+  run_on_pool(context, request.who, std::move(to), {},
+              [context, what = std::move(asked).value()](const query_ticket&) {
+                const auto done = context->retracted->add(what);
+                if (!done)
+                  return failure(to_api_error(done.error()));
+                return success(dump(json{{"edge", to_string(what.edge)},
+                                         {"host", what.host},
+                                         {"start", seconds(what.from_ns)},
+                                         {"end", seconds(what.to_ns)},
+                                         {"reason", what.reason}}));
+              });
 }
 
 } // namespace

@@ -110,8 +110,8 @@ void ready(const context_ptr& context, const http::request&, http::responder_ptr
                  : plain_text(503, fmt::format("Skerry is not ready: {}\n", now.error().message)));
 }
 
-void reload(const context_ptr& context, const http::request&, http::responder_ptr to) {
-  run_on_pool(context, std::move(to), {}, [context](const query_ticket&) {
+void reload(const context_ptr& context, const http::request& request, http::responder_ptr to) {
+  run_on_pool(context, request.who, std::move(to), {}, [context](const query_ticket&) {
     const auto done = context->node->reload();
     return done ? plain_text(200, done.value() + "\n")
                 : plain_text(500, fmt::format("failed to reload config: {}\n", done.error().message));
@@ -156,7 +156,7 @@ void make_invites(const context_ptr& context, const http::request& request, http
   const auto order = read_invite(request);
   if (!order)
     return to->answer(failure(to_api_error(order.error())));
-  run_on_pool(context, std::move(to), {}, [context, order = order.value()](const query_ticket&) {
+  run_on_pool(context, request.who, std::move(to), {}, [context, order = order.value()](const query_ticket&) {
     std::vector<invite> made;
     for (std::uint64_t i = 0; i < order.count; ++i) {
       auto one = context->node->make_invite(order.each);
@@ -168,8 +168,8 @@ void make_invites(const context_ptr& context, const http::request& request, http
   });
 }
 
-void list_invites(const context_ptr& context, const http::request&, http::responder_ptr to) {
-  run_on_pool(context, std::move(to), {}, [context](const query_ticket&) {
+void list_invites(const context_ptr& context, const http::request& request, http::responder_ptr to) {
+  run_on_pool(context, request.who, std::move(to), {}, [context](const query_ticket&) {
     auto all = context->node->invites();
     if (!all)
       return failure(to_api_error(all.error()));
@@ -183,7 +183,7 @@ void revoke(const context_ptr& context, const http::request& request, http::resp
   const auto edge = parse_edge_id(request.capture);
   if (!edge)
     return to->answer(failure({api_errc::bad_data, edge.error().message}));
-  run_on_pool(context, std::move(to), {}, [context, edge = edge.value()](const query_ticket&) {
+  run_on_pool(context, request.who, std::move(to), {}, [context, edge = edge.value()](const query_ticket&) {
     const auto done = context->node->revoke(edge);
     if (!done)
       return failure(to_api_error(done.error()));
@@ -239,7 +239,7 @@ std::vector<http::route> make_routes(api_context given) {
   queries.answers = context->answers;
   queries.status = {context->build, context->started_ns, context->config_text,
                     context->flags, context->retention,  context->reloaded};
-  queries.watch = [context]() -> std::unique_ptr<api::query_watch> {
+  queries.watch = [context](const principal&) -> std::unique_ptr<api::query_watch> {
     return std::make_unique<completeness_watch>(*context->source, context->ledger, context->cache,
                                                 *context->clock);
   };
