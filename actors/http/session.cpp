@@ -41,6 +41,13 @@ constexpr std::chrono::milliseconds linger_time{2'000};
 
 std::string_view as_view(beast::string_view text) noexcept { return {text.data(), text.size()}; }
 
+// Of a request line, for a line of the log: still encoded, and without what may be a secret.
+std::string_view act_path(beast::string_view target) noexcept {
+  constexpr std::size_t bytes_max = 200;
+  const auto text = as_view(target);
+  return text.substr(0, std::min(text.find('?'), bytes_max));
+}
+
 bool has_control(std::string_view text) noexcept {
   return std::any_of(text.begin(), text.end(),
                      [](char c) { return static_cast<unsigned char>(c) < 0x20 && c != '\t'; });
@@ -98,12 +105,14 @@ private:
 
 class session_responder final : public responder {
 public:
+  // `act`: who does what, for the log; empty: it is no act of an operator.
   session_responder(std::shared_ptr<shared_state> shared, std::weak_ptr<session> owner, std::string path,
-                    std::uint64_t number, bool head, bool gzip_wanted,
+                    std::string act, std::uint64_t number, bool head, bool gzip_wanted,
                     std::shared_ptr<std::atomic<bool>> gone)
       : shared_(std::move(shared)),
         owner_(std::move(owner)),
         path_(std::move(path)),
+        act_(std::move(act)),
         number_(number),
         head_(head),
         gzip_wanted_(gzip_wanted),
@@ -146,6 +155,8 @@ public:
 private:
   // Compresses here, on the thread that answers: the server's own stays free for others.
   void send(response with) {
+    if (!act_.empty()) // whether or not somebody still waits for the answer
+      spdlog::info("http: {}: {}", act_, with.status);
     const auto to = owner_.lock();
     if (!to || client_gone())
       gzip_wanted_ = false;
@@ -178,6 +189,7 @@ private:
   std::shared_ptr<shared_state> shared_;
   std::weak_ptr<session> owner_;
   std::string path_;
+  std::string act_;
   std::uint64_t number_;
   bool head_;
   bool gzip_wanted_;
@@ -567,9 +579,12 @@ void session::on_body(error_code ec) {
 void session::run_handler() {
   request_number_ = ++requests_;
   watch_client();
-  auto to =
-      std::make_shared<session_responder>(shared_, weak_from_this(), request_.path, request_number_, head_,
-                                          accepts_gzip(request_.header("accept-encoding")), gone_);
+  std::string act;
+  if (match_.found->needs == right::operate || match_.found->needs == right::administer)
+    act = fmt::format("{}: {} {}", request_.who.subject, request_.method, act_path(parser_->get().target()));
+  auto to = std::make_shared<session_responder>(shared_, weak_from_this(), request_.path, std::move(act),
+                                                request_number_, head_,
+                                                accepts_gzip(request_.header("accept-encoding")), gone_);
   try {
     match_.found->run(request_, to);
   } catch (const std::exception& e) {
