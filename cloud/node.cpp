@@ -14,6 +14,7 @@
 #include "actors/node/version.hpp"
 #include "actors/push/push_service.hpp"
 #include "cloud/api/routes.hpp"
+#include "cloud/api/site_feed.hpp"
 #include "cloud/ingest/clock_trust.hpp"
 #include "cloud/ingest/held_clock.hpp"
 #include "cloud/ingest/ingest.hpp"
@@ -91,6 +92,7 @@ public:
       caf::anon_send(ingest_, stop_atom_v);
       ingest_ = nullptr;
     }
+    feed_.reset();
     operations_.reset(); // it asks the store, which must be the last
     if (actors_)
       actors_->await_all_actors_done();
@@ -215,6 +217,8 @@ public:
                                                 metrics_.registry());
     context.cache = results_.get();
     context.node = operations_.get();
+    feed_ = std::make_unique<site_feed>(*operations_, system_clock().wall_ns());
+    context.feed = feed_.get();
     ledger_ = make_ledger(store_, hosts_, retractions_);
     context.ledger = ledger_.get();
     context.retracted = retractions_.get();
@@ -244,7 +248,10 @@ public:
   std::string http_address() const override { return http_->address(); }
   std::string link_address() const override { return link_->address(); }
   result<std::string> read_again() override { return read_again_(); }
-  void on_tick() override { operations_->on_tick(); }
+  void on_tick() override {
+    operations_->on_tick();
+    feed_->on_tick();
+  }
   bool failed() const noexcept override { return failed_; }
 
 private:
@@ -307,6 +314,7 @@ private:
   std::unique_ptr<query_pool> lookups_;
   std::unique_ptr<push::push_service> pushes_;
   std::unique_ptr<operations> operations_;
+  std::unique_ptr<site_feed> feed_; // asks it
   std::unique_ptr<ledger_reader> ledger_;
   std::unique_ptr<http::server> http_;
   std::atomic<bool> failed_ = false;

@@ -21,6 +21,7 @@ class deletions;
 class ledger_reader;
 class result_cache;
 class retractions;
+class site_feed;
 
 enum class link_state : std::uint8_t {
   connected,
@@ -114,6 +115,7 @@ struct api_context {
   query_pool* lookups = nullptr; // for all else that takes a moment
   result_cache* cache = nullptr; // of range queries' answers; null: none
   node_operations* node = nullptr;
+  site_feed* feed = nullptr;        // of the same node
   ledger_reader* ledger = nullptr;  // null: nothing is known of losses
   retractions* retracted = nullptr; // null: nothing of the ledger can be taken back
   deletions* deleted = nullptr;     // null: the admin API is off

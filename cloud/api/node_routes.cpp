@@ -2,6 +2,7 @@
 #include "cloud/api/completeness_notes.hpp"
 #include "cloud/api/handlers.hpp"
 #include "cloud/api/routes.hpp"
+#include "cloud/api/site_feed.hpp"
 #include "schemas/model/site_name.hpp"
 
 #include <fmt/format.h>
@@ -89,6 +90,11 @@ void sites(const context_ptr& context, const http::request& request, http::respo
   if (const auto only = text_parameter(request, "site"); !only.empty())
     std::erase_if(all, [&](const site_status& s) { return s.site != only; });
   to->answer(success(list_of(all)));
+}
+
+void follow_sites(const context_ptr& context, const http::request& request, http::responder_ptr to) {
+  if (auto opened = to->open_stream())
+    context->feed->follow(std::move(opened), request.last_event_id());
 }
 
 void hosts(const context_ptr& context, const http::request& request, http::responder_ptr to) {
@@ -216,6 +222,7 @@ void add_node_routes(const context_ptr& context, std::vector<http::route>& into)
                       });
   };
   add("GET", "/api/v1/sites", right::read, sites);
+  add("GET", "/api/v1/sites/stream", right::read, follow_sites);
   add("GET", "/api/v1/hosts", right::read, hosts);
   add("GET", "/-/healthy", right::read, healthy);
   add("GET", "/-/ready", right::read, ready);

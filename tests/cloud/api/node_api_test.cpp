@@ -37,6 +37,91 @@ TEST_CASE("sites and hosts") {
   CHECK(data_of(cloud.ask("/api/v1/hosts?site=island")).empty());
 }
 
+TEST_CASE("how sites stand, told as it changes") {
+  test_cloud cloud;
+  const std::string ask = "GET /api/v1/sites/stream HTTP/1.1\r\nHost: localhost\r\n";
+  const auto data = [](std::string event) {
+    const auto at = event.find("data: ") + 6;
+    INFO(event);
+    return json::parse(event.substr(at, event.find('\n', at) - at));
+  };
+  http::test::client events{cloud.server->address()};
+  events.send(ask + "\r\n");
+  REQUIRE(events.receive(true));
+  auto got = events.read_until("\n\n");
+  CHECK(got.find("id: 1-1\nevent: sites\n") != std::string::npos);
+  CHECK(data(got).size() == 2);
+  CHECK(data(got)[0]
+        == json{{"site", "harbour"},
+                {"edge", "00c0ffee00c0ffee"},
+                {"state", "connected"},
+                {"cause", nullptr},
+                {"since", nullptr},
+                {"behind", nullptr}});
+  cloud.feed.on_tick(); // nothing has changed
+  cloud.node.all_sites[0].samples_total = 17;
+  cloud.feed.on_tick(); // nor has how it stands
+  cloud.node.all_sites[0].state = link_state::unreachable;
+  cloud.node.all_sites[0].cause = "silent";
+  cloud.node.all_sites[0].since_ns = test::now_s * 1'000'000'000;
+  cloud.feed.on_tick();
+  got = events.read_until("\n\n");
+  CHECK(got.find("id: 1-2\nevent: site\n") != std::string::npos);
+  CHECK(data(got)["state"] == "unreachable");
+  CHECK(data(got)["cause"] == "silent");
+  CHECK(data(got)["since"] == test::now_s);
+
+  // Who was there at 1-2 has missed nothing; who was there before gets all of them.
+  http::test::client again{cloud.server->address()};
+  again.send(ask + "Last-Event-ID: 1-2\r\n\r\n");
+  REQUIRE(again.receive(true));
+  http::test::client late{cloud.server->address()};
+  late.send("GET /api/v1/sites/stream?last_event_id=1-1 HTTP/1.1\r\nHost: localhost\r\n"
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+  const auto head = late.receive(true);
+  REQUIRE(head);
+  CHECK(head->status == 101);
+  const auto frame_of = [&] {
+    const auto start = late.read(2);
+    REQUIRE(start.size() == 2);
+    std::size_t size = static_cast<unsigned char>(start[1]);
+    if (size == 126) {
+      const auto more = late.read(2);
+      size = static_cast<std::size_t>(static_cast<unsigned char>(more[0])) << 8
+             | static_cast<unsigned char>(more[1]);
+    }
+    return json::parse(late.read(size));
+  };
+  const auto all = frame_of();
+  CHECK(all["event"] == "sites");
+  CHECK(all["id"] == "1-2");
+  CHECK(all["data"].size() == 2);
+  cloud.node.all_sites.pop_back();
+  cloud.feed.on_tick(); // the server's one thread has added a follower before it sends the header
+  got = events.read_until("\n\n");
+  CHECK(got.find("id: 1-3\nevent: gone\n") != std::string::npos);
+  CHECK(data(got)["site"] == "island");
+  CHECK(again.read_until("\n\n").find("id: 1-3\nevent: gone\n") != std::string::npos);
+  CHECK(frame_of()["event"] == "gone");
+  // Nobody follows: the next one begins anew.
+  events.close();
+  again.close();
+  late.close();
+  cloud.node.all_sites[0].cause = "x";
+  REQUIRE(http::test::eventually([&] {
+    cloud.node.all_sites[0].since_ns += 1'000'000'000;
+    cloud.feed.on_tick();
+    return cloud.counted("skerry_http_streams_ended_total", "client") == 3;
+  }));
+  cloud.node.all_sites[0].since_ns += 1'000'000'000;
+  cloud.feed.on_tick();
+  http::test::client next{cloud.server->address()};
+  next.send(ask + "Last-Event-ID: 1-3\r\n\r\n");
+  REQUIRE(next.receive(true));
+  CHECK(next.read_until("\n\n").find("event: sites\n") != std::string::npos);
+}
+
 TEST_CASE("health, readiness, build, metrics, reload") {
   test_cloud cloud;
   CHECK(cloud.ask("/-/healthy").status == 200);

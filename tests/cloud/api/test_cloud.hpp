@@ -4,6 +4,7 @@
 // in memory and a fake of the node's operations.
 
 #include "cloud/api/routes.hpp"
+#include "cloud/api/site_feed.hpp"
 #include "cloud/ledger/ledger.hpp"
 #include "tests/actors/http/client.hpp"
 #include "tests/actors/promql/memory_source.hpp"
@@ -156,11 +157,11 @@ public:
     host.series = 507;
     host.last_sample_ns = fixed_clock{}.wall_ns();
     node.all_hosts = {host};
-    api_context context;
     context.source = &source;
     context.queries = &pool;
     context.lookups = &lookups;
     context.node = &node;
+    context.feed = &feed;
     context.ledger = &ledger;
     context.clock = &clock;
     context.metrics = [](const http::request&, http::responder_ptr to) {
@@ -219,11 +220,13 @@ public:
     return *got;
   }
 
+  api_context context; // as the server has it
   temporary_directory directory;
   prometheus::Registry registry;
   fixed_clock clock;
   promql::test::memory_source source;
   fake_node node;
+  site_feed feed{node, 1};
   fake_ledger ledger;
   query_pool pool; // ends before what its queries use
   query_pool lookups;
