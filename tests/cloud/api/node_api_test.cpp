@@ -122,6 +122,59 @@ TEST_CASE("how sites stand, told as it changes") {
   CHECK(next.read_until("\n\n").find("event: sites\n") != std::string::npos);
 }
 
+TEST_CASE("every route of the cloud needs the right that it was given on purpose") {
+  test_cloud cloud;
+  std::vector<std::string> found;
+  char nowhere = 0; // what it is does not matter for the routes, but that it is there
+  cloud.context.retracted = reinterpret_cast<retractions*>(&nowhere);
+  for (const auto& one : make_routes(cloud.context))
+    found.push_back(std::string{to_string(one.needs)} + " " + one.method + " " + one.path);
+  std::sort(found.begin(), found.end());
+  std::vector<std::string> wanted{"administer GET /api/v1/admin/invites",
+                                  "administer POST /-/reload",
+                                  "administer POST /api/v1/admin/edges/{}/revoke",
+                                  "administer POST /api/v1/admin/invites",
+                                  "administer POST /api/v1/admin/tsdb/clean_tombstones",
+                                  "administer POST /api/v1/admin/tsdb/delete_series",
+                                  "administer PUT /-/reload",
+                                  "administer PUT /api/v1/admin/tsdb/clean_tombstones",
+                                  "administer PUT /api/v1/admin/tsdb/delete_series",
+                                  "operate POST /api/v1/admin/loss/retract"};
+  for (const auto* path : {"/-/healthy",
+                           "/-/ready",
+                           "/metrics",
+                           "/federate",
+                           "/api/v1/sites",
+                           "/api/v1/sites/stream",
+                           "/api/v1/hosts",
+                           "/api/v1/loss",
+                           "/api/v1/completeness",
+                           "/api/v1/query",
+                           "/api/v1/query_range",
+                           "/api/v1/query_exemplars",
+                           "/api/v1/series",
+                           "/api/v1/labels",
+                           "/api/v1/metadata",
+                           "/api/v1/label/{}/values",
+                           "/api/v1/format_query",
+                           "/api/v1/parse_query",
+                           "/api/v1/rules",
+                           "/api/v1/alerts",
+                           "/api/v1/targets",
+                           "/api/v1/alertmanagers",
+                           "/api/v1/status/tsdb",
+                           "/api/v1/status/buildinfo",
+                           "/api/v1/status/flags",
+                           "/api/v1/status/config",
+                           "/api/v1/status/runtimeinfo"})
+    wanted.push_back(std::string{"read GET "} + path);
+  for (const auto* path :
+       {"query", "query_range", "query_exemplars", "series", "labels", "format_query", "parse_query"})
+    wanted.push_back(std::string{"read POST /api/v1/"} + path);
+  std::sort(wanted.begin(), wanted.end());
+  CHECK(found == wanted);
+}
+
 TEST_CASE("health, readiness, build, metrics, reload") {
   test_cloud cloud;
   CHECK(cloud.ask("/-/healthy").status == 200);
