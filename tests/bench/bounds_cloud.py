@@ -281,6 +281,29 @@ def http_connections(bench, value):
         return run.finish(took)
 
 
+@bound("answers that last (http.streams_max)", 256, 64)
+def http_streams(bench, value):
+    ask = b"GET /api/v1/sites/stream HTTP/1.1\r\nHost: localhost\r\n"
+    upgrade = (b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+               b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
+    with bench.cloud(http={"streams_max": value, "connections_max": 16}) as run:
+        with contextlib.ExitStack() as held:
+            for i in range(value):
+                one = held.enter_context(run.connect())
+                one.sendall(ask + (upgrade if i % 2 else b"") + b"\r\n")
+                first = one.recv(12)
+                assert first in (b"HTTP/1.1 200", b"HTTP/1.1 101"), first
+            further = held.enter_context(run.connect())
+            further.sendall(ask + b"\r\n")
+            answer = further.recv(4096)
+            assert b" 503 " in answer.split(b"\r\n")[0] and b"Retry-After" in answer, answer
+            run.cloud.get("/-/healthy", timeout=5)
+            took = run.seconds()
+            assert run.metric("skerry_http_streams") == value
+        wait_until(lambda: run.metric("skerry_http_streams") == 0, 20, "all of them to be gone")
+        return run.finish(took)
+
+
 @bound("connections of the link (link.connections_max)", 8192, 512)
 def link_connections(bench, value):
     with bench.cloud() as run:
