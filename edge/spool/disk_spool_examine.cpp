@@ -148,6 +148,11 @@ void disk_spool::repair_all() {
 }
 
 result<void> disk_spool::repair(const segment_ptr& found, const std::string& what) {
+  {
+    const std::lock_guard table{table_};
+    if (found->gone) // repaired after somebody had begun to read it
+      return ok();
+  }
   if (!what.empty()) {
     const std::lock_guard writing{writing_};
     if (found == active_)
