@@ -51,9 +51,10 @@ gateway_core::gateway_core(gateway_core_config config, std::shared_ptr<spool> st
       clock_(clock),
       to_(std::move(to)),
       limits_(config_.limits, store_, config_.under_way, config_.free_disk, [this](run made, bool loss) {
+        const bool first = loss || made.header.key.stream == stream_id::alert;
         std::vector<run> runs;
         runs.push_back(std::move(made));
-        to_.hand_over({std::move(runs), loss ? link::lane::alert : link::lane::backlog, true});
+        to_.hand_over({std::move(runs), first ? link::lane::alert : link::lane::backlog, true});
       }) {}
 
 void gateway_core::count_limits() {

@@ -18,11 +18,11 @@ constexpr std::size_t read_bytes = 1 << 20;
 constexpr std::size_t run_bytes = 256 << 10;
 constexpr std::uint64_t disk_full_bytes = 16
                                           << 20; // with less left it is the disk that is full, not the spool
-constexpr int parts_looked_at = 8;               // by one call of make_room(), until one frees something
-constexpr int parts_at_once = 16;                // dropped by one call of enforce()
-constexpr int parts_seen_max = 4096;             // and looked at
-constexpr int neighbours_max = 16;               // tombstones beside what goes, on either side
-constexpr std::uint64_t stones_worth_min = 8;    // so many are written anew if they become half as many
+constexpr int parts_looked_at = 8;   // and read by one call of make_room(), until one frees something
+constexpr int parts_at_once = 16;    // dropped by one call of enforce()
+constexpr int parts_seen_max = 4096; // and looked at
+constexpr int neighbours_max = 16;   // tombstones beside what goes, on either side
+constexpr std::uint64_t stones_worth_min = 8; // so many are written anew if they become half as many
 
 std::uint64_t samples_in(const frame& sections) noexcept {
   std::uint64_t n = 0;
@@ -189,18 +189,36 @@ bool spool_limits::make_room() {
     return true;
   if (config_.policy == full_policy::drop_newest)
     return false;
-  // A part that holds only what is under way, or tombstones, does not stand in the way of the next one.
+  // A part that holds only alerts, what is under way, or tombstones does not stand in the way of the next one.
   std::uint64_t after = 0;
-  for (int i = 0; i < parts_looked_at; ++i) {
+  int looked_at = 0;
+  int of_alerts = 0; // that hold nothing else that is free
+  for (int seen = 0; seen < parts_seen_max && looked_at < parts_looked_at; ++seen) {
     const auto part = store_->oldest(after);
     if (!part)
       return false;
+    after = part->number;
+    const auto free = what_is_free(*part);
+    if (!free.any || (!free.but_alerts && ++of_alerts > parts_looked_at))
+      continue;
+    looked_at += free.but_alerts ? 1 : 0;
     if ((config_.policy == full_policy::thin_oldest && shrink(*part, cause, way::thin))
         || shrink(*part, cause, way::drop))
       return true;
-    after = part->number;
   }
   return false;
+}
+
+spool_limits::free_content spool_limits::what_is_free(const spool::oldest_part& part) const {
+  free_content out;
+  for (const auto& [key, held] : part.held)
+    if (!(claims_ ? claims_->block(key, held, true) : held).empty()) {
+      out.any = true;
+      out.but_alerts = out.but_alerts || key.stream != stream_id::alert;
+    }
+  if (claims_)
+    claims_->unblock_all();
+  return out;
 }
 
 // A part with anything else in it stays until that is delivered: to drop what is refused there would free no file.
@@ -315,7 +333,7 @@ bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, way 
   const bool thin = how == way::thin;
   const bool for_room =
       cause != loss_cause::spool_age; // what is durable and not safe is old for seconds, as a rule
-  bool ends = how == way::clear;
+  bool ends = !thin;
   std::vector<run> with;
   std::uint64_t gone = 0, samples = 0, bytes_before = 0, bytes_after = 0, stones_were = 0, stones_are = 0;
   std::int64_t from_ns = INT64_MAX, to_ns = INT64_MIN;
@@ -324,8 +342,8 @@ bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, way 
   frame sections;
   const auto step_ns = config_.thin_step.count();
   for (const auto& [key, held] : part.held) {
-    if (key.stream == stream_id::alert)
-      continue; // they are few, and what the whole thing is for
+    // Alerts are what the whole thing is for: they stay, but do not keep a part for themselves.
+    const bool alerts = key.stream == stream_id::alert;
     replacement makes{key, thin ? loss_cause::thinned : cause};
     const bool looks = claims_ && !planted(config_.planted, planted_fault::thinned_while_in_flight);
     const auto free = looks ? claims_->block(key, held, for_room) : held;
@@ -350,11 +368,11 @@ bool spool_limits::shrink(const spool::oldest_part& part, loss_cause cause, way 
             break;
           bytes_before += record.bytes.size();
           const auto& policy = policy_of(record.kind);
-          bool keep = !policy.may_be_forced_out || (thin && !policy.may_be_thinned);
+          bool keep = alerts || !policy.may_be_forced_out || (thin && !policy.may_be_thinned);
           std::uint64_t count = 0;
           if (policy.samples && decode_frame_sections(record.payload, sections)) {
             count = samples_in(sections);
-            if (thin && !sections.sections.empty()) {
+            if (thin && !alerts && !sections.sections.empty()) {
               const auto step = record.time_ns / step_ns; // of what it is about, whoever said the time
               auto& last =
                   last_step.try_emplace({std::string{record.host}, sections.sections.front().set}, INT64_MIN)

@@ -66,6 +66,12 @@ private:
     clear, // as drop; tombstones alone are moved out of a part that ends with that
   };
   bool drop_refused(loss_cause cause);
+  struct free_content {
+    bool any = false;
+    bool but_alerts = false; // anything but those
+  };
+  // What of it is not under way. Reads nothing.
+  [[nodiscard]] free_content what_is_free(const spool::oldest_part& part) const;
   bool shrink(const spool::oldest_part& part, loss_cause cause, way how);
   // Nobody has any of it under way, and nothing is added to it.
   [[nodiscard]] bool is_settled(const stream_key& key, const range_set& held, const range_set& free) const;

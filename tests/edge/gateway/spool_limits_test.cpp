@@ -685,6 +685,17 @@ TEST_CASE("an alert is never dropped") {
   CHECK(read_all(*f.store, {test_edge, f.store->epoch(), stream_id::alert}).size() == 1);
 }
 
+TEST_CASE("an alert keeps no part of the spool for itself") {
+  fixture f{full_policy::drop_oldest};
+  std::vector<pending_record> alerts{event_record(f.w.random, 100)};
+  REQUIRE(f.store->commit(stream_id::alert, alerts, {}));
+  f.fill();
+  const auto first = f.store->oldest()->number;
+  REQUIRE(f.under_test->make_room());
+  CHECK(f.store->oldest()->number > first); // its file is gone
+  CHECK(read_all(*f.store, {test_edge, f.store->epoch(), stream_id::alert}).size() == 1);
+}
+
 TEST_CASE("alerts that fill their part of the reserve leave tombstones the rest") {
   fixture f{full_policy::drop_oldest};
   REQUIRE(f.store->close());
