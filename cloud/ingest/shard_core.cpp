@@ -81,9 +81,9 @@ constexpr std::uint64_t samples_of_record_max = 1 << 20;
 constexpr std::uint64_t bytes_of_record_max = 1 << 26;
 
 // An entry of the ledger as far as it can be true: nothing is missing of times to come, nor more than its records can
-// hold. The record itself where that is what it says.
+// hold. The record itself where that is what it says. Sets `ahead` where its times are later than `latest_ns`.
 record_view plausible(const record_view& record, const stream_key& key, std::int64_t latest_ns,
-                      std::vector<std::shared_ptr<byte_buffer>>& kept) {
+                      std::vector<std::shared_ptr<byte_buffer>>& kept, bool& ahead) {
   byte_buffer payload;
   if (record.kind == record_kind::tombstone) {
     const auto said = decode_tombstone(record.payload);
@@ -94,6 +94,7 @@ record_view plausible(const record_view& record, const stream_key& key, std::int
     const auto most = [&](std::uint64_t each) {
       return records > UINT64_MAX / each ? UINT64_MAX : records * each;
     };
+    ahead = ahead || stone.to_ns > latest_ns;
     stone.to_ns = std::min(stone.to_ns, latest_ns);
     stone.from_ns = std::min(stone.from_ns, stone.to_ns);
     stone.samples = std::min(stone.samples, most(samples_of_record_max));
@@ -106,6 +107,7 @@ record_view plausible(const record_view& record, const stream_key& key, std::int
     auto gap = decode_not_collected(record.payload);
     if (!gap || gap.value().to_ns <= latest_ns)
       return record;
+    ahead = true;
     gap.value().to_ns = latest_ns;
     gap.value().from_ns = std::min(gap.value().from_ns, latest_ns);
     encode_payload(gap.value(), payload);
@@ -233,9 +235,9 @@ void shard_core::append_front(const std::string& name, stream_state& stream) {
   while (!stream.queue.empty()) {
     const auto part = stream.queue.front().part;
     auto request = make_request(name, stream, *part);
-    // What the clock says would be lost for good.
-    const auto doubt =
-        stream.then.ahead != 0 && config_.trust ? doubt_of(config_.trust->judge()) : std::string{};
+    // What the clock says would be lost for good, and entries of the ledger would tell of other times for good.
+    const bool by_clock = stream.then.ahead != 0 || stream.then.bounded;
+    const auto doubt = by_clock && config_.trust ? doubt_of(config_.trust->judge()) : std::string{};
     if (!doubt.empty()) {
       ++config_.counters->doubted_parts;
       const auto done = std::move(stream.queue.front());
@@ -299,7 +301,7 @@ append_request shard_core::make_request(const std::string& name, stream_state& s
       replaces.replace(record, *cause, samples_in(record), request, replaced);
       continue;
     }
-    request.records.push_back(plausible(record, key, latest_ns, replaced));
+    request.records.push_back(plausible(record, key, latest_ns, replaced, then.bounded));
     if (policy_of(record.kind).samples)
       note_frame(record, key, now_ns, then);
     // A watermark of a host that has no place says nothing, and loses nothing.

@@ -115,6 +115,7 @@ private:
     std::uint64_t duplicates = 0;
     std::uint64_t malformed = 0;
     std::uint64_t ahead = 0;
+    bool bounded = false; // an entry of the ledger told of times that are ahead
     std::uint64_t host_limit = 0;
   };
   // Of one stream: what is stored, and the parts that wait. One append at a time, because each writes the ranges

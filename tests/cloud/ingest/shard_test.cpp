@@ -392,6 +392,33 @@ TEST_CASE("what is ahead of a clock that most edges contradict is not taken, and
   CHECK(w.counters->ahead_records == 2);
 }
 
+TEST_CASE("entries of the ledger are not cut by a clock that most edges contradict") {
+  world w;
+  const auto later = now + 7200 * second;
+  for (const auto edge : {edge_id{7}, edge_id{8}, edge_id{9}})
+    w.trust->heard(edge, later);
+  const auto stone = run_maker{1}.tombstone_to(3, later).make();
+  w.send(1, stone);
+  byte_buffer payload;
+  encode_payload(not_collected{later - second, later, loss_cause::node_off, {}}, payload);
+  const auto gap = run_maker{4}.missing(record_kind::not_collected, payload, now).make();
+  w.send(2, gap);
+  CHECK(w.store->open.empty());
+  CHECK(w.counters->doubted_parts == 2);
+  // The others put theirs right: then this one's is wrong, and its entries reach no further than they may.
+  w.trust->heard(edge_id{8}, now);
+  w.trust->heard(edge_id{9}, now);
+  w.send(3, stone);
+  REQUIRE(w.store->open.size() == 1);
+  CHECK(decode_tombstone(w.store->open.front().request.records.front().payload).value().to_ns
+        == now + 600 * second);
+  w.succeed();
+  w.send(4, gap);
+  w.succeed();
+  CHECK(w.answers[3] == std::vector<std::string>{""});
+  CHECK(w.answers[4] == std::vector<std::string>{""});
+}
+
 TEST_CASE("a sample with a time of its own makes no host complete since then") {
   world w;
   w.send(1, run_maker{1}.frame_at(now).claimed_at(1).claimed_at(now + 60 * second).watermark_at(now).make());
