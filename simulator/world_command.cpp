@@ -100,6 +100,17 @@ bool print_bounds(const bound_coverage& bounded) {
   return full;
 }
 
+// False: something was never seen.
+bool print_clocks(const clock_coverage& clocks) {
+  fmt::print("\n{:<18}{:>10}   of clocks that are wrong at the first start\n", "", "runs");
+  bool full = true;
+  for (std::size_t what = 0; what < clock_sights; ++what) {
+    fmt::print("{:<18}{:>10}\n", to_string(clock_sight{static_cast<std::uint8_t>(what)}), clocks[what]);
+    full = full && clocks[what] != 0;
+  }
+  return full;
+}
+
 int run_plants(const world_options& first, std::uint64_t runs, std::string_view name) {
   int exit_code = 0;
   fmt::print("{:<30}{:>12}  {}\n", "planted fault", "found after", "as");
@@ -194,6 +205,10 @@ int run(const given_options& given) {
   }
   if (!print_limits(done.limited) && done.runs >= runs_for_coverage && first.limits) {
     fmt::print("a limit of a spool never acted: the world no longer reaches it\n");
+    return exit_failed;
+  }
+  if (!print_clocks(done.clocks) && done.runs >= runs_for_coverage) {
+    fmt::print("no clock was wrong in one of the ways: the world no longer reaches it\n");
     return exit_failed;
   }
   if (!print_bounds(done.bounded) && done.runs >= runs_for_coverage) {

@@ -23,6 +23,8 @@ campaign_result run_campaign(const campaign_options& options) {
     ++out.runs;
     out.commits += done.commits;
     out.events += done.events;
+    for (std::size_t what = 0; what < clock_sights; ++what)
+      out.clocks[what] += done.clocks[what] != 0 ? 1 : 0;
     for (std::size_t kind = 0; kind < fault_kinds; ++kind)
       for (std::size_t state = 0; state < protocol_states; ++state)
         out.struck[kind][state] += done.struck[kind][state];

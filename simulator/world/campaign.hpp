@@ -34,6 +34,7 @@ struct campaign_result {
   coverage struck{};
   limit_coverage limited{}; // runs in which a limit acted
   bound_coverage bounded{}; // runs in which a receiver met a bound
+  clock_coverage clocks{};  // runs in which it was seen
   std::optional<campaign_failure> failure;
 };
 

@@ -8,7 +8,8 @@ namespace {
 
 constexpr sim_time ingest_tick = second;
 constexpr int ticks_per_host_state = 10;
-constexpr sim_time kept_within = 30 * second; // what is known of hosts, with all that may delay it
+constexpr sim_time future_max_ns = 10 * minute; // ingest.future_max
+constexpr sim_time kept_within = 30 * second;   // what is known of hosts, with all that may delay it
 
 } // namespace
 
@@ -19,7 +20,12 @@ struct cloud_node::process {
         hosts(std::make_shared<cloud::fleet>(cloud::fleet_limits{}, node.env_.planted)),
         store(std::make_shared<memory_engine>(node.disk, node.env_.time, random, node.env_.truth, node.clock,
                                               node.env_.planted)),
+        held(node.clock, *store),
+        trust(std::make_shared<cloud::clock_trust>(held, std::chrono::nanoseconds{future_max_ns})),
         ingest(node.env_.time, random) {
+    store->on_append = [this](const cloud::append_request& request) {
+      of.check_ahead(request, held.wall_ns());
+    };
     const auto& settings = of.env_.settings;
     for (const auto& [key, value] : of.disk.now.state)
       if (key.starts_with("host/"))
@@ -54,6 +60,10 @@ struct cloud_node::process {
       });
     };
     outputs.send = [this](const link::peer_id& to, const link::message& message) { answer(to, message); };
+    outputs.clock = [this](edge_id user, std::int64_t wall_ns) {
+      of.said_[user] = wall_ns - of.env_.time.now();
+      trust->heard(user, wall_ns);
+    };
     core.emplace(config, store, hosts, of.authority, of.clock, random, std::move(outputs));
     ingest.every(static_cast<sim_time>(random.below(ingest_tick)), ingest_tick, [this] { tick(); });
     if (settings.journal_interval != 0)
@@ -75,7 +85,9 @@ struct cloud_node::process {
       config.store = store;
       config.hosts = hosts;
       config.counters = counters;
-      config.clock = &of.clock;
+      config.clock = &held;
+      config.trust = trust;
+      config.future_max = std::chrono::nanoseconds{future_max_ns};
       config.planted = of.env_.planted;
       found->core.emplace(std::move(config), [to = found.get()](std::uint64_t ticket, std::string failed) {
         to->box.post([to, ticket, failed = std::move(failed)] { to->core->on_stored(ticket, failed); });
@@ -87,9 +99,12 @@ struct cloud_node::process {
   void tick() {
     while (core->advance_completeness()) {
     }
+    of.latest_ns_ = std::max(of.latest_ns_, held.wall_ns());
     of.check_completeness();
     if (++ticks % ticks_per_host_state == 0)
-      core->keep_host_state();
+      core->keep_host_state({held.note()});
+    else if (ticks == 1)
+      core->put_quietly({held.note()});
   }
 
   void write_journal() {
@@ -126,6 +141,8 @@ struct cloud_node::process {
   std::shared_ptr<cloud::fleet> hosts;
   std::shared_ptr<cloud::shard_counters> counters = std::make_shared<cloud::shard_counters>();
   std::shared_ptr<memory_engine> store;
+  cloud::held_clock held;
+  std::shared_ptr<cloud::clock_trust> trust;
   mailbox ingest;
   std::map<shard_id, std::unique_ptr<shard_process>> shards;
   std::optional<cloud::ingest_core> core;
@@ -149,6 +166,7 @@ void cloud_node::start() {
   whole_.clear();
   before_.clear();
   since_.clear();
+  said_.clear();
   for (const auto& host : env_.shared_hosts)
     for (const auto& [edge, marks] : env_.truth.speakers(env_.truth.host_index(host)))
       if (!disk.now.spoken.contains({host, edge}))
@@ -161,6 +179,8 @@ void cloud_node::crash(crash_kind how) {
     return;
   env_.trace("{} crashes", name);
   process_->store->crash(how == crash_kind::torn);
+  doubted_before_ = doubted_parts();
+  ahead_before_ = ahead_records();
   process_.reset();
   journal_.on_crash();
   for (auto* from : downstream_)
@@ -230,6 +250,14 @@ std::vector<cloud::loss_entry> cloud_node::own_damage() const {
       ->own_damage(INT64_MIN, INT64_MAX);
 }
 
+std::uint64_t cloud_node::doubted_parts() const {
+  return doubted_before_ + (process_ ? process_->counters->doubted_parts.load() : 0);
+}
+
+std::uint64_t cloud_node::ahead_records() const {
+  return ahead_before_ + (process_ ? process_->counters->ahead_records.load() : 0);
+}
+
 std::uint64_t cloud_node::scrubbed() const { return process_ ? process_->store->scrubber().passes() : 0; }
 
 const delivery::receiver* cloud_node::receiver() const {
@@ -246,6 +274,28 @@ void cloud_node::check_acknowledged(const std::vector<link::stream_held>& claime
                               to_string(key));
           return;
         }
+  }
+}
+
+// What a tombstone of the cloud's own stands for was ahead of its clock, and no more edges contradicted that than did not.
+void cloud_node::check_ahead(const cloud::append_request& request, std::int64_t wall_ns) {
+  latest_ns_ = std::max(latest_ns_, wall_ns);
+  for (const auto& record : request.records) {
+    if (record.kind != record_kind::tombstone)
+      continue;
+    const auto stone = decode_tombstone(record.payload).value();
+    if (stone.cause != loss_cause::clock_ahead)
+      continue;
+    const auto contradict =
+        static_cast<std::size_t>(std::count_if(said_.begin(), said_.end(), [&](const auto& one) {
+          return one.second + env_.time.now() - wall_ns > future_max_ns;
+        }));
+    if (contradict > said_.size() - contradict)
+      env_.truth.violated("{} calls {} of {} lost as ahead of its clock, which {} of {} edges contradict",
+                          name, record.seq, to_string(request.origin), contradict, said_.size());
+    if (stone.from_ns <= wall_ns + future_max_ns)
+      env_.truth.violated("{} calls {} of {} lost as ahead of its clock, and it is not", name, record.seq,
+                          to_string(request.origin));
   }
 }
 
@@ -277,6 +327,10 @@ void cloud_node::check_completeness() {
     if (host.complete_watermark_ns == 0 || host.complete_watermark_ns == checked)
       continue;
     checked = host.complete_watermark_ns;
+    if (checked > latest_ns_ + future_max_ns)
+      env_.truth.violated(
+          "host {} is called complete up to {} ns, and no clock that was believed has come there", host.host,
+          checked - world_begins_ns);
     const auto* marks = env_.truth.watermarks(env_.truth.host_index(host.host), checked);
     if (marks == nullptr) {
       env_.truth.violated("host {} is called complete up to {}, of which there is no watermark", host.host,

@@ -3,6 +3,8 @@
 // The cloud of the world: the real ingest, shards and fleet over a simulated engine. The adapters here do what
 // cloud/ingest does with actors.
 
+#include "cloud/ingest/clock_trust.hpp"
+#include "cloud/ingest/held_clock.hpp"
 #include "cloud/ingest/ingest_core.hpp"
 #include "cloud/ledger/ledger.hpp"
 #include "simulator/world/cluster_journal.hpp"
@@ -35,6 +37,8 @@ public:
   // The node is lost, and another one of the cluster takes its place, once it is started. One that is no cluster is killed.
   void take_over();
   void lose_journal(sim_time until) { journal_away_until_ = until; } // nothing becomes safe before
+  [[nodiscard]] std::uint64_t doubted_parts() const;                 // of all lives
+  [[nodiscard]] std::uint64_t ahead_records() const;
   void revoke(edge_id user);
   void readmit(edge_id user) { authority.revoked.erase(user); }
 
@@ -55,6 +59,7 @@ private:
   struct process;
   void check_acknowledged(const std::vector<link::stream_held>& claimed);
   [[nodiscard]] bool journal_away() const;
+  void check_ahead(const cloud::append_request& request, std::int64_t wall_ns);
   void check_completeness();
   void check_speakers(const cloud::host_view& host);
   [[nodiscard]] std::size_t stored_marks(const std::string& host, edge_id edge);
@@ -68,6 +73,10 @@ private:
   cluster_journal journal_;
   sim_time journal_away_until_ = 0;
   std::uint64_t lives_ = 0;
+  std::uint64_t doubted_before_ = 0; // in lives before this one
+  std::uint64_t ahead_before_ = 0;
+  std::map<edge_id, std::int64_t> said_; // by edges to this process: their wall clock minus simulated time
+  std::int64_t latest_ns_ = 0;           // that its clock ever showed
   std::map<std::pair<std::string, std::string>, std::int64_t>
       claimed_; // complete watermarks that were checked
   std::map<std::pair<std::string, edge_id>, std::int64_t>

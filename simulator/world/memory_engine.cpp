@@ -100,6 +100,8 @@ void memory_engine::crash(bool torn) {
 }
 
 void memory_engine::append(cloud::append_request request, std::function<void(result<void>)> done) {
+  if (on_append)
+    on_append(request);
   queue_.push_back({std::move(request), std::move(done)});
   if (!gathering_) {
     gathering_ = true;
@@ -171,7 +173,9 @@ void memory_engine::apply(const cloud::append_request& request) {
       const auto stone = decode_tombstone(record.payload).value();
       to.tombstones[record.seq] = stone;
       to.ledger[record.seq] = entry_of(request, record);
-      if (stone.cause == loss_cause::clock_ahead || stone.cause == loss_cause::host_limit)
+      if (stone.cause == loss_cause::clock_ahead)
+        truth_.on_ahead(request.origin, stands_for.ranges().front());
+      if (stone.cause == loss_cause::host_limit)
         truth_.on_damaged(request.origin, stands_for); // refused by rule
       continue;
     }

@@ -91,6 +91,8 @@ public:
     return std::vector<promql::family_metadata>{};
   }
 
+  // Before it is queued: what the shard has made of its part.
+  std::function<void(const cloud::append_request&)> on_append;
   [[nodiscard]] bool committing() const noexcept { return !group_.empty(); }
   [[nodiscard]] const memory_scrubber& scrubber() const noexcept { return scrubber_; }
 

@@ -80,6 +80,12 @@ void oracle::on_forgotten(const stream_key& key, const range_set& ranges) {
       records[seq - 1].beyond_knowing = true;
 }
 
+void oracle::on_ahead(const stream_key& key, sequence_range range) {
+  for (auto seq = range.first; seq <= range.last; ++seq)
+    if (auto* record = known(key, seq))
+      record->ahead = true;
+}
+
 record_truth* oracle::known(const stream_key& key, sequence seq) {
   return const_cast<record_truth*>(find(key, seq));
 }

@@ -24,6 +24,7 @@ struct record_truth {
   bool returned = false; // its commit returned to who asked
   bool damaged = false;  // a copy was destroyed where somebody can name it: a tombstone may stand for it
   bool beyond_knowing = false; // a copy was destroyed together with all that this node knew of it
+  bool ahead = false;          // the cloud put one there, because its time is too far ahead
   bool forced_out = false;     // the limits of a spool put a tombstone in its place
   bool never_sent = false;     // and that spool's node had not sent it to anybody
   std::uint64_t sent_by = 0;   // bits of nodes
@@ -68,6 +69,7 @@ public:
                    bool returned);
   void on_damaged(const stream_key& key, const range_set& ranges);
   void on_forgotten(const stream_key& key, const range_set& ranges);
+  void on_ahead(const stream_key& key, sequence_range range);
   void on_sent(const stream_key& key, sequence_range range, std::uint32_t node);
   void on_forced_out(const stream_key& key, sequence_range range, std::uint32_t node);
   // For so long nothing was collected, whatever the clocks showed.

@@ -3,6 +3,7 @@
 #include "simulator/world/coverage_check.hpp"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace skerry::sim {
@@ -16,7 +17,10 @@ constexpr sim_time notice_time =
     5 * minute; // for links that are dead and idle: ping_interval, dead_after and a retry
 constexpr std::size_t set_count = 12;
 constexpr std::uint64_t free_disk_min = 6000; // of spools that look at it
-constexpr sequence scattered_first = 400;     // of a stream with as many holes as records
+constexpr sim_time hour = 60 * minute;
+constexpr sim_time day = 24 * hour;
+constexpr sim_time first_wrong_min = 2 * hour; // so that what was ahead is so when the run has ended, too
+constexpr sequence scattered_first = 400;      // of a stream with as many holes as records
 
 struct disk_was {
   sim_time sync_min, sync_max;
@@ -60,6 +64,8 @@ public:
     result_.violation = env_.truth.violation();
     result_.rule = env_.truth.rule();
     result_.commits = env_.truth.commits();
+    saw(clock_sight::doubted, cloud_->doubted_parts());
+    saw(clock_sight::refused, cloud_->ahead_records());
     for (std::size_t bound = 0; bound < receiver_bounds; ++bound)
       result_.bounds[bound][1] = cloud_->bounds_hit[bound];
     const auto count = [this](const edge_node& of) {
@@ -197,7 +203,58 @@ private:
       trace_link(*edge);
       edge->on_state_seen = [this, at = edge.get()] { on_state_seen(*at); };
     }
+    set_first_clocks();
   }
+
+  // Clocks that are wrong when their node starts for the first time, in some runs: the cloud's; or those of fewer edges
+  // than not, and of no more than half of those that speak to the cloud, which judges its own clock by theirs.
+  void set_first_clocks() {
+    auto random = env_.random.fork(15);
+    if (!random.chance(40))
+      return;
+    if (random.chance(40)) {
+      cloud_off_by_ = set_wrong(*cloud_, random);
+      saw(cloud_off_by_ < 0 ? clock_sight::cloud_behind : clock_sight::cloud_ahead, 1);
+      // Sooner than a gateway with a spool of a few segments must get at room (refusal_max).
+      env_.time.at(random.between(5 * second, 45 * second), [this] { set_cloud_right(); });
+      return;
+    }
+    auto most = 1 + random.below((edges_.size() - 1) / 2);
+    auto most_direct = (env_.settings.outer_edges + 1) / 2;
+    for (std::size_t i = random.below(edges_.size()), tries = edges_.size(); tries > 0 && most > 0;
+         i = (i + 1) % edges_.size(), --tries) {
+      if (!behind_gateway(i)) {
+        if (most_direct == 0)
+          continue;
+        --most_direct;
+      }
+      --most;
+      auto& edge = *edges_[i];
+      const auto off_by = set_wrong(edge, random);
+      saw(off_by < 0 ? clock_sight::edge_behind : clock_sight::edge_ahead, 1);
+      if (random.chance(70))
+        env_.time.at(random.between(5 * second, 10 * minute), [this, &edge, off_by] {
+          env_.trace("the clock of {} is set right", edge.name);
+          edge.clock.wall_offset -= off_by;
+        });
+    }
+  }
+  std::int64_t set_wrong(node& which, seeded_random& random) {
+    // Without a battery a board begins in 1970, or when it was built.
+    const auto least = random.one_of(first_wrong_min, day, 30 * day);
+    const auto by = random.between(least, 7 * least);
+    const auto off_by = random.chance(20) ? first_wrong_min - world_begins_ns : random.chance(50) ? by : -by;
+    which.clock.wall_offset += off_by;
+    result_.schedule_lines.push_back(
+        fmt::format("the clock of {} is wrong by {} s when it starts", which.name, off_by / second));
+    return off_by;
+  }
+  void set_cloud_right() {
+    if (cloud_off_by_ != 0)
+      env_.trace("the clock of the cloud is set right");
+    cloud_->clock.wall_offset -= std::exchange(cloud_off_by_, 0);
+  }
+  void saw(clock_sight what, std::uint64_t times) { result_.clocks[static_cast<std::size_t>(what)] += times; }
 
   void trace_link(edge_node& of) {
     if (env_.tracing)
@@ -579,6 +636,7 @@ private:
       clone->stop_collecting();
       clone->crash(crash_kind::killed);
     }
+    set_cloud_right(); // or it would go on taking nothing
     repair(*cloud_);
     for (auto& edge : edges_)
       repair(*edge);
@@ -646,7 +704,8 @@ private:
     return out;
   }
 
-  // What limits took is in the ledger with its time and cause, and its host is not called complete then.
+  // What limits took, or the cloud refused as ahead, is in the ledger with its time and cause, and its host is not called
+  // complete then.
   void check_told(const stream_key& key, const engine_image::stream& stored, sequence seq,
                   const record_truth& record) {
     const auto entry = std::prev(stored.tombstones.upper_bound(seq));
@@ -655,15 +714,22 @@ private:
                            || stone.cause == loss_cause::spool_disk || stone.cause == loss_cause::thinned;
     if (stone.cause == loss_cause::custody && env_.truth.rolled_back())
       return; // its copy had the tombstone, and not yet the note that it is held
-    if (stone.last < seq || !by_limits || record.time_ns < stone.from_ns || record.time_ns > stone.to_ns)
-      env_.truth.violated("{} of {} was forced out of a spool, and the ledger says {} to {} ({})", seq,
-                          to_string(key), entry->first, stone.last, to_string(stone.cause));
-    if (record.host == 0)
+    const bool as_ahead = record.ahead && stone.cause == loss_cause::clock_ahead;
+    // Of times to come no entry tells: there what an edge says is cut.
+    const bool cut = by_limits && record.time_ns > world_begins_ns + env_.time.now();
+    const bool then = record.time_ns >= stone.from_ns && record.time_ns <= stone.to_ns;
+    if (stone.last < seq || !(as_ahead || (record.forced_out && by_limits)) || (!then && !cut))
+      env_.truth.violated(
+          "{} of {} was forced out of a spool or was ahead, and the ledger says {} to {} ({})", seq,
+          to_string(key), entry->first, stone.last, to_string(stone.cause));
+    // What an edge says is missing concerns hosts of which it has brought something.
+    if (record.host == 0 || !brought_.contains({record.host, key.edge}))
       return;
     const auto* range = coverage_->at(record.host, record.time_ns);
     if (range != nullptr && range->what == cloud::coverage::complete)
-      env_.truth.violated("{} of {} was forced out of a spool, and its host is called complete then", seq,
-                          to_string(key));
+      env_.truth.violated(
+          "{} of {} was forced out of a spool or was ahead, and its host is called complete then", seq,
+          to_string(key));
   }
 
   // What of sealed data is damaged was found, and is written down: also where the cloud has just started.
@@ -683,6 +749,9 @@ private:
     auto& truth = env_.truth;
     coverage_.emplace(truth, *cloud_);
     coverage_->check();
+    for (const auto& host : cloud_->hosts())
+      for (const auto& one : host.statements)
+        brought_.emplace(truth.host_index(host.host), one.edge);
     for (const auto& [key, stream] : truth.streams()) {
       const auto it = cloud_->disk.now.streams.find(key);
       const bool has_forgotten = cloud_->disk.now.has_forgotten(key);
@@ -696,7 +765,8 @@ private:
         // its copy has the record and not yet the note that it is held; and any receiver where a copy of an edge's disk
         // tells of an epoch that was forgotten.
         const bool harmless = data && (truth.rolled_back() || (truth.copied(key.edge) && has_forgotten));
-        if (stone && !record.damaged && !record.beyond_knowing && !record.forced_out && !harmless)
+        if (stone && !record.damaged && !record.beyond_knowing && !record.forced_out && !record.ahead
+            && !harmless)
           truth.violated("a tombstone stands for {} of {}, of which no copy was ever lost", seq,
                          to_string(key));
         // Of a job that failed in part a shard may have it; then the session ended, and the limits were free to act.
@@ -704,7 +774,7 @@ private:
           truth.violated("{} of {} is stored, and a tombstone as well that took its place before it was sent",
                          seq, to_string(key));
         // Of an epoch that was forgotten a copy may tell again what it dropped, in other parts.
-        if (stone && !data && record.forced_out && !record.damaged && !record.beyond_knowing
+        if (stone && !data && (record.forced_out || record.ahead) && !record.damaged && !record.beyond_knowing
             && !(truth.copied(key.edge) && has_forgotten))
           check_told(key, it->second, seq, record);
         if (!data && !stone && !record.beyond_knowing)
@@ -744,7 +814,8 @@ private:
   std::vector<std::unique_ptr<edge_node>> edges_; // those behind the gateway, those beside it, the gateway
   std::vector<std::pair<std::size_t, std::unique_ptr<edge_node>>> clones_;
   std::vector<link_condition> usual_;
-  std::vector<fault> waiting_; // for a state of a link
+  std::vector<fault> waiting_;    // for a state of a link
+  std::int64_t cloud_off_by_ = 0; // its clock, since its first start
   bool healed_ = false;
   bool resets_links_ = false;
   bool custody_expected_ = false;
@@ -752,12 +823,25 @@ private:
   bool names_let_go_ = false; // the cloud revoked the gateway's key
   bool clone_expected_ = false;
   std::uint64_t copied_in_life_ = 0;
-  std::optional<coverage_check> coverage_; // at the end
-  int rollbacks_ = 0;                      // disks that went back to an older state, or were copied
+  std::optional<coverage_check> coverage_;              // at the end
+  std::set<std::pair<std::uint32_t, edge_id>> brought_; // then: of which host what edge has brought something
+  int rollbacks_ = 0; // disks that went back to an older state, or were copied
   world_result result_;
 };
 
 } // namespace
+
+std::string_view to_string(clock_sight sight) noexcept {
+  switch (sight) {
+  case clock_sight::cloud_behind: return "cloud behind";
+  case clock_sight::cloud_ahead: return "cloud ahead";
+  case clock_sight::edge_behind: return "edge behind";
+  case clock_sight::edge_ahead: return "edge ahead";
+  case clock_sight::doubted: return "doubted, not taken";
+  case clock_sight::refused: return "ahead, refused";
+  }
+  return "unknown";
+}
 
 world_result run_world(const world_options& options) { return world{options}.run(); }
 

@@ -28,6 +28,19 @@ using bound_coverage = std::array<std::array<std::uint64_t, 2>, receiver_bounds>
 // How many records each limit took, at edges and at the gateway.
 using limit_coverage = std::array<std::array<std::uint64_t, 2>, limit_acts>;
 
+// What runs see of clocks that are wrong when their node starts for the first time.
+enum class clock_sight : std::uint8_t {
+  cloud_behind,
+  cloud_ahead,
+  edge_behind,
+  edge_ahead,
+  doubted, // parts that the cloud did not take, because most edges contradicted its clock
+  refused, // records that it put tombstones in the place of, for being ahead
+};
+inline constexpr std::size_t clock_sights = 6;
+[[nodiscard]] std::string_view to_string(clock_sight sight) noexcept;
+using clock_coverage = std::array<std::uint64_t, clock_sights>;
+
 struct world_result {
   std::string violation; // empty: none
   std::string rule;      // the same for violations that are alike
@@ -36,6 +49,7 @@ struct world_result {
   coverage struck{};
   limit_coverage limits{};
   bound_coverage bounds{};
+  clock_coverage clocks{};
   std::uint64_t commits = 0;
   std::uint64_t events = 0;
   std::vector<std::string> trace; // where asked for

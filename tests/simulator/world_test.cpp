@@ -39,6 +39,11 @@ TEST_CASE("nothing is lost, doubled or hidden in two hundred worlds of faults") 
       CHECK(done.limited[act][0] + done.limited[act][1] > 0);
     }
   if (options.runs >= 200)
+    for (std::size_t what = 0; what < clock_sights; ++what) {
+      INFO("clocks: " << to_string(clock_sight{static_cast<std::uint8_t>(what)}));
+      CHECK(done.clocks[what] > 0);
+    }
+  if (options.runs >= 200)
     CHECK(done.bounded[static_cast<std::size_t>(receiver_bound::epochs)][1] > 0);
 }
 
