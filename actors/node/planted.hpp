@@ -38,6 +38,7 @@ enum class planted_fault : std::uint8_t {
   damage_not_written,
   written_off_unasked,
   released_at_durable,
+  doubted_clock_destroys,
 };
 
 // Null: none is planted.

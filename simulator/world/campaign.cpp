@@ -143,6 +143,7 @@ const std::vector<plant>& plants() {
       {"damage-not-written", planted_fault::damage_not_written, {}},
       {"written-off-unasked", planted_fault::written_off_unasked, {}},
       {"released-at-durable", planted_fault::released_at_durable, {}},
+      {"doubted-clock-destroys", planted_fault::doubted_clock_destroys, {}},
   };
   return all;
 }
