@@ -24,7 +24,6 @@ constexpr std::size_t hello_bytes_max = link::envelope_bytes_max - (64 << 10);
 // How edges further out stand, in one message each time: a state that keeps changing costs a metered link little.
 constexpr double origin_links_per_second = 0.1;
 constexpr std::int64_t origin_links_burst_ns = 100'000'000'000;
-constexpr std::size_t origin_links_of_message_max = 4096;
 constexpr double returns_per_second = 1.0 / 600; // of a receiver that was restored from a copy, or says so
 constexpr std::int64_t returns_burst_ns = 2'400'000'000'000;
 // Of series sets that a receiver asks for once more: it may have lost them, or play with a metered link.
@@ -306,7 +305,7 @@ void sender::tell_origin_links() {
       || !origin_links_due_.open(clock_.monotonic_ns()))
     return;
   auto version = origin_links_told_;
-  auto links = config_.further_out->links_since(version, origin_links_of_message_max);
+  auto links = config_.further_out->links_since(version, link::message_origin_links_max);
   if (links.empty() || !send(link::origin_links{std::move(links)}))
     return;
   origin_links_due_.spend(1);

@@ -17,8 +17,8 @@ inline constexpr std::size_t need_sets_max = 4096;                 // hashes in 
 inline constexpr std::size_t sets_found_max = 1024;                // series sets in one Sets message
 inline constexpr std::size_t sets_bytes_max = 32 << 20;            // of them together, uncompressed
 inline constexpr std::size_t message_origins_max = 1 << 10;        // edges in Origins: each is looked up
-inline constexpr std::size_t message_origin_links_max =
-    1 << 16; // edges in OriginLinks, refused ones in Welcome
+inline constexpr std::size_t message_origin_links_max = 4096;      // edges in OriginLinks: likewise
+inline constexpr std::size_t message_refused_edges_max = 1 << 16;  // in Welcome
 inline constexpr std::size_t message_parts_max = 1 + sets_found_max;
 inline constexpr std::size_t config_document_bytes_max = 1 << 20;
 inline constexpr std::size_t name_bytes_max = 256; // software, site, owner

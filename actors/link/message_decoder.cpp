@@ -159,7 +159,7 @@ result<body> read(wire::Welcome::Reader from) {
   BOOST_OUTCOME_TRY(lost, read_held(from.getLostCustody(), ranges_left));
   out.lost_custody = std::move(lost);
   out.batch_bytes_max = from.getBatchBytesMax();
-  BOOST_OUTCOME_TRY(refused, read_edges(from.getRefusedEdges(), message_origin_links_max));
+  BOOST_OUTCOME_TRY(refused, read_edges(from.getRefusedEdges(), message_refused_edges_max));
   out.refused_edges = std::move(refused);
   BOOST_OUTCOME_TRY(again, read_held(from.getAgain(), ranges_left));
   out.again = std::move(again);

@@ -88,6 +88,8 @@ TEST_CASE("sizes and counts beyond their bounds are refused") {
   CHECK(code_of(encode({1, config{1, byte_buffer(config_document_bytes_max + 1)}})) == errc::malformed);
   CHECK(code_of(encode({1, need{edge_id{1}, std::vector<set_hash>(need_sets_max + 1)}})) == errc::malformed);
   CHECK(code_of(encode({1, origins{std::vector<edge_id>(message_origins_max + 1)}})) == errc::malformed);
+  CHECK(code_of(encode({1, origin_links{std::vector<origin_link>(message_origin_links_max + 1)}}))
+        == errc::malformed);
   CHECK(code_of(encode({1, ack{std::vector<stream_held>(message_streams_max + 1)}})) == errc::malformed);
 
   // Zero-sized list elements take no bytes on the wire; a list of them may still claim to be long.
