@@ -14,9 +14,7 @@ namespace skerry::delivery {
 namespace {
 
 constexpr std::int64_t clock_offset_told_ns = 60'000'000'000;
-constexpr std::uint64_t small_parts_max = 16; // of a job that waits for no place that large ones take
-constexpr const char* own_records =
-    "these are the receiver's own records: do its records come back to it in a circle of gateways?";
+constexpr std::uint64_t small_parts_max = 16;        // of a job that waits for no place that large ones take
 constexpr double unread_bytes_per_second = 32 << 10; // are taken as read, or as gone with their connection
 constexpr std::int64_t session_line_interval_ns =
     10'000'000'000; // between two lines about sessions of one key

@@ -354,9 +354,11 @@ private:
   void refuse(const link::peer_id& to, std::uint64_t session, link::bye_reason reason, std::string message);
   // Something is not taken, and the session goes on, unless its sender knows no better than to end it.
   void refuse_records(session& of, edge_id user, link::refusal what);
-  // Those of the origins that it may not speak for.
   // Nobody that connects may speak for it.
   [[nodiscard]] bool is_own(edge_id origin) const noexcept;
+  static constexpr const char* own_records = // what whoever tries is told
+      "these are the receiver's own records: do its records come back to it in a circle of gateways?";
+  // Those of the origins that it may not speak for.
   [[nodiscard]] refused_origins ask_for(edge_id user, std::vector<edge_id> origins);
   void acknowledge(const job_state& done);
 

@@ -96,8 +96,10 @@ void receiver::take_run(session& from, edge_id user, parked_batch batch) {
     refuse_records(from, user,
                    {key, range, whole ? link::refusal_scope::edge : link::refusal_scope::batch,
                     link::refusal_reason::forbidden,
-                    whole ? fmt::format("this key may not speak for edge {}", to_string(key.edge))
-                          : fmt::format("there is no tenant {}", run.header.tenant)});
+                    !whole ? fmt::format("there is no tenant {}", run.header.tenant)
+                    : is_own(key.edge)
+                        ? own_records
+                        : fmt::format("this key may not speak for edge {}", to_string(key.edge))});
     return;
   }
   if (from.unheard.erase(key.edge) != 0) {

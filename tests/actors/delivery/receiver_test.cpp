@@ -940,6 +940,8 @@ TEST_CASE("nobody speaks as the gateway itself, nor as what is pushed") {
     refusal = f.last_sent<link::refusal>("a");
     REQUIRE(refusal != nullptr);
     CHECK(refusal->reason == link::refusal_reason::forbidden);
+    CHECK(refusal->batch == sequence_range{1, 1});
+    CHECK(refusal->message.find("circle") != std::string::npos); // it is the last word that a sender keeps
     auto hello = f.hello_of(1);
     hello.streams.push_back({key, {}, {}, 3, false, 0});
     fixture other{config};
