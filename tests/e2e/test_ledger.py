@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What a cloud says about data that is not there: an edge that is killed, one that is off, one with a paused backlog.
+"""What a cloud says about data that is not there: an edge that is killed, one that is off, one with a paused backlog; of a
+host that two edges bring.
 
     tests/e2e/test_ledger.py
 """
@@ -19,8 +20,12 @@ def states(cloud, **parameters):
     return hosts[0]["ranges"]
 
 
-def main():
-    with Workspace() as workspace:
+def covers(ranges, state, start, end):
+    return any(r["state"] == state and r["start"] <= start and r["end"] >= end for r in ranges)
+
+
+def one_edge():
+    with Workspace("ledger") as workspace:
         cloud = Cloud(workspace).start()
         edge = Edge(workspace, "edge", collect={"interval": "200ms", "enabled": ["loadavg"]})
         edge.join(cloud.invite("ship"))
@@ -77,6 +82,56 @@ def main():
         print("taken back: on record with the reason, and in nobody's completeness")
         edge.process.stop()
         cloud.process.stop()
+
+
+def two_edges_of_one_host():
+    """Whatever one of them brings of the host, it is as complete as what the other one has brought of it."""
+    with Workspace("ledger-shared") as workspace:
+        cloud = Cloud(workspace).start()
+        pair = []
+        for name in ("first", "second"):
+            edge = Edge(workspace, name, host="pump", collect={"interval": "200ms", "enabled": ["loadavg"]})
+            edge.join(cloud.invite("ship", file=name))
+            pair.append(edge.start())
+        begin = time.time()
+
+        def ranges():
+            return states(cloud, start=begin)
+
+        def complete_again(since):
+            wait_until(lambda: covers(states(cloud, start=since), "complete", since + 0.5, time.time() - 1.5), 20,
+                       "the host to be complete again")
+
+        wait_until(lambda: [s["hosts"] for s in cloud.sites()] == [1, 1], 20, "both edges to bring the host")
+        complete_again(time.time())
+        for gone, stays in (pair, pair[::-1]):
+            sent = stays.metric("skerry_uplink_acked_records_total")
+            killed = time.time()
+            gone.process.kill()
+            # The other one has brought all of these seconds; nobody knows what this one has collected in them.
+            wait_until(lambda: covers(ranges(), "unknown", killed + 0.5, killed + 2.5), 20, "nothing to be known of it")
+            assert stays.metric("skerry_uplink_acked_records_total") >= sent + 10, "the other one brings nothing"
+            brought = cloud.query("timestamp(node_load1)")
+            assert len(brought) == 1 and float(brought[0]["value"][1]) > killed + 1.5, brought
+            started = time.time()
+            gone.start()
+            complete_again(time.time())
+            missing = [r for r in ranges() if r["state"] == "not_collected" and r["end"] > killed - 0.1]
+            assert missing and missing[0]["start"] <= killed + 0.01 and missing[-1]["end"] >= started - 0.5, (missing, killed)
+            assert not any(r["state"] == "unknown" for r in states(cloud, start=killed, end=time.time() - 1.5)), ranges()
+
+        # Of one whose key was revoked nobody waits for anything.
+        run_command([cloud.binary("skerry"), "--data", cloud.data, "sites", "revoke", pair[0].status()["edge"]])
+        complete_again(time.time())
+        pair[0].process.stop()
+        pair[1].process.stop()
+        cloud.process.stop()
+        print("two edges of one host: neither makes the other complete, and one that was revoked holds nothing back")
+
+
+def main():
+    one_edge()
+    two_edges_of_one_host()
     print("passed")
 
 
