@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What a cloud says about data that is not there: an edge that is killed, one that is off, one with a paused backlog; of a
-host that two edges bring.
+host that two edges bring; of what was thinned for minutes.
 
     tests/e2e/test_ledger.py
 """
@@ -12,6 +12,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import Cloud, Edge, Workspace, get_json, run_command, wait_until  # noqa: E402
+from lib.pages import write_pages  # noqa: E402
 
 
 def states(cloud, **parameters):
@@ -129,9 +130,46 @@ def two_edges_of_one_host():
         print("two edges of one host: neither makes the other complete, and one that was revoked holds nothing back")
 
 
+def thinned():
+    """Of three and a half minutes one frame of ten stays, in each of three segments: the ledger says that in a few rows."""
+    seconds, hosts, segments = 210, 20, 3
+    with Workspace("ledger-thinned") as workspace:
+        cloud = Cloud(workspace).start()
+        edge = Edge(workspace, "edge", collect={"interval": "200ms", "enabled": ["loadavg"]},
+                    spool={"bytes_max": "3MiB", "segment_bytes": "1MiB", "when_full": "thin_oldest", "thin_step": "10s"})
+        edge.join(cloud.invite("ship"))
+        cloud.process.stop()
+        began = time.time() - seconds
+        pages = write_pages(workspace, series=250)
+        for left in range(segments - 1, -1, -1):
+            run_command([edge.binary("fill"), "backlog", "--data", edge.data, "--seconds", seconds // segments,
+                         "--ago", seconds // segments * left, "--hosts", hosts, "--series", 500, *pages])
+        edge.start()
+        wait_until(lambda: edge.metric("skerry_gateway_records_thinned_total") > 0.8 * seconds * hosts, 20, "it to be thinned")
+        cloud.start()
+        wait_until(lambda: edge.pending() == 0, 40, "the spool to drain")
+        gone = edge.metric("skerry_gateway_records_thinned_total")
+
+        def rows():
+            return [r for r in get_json(cloud.url + "/api/v1/loss", start=began - 60)["data"] if r["cause"] == "thinned"]
+
+        wait_until(lambda: sum(r["records"] for r in rows()) == gone, 10, f"the ledger to tell of all {gone:.0f}")
+        entries = sum(r.get("entries", 1) for r in rows())
+        hosts_told = get_json(cloud.url + "/api/v1/completeness", start=began - 60)["data"]
+        ranges = [sum(r.get("cause") == "thinned" for r in host["ranges"]) for host in hosts_told]
+        assert entries > 5 * segments, f"{entries} entries of the ledger would show nothing"
+        assert len(rows()) <= segments, f"{len(rows())} rows of {segments} segments"
+        assert len(ranges) == hosts + 1 and 1 <= max(ranges) <= segments, ranges
+        edge.process.stop()
+        cloud.process.stop()
+        print(f"{gone:.0f} records thinned in {segments} segments: {entries} entries of the ledger in {segments} rows at most, as "
+              f"many ranges of each host")
+
+
 def main():
     one_edge()
     two_edges_of_one_host()
+    thinned()
     print("passed")
 
 
