@@ -71,13 +71,16 @@ class World:
         wait_until(lambda: self.cloud.metric("skerry_ingest_edges", f'state="{state}"') >= 1, AT_ONCE, "the metric to say it")
         print(f"{name}: {state} ({row['cause'] or '-'}) after {took:.1f} s")
 
-    def at_gateway(self, gateway, name, state):
+    def at_gateway(self, gateway, name, state, of_them=1):
+        """`of_them`: edges that stand so with it, by its metric."""
         def entry():
             return next((e for e in gateway.status()["edges"] if e["edge"] == self.ids[name]), {"state": None})
         wait_until(lambda: entry()["state"] == state, 2 * AT_ONCE, f"the gateway to call {name} {state}")
         assert entry()["lastHeardNs"] > 0
         said = skerry(gateway, "sites")
         assert any(self.ids[name] in line and state in line for line in said.splitlines()), said
+        wait_until(lambda: gateway.metric("skerry_downlink_edges", f'state="{state}"') == of_them, AT_ONCE,
+                   f"the gateway's metric to say {state} of {of_them}")
 
 
 def single(world):
