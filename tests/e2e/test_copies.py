@@ -11,7 +11,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib import Cloud, Edge, Workspace, wait_until  # noqa: E402
+from lib import Cloud, Edge, Workspace, free_port, wait_until  # noqa: E402
 
 
 def edge_on(workspace, name, **config):
@@ -171,23 +171,32 @@ def copied_while_it_runs():
     print("edge copied while it ran: the copy is refused, the first goes on")
 
 
-def restored_cloud(keeps):
-    """What the edge still has on its disk comes again; the rest is named as lost, and nothing is hidden."""
+def restored_cloud(keeps, through=False):
+    """What is still on the disk of who delivers to it comes again; the rest is named as lost, and nothing is hidden.
+    `through`: a gateway delivers, and brings an edge behind it too."""
     with Workspace("restored-cloud") as w:
         cloud = Cloud(w).start()
-        edge = edge_on(w, "edge")
+        edge = sender = edge_on(w, "edge")
+        nodes = [edge]
         if not keeps:
             edge.config["spool"]["local_retention"] = "0s"
             edge.write_config()
-        edge.join(cloud.invite())
+        if through:
+            sender = edge_on(w, "gateway", link=free_port())
+            sender.config["link"]["advertise"] = f"tcp://127.0.0.1:{sender.link_port}"
+            sender.write_config()
+            sender.join(cloud.invite())
+            sender.start()
+            nodes.append(sender)
+        edge.join((sender if through else cloud).invite(file="edge"))
         edge.start()
-        wait_until(lambda: cloud.query("node_load1"), 20, "the first sample")
+        wait_until(lambda: len(cloud.query("node_load1")) == len(nodes), 20, "the first sample of each")
         cloud.process.stop()
         image = copy_of(cloud, w.file("image"))
         cloud.start()
         before = cloud.metric("skerry_ingest_records_total")
         wait_until(lambda: cloud.metric("skerry_ingest_records_total") > before + 20, 30, "more records")
-        drained(edge)
+        drained(*nodes)
         if not keeps:  # what a process wrote is deleted when the next one has delivered its last
             edge.process.stop()
             edge.start()
@@ -199,16 +208,19 @@ def restored_cloud(keeps):
         wait_until(lambda: cloud.metric("skerry_ingest_custody_asked_records_total") > 0
                    or cloud.metric("skerry_ingest_custody_lost_records_total") > 0, 40, "the loss to be noticed")
         if keeps:
-            wait_until(lambda: edge.metric("skerry_uplink_returned_records_total") > 0, 10, "the edge to give it back")
+            wait_until(lambda: sender.metric("skerry_uplink_returned_records_total") > 0, 10, "it to be given back")
         else:
             wait_until(lambda: cloud.metric("skerry_ingest_custody_lost_records_total") > 0, 40, "the loss to be named")
             assert "custody lost" in cloud.process.text()
             wait_until(lambda: edge.metric("skerry_uplink_lost_custody_records_total") > 0, 10, "the edge to know")
+        numbers = []
+        for node in nodes:
+            own = node.status()["edge"]  # a gateway's journal has what others brought it, too
+            numbers += [n for n in committed(w, node.name) if n[0] == own]
+            drained(node)
+            node.process.stop()
         lost = int(cloud.metric("skerry_ingest_custody_lost_records_total"))
-        drained(edge)
-        edge.process.stop()
         cloud.assert_sound()
-        numbers = committed(w, "edge")[:-3]  # what the orderly stop committed waits on the disk
         cloud.process.stop()
         _, records, ledger = cloud.verify()
         stored = [(e, epoch, stream, int(seq)) for e, epoch, stream, seq, *_ in records]
@@ -224,7 +236,8 @@ def restored_cloud(keeps):
         assert not hidden, f"{len(hidden)} records are neither stored nor named as lost, the first is {hidden[0]}"
         assert len(named) == lost, f"{len(named)} records are named as lost, {lost} were counted"
         assert not keeps or lost == 0, f"{lost} records are named as lost that the edge still had"
-    print(f"restored cloud, {'all of it' if keeps else 'a part of it'} still at the edge: {lost} records named as lost, none hidden")
+    where = "the gateway" if through else "the edge"
+    print(f"restored cloud, {'all of it' if keeps else 'a part of it'} still at {where}: {lost} records named as lost, none hidden")
 
 
 if __name__ == "__main__":
@@ -232,5 +245,6 @@ if __name__ == "__main__":
     cloned_edge()
     copied_while_it_runs()
     restored_cloud(keeps=True)
+    restored_cloud(keeps=True, through=True)
     restored_cloud(keeps=False)
     print("passed")
