@@ -481,6 +481,13 @@ void receiver::welcome(session& to, edge_id user, const std::string& site, const
   credit_due_ = true;
   welcome.credit_bytes = to.credit;
   backend_.send(to.peer, {to.number, std::move(welcome)});
+  for (const auto& [edge, why] : refused)
+    if (to.knows_refusals && is_own(edge)) // Welcome says of whom nothing is taken, and not why
+      backend_.send(
+          to.peer,
+          {to.number,
+           link::refusal{
+               {edge, {}, stream_id{0}}, {0, 0}, link::refusal_scope::edge, why.reason, why.message}});
   for (const auto& gone : lost) {
     counters_.custody_lost_records += told ? gone.ranges.count() : 0;
     if (may_log())

@@ -946,7 +946,11 @@ TEST_CASE("nobody speaks as the gateway itself, nor as what is pushed") {
     hello.streams.push_back({key, {}, {}, 3, false, 0});
     fixture other{config};
     other.under_test.on_message("a", other.edge, link::message{0, hello});
-    const auto* welcome = other.last_sent<link::welcome>("a");
+    refusal = other.last_sent<link::refusal>("a");
+    REQUIRE(refusal != nullptr);
+    CHECK(refusal->key.edge == origin);
+    CHECK(refusal->message.find("circle") != std::string::npos);
+    const auto* welcome = std::get_if<link::welcome>(&other.backend.outbox.at(0).second.body);
     REQUIRE(welcome != nullptr);
     CHECK(welcome->refused_edges == std::vector{origin});
   }
