@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Two gateways that deliver to each other, with an edge behind each: nothing reaches a cloud, and nobody acts as if it had.
+"""Gateways in a circle, two and three of them, with edges behind them: nothing reaches a cloud, and nobody acts as if it had.
 
     tests/e2e/test_gateway_circle.py
 
 The circle comes about as it would at a site: the outer gateway of a chain gives out a token, and the inner one, set up anew
-with its old key and registry, joins with that by mistake. Both say so and release nothing, and deliver once one of
-them has joined a cloud.
+with its old key and registry, joins with that by mistake. Two say so and release nothing. Of three each hands on what the
+others bring, and names what it can hand to nobody. All is delivered once one of them has joined a cloud.
 """
 
+import json
 import os
 import shutil
 import sys
@@ -15,8 +16,9 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import Cloud, Edge, Workspace, free_port, run_command, wait_until  # noqa: E402
-from test_copies import drained  # noqa: E402
+from test_copies import committed, drained  # noqa: E402
 
+IN_BETWEEN = 5  # records that are collected while pending ones are counted
 KEPT = ("link.key", "registry", "FORMAT")  # of a gateway that is set up anew
 
 
@@ -52,7 +54,27 @@ def set_up_anew(gate):
             shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
 
 
-def main():
+def identity(one):
+    with open(os.path.join(one.data, "identity.json"), encoding="utf-8") as f:
+        return json.load(f)["edge"]
+
+
+def collected(w, *nodes):
+    """Records that they committed of their own."""
+    ids = {one.name: identity(one) for one in nodes}
+    return sum(n[0] == ids[name] for name in ids for n in committed(w, name))
+
+
+def join_again(gate, cloud):
+    """It keeps its id and its spool, and delivers to the cloud from now on."""
+    token = run_command([cloud.binary("skerry"), "--data", cloud.data, "invite", "--site", "ship", "--edge",
+                         gate.status()["edge"]]).strip()
+    gate.process.stop()
+    gate.join(gate.workspace.write(gate.name + ".again", token + "\n", 0o600))
+    gate.start()
+
+
+def of_two():
     with Workspace("gateway-circle") as w:
         cloud = Cloud(w).start()
         inner = gateway(w, "inner")
@@ -99,11 +121,7 @@ def main():
 
         # The outer one joins the cloud itself, and what waits arrives.
         ended = time.time()
-        token = run_command([cloud.binary("skerry"), "--data", cloud.data, "invite", "--site", "ship", "--edge",
-                             outer.status()["edge"]]).strip()
-        outer.process.stop()
-        outer.join(w.write("outer.again", token + "\n", 0o600))
-        outer.start()
+        join_again(outer, cloud)
         seconds = round(time.monotonic() - began)
 
         def arrived():
@@ -113,6 +131,68 @@ def main():
         wait_until(lambda: arrived() >= 3 * seconds, 40, "what the outer gateway collected in the circle")
         wait_until(lambda: not told(outer), 10, "the outer gateway to be content")
         print(f"the outer gateway joined the cloud: {arrived()} of its collections in the circle arrived", flush=True)
+
+
+def of_three():
+    """What a gateway brings goes around and stays with the last one that may have it."""
+    with Workspace("gateway-circle-of-three") as w:
+        cloud = Cloud(w).start()
+        gates, receiver = [], cloud
+        for name in ("inner", "middle", "outer"):
+            gate = gateway(w, name)
+            gate.join(receiver.invite("ship", file=name))
+            gates.append(gate.start())
+            receiver = gate
+        inner, middle, outer = gates
+        edge = node(w, "near")
+        edge.join(inner.invite("ship", file="near"))
+        edge.start()
+        wait_until(lambda: len(cloud.query("node_load1")) == 4, 30, "samples of all four")
+        for one in (edge, outer, middle, inner):
+            one.process.stop()
+        for one in gates:
+            one.start()
+        drained(outer, middle, inner)
+
+        set_up_anew(inner)
+        delivered = collected(w, edge, middle, outer) - middle.pending() - outer.pending()
+        inner.join(outer.invite("ship", file="circle"))
+        for one in (inner, edge):
+            one.start()
+        began = time.monotonic()
+
+        # Each keeps what the one that it delivers to takes of nobody else: its own, and of edges with a key there.
+        def set_aside(gate):
+            return {one["edge"]: one for one in gate.status()["link"]["setAside"]}
+
+        def named(gate, receiver, owner):
+            said = set_aside(gate).get(ids[owner.name], {})
+            sites = run_command([gate.binary("skerry"), "--data", gate.data, "sites"])
+            return said.get("reason") == "forbidden" and ids[owner.name] in sites and (
+                owner is not receiver or ("circle" in said["message"] and "circle" in sites))
+
+        ids = {one.name: one.status()["edge"] for one in (*gates, edge)}
+        for gate, receiver, owners in ((middle, inner, (inner, edge)), (outer, middle, (middle,)), (inner, outer, (outer,))):
+            for owner in owners:
+                wait_until(lambda g=gate, r=receiver, o=owner: named(g, r, o), 20, f"{gate.name} to set {owner.name} aside")
+        print(f"all three name what goes around {time.monotonic() - began:.1f} s after the circle began", flush=True)
+
+        # They go on, and nobody deletes what nobody else has.
+        everyone = (edge, inner, middle, outer)
+        before = collected(w, *everyone)
+        wait_until(lambda: collected(w, *everyone) > before + 100, 30, "more to be collected")
+        brought = collected(w, *everyone) - delivered
+        kept = sum(one.pending() for one in everyone)
+        assert kept > brought - IN_BETWEEN, f"of {brought} records in the circle {kept} are kept"
+        for one in everyone:
+            one.process.stop()
+        cloud.process.stop()
+        print(f"of {brought} records in the circle {kept} are kept", flush=True)
+
+
+def main():
+    of_two()
+    of_three()
     print("passed")
 
 
