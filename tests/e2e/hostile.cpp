@@ -4,7 +4,8 @@
 //   hostile claim --data DIR --edge ID   brings a record in the name of that edge
 //   hostile join --token-file FILE       with the one-time key of a token: says what such a key may not
 //   hostile flood --data DIR --kind KIND --seconds N [--rate BYTES]
-//                                        sends messages of one kind, each at its bound, for so long
+//                                        sends messages of one kind, each at its bound, for so long; DIR is the
+//                                        file of a token for the kind `joining`
 //   hostile probe --data DIR --seconds N behaves, and says how long acknowledgements take
 
 #include "actors/link/keys.hpp"

@@ -1,6 +1,9 @@
 #include "tests/e2e/hostile_flood.hpp"
 
+#include "actors/link/limits.hpp"
+#include "actors/link/token.hpp"
 #include "actors/node/clock.hpp"
+#include "actors/node/files.hpp"
 #include "edge/identity.hpp"
 #include "schemas/model/frame.hpp"
 #include "schemas/model/payload.hpp"
@@ -168,6 +171,61 @@ public:
     return link::encode({session, link::ping{now(), now(), {}}});
   }
 
+  link::message_parts pongs(std::uint64_t session) {
+    return link::encode({session, link::pong{now(), now()}});
+  }
+
+  // Whoever says goodbye needs another Hello.
+  link::message_parts goodbyes(std::uint64_t session) {
+    return link::encode(
+        {session, link::bye{link::bye_reason::stopping, std::string(link::bye_message_bytes_max, 'b')}});
+  }
+
+  // How edges behind it stand: as many as one message takes, then many messages.
+  link::message_parts origin_links(std::uint64_t session) {
+    link::origin_links out;
+    out.links.resize(turn_++ % 100 == 0 ? link::message_origin_links_max : 100);
+    for (auto& one : out.links)
+      one = {edge_id{random_()}, static_cast<link::presence>(random_() % link::presence_count), now(), now(),
+             std::string(64, 'c')};
+    return link::encode({session, out});
+  }
+
+  // What a receiver says and a sender does not.
+  link::message_parts answers(std::uint64_t session) {
+    switch (turn_++ % 9) {
+    case 0: return link::encode({session, link::ack{many_streams(), UINT64_MAX, link::ack_level::safe}});
+    case 1: return link::encode({session, link::need{edge_, std::vector<set_hash>(link::need_sets_max)}});
+    case 2: return link::encode({session, link::config{1, byte_buffer(link::config_document_bytes_max)}});
+    case 3: return link::encode({session, link::credit{UINT64_MAX}});
+    case 4: return link::encode({session, link::redirect{std::string(link::name_bytes_max, 'r')}});
+    case 5: return link::encode({session, link::joined{edge_, std::string(link::name_bytes_max, 's')}});
+    case 6:
+      return link::encode({session, link::refusal{key_,
+                                                  {1, 2},
+                                                  link::refusal_scope::everything,
+                                                  link::refusal_reason::forbidden,
+                                                  std::string(200, 'r')}});
+    case 7: return link::encode({session, link::unknown{}});
+    default: {
+      link::welcome out;
+      out.durable = many_streams();
+      return link::encode({session, out});
+    }
+    }
+  }
+
+  // With a key that has joined, or one that may do nothing else: then another one is to join each time, or the same
+  // again, or something else is sent.
+  link::message_parts joins(std::uint64_t session) {
+    link::join out;
+    if (++turn_ % 2 == 0)
+      for (auto& byte : out.public_key.bytes)
+        byte = static_cast<std::uint8_t>(random_());
+    out.software = std::string(link::name_bytes_max, 'j');
+    return turn_ % 100 == 0 ? large_hello() : link::encode({session, out});
+  }
+
   link::message_parts garbage() {
     byte_buffer bytes(8 * (1 + random_() % 600));
     std::generate(bytes.begin(), bytes.end(), [&] { return static_cast<std::byte>(random_()); });
@@ -209,6 +267,15 @@ private:
     return link::encode({session, out});
   }
 
+  std::vector<link::stream_held> many_streams() {
+    std::vector<link::stream_held> out(30'000);
+    for (auto& one : out) {
+      one.key = {edge_, new_epoch(random_()), stream_id::telemetry};
+      one.ranges.add({1, 1000});
+    }
+    return out;
+  }
+
   void add_frame(run_builder& to, const frame& fr, std::string_view host) {
     byte_buffer payload;
     encode_frame(fr, encoder_, payload);
@@ -245,7 +312,9 @@ const std::map<std::string, maker>& makers() {
       {"labels", &flooder::labels},        {"epochs", &flooder::epochs},
       {"holes", &flooder::holes},          {"hosts", &flooder::hosts},
       {"stones", &flooder::stones},        {"future", &flooder::future},
-      {"pings", &flooder::pings},
+      {"pings", &flooder::pings},          {"pongs", &flooder::pongs},
+      {"goodbyes", &flooder::goodbyes},    {"origin_links", &flooder::origin_links},
+      {"answers", &flooder::answers},      {"joins", &flooder::joins},
   };
   return all;
 }
@@ -254,7 +323,20 @@ struct joined_edge {
   edge::edge_identity who;
   link::curve_keypair keys;
 
+  // From the data of an edge, or with the one-time key of a token's file.
   explicit joined_edge(const std::filesystem::path& data) {
+    if (std::filesystem::is_regular_file(data)) {
+      auto text = read_file(data, link::token_text_max);
+      if (!text)
+        give_up(text.error().message);
+      auto token = link::decode_token(text.value(), system_clock().wall_ns() / 1'000'000'000);
+      if (!token)
+        give_up(token.error().message);
+      who.addresses = token.value().addresses;
+      who.server_key = token.value().server_key;
+      keys = token.value().one_time;
+      return;
+    }
     auto identity = edge::load_identity(data);
     auto pair = link::load_keypair(data / "link.key");
     if (!identity || !pair)
@@ -267,7 +349,7 @@ struct joined_edge {
 } // namespace
 
 std::vector<std::string> flood_kinds() {
-  std::vector<std::string> out{"hello", "garbage"};
+  std::vector<std::string> out{"hello", "garbage", "joining"};
   for (const auto& [name, make] : makers())
     out.push_back(name);
   return out;
@@ -288,8 +370,9 @@ int play_flood(const std::filesystem::path& data, const flood_options& options) 
   std::uint64_t messages = 0, sessions = 0, stuck = 0;
   double bytes = 0;
   std::uint64_t session = 0;
+  const bool needs_session = makers().contains(options.kind);
   while (elapsed() < options.seconds) {
-    if (options.kind != "hello" && options.kind != "garbage" && (session == 0 || to.ended())) {
+    if (needs_session && (session == 0 || to.ended() || options.kind == "goodbyes")) {
       from.new_session();
       session = to.try_open(from.hello(), 2s);
       ++sessions;
@@ -300,6 +383,7 @@ int play_flood(const std::filesystem::path& data, const flood_options& options) 
     }
     auto parts = options.kind == "hello"     ? from.large_hello()
                  : options.kind == "garbage" ? from.garbage()
+                 : options.kind == "joining" ? from.joins(0)
                                              : (from.*makers().at(options.kind))(session);
     for (const auto& part : parts)
       bytes += static_cast<double>(part.view.size());
