@@ -10,7 +10,7 @@
 #include "actors/node/reload.hpp"
 #include "actors/push/push_service.hpp"
 #include "cloud/api/context.hpp"
-#include "cloud/ingest/fleet.hpp"
+#include "cloud/sites/host_table.hpp"
 #include "cloud/store/engine.hpp"
 
 #include <filesystem>
@@ -35,7 +35,7 @@ struct cloud_config {
   std::size_t link_handshakes_waiting_max = link::handshakes_waiting_default;
   delivery::receiver_config receiver;
   std::chrono::nanoseconds future_max = std::chrono::minutes{10};
-  fleet_limits hosts;
+  host_limits hosts;
   bool remote_write = true;                 // POST /api/v1/write
   std::string remote_write_site = "remote"; // pushed series are accounted for it
   std::uint64_t remote_write_bytes_max = push::queue_bytes_max_default;

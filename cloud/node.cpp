@@ -300,7 +300,7 @@ private:
   std::shared_ptr<link::registry> registry_;
   std::shared_ptr<held_clock> held_; // reads the store when it is made
   std::shared_ptr<clock_trust> trust_;
-  std::shared_ptr<fleet> hosts_ = std::make_shared<fleet>(config_.hosts);
+  std::shared_ptr<host_table> hosts_ = std::make_shared<host_table>(config_.hosts);
   std::shared_ptr<edge_board> board_ = std::make_shared<edge_board>();
   std::optional<actor_settings> actor_settings_;
   std::optional<caf::actor_system> actors_;

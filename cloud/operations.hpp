@@ -1,12 +1,12 @@
 #pragma once
 
 // What the API tells of sites and hosts, and what operators may do: implements node_operations from the registry of
-// edges, the fleet's state and the board of sessions. Any thread.
+// edges, the table of hosts and the board of sessions. Any thread.
 
 #include "actors/link/transport.hpp"
 #include "cloud/api/context.hpp"
-#include "cloud/ingest/fleet.hpp"
 #include "cloud/ingest/ingest.hpp"
+#include "cloud/sites/host_table.hpp"
 
 #include <functional>
 #include <map>
@@ -22,7 +22,7 @@ namespace skerry::cloud {
 
 struct operations_settings {
   std::shared_ptr<link::registry> registry;
-  std::shared_ptr<fleet> hosts;
+  std::shared_ptr<host_table> hosts;
   std::shared_ptr<edge_board> board;
   link::curve_key server_key;
   std::string advertise;    // "host:port" for tokens; empty: made from this machine's name and `link_address`

@@ -52,7 +52,7 @@ public:
     for (std::size_t row = 0; row < kind_policies.size(); ++row)
       of_kind_[row] = &of_kind.Add({{"kind", std::string{kind_policies[row].name}}});
   }
-  void update(const shard_counters& from, const fleet& hosts) {
+  void update(const shard_counters& from, const host_table& hosts) {
     for (std::size_t row = 0; row < of_kind_.size(); ++row)
       of_kind_[row]->Increment(static_cast<double>(from.of_kind[row]) - of_kind_[row]->Value());
     totals_.update({from.records, from.samples, from.duplicate_records, from.malformed_records,

@@ -66,7 +66,7 @@ std::optional<delivery::held_stream> decode_held(bytes_view from) {
 } // namespace
 
 ingest_core::ingest_core(delivery::receiver_config config, std::shared_ptr<engine> store,
-                         std::shared_ptr<fleet> hosts, delivery::authority& keys, clock_source& clock,
+                         std::shared_ptr<host_table> hosts, delivery::authority& keys, clock_source& clock,
                          random_source& random, outputs to)
     : authorized_backend(keys, clock),
       planted_(config.planted),

@@ -6,8 +6,8 @@
 
 #include "actors/delivery/authority.hpp"
 #include "actors/node/log_limiter.hpp"
-#include "cloud/ingest/fleet.hpp"
 #include "cloud/ingest/shard_core.hpp"
+#include "cloud/sites/host_table.hpp"
 #include "cloud/store/engine.hpp"
 
 #include <functional>
@@ -34,8 +34,9 @@ public:
   };
 
   // Reads back from the engine what is held.
-  ingest_core(delivery::receiver_config config, std::shared_ptr<engine> store, std::shared_ptr<fleet> hosts,
-              delivery::authority& keys, clock_source& clock, random_source& random, outputs to);
+  ingest_core(delivery::receiver_config config, std::shared_ptr<engine> store,
+              std::shared_ptr<host_table> hosts, delivery::authority& keys, clock_source& clock,
+              random_source& random, outputs to);
 
   [[nodiscard]] delivery::receiver& receiver() noexcept { return receiver_; }
   void on_part_stored(std::uint64_t ticket, const std::string& failed);
@@ -82,7 +83,7 @@ private:
 
   planted_faults planted_;
   std::shared_ptr<engine> store_;
-  std::shared_ptr<fleet> hosts_;
+  std::shared_ptr<host_table> hosts_;
   outputs to_;
   std::unordered_map<std::uint64_t, open_job> jobs_; // by ticket
   std::map<stream_key, std::size_t> noting_; // jobs under way with whose records the store notes what is held

@@ -16,7 +16,7 @@ std::size_t size_of(const pending_record& record) noexcept {
 
 } // namespace
 
-push_core::push_core(std::shared_ptr<engine> store, std::shared_ptr<fleet> hosts, clock_source& clock,
+push_core::push_core(std::shared_ptr<engine> store, std::shared_ptr<host_table> hosts, clock_source& clock,
                      random_source& random, to_shard_function to_shard)
     : store_(std::move(store)), hosts_(std::move(hosts)), to_shard_(std::move(to_shard)) {
   key_.edge = edge_pushed;

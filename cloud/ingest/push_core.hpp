@@ -9,8 +9,8 @@
 
 #include "actors/node/clock.hpp"
 #include "actors/push/push_assembler.hpp"
-#include "cloud/ingest/fleet.hpp"
 #include "cloud/ingest/shard_core.hpp"
+#include "cloud/sites/host_table.hpp"
 #include "cloud/store/engine.hpp"
 
 #include <deque>
@@ -36,7 +36,7 @@ public:
 
   using to_shard_function = std::function<void(shard_id id, std::shared_ptr<shard_part> part)>;
 
-  push_core(std::shared_ptr<engine> store, std::shared_ptr<fleet> hosts, clock_source& clock,
+  push_core(std::shared_ptr<engine> store, std::shared_ptr<host_table> hosts, clock_source& clock,
             random_source& random, to_shard_function to_shard);
 
   // Tickets of its parts are told from those of edges' jobs by their highest bit.
@@ -74,7 +74,7 @@ private:
   static void finish_piece(const piece& done, const std::string& failed);
 
   std::shared_ptr<engine> store_;
-  std::shared_ptr<fleet> hosts_;
+  std::shared_ptr<host_table> hosts_;
   to_shard_function to_shard_;
   stream_key key_;
   sequence next_ = 1;

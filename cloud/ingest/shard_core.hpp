@@ -7,8 +7,8 @@
 #include "actors/node/clock.hpp"
 #include "actors/node/planted.hpp"
 #include "cloud/ingest/clock_trust.hpp"
-#include "cloud/ingest/fleet.hpp"
 #include "cloud/ingest/growing_value.hpp"
+#include "cloud/sites/host_table.hpp"
 #include "cloud/store/engine.hpp"
 #include "schemas/model/frame.hpp"
 #include "schemas/model/payload.hpp"
@@ -56,7 +56,7 @@ struct shard_config {
   shard_id id = 0;
   std::uint64_t fence = 1;
   std::shared_ptr<engine> store;
-  std::shared_ptr<fleet> hosts;
+  std::shared_ptr<host_table> hosts;
   std::shared_ptr<shard_counters> counters;
   std::shared_ptr<const void> clock_owner; // keeps `clock`, where it must be kept
   clock_source* clock = nullptr;

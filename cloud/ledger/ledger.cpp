@@ -1,8 +1,8 @@
 #include "cloud/ledger/ledger.hpp"
 
-#include "cloud/ingest/fleet.hpp"
 #include "cloud/ledger/loss_rows.hpp"
 #include "cloud/ledger/retractions.hpp"
+#include "cloud/sites/host_table.hpp"
 #include "cloud/store/engine.hpp"
 
 #include <algorithm>
@@ -109,7 +109,7 @@ private:
 
 class store_ledger final : public ledger_reader {
 public:
-  store_ledger(std::shared_ptr<engine> store, std::shared_ptr<fleet> hosts,
+  store_ledger(std::shared_ptr<engine> store, std::shared_ptr<host_table> hosts,
                std::shared_ptr<retractions> taken_back, planted_faults planted)
       : store_(std::move(store)),
         hosts_(std::move(hosts)),
@@ -185,7 +185,7 @@ private:
   }
 
   std::shared_ptr<engine> store_;
-  std::shared_ptr<fleet> hosts_;
+  std::shared_ptr<host_table> hosts_;
   std::shared_ptr<retractions> taken_back_; // null: nothing was
   const planted_faults planted_;
 };
@@ -198,7 +198,7 @@ bool concerns(const loss_entry& own, std::string_view site, std::string_view hos
   return own.site.empty() || own.site == site;
 }
 
-std::unique_ptr<ledger_reader> make_ledger(std::shared_ptr<engine> store, std::shared_ptr<fleet> hosts,
+std::unique_ptr<ledger_reader> make_ledger(std::shared_ptr<engine> store, std::shared_ptr<host_table> hosts,
                                            std::shared_ptr<retractions> taken_back, planted_faults planted) {
   return std::make_unique<store_ledger>(std::move(store), std::move(hosts), std::move(taken_back), planted);
 }

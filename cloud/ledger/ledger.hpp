@@ -14,7 +14,7 @@
 namespace skerry::cloud {
 
 class engine;
-class fleet;
+class host_table;
 class retractions;
 
 struct ledger_request {
@@ -58,7 +58,7 @@ inline constexpr std::int64_t loss_row_gap_ns = 60'000'000'000;
 
 // From what the store keeps, what is known of hosts, and what was taken back. `planted`: by the simulator alone.
 [[nodiscard]] std::unique_ptr<ledger_reader> make_ledger(std::shared_ptr<engine> store,
-                                                         std::shared_ptr<fleet> hosts,
+                                                         std::shared_ptr<host_table> hosts,
                                                          std::shared_ptr<retractions> taken_back,
                                                          planted_faults planted = nullptr);
 

@@ -17,7 +17,7 @@ struct cloud_node::process {
   explicit process(cloud_node& node, seeded_random seed)
       : of(node),
         random(seed),
-        hosts(std::make_shared<cloud::fleet>(cloud::fleet_limits{}, node.env_.planted)),
+        hosts(std::make_shared<cloud::host_table>(cloud::host_limits{}, node.env_.planted)),
         store(std::make_shared<memory_engine>(node.disk, node.env_.time, random, node.env_.truth, node.clock,
                                               node.env_.planted)),
         held(node.clock, *store),
@@ -138,7 +138,7 @@ struct cloud_node::process {
 
   cloud_node& of;
   seeded_random random;
-  std::shared_ptr<cloud::fleet> hosts;
+  std::shared_ptr<cloud::host_table> hosts;
   std::shared_ptr<cloud::shard_counters> counters = std::make_shared<cloud::shard_counters>();
   std::shared_ptr<memory_engine> store;
   cloud::held_clock held;

@@ -1,6 +1,6 @@
 #pragma once
 
-// The cloud of the world: the real ingest, shards and fleet over a simulated engine. The adapters here do what
+// The cloud of the world: the real ingest, shards and table of hosts over a simulated engine. The adapters here do what
 // cloud/ingest does with actors.
 
 #include "cloud/ingest/clock_trust.hpp"

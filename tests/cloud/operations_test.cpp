@@ -30,7 +30,7 @@ struct world {
   temporary_folder folder;
   moved_clock clock;
   std::shared_ptr<link::registry> registry;
-  std::shared_ptr<fleet> hosts = std::make_shared<fleet>();
+  std::shared_ptr<host_table> hosts = std::make_shared<host_table>();
   std::shared_ptr<edge_board> board = std::make_shared<edge_board>();
   std::vector<edge_id> revoked;
   operations_settings settings;

@@ -27,7 +27,7 @@ struct world {
   fixed_clock clock;
   one_site keys;
   std::shared_ptr<fake_engine> store = std::make_shared<fake_engine>();
-  std::shared_ptr<fleet> hosts = std::make_shared<fleet>();
+  std::shared_ptr<host_table> hosts = std::make_shared<host_table>();
   std::vector<std::pair<shard_id, std::shared_ptr<shard_part>>> parts; // that shards were given
   std::size_t forgotten = 0;                                           // streams by shards
   std::vector<link::message> sent;

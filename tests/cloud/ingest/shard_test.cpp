@@ -22,7 +22,7 @@ struct world {
   skerry::test::actor_world actors;
   fixed_clock clock;
   std::shared_ptr<fake_engine> store = std::make_shared<fake_engine>();
-  std::shared_ptr<fleet> hosts = std::make_shared<fleet>();
+  std::shared_ptr<host_table> hosts = std::make_shared<host_table>();
   std::shared_ptr<shard_counters> counters = std::make_shared<shard_counters>();
   std::shared_ptr<clock_trust> trust = std::make_shared<clock_trust>(clock, std::chrono::minutes{10});
   std::map<std::uint64_t, std::vector<std::string>> answers; // by ticket: how each try ended
@@ -138,7 +138,7 @@ private:
   value_encoder encoder_;
 };
 
-host_view only_host(const fleet& of) {
+host_view only_host(const host_table& of) {
   const auto all = of.hosts();
   REQUIRE(all.size() == 1);
   return all.front();
@@ -445,7 +445,7 @@ TEST_CASE("replaced records of other causes, or that do not follow each other, s
 
 TEST_CASE("a host beyond the bound loses its samples by name, and its edge's other hosts lose nothing") {
   world w;
-  w.hosts = std::make_shared<fleet>(fleet_limits{.hosts_max = 10, .site_hosts_max = 1});
+  w.hosts = std::make_shared<host_table>(host_limits{.hosts_max = 10, .site_hosts_max = 1});
   w.open();
   w.send(1, run_maker{1}
                 .frame_at(now)

@@ -1,8 +1,8 @@
 // The ledger over a real store: whom entries concern, and what an operator takes back.
 
-#include "cloud/ingest/fleet.hpp"
 #include "cloud/ledger/ledger.hpp"
 #include "cloud/ledger/retractions.hpp"
+#include "cloud/sites/host_table.hpp"
 #include "tests/cloud/store/store_fixture.hpp"
 
 using namespace skerry;
@@ -18,7 +18,7 @@ struct world {
   temporary_directory directory;
   store s = open_store(small_config(directory.path()));
   std::shared_ptr<engine> db{std::move(s.db)};
-  std::shared_ptr<fleet> hosts = std::make_shared<fleet>();
+  std::shared_ptr<host_table> hosts = std::make_shared<host_table>();
   const std::int64_t now = test_clock().wall;
   std::shared_ptr<retractions> taken_back = retractions::open(db).value();
   std::unique_ptr<ledger_reader> ledger = make_ledger(db, hosts, taken_back);

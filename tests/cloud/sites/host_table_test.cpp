@@ -1,4 +1,4 @@
-#include "cloud/ingest/fleet.hpp"
+#include "cloud/sites/host_table.hpp"
 #include "tests/schemas/support.hpp"
 
 #include <catch2/catch.hpp>
@@ -12,13 +12,13 @@ const stream_key key{edge_id{7}, {2, {1}}, stream_id::telemetry};
 constexpr std::int64_t second = 1'000'000'000;
 
 // A whole frame of one series set, which another node's clock dates.
-void saw(fleet& to, std::string_view host, edge_id edge, std::uint64_t set, std::uint32_t series,
+void saw(host_table& to, std::string_view host, edge_id edge, std::uint64_t set, std::uint32_t series,
          std::int64_t time_ns) {
   const frame_seen::set one{set, series, series};
   to.on_frame("ship", host, {edge, time_ns, time_ns, true, std::span{&one, 1}});
 }
 
-host_view only_host(const fleet& of) {
+host_view only_host(const host_table& of) {
   const auto all = of.hosts();
   REQUIRE(all.size() == 1);
   return all.front();
@@ -27,7 +27,7 @@ host_view only_host(const fleet& of) {
 } // namespace
 
 TEST_CASE("a watermark is live when it comes and complete when everything before it is held") {
-  fleet hosts;
+  host_table hosts;
   hosts.on_watermark("ship", "a", key, 10, 100 * second);
   CHECK(only_host(hosts).live_watermark_ns == 100 * second);
   CHECK(only_host(hosts).complete_watermark_ns == 0);
@@ -40,7 +40,7 @@ TEST_CASE("a watermark is live when it comes and complete when everything before
 }
 
 TEST_CASE("a host of an edge is that also when something else of it was pushed last") {
-  fleet hosts;
+  host_table hosts;
   saw(hosts, "a", edge_pushed, 1, 5, 100 * second);
   CHECK(only_host(hosts).only_pushed());
   saw(hosts, "a", key.edge, 2, 500, 200 * second);
@@ -51,7 +51,7 @@ TEST_CASE("a host of an edge is that also when something else of it was pushed l
 }
 
 TEST_CASE("the backlog does not turn a host's watermarks or series back") {
-  fleet hosts;
+  host_table hosts;
   saw(hosts, "a", key.edge, 1, 500, 200 * second);
   hosts.on_watermark("ship", "a", key, 20, 200 * second);
   saw(hosts, "a", key.edge, 1, 300, 100 * second);
@@ -64,7 +64,7 @@ TEST_CASE("the backlog does not turn a host's watermarks or series back") {
 }
 
 TEST_CASE("series of several sources add up; one that fell silent no longer counts") {
-  fleet hosts;
+  host_table hosts;
   saw(hosts, "a", key.edge, 1, 100, 10 * second);
   saw(hosts, "a", key.edge, 2, 20, 11 * second);
   CHECK(only_host(hosts).series == 120);
@@ -73,7 +73,7 @@ TEST_CASE("series of several sources add up; one that fell silent no longer coun
 }
 
 TEST_CASE("times that targets claim say nothing of when a host was seen") {
-  fleet hosts;
+  host_table hosts;
   saw(hosts, "a", key.edge, 1, 5, 100 * second);
   hosts.on_watermark("ship", "a", key, 1, 100 * second);
   // One sample from 1970, one from the future: what a target exposes with timestamps.
@@ -87,7 +87,7 @@ TEST_CASE("times that targets claim say nothing of when a host was seen") {
 }
 
 TEST_CASE("a page whose samples have times of their own has all of its series") {
-  fleet hosts;
+  host_table hosts;
   const auto claimed = [&](std::int64_t time_ns) {
     const frame_seen::set one{1, 1, 13};
     hosts.on_frame("ship", "a", {key.edge, time_ns, 0, false, std::span{&one, 1}});
@@ -106,7 +106,7 @@ TEST_CASE("a page whose samples have times of their own has all of its series") 
 }
 
 TEST_CASE("a host of which only claimed times are known is forgotten by them") {
-  fleet hosts;
+  host_table hosts;
   const frame_seen::set one{1, 1, 1};
   hosts.on_frame("ship", "a", {key.edge, 50 * second, 0, false, std::span{&one, 1}});
   hosts.forget_before(40 * second);
@@ -116,11 +116,11 @@ TEST_CASE("a host of which only claimed times are known is forgotten by them") {
 }
 
 TEST_CASE("what a host was is the same after a restart") {
-  fleet before;
+  host_table before;
   saw(before, "a", key.edge, 1, 100, 10 * second);
   before.on_watermark("ship", "a", key, 1, 10 * second);
   before.on_held(key, 1, true);
-  fleet after;
+  host_table after;
   for (const auto& [name, value] : before.take_changes())
     after.restore(name, value);
   CHECK(before.take_changes().empty()); // only what changed since
@@ -135,7 +135,7 @@ TEST_CASE("what a host was is the same after a restart") {
 }
 
 TEST_CASE("a host that was silent for longer than the retention is dropped, and so is its state") {
-  fleet hosts;
+  host_table hosts;
   saw(hosts, "old", key.edge, 1, 100, 10 * second);
   saw(hosts, "waits", key.edge, 1, 100, 10 * second);
   hosts.on_watermark("ship", "waits", key, 3, 10 * second);
@@ -160,7 +160,7 @@ TEST_CASE("golden bytes of a host's state") {
   const std::string golden =
       "04736869700161ac0200e40b540200000000e40b5402000000001a7118020000008877665544332211";
   const std::string first_sample = "00ca9a3b00000000";
-  fleet made;
+  host_table made;
   saw(made, "a", edge_id{0x1122334455667788}, 1, 300, 1 * second);
   saw(made, "a", edge_id{0x1122334455667788}, 1, 300, 10 * second);
   const stream_key its{edge_id{0x1122334455667788}, {2, {1}}, stream_id::telemetry};
@@ -178,7 +178,7 @@ TEST_CASE("golden bytes of a host's state") {
                                 "887766554433221100ca9a3b0000000000e40b5402000000001a711802000000";
   CHECK(skerry::test::hex(as_bytes(written[0].second)) == golden + first_sample + two_edges);
   for (const auto& appended : {std::string{}, first_sample, first_sample + two_edges + "0102"}) {
-    fleet read;
+    host_table read;
     read.restore(golden_key, as_text(skerry::test::unhex(golden + appended)));
     const auto host = only_host(read);
     CHECK(host.site == "ship");
@@ -193,7 +193,7 @@ TEST_CASE("golden bytes of a host's state") {
 }
 
 TEST_CASE("a host's state that is cut short is left out") {
-  fleet made;
+  host_table made;
   made.on_watermark("ship", "a", key, 1, 9 * second);
   const auto oldest_version = made.take_changes().at(0).second.size() - 8;
   made.on_watermark("ship", "a", {edge_id{8}, {1, {1}}, stream_id::telemetry}, 1, 9 * second);
@@ -202,14 +202,14 @@ TEST_CASE("a host's state that is cut short is left out") {
   for (std::size_t keep = 0; keep < written[0].second.size(); ++keep) {
     if (keep >= oldest_version && keep <= oldest_version + 8)
       continue; // an older version ended here
-    fleet read;
+    host_table read;
     read.restore(written[0].first, std::string_view{written[0].second}.substr(0, keep));
     CHECK(read.hosts().empty());
   }
 }
 
 TEST_CASE("watermarks that nobody can speak for any more are given up, and later ones tell") {
-  fleet hosts;
+  host_table hosts;
   hosts.on_watermark("ship", "a", key, 10, 100 * second);
   CHECK_FALSE(hosts.on_held(key, 9, true));
   hosts.drop_waiting(key);
@@ -221,7 +221,7 @@ TEST_CASE("watermarks that nobody can speak for any more are given up, and later
 }
 
 TEST_CASE("hosts have a bound, for each site and for all, and one that is known stays") {
-  fleet hosts{{.hosts_max = 5, .site_hosts_max = 3}};
+  host_table hosts{{.hosts_max = 5, .site_hosts_max = 3}};
   for (const auto* name : {"a", "b", "c"})
     CHECK(hosts.admit("ship", name, key.edge));
   CHECK_FALSE(hosts.admit("ship", "d", key.edge));
@@ -244,7 +244,7 @@ TEST_CASE("hosts have a bound, for each site and for all, and one that is known 
 }
 
 TEST_CASE("what is pushed has one share, whatever sites it names") {
-  fleet hosts{{.hosts_max = 5, .site_hosts_max = 2}};
+  host_table hosts{{.hosts_max = 5, .site_hosts_max = 2}};
   CHECK(hosts.admit("one", "a", edge_pushed));
   CHECK(hosts.admit("two", "a", edge_pushed));
   CHECK_FALSE(hosts.admit("three", "a", edge_pushed));
@@ -252,10 +252,10 @@ TEST_CASE("what is pushed has one share, whatever sites it names") {
 }
 
 TEST_CASE("hosts count as before after a restart, and known ones stay under a lower bound") {
-  fleet before;
+  host_table before;
   for (const auto* name : {"a", "b", "c"})
     before.on_watermark("ship", name, key, 1, 100 * second);
-  fleet after{{.hosts_max = 4, .site_hosts_max = 2}};
+  host_table after{{.hosts_max = 4, .site_hosts_max = 2}};
   for (const auto& [name, value] : before.take_changes())
     after.restore(name, value);
   CHECK(after.hosts().size() == 3);
@@ -266,7 +266,7 @@ TEST_CASE("hosts count as before after a restart, and known ones stay under a lo
 }
 
 TEST_CASE("within a site another edge that names a host completes nothing of it") {
-  fleet hosts;
+  host_table hosts;
   const stream_key other{edge_id{8}, {5, {2}}, stream_id::telemetry};
   hosts.on_watermark("ship", "a", key, 1, 100 * second);
   hosts.on_held(key, 1, true);
@@ -283,7 +283,7 @@ TEST_CASE("within a site another edge that names a host completes nothing of it"
   hosts.on_held(key, 3, true);
   CHECK(only_host(hosts).complete_watermark_ns == 130 * second);
 
-  fleet again;
+  host_table again;
   for (const auto& [name, value] : hosts.take_changes())
     again.restore(name, value);
   host = only_host(again);
@@ -294,14 +294,14 @@ TEST_CASE("within a site another edge that names a host completes nothing of it"
 }
 
 TEST_CASE("an edge that goes on without a host, or was revoked, holds back nobody who has it now") {
-  fleet hosts;
+  host_table hosts;
   const stream_key heir{edge_id{8}, {5, {2}}, stream_id::telemetry};
   const auto tell = [&](std::string_view host, const stream_key& of, sequence seq, std::int64_t at) {
     hosts.on_watermark("ship", host, of, seq, at);
     hosts.on_held(of, seq, true);
   };
   const auto complete = [&](std::string_view host) {
-    const fleet::host_name name{"ship", std::string{host}};
+    const host_table::host_name name{"ship", std::string{host}};
     const auto found = hosts.hosts(std::span{&name, 1});
     REQUIRE(found.size() == 1);
     return found.front().complete_watermark_ns;
@@ -324,7 +324,7 @@ TEST_CASE("an edge that goes on without a host, or was revoked, holds back nobod
 }
 
 TEST_CASE("a host counts once for each edge that names it") {
-  fleet hosts{{.hosts_max = 3, .site_hosts_max = 2}};
+  host_table hosts{{.hosts_max = 3, .site_hosts_max = 2}};
   CHECK(hosts.admit("ship", "a", edge_id{1}));
   CHECK(hosts.admit("ship", "a", edge_id{2}));
   CHECK_FALSE(hosts.admit("ship", "a", edge_id{3}));

@@ -67,14 +67,14 @@ struct frame_seen {
 
 // How many hosts may be known: of the whole node, and of one site. A host counts once for each edge that speaks for it.
 // What is pushed to the cloud itself, whatever site it names, counts as one site.
-struct fleet_limits {
+struct host_limits {
   std::size_t hosts_max = 100'000;
   std::size_t site_hosts_max = 10'000;
 };
 
-class fleet {
+class host_table {
 public:
-  explicit fleet(fleet_limits limits = {}, planted_faults planted = nullptr)
+  explicit host_table(host_limits limits = {}, planted_faults planted = nullptr)
       : limits_(limits), planted_(planted) {}
 
   // Whether data of this host may be stored that `edge` brings: it did before, or there is room. Then it counts from now
@@ -147,7 +147,7 @@ private:
   [[nodiscard]] host_view told(const host_entry& of) const;
   [[nodiscard]] bool ended(const host_statement& one) const;
 
-  const fleet_limits limits_;
+  const host_limits limits_;
   const planted_faults planted_; // by the simulator alone
   mutable std::mutex mutex_;
   std::map<host_name, host_entry, std::less<>> hosts_;    // entries never move

@@ -1,4 +1,4 @@
-#include "cloud/ingest/fleet.hpp"
+#include "cloud/sites/host_table.hpp"
 
 #include "schemas/bytes.hpp"
 
@@ -37,7 +37,7 @@ std::string state_key(const std::string& site, const std::string& host) {
 
 } // namespace
 
-fleet::host_entry& fleet::entry(const std::string& site, std::string_view host) {
+host_table::host_entry& host_table::entry(const std::string& site, std::string_view host) {
   auto& found = hosts_[{site, std::string{host}}];
   if (found.view.site.empty()) {
     found.view.site = site;
@@ -46,7 +46,7 @@ fleet::host_entry& fleet::entry(const std::string& site, std::string_view host) 
   return found;
 }
 
-fleet::spoken& fleet::speaker(host_entry& of, edge_id edge) {
+host_table::spoken& host_table::speaker(host_entry& of, edge_id edge) {
   const auto at = find_speaker(of.by_edge, edge);
   if (at != of.by_edge.end() && at->what.edge == edge)
     return *at;
@@ -59,13 +59,13 @@ fleet::spoken& fleet::speaker(host_entry& of, edge_id edge) {
   return *of.by_edge.insert(at, fresh);
 }
 
-void fleet::leave(const host_entry& of, const spoken& gone) {
+void host_table::leave(const host_entry& of, const spoken& gone) {
   --size_;
   if (const auto share = shares_.find(share_of(of.view.site, gone.what.edge)); --share->second == 0)
     shares_.erase(share);
 }
 
-bool fleet::admit(const std::string& site, std::string_view host, edge_id edge) {
+bool host_table::admit(const std::string& site, std::string_view host, edge_id edge) {
   const std::lock_guard lock{mutex_};
   if (const auto known = hosts_.find(host_name{site, host}); known != hosts_.end()) {
     const auto at = find_speaker(known->second.by_edge, edge);
@@ -79,12 +79,12 @@ bool fleet::admit(const std::string& site, std::string_view host, edge_id edge) 
   return true;
 }
 
-std::size_t fleet::size() const {
+std::size_t host_table::size() const {
   const std::lock_guard lock{mutex_};
   return size_;
 }
 
-void fleet::begin_at(host_entry& of, spoken& by, std::int64_t seen_ns) {
+void host_table::begin_at(host_entry& of, spoken& by, std::int64_t seen_ns) {
   auto& first_ns = by.what.first_sample_ns;
   if (first_ns != 0 && first_ns <= seen_ns)
     return;
@@ -92,7 +92,7 @@ void fleet::begin_at(host_entry& of, spoken& by, std::int64_t seen_ns) {
   of.changed = true;
 }
 
-void fleet::count(host_entry& of, set_view& set, std::int64_t now_ns) {
+void host_table::count(host_entry& of, set_view& set, std::int64_t now_ns) {
   const auto heard = [now_ns](std::int64_t at_ns) { return at_ns > now_ns - set_idle_ns; };
   const auto before = set.counted;
   set.counted = heard(set.parts_ns) ? set.all : heard(set.whole_ns) ? set.series : 0;
@@ -100,7 +100,7 @@ void fleet::count(host_entry& of, set_view& set, std::int64_t now_ns) {
   of.view.series -= before;
 }
 
-void fleet::sweep(host_entry& of, std::int64_t now_ns) {
+void host_table::sweep(host_entry& of, std::int64_t now_ns) {
   of.swept_ns = now_ns;
   for (auto it = of.sets.begin(); it != of.sets.end();) {
     count(of, it->second, now_ns);
@@ -108,7 +108,7 @@ void fleet::sweep(host_entry& of, std::int64_t now_ns) {
   }
 }
 
-void fleet::on_frame(const std::string& site, std::string_view host, const frame_seen& frame) {
+void host_table::on_frame(const std::string& site, std::string_view host, const frame_seen& frame) {
   const std::lock_guard lock{mutex_};
   auto& to = entry(site, host);
   auto& by = speaker(to, frame.edge);
@@ -146,8 +146,8 @@ void fleet::on_frame(const std::string& site, std::string_view host, const frame
     sweep(to, now_ns);
 }
 
-void fleet::on_watermark(const std::string& site, std::string_view host, const stream_key& key, sequence seq,
-                         std::int64_t time_ns) {
+void host_table::on_watermark(const std::string& site, std::string_view host, const stream_key& key,
+                              sequence seq, std::int64_t time_ns) {
   const std::lock_guard lock{mutex_};
   auto& to = entry(site, host);
   auto& by = speaker(to, key.edge);
@@ -173,7 +173,7 @@ void fleet::on_watermark(const std::string& site, std::string_view host, const s
   }
 }
 
-bool fleet::on_held(const stream_key& key, sequence through, bool older_epochs_complete) {
+bool host_table::on_held(const stream_key& key, sequence through, bool older_epochs_complete) {
   const std::lock_guard lock{mutex_};
   const auto it = open_.find(key);
   if (it == open_.end())
@@ -196,17 +196,17 @@ bool fleet::on_held(const stream_key& key, sequence through, bool older_epochs_c
   return none_left;
 }
 
-void fleet::drop_waiting(const stream_key& key) {
+void host_table::drop_waiting(const stream_key& key) {
   const std::lock_guard lock{mutex_};
   open_.erase(key);
 }
 
-void fleet::end(edge_id edge, std::int64_t at_ns) {
+void host_table::end(edge_id edge, std::int64_t at_ns) {
   const std::lock_guard lock{mutex_};
   revoked_[edge] = at_ns;
 }
 
-bool fleet::ended(const host_statement& one) const {
+bool host_table::ended(const host_statement& one) const {
   const auto said_ns = std::max(one.live_watermark_ns, one.complete_watermark_ns);
   if (const auto at = revoked_.find(one.edge); at != revoked_.end() && said_ns <= at->second)
     return true;
@@ -215,7 +215,7 @@ bool fleet::ended(const host_statement& one) const {
 }
 
 // As all say that speak for it; where none does any more, those that did. What was pushed speaks where no edge does.
-host_view fleet::told(const host_entry& of) const {
+host_view host_table::told(const host_entry& of) const {
   auto out = of.view;
   out.statements.reserve(of.by_edge.size());
   for (const auto& by : of.by_edge)
@@ -246,7 +246,7 @@ host_view fleet::told(const host_entry& of) const {
   return out;
 }
 
-void fleet::forget_before(std::int64_t oldest_ns) {
+void host_table::forget_before(std::int64_t oldest_ns) {
   const std::lock_guard lock{mutex_};
   std::set<std::pair<const host_entry*, edge_id>> waiting; // their watermarks point to them
   for (const auto& [key, open] : open_)
@@ -274,7 +274,7 @@ void fleet::forget_before(std::int64_t oldest_ns) {
   std::erase_if(newest_, [&](const auto& one) { return one.second < oldest_ns; });
 }
 
-std::vector<host_view> fleet::hosts() const {
+std::vector<host_view> host_table::hosts() const {
   const std::lock_guard lock{mutex_};
   std::vector<host_view> out;
   out.reserve(hosts_.size());
@@ -284,7 +284,7 @@ std::vector<host_view> fleet::hosts() const {
   return out;
 }
 
-std::vector<host_view> fleet::hosts(std::span<const host_name> these) const {
+std::vector<host_view> host_table::hosts(std::span<const host_name> these) const {
   const std::lock_guard lock{mutex_};
   std::vector<host_view> out;
   out.reserve(these.size());
@@ -294,7 +294,7 @@ std::vector<host_view> fleet::hosts(std::span<const host_name> these) const {
   return out;
 }
 
-std::map<std::pair<edge_id, std::string>, std::uint64_t> fleet::samples() const {
+std::map<std::pair<edge_id, std::string>, std::uint64_t> host_table::samples() const {
   const std::lock_guard lock{mutex_};
   std::map<std::pair<edge_id, std::string>, std::uint64_t> out;
   for (const auto& [name, host] : hosts_)
@@ -303,7 +303,7 @@ std::map<std::pair<edge_id, std::string>, std::uint64_t> fleet::samples() const 
   return out;
 }
 
-std::vector<std::pair<std::string, std::string>> fleet::take_changes() {
+std::vector<std::pair<std::string, std::string>> host_table::take_changes() {
   const std::lock_guard lock{mutex_};
   std::vector<std::pair<std::string, std::string>> out;
   for (auto& key : dropped_)
@@ -339,7 +339,7 @@ std::vector<std::pair<std::string, std::string>> fleet::take_changes() {
   return out;
 }
 
-void fleet::restore(std::string_view key, std::string_view value) {
+void host_table::restore(std::string_view key, std::string_view value) {
   if (!key.starts_with(state_prefix))
     return;
   byte_reader r{as_bytes(value)};
