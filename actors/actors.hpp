@@ -32,7 +32,9 @@ namespace link {
 struct message;
 } // namespace link
 namespace cloud {
+struct committed_effects;
 struct shard_part;
+struct stream_news;
 struct push_job;
 } // namespace cloud
 } // namespace skerry
@@ -47,6 +49,8 @@ using edge_settings_ptr = std::shared_ptr<const edge::edge_config>;
 using job_ptr = std::shared_ptr<delivery::delivery_job>;
 using shard_part_ptr = std::shared_ptr<cloud::shard_part>;
 using push_job_ptr = std::shared_ptr<cloud::push_job>;
+using effects_ptr = std::shared_ptr<const cloud::committed_effects>;
+using stream_news_ptr = std::shared_ptr<const std::vector<cloud::stream_news>>;
 
 // A message that came over a link, with its connection. Parts are decoded by whoever receives it.
 struct inbound_message {
@@ -84,6 +88,8 @@ CAF_ADD_TYPE_ID(skerry, (skerry::edge_settings_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::job_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::shard_part_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::push_job_ptr))
+CAF_ADD_TYPE_ID(skerry, (skerry::effects_ptr))
+CAF_ADD_TYPE_ID(skerry, (skerry::stream_news_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::inbound_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::release_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::stream_key_ptr))
@@ -112,6 +118,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::edge_settings_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::job_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::shard_part_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::push_job_ptr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::effects_ptr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::stream_news_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::inbound_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::release_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::stream_key_ptr)
@@ -212,5 +220,18 @@ using shard_actor = caf::typed_actor<
     caf::reacts_to<stored_atom, std::uint64_t, std::string>,
     // Nothing of this stream comes any more.
     caf::reacts_to<stream_key_ptr>, caf::reacts_to<stop_atom>>;
+
+// Owns what the cloud knows of its hosts.
+using hosts_actor = caf::typed_actor<
+    // A shard has stored this; the part is answered when the message goes.
+    caf::reacts_to<effects_ptr>,
+    // How far ingest says that streams are held.
+    caf::reacts_to<stream_news_ptr>,
+    // The key of this edge was revoked.
+    caf::reacts_to<revoked_atom, std::uint64_t>,
+    // Keep what has changed; forget hosts that are silent for the retention.
+    caf::reacts_to<tick_atom>,
+    // Keep what has changed and quit.
+    caf::reacts_to<stop_atom>>;
 
 } // namespace skerry

@@ -10,7 +10,7 @@
 #include "actors/node/reload.hpp"
 #include "actors/push/push_service.hpp"
 #include "cloud/api/context.hpp"
-#include "cloud/sites/host_table.hpp"
+#include "cloud/ingest/host_admission.hpp"
 #include "cloud/store/engine.hpp"
 
 #include <filesystem>

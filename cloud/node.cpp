@@ -24,6 +24,8 @@
 #include "cloud/operations.hpp"
 #include "cloud/query/deletions.hpp"
 #include "cloud/query/result_cache.hpp"
+#include "cloud/sites/host_keeper.hpp"
+#include "cloud/sites/hosts.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -92,6 +94,7 @@ public:
       caf::anon_send(ingest_, stop_atom_v);
       ingest_ = nullptr;
     }
+    hosts_owner_ = nullptr; // it ends after ingest
     feed_.reset();
     operations_.reset(); // it asks the store, which must be the last
     if (actors_)
@@ -123,8 +126,7 @@ public:
     BOOST_OUTCOME_TRY(incarnation, load_incarnation(*store_, random_));
     config_.receiver.incarnation = incarnation;
     config_.receiver.name = config_.name;
-    BOOST_OUTCOME_TRYV(store_->scan_state(
-        "host/", [this](std::string_view key, std::string_view value) { hosts_->restore(key, value); }));
+    BOOST_OUTCOME_TRYV(restore_hosts(*hosts_, *store_));
     BOOST_OUTCOME_TRY(edges, registry_->list_edges());
     for (const auto& edge : edges)
       if (edge.revoked_s != 0)
@@ -137,7 +139,7 @@ public:
     ingest_settings.receiver = config_.receiver;
     ingest_settings.store = store_;
     ingest_settings.registry = registry_;
-    ingest_settings.hosts = hosts_;
+    ingest_settings.places = places_;
     ingest_settings.board = board_;
     ingest_settings.clock = &system_clock();
     ingest_settings.held = held_;
@@ -153,12 +155,16 @@ public:
     };
     actor_settings_.emplace();
     actors_.emplace(*actor_settings_);
+    hosts_owner_ = spawn_hosts(
+        *actors_, {hosts_, places_, store_, &system_clock(), [held = held_] { return held->note(); }});
+    ingest_settings.subscribers.push_back(
+        [to = hosts_owner_](const effects_ptr& what) { caf::anon_send(to, what); });
+    ingest_settings.streams = [to = hosts_owner_](const stream_news_ptr& news) { caf::anon_send(to, news); };
+    hosts_owner_->attach_functor([this](const caf::error& reason) { on_end("hosts", reason); });
     ingest_ = spawn_ingest(*actors_, std::move(ingest_settings));
-    ingest_->attach_functor([this](const caf::error& reason) {
-      if (reason && reason != caf::exit_reason::user_shutdown) {
-        spdlog::critical("ingest has ended: {}", actors_->render(reason));
-        failed_ = true;
-      }
+    ingest_->attach_functor([this, hosts = hosts_owner_](const caf::error& reason) {
+      on_end("ingest", reason);
+      caf::anon_send(hosts, stop_atom_v);
     });
 
     link::server_config link_settings;
@@ -197,8 +203,9 @@ public:
     settings.server_key = keys_.public_key;
     settings.advertise = config_.link_advertise;
     settings.link_address = link_->address();
-    settings.on_revoked = [to = ingest_](edge_id edge) {
+    settings.on_revoked = [to = ingest_, hosts = hosts_owner_](edge_id edge) {
       caf::anon_send(to, revoked_atom_v, static_cast<std::uint64_t>(edge));
+      caf::anon_send(hosts, revoked_atom_v, static_cast<std::uint64_t>(edge));
     };
     settings.takes_data = [store = store_, trust = trust_]() -> result<void> {
       if (auto doubt = doubt_of(trust->judge()); !doubt.empty())
@@ -255,6 +262,13 @@ public:
   bool failed() const noexcept override { return failed_; }
 
 private:
+  void on_end(const char* actor, const caf::error& reason) {
+    if (reason && reason != caf::exit_reason::user_shutdown) {
+      spdlog::critical("{} has ended: {}", actor, actors_->render(reason));
+      failed_ = true;
+    }
+  }
+
   std::string retention_text() const {
     const auto hours = std::chrono::duration_cast<std::chrono::hours>(config_.store.retention).count();
     return hours == 0        ? "forever"
@@ -300,10 +314,12 @@ private:
   std::shared_ptr<link::registry> registry_;
   std::shared_ptr<held_clock> held_; // reads the store when it is made
   std::shared_ptr<clock_trust> trust_;
-  std::shared_ptr<host_table> hosts_ = std::make_shared<host_table>(config_.hosts);
+  std::shared_ptr<host_admission> places_ = std::make_shared<host_admission>(config_.hosts);
+  std::shared_ptr<host_table> hosts_ = std::make_shared<host_table>(places_);
   std::shared_ptr<edge_board> board_ = std::make_shared<edge_board>();
   std::optional<actor_settings> actor_settings_;
   std::optional<caf::actor_system> actors_;
+  hosts_actor hosts_owner_; // writes hosts_
   ingest_actor ingest_;
   std::unique_ptr<link::server_transport> link_;
   std::atomic<link::server_transport*> link_ready_ = nullptr;

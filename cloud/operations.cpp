@@ -274,7 +274,6 @@ result<std::vector<invite>> operations::invites() {
 
 result<void> operations::revoke(edge_id edge) {
   BOOST_OUTCOME_TRYV(settings_.registry->revoke(edge, clock_.wall_ns() / second_ns));
-  settings_.hosts->end(edge, clock_.wall_ns());
   settings_.on_revoked(edge);
   return ok();
 }

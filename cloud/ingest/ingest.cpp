@@ -18,8 +18,7 @@ namespace skerry::cloud {
 namespace {
 
 constexpr std::chrono::seconds tick_interval{1};
-constexpr int ticks_per_host_state = 10; // watermarks that survive a restart may lag this many seconds
-constexpr int ticks_per_cleaning = 600;
+constexpr int ticks_per_presences = 10; // what is kept of how edges stand may lag this many seconds
 constexpr std::string_view presence_prefix = "link/0/"; // of tenant 0
 
 // The totals of all shards; they count on their own threads.
@@ -52,12 +51,12 @@ public:
     for (std::size_t row = 0; row < kind_policies.size(); ++row)
       of_kind_[row] = &of_kind.Add({{"kind", std::string{kind_policies[row].name}}});
   }
-  void update(const shard_counters& from, const host_table& hosts) {
+  void update(const shard_counters& from, const host_admission& places) {
     for (std::size_t row = 0; row < of_kind_.size(); ++row)
       of_kind_[row]->Increment(static_cast<double>(from.of_kind[row]) - of_kind_[row]->Value());
     totals_.update({from.records, from.samples, from.duplicate_records, from.malformed_records,
                     from.ahead_records, from.host_limit_records, from.refused_parts, from.doubted_parts});
-    hosts_.Set(static_cast<double>(hosts.size()));
+    hosts_.Set(static_cast<double>(places.size()));
   }
 
 private:
@@ -108,9 +107,9 @@ struct ingest_state {
     outputs.clock = [trust = config.trust](edge_id user, std::int64_t wall_ns) {
       trust->heard(user, wall_ns);
     };
-    core.emplace(config.receiver, config.store, config.hosts, *keys, *config.clock, *config.random,
-                 std::move(outputs));
-    pushed.emplace(config.store, config.hosts, *config.clock, *config.random, to_shard);
+    outputs.streams = config.streams;
+    core.emplace(config.receiver, config.store, *keys, *config.clock, *config.random, std::move(outputs));
+    pushed.emplace(config.store, *config.clock, *config.random, to_shard, config.streams);
     reception.emplace(core->receiver(), *config.registry, *config.clock, *config.random,
                       config.message_bytes_max, config.receiver.credit_bytes, config.send);
     metrics.emplace(*config.metrics, "skerry_ingest_");
@@ -136,7 +135,8 @@ struct ingest_state {
       shard_config settings;
       settings.id = id;
       settings.store = config.store;
-      settings.hosts = config.hosts;
+      settings.places = config.places;
+      settings.subscribers = config.subscribers;
       settings.counters = counters;
       settings.clock_owner = config.held;
       settings.clock = config.held.get();
@@ -170,20 +170,16 @@ struct ingest_state {
     auto edges = core->receiver().edges();
     book.update(edges, config.clock->wall_ns());
     metrics->update(core->receiver(), *reception, book.all());
-    of_shards->update(*counters, *config.hosts);
+    of_shards->update(*counters, *config.places);
     const auto doubt = doubt_of(config.trust->judge());
     clock_trusted->Set(doubt.empty() ? 1 : 0);
     if (!doubt.empty() && doubt_lines.allow())
       spdlog::error("ingest: {}", doubt);
     config.board->publish(std::move(edges), book.all());
-    if (++ticks % ticks_per_cleaning == 0)
-      config.hosts->forget_before(config.store->kept_from_ns());
-    if (ticks % ticks_per_host_state == 0) {
-      core->keep_host_state({config.held->note()});
+    if (++ticks % ticks_per_presences == 0)
       keep_presences(false);
-    } else if (ticks == 1) { // for a node that is killed soon
+    else if (ticks == 1) // for a node that is killed soon
       core->put_quietly({config.held->note()});
-    }
   }
 };
 
@@ -227,7 +223,6 @@ ingest_actor::behavior_type ingest(ingest_actor::stateful_pointer<ingest_state> 
         state.book.update(state.core->receiver().edges(), state.config.clock->wall_ns());
         state.keep_presences(true);
         state.core->receiver().say_bye();
-        state.core->keep_host_state({state.config.held->note()});
         for (auto& shard : state.shards)
           if (shard)
             caf::anon_send(shard, stop_atom_v);

@@ -5,8 +5,9 @@
 #include "actors/actors.hpp"
 #include "actors/delivery/presence.hpp"
 #include "cloud/ingest/clock_trust.hpp"
+#include "cloud/ingest/committed_effects.hpp"
 #include "cloud/ingest/held_clock.hpp"
-#include "cloud/sites/host_table.hpp"
+#include "cloud/ingest/host_admission.hpp"
 #include "cloud/store/engine.hpp"
 
 #include <chrono>
@@ -50,7 +51,9 @@ struct ingest_config {
   delivery::receiver_config receiver;
   std::shared_ptr<engine> store;
   std::shared_ptr<link::registry> registry;
-  std::shared_ptr<host_table> hosts;
+  std::shared_ptr<host_admission> places;                                           // of hosts
+  effects_subscribers subscribers;                                                  // of every shard
+  std::function<void(const std::shared_ptr<const stream_news_list>& news)> streams; // as ingest_core's
   std::shared_ptr<edge_board> board;
   // Started by main; may be called from any thread, never blocks.
   std::function<void(const link::peer_id& to, link::message message)> send;

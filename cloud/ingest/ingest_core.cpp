@@ -66,12 +66,10 @@ std::optional<delivery::held_stream> decode_held(bytes_view from) {
 } // namespace
 
 ingest_core::ingest_core(delivery::receiver_config config, std::shared_ptr<engine> store,
-                         std::shared_ptr<host_table> hosts, delivery::authority& keys, clock_source& clock,
-                         random_source& random, outputs to)
+                         delivery::authority& keys, clock_source& clock, random_source& random, outputs to)
     : authorized_backend(keys, clock),
       planted_(config.planted),
       store_(std::move(store)),
-      hosts_(std::move(hosts)),
       to_(std::move(to)),
       receiver_(std::move(config), clock, random, *this) {
   restore();
@@ -195,8 +193,9 @@ void ingest_core::on_part_stored(std::uint64_t ticket, const std::string& failed
 
 void ingest_core::forget(const std::vector<stream_key>& keys) {
   std::vector<state_update> updates;
+  stream_news_list news;
   for (const auto& key : keys) {
-    hosts_->drop_waiting(key);
+    news.push_back({key, stream_news::kind::over});
     if (const auto it = open_streams_.find(key); it != open_streams_.end()) {
       auto kept = release_shards(key, it->second.holders);
       std::move(kept.begin(), kept.end(), std::back_inserter(updates));
@@ -209,6 +208,7 @@ void ingest_core::forget(const std::vector<stream_key>& keys) {
           job.noted = {};
     updates.push_back({held_key(key), {}});
   }
+  to_.streams(std::make_shared<const stream_news_list>(std::move(news)));
   put_quietly(std::move(updates));
 }
 
@@ -253,52 +253,64 @@ void ingest_core::put_quietly(std::vector<state_update> updates) {
   });
 }
 
+std::optional<stream_news> ingest_core::news_of(const stream_key& key,
+                                                std::uint64_t oldest_incomplete) const {
+  const auto& holdings = receiver_.held();
+  if (holdings.disowned(key))
+    return stream_news{key, stream_news::kind::disowned};
+  const auto* held = holdings.held(key);
+  if (held == nullptr)
+    return std::nullopt;
+  const bool past_hole = planted(planted_, planted_fault::watermark_past_hole);
+  return stream_news{key, stream_news::kind::held, past_hole ? held->highest() : held->contiguous_through(),
+                     key.epoch.boot_counter <= oldest_incomplete};
+}
+
 // A key may have thousands of open streams, and everybody waits meanwhile.
 bool ingest_core::advance_completeness() {
+  if (looked_to_ == stream_key{} && !told_.expired())
+    return false; // what the last look has told was not taken yet
   const auto& holdings = receiver_.held();
   std::vector<state_update> updates;
+  stream_news_list news;
   auto edge = edge_id::none;
   std::map<stream_id, std::uint64_t> incomplete; // of the edge at hand: its oldest epoch with holes
   auto it = open_streams_.lower_bound(looked_to_);
   for (std::size_t looks = 0; it != open_streams_.end() && looks < looks_at_once; ++looks) {
-    const auto& [key, stream] = *it;
+    auto& [key, stream] = *it;
     if (edge != key.edge)
       incomplete.clear();
     edge = key.edge;
     auto [oldest, missing] = incomplete.try_emplace(key.stream);
     if (missing)
       oldest->second = holdings.first_incomplete(key.edge, key.stream);
-    const auto* held = holdings.held(key);
-    const auto through = held == nullptr                                         ? 0
-                         : planted(planted_, planted_fault::watermark_past_hole) ? held->highest()
-                                                                                 : held->contiguous_through();
-    if (holdings.disowned(key))
-      hosts_->drop_waiting(key);
-    const bool quiet =
-        held == nullptr || hosts_->on_held(key, through, key.epoch.boot_counter <= oldest->second);
-    const bool complete = quiet && holdings.complete(key);
+    const auto now = news_of(key, oldest->second);
+    if (now && now != stream.told) {
+      news.push_back(*now);
+      stream.told = now;
+    }
+    // Watermarks may wait for older epochs.
+    const bool waits = now && now->what == stream_news::kind::held && !now->older_complete;
+    const bool complete = !waits && holdings.complete(key);
     looks += complete ? stream.holders.size() : 0;
-    if (complete && !shards_keep_more(key, stream.holders, held)) {
+    if (complete && !shards_keep_more(key, stream.holders, holdings.held(key))) {
       auto done = release_shards(key, stream.holders);
       std::move(done.begin(), done.end(), std::back_inserter(updates));
+      news.push_back({key, stream_news::kind::over});
       it = open_streams_.erase(it);
     } else {
       ++it;
     }
   }
+  if (!news.empty()) {
+    const auto list = std::make_shared<const stream_news_list>(std::move(news));
+    told_ = list;
+    to_.streams(list);
+  }
   put_quietly(std::move(updates));
   const bool more = it != open_streams_.end();
   looked_to_ = more ? it->first : stream_key{};
   return more;
-}
-
-void ingest_core::keep_host_state(std::vector<state_update> also) {
-  std::vector<state_update> updates;
-  for (auto& [key, value] : hosts_->take_changes())
-    updates.push_back({std::move(key), std::move(value)});
-  if (!updates.empty())
-    std::move(also.begin(), also.end(), std::back_inserter(updates));
-  put_quietly(std::move(updates));
 }
 
 } // namespace skerry::cloud

@@ -1,18 +1,19 @@
 #pragma once
 
 // What ingest does, as a plain class: behind delivery::receiver it splits what is new by shard, keeps what is held in
-// the engine, lets shards forget what can't come again, and moves the complete watermarks. The ingest actor adapts it
+// the engine, lets shards forget what can't come again, and tells how far streams are held. The ingest actor adapts it
 // to messages, the simulator's world to its scheduler. Not thread-safe.
 
 #include "actors/delivery/authority.hpp"
 #include "actors/node/log_limiter.hpp"
+#include "cloud/ingest/committed_effects.hpp"
 #include "cloud/ingest/shard_core.hpp"
-#include "cloud/sites/host_table.hpp"
 #include "cloud/store/engine.hpp"
 
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -27,6 +28,9 @@ public:
     std::function<void(shard_id id, std::shared_ptr<shard_part> part)> to_shard;
     // Nothing of this stream comes any more: to the shard, where it was made.
     std::function<void(shard_id id, const std::shared_ptr<const stream_key>& key)> forget;
+    // How far streams are held: after the answers of all parts that it is about, and of those that have not changed nothing.
+    // While the last list of one look at all streams is kept, no other look begins: that bounds what waits.
+    std::function<void(const std::shared_ptr<const stream_news_list>& news)> streams;
     // On the engine's thread; leads to receiver::on_held_durable.
     std::function<void(std::uint64_t ticket, std::string failed)> held;
     std::function<void(const link::peer_id& to, link::message message)> send;
@@ -34,17 +38,14 @@ public:
   };
 
   // Reads back from the engine what is held.
-  ingest_core(delivery::receiver_config config, std::shared_ptr<engine> store,
-              std::shared_ptr<host_table> hosts, delivery::authority& keys, clock_source& clock,
-              random_source& random, outputs to);
+  ingest_core(delivery::receiver_config config, std::shared_ptr<engine> store, delivery::authority& keys,
+              clock_source& clock, random_source& random, outputs to);
 
   [[nodiscard]] delivery::receiver& receiver() noexcept { return receiver_; }
   void on_part_stored(std::uint64_t ticket, const std::string& failed);
-  // Once a second: the complete watermark moves as holes are filled; for streams that can still change. Looks at some of
+  // Once a second: tells how far streams are held, as holes are filled; those that can still change. Looks at some of
   // them; true: call it again soon, there are more.
   [[nodiscard]] bool advance_completeness();
-  // What is known of hosts, where that has changed; `also` goes with it.
-  void keep_host_state(std::vector<state_update> also = {});
   void put_quietly(std::vector<state_update> updates); // a failure is logged: it comes again
 
   // delivery::receiver_backend
@@ -70,11 +71,15 @@ private:
   };
 
   struct open_stream {
-    std::set<shard_id> holders; // which shards keep some of it
-    growing_value held;         // where the store keeps what is held of it
+    std::set<shard_id> holders;      // which shards keep some of it
+    growing_value held;              // where the store keeps what is held of it
+    std::optional<stream_news> told; // of it, last
   };
 
   void restore();
+  // What there is to tell of it now: nullopt where nothing is held.
+  [[nodiscard]] std::optional<stream_news> news_of(const stream_key& key,
+                                                   std::uint64_t oldest_incomplete) const;
   void note_with(shard_part& part, const stream_key& key, const delivery::delivery_job& job);
   [[nodiscard]] std::vector<state_update> release_shards(const stream_key& key,
                                                          const std::set<shard_id>& holders);
@@ -83,12 +88,12 @@ private:
 
   planted_faults planted_;
   std::shared_ptr<engine> store_;
-  std::shared_ptr<host_table> hosts_;
   outputs to_;
   std::unordered_map<std::uint64_t, open_job> jobs_; // by ticket
   std::map<stream_key, std::size_t> noting_; // jobs under way with whose records the store notes what is held
   stream_key looked_to_;                     // where advance_completeness goes on
-  const range_set* noted_ = nullptr;         // by the job that the receiver is being told of
+  std::weak_ptr<const stream_news_list> told_; // the last list
+  const range_set* noted_ = nullptr;           // by the job that the receiver is being told of
   // The store's writer says it.
   std::shared_ptr<log_limiter> unkept_lines_ = std::make_shared<log_limiter>(1, std::chrono::minutes{10});
   std::map<stream_key, open_stream> open_streams_; // held, and more may come

@@ -16,9 +16,9 @@ std::size_t size_of(const pending_record& record) noexcept {
 
 } // namespace
 
-push_core::push_core(std::shared_ptr<engine> store, std::shared_ptr<host_table> hosts, clock_source& clock,
-                     random_source& random, to_shard_function to_shard)
-    : store_(std::move(store)), hosts_(std::move(hosts)), to_shard_(std::move(to_shard)) {
+push_core::push_core(std::shared_ptr<engine> store, clock_source& clock, random_source& random,
+                     to_shard_function to_shard, streams_function streams)
+    : store_(std::move(store)), to_shard_(std::move(to_shard)), streams_(std::move(streams)) {
   key_.edge = edge_pushed;
   key_.epoch.boot_counter = static_cast<std::uint64_t>(clock.wall_ns() / ns_per_second);
   random.fill(key_.epoch.random);
@@ -138,7 +138,8 @@ void push_core::on_part_stored(std::uint64_t ticket, const std::string& failed) 
 
 void push_core::finish(open_run run) {
   finished_.add(run.sequences);
-  hosts_->on_held(key_, finished_.contiguous_through(), true);
+  streams_(std::make_shared<const stream_news_list>(
+      stream_news_list{{key_, stream_news::kind::held, finished_.contiguous_through(), true}}));
   for (const auto& piece : run.pieces)
     finish_piece(piece, run.failed);
 }

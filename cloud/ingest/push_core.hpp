@@ -10,7 +10,6 @@
 #include "actors/node/clock.hpp"
 #include "actors/push/push_assembler.hpp"
 #include "cloud/ingest/shard_core.hpp"
-#include "cloud/sites/host_table.hpp"
 #include "cloud/store/engine.hpp"
 
 #include <deque>
@@ -35,9 +34,11 @@ public:
   static constexpr std::size_t run_records_wanted_max = 1 << 14;
 
   using to_shard_function = std::function<void(shard_id id, std::shared_ptr<shard_part> part)>;
+  using streams_function = std::function<void(const std::shared_ptr<const stream_news_list>& news)>;
 
-  push_core(std::shared_ptr<engine> store, std::shared_ptr<host_table> hosts, clock_source& clock,
-            random_source& random, to_shard_function to_shard);
+  // `streams`: how far what was pushed is held; as ingest_core's.
+  push_core(std::shared_ptr<engine> store, clock_source& clock, random_source& random,
+            to_shard_function to_shard, streams_function streams);
 
   // Tickets of its parts are told from those of edges' jobs by their highest bit.
   [[nodiscard]] static bool owns(std::uint64_t ticket) noexcept { return (ticket & ticket_bit) != 0; }
@@ -74,8 +75,8 @@ private:
   static void finish_piece(const piece& done, const std::string& failed);
 
   std::shared_ptr<engine> store_;
-  std::shared_ptr<host_table> hosts_;
   to_shard_function to_shard_;
+  streams_function streams_;
   stream_key key_;
   sequence next_ = 1;
   range_set finished_; // sequences that are stored, or given up for good

@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <cstring>
+#include <utility>
 
 namespace skerry::cloud {
 
@@ -142,6 +143,20 @@ shard_ranges ranges_with(shard_ranges all, const shard_part& part) {
   return all;
 }
 
+// Answers a part when nobody has what was told of it any more.
+class late_answer {
+public:
+  late_answer(shard_core::answer_function answer, std::uint64_t ticket)
+      : answer_(std::move(answer)), ticket_(ticket) {}
+  ~late_answer() { answer_(ticket_, {}); }
+  late_answer(const late_answer&) = delete;
+  late_answer& operator=(const late_answer&) = delete;
+
+private:
+  const shard_core::answer_function answer_;
+  const std::uint64_t ticket_;
+};
+
 std::string encoded(const shard_ranges& ranges) {
   byte_buffer value;
   encode_shard_ranges(ranges, value);
@@ -205,12 +220,26 @@ std::optional<loss_cause> shard_core::check(const record_view& record, const sha
     return loss_cause::clock_ahead;
   }
   // One host more must not stop what else its edge sends: only its own samples are lost, and said to be.
-  if (!config_.hosts->admit(part.site, record.host, part.from.header.key.edge)) {
+  if (!has_place(part.site, record.host, part.from.header.key.edge)) {
     ++then.host_limit;
     tell_host_limit(part.site, record.host);
     return loss_cause::host_limit;
   }
   return std::nullopt;
+}
+
+bool shard_core::has_place(const std::string& site, std::string_view host, edge_id edge) {
+  if (const auto version = config_.places->version(); version != placed_version_) {
+    placed_.clear();
+    placed_version_ = version;
+  }
+  host_admission::name_of(site, host, edge, place_name_);
+  if (placed_.contains(place_name_))
+    return true;
+  if (!config_.places->admit(site, host, edge))
+    return false;
+  placed_.insert(place_name_);
+  return true;
 }
 
 void shard_core::tell_host_limit(const std::string& site, std::string_view host) {
@@ -231,6 +260,13 @@ void shard_core::take(std::shared_ptr<const shard_part> part, answer_function an
     append_front(name, stream);
 }
 
+shard_core::queued_part shard_core::pop(stream_state& stream) {
+  auto done = std::move(stream.queue.front());
+  stream.queue.pop_front();
+  stream.then = {};
+  return done;
+}
+
 void shard_core::append_front(const std::string& name, stream_state& stream) {
   while (!stream.queue.empty()) {
     const auto part = stream.queue.front().part;
@@ -242,9 +278,7 @@ void shard_core::append_front(const std::string& name, stream_state& stream) {
     const auto doubt = asks ? doubt_of(config_.trust->judge()) : std::string{};
     if (!doubt.empty()) {
       ++config_.counters->doubted_parts;
-      const auto done = std::move(stream.queue.front());
-      stream.queue.pop_front();
-      done.answer(part->ticket, doubt);
+      pop(stream).answer(part->ticket, doubt);
       continue;
     }
     if (!request.records.empty() || part->held) {
@@ -255,10 +289,8 @@ void shard_core::append_front(const std::string& name, stream_state& stream) {
       });
       return;
     }
-    apply(stream.then, *part);
-    const auto done = std::move(stream.queue.front());
-    stream.queue.pop_front();
-    done.answer(part->ticket, {});
+    count(stream.then);
+    pop(stream).answer(part->ticket, {});
   }
 }
 
@@ -266,6 +298,11 @@ append_request shard_core::make_request(const std::string& name, stream_state& s
                                         const shard_part& part) {
   auto& then = stream.then = {};
   const auto& key = part.from.header.key;
+  then.stored = std::make_shared<committed_effects>();
+  auto& stored = *then.stored;
+  stored.shard = config_.id;
+  stored.site = part.site;
+  stored.origin = key;
   append_request request;
   request.fence = config_.fence;
   request.shard = config_.id;
@@ -305,14 +342,17 @@ append_request shard_core::make_request(const std::string& name, stream_state& s
     }
     request.records.push_back(plausible(record, key, latest_ns, replaced, then.bounded));
     if (policy_of(record.kind).samples)
-      note_frame(record, key, now_ns, then);
+      note_frame(record, key, now_ns, stored);
     // A watermark of a host that has no place says nothing, and loses nothing.
-    if (speaks_of_samples(record) && config_.hosts->admit(part.site, record.host, key.edge))
-      then.watermarks.push_back(record);
+    if (speaks_of_samples(record) && has_place(part.site, record.host, key.edge))
+      stored.watermarks.push_back(record);
   }
-  then.records = request.records.size();
-  for (const auto& record : request.records)
-    ++then.of_kind[row_of(record.kind)];
+  stored.records = request.records.size();
+  for (const auto& record : request.records) {
+    ++stored.of_kind[row_of(record.kind)];
+    if (!policy_of(record.kind).samples && record.kind != record_kind::watermark)
+      stored.others.push_back(record);
+  }
   request.state.push_back(stream.value.next(name, encoded(ranges_with({}, part)),
                                             [&] { return encoded(ranges_with(stream.kept, part)); }));
   if (part.held)
@@ -323,6 +363,7 @@ append_request shard_core::make_request(const std::string& name, stream_state& s
     std::vector<std::shared_ptr<byte_buffer>> replaced;
   };
   request.owner = std::make_shared<const kept_bytes>(kept_bytes{part.from.bytes.owner, std::move(replaced)});
+  stored.owner = request.owner;
   return request;
 }
 
@@ -337,42 +378,46 @@ std::uint64_t shard_core::samples_in(const record_view& record) {
 
 // Of the frame that check() decoded.
 void shard_core::note_frame(const record_view& record, const stream_key& key, std::int64_t now_ns,
-                            effects& then) const {
-  auto& to = then.frames.emplace_back();
-  to.host = record.host;
+                            committed_effects& all) const {
+  auto& to = all.frames.emplace_back();
+  to.record = record;
   to.samples = scratch_.values.size();
   to.seen.edge = key.edge;
   to.seen.time_ns = scratch_.time_ns;
   to.seen.whole = scratch_.monotonic_ns != 0;
   // What is pushed to the cloud is seen by the cloud itself.
   to.seen.seen_ns = key.edge == edge_pushed ? now_ns : to.seen.whole ? scratch_.time_ns : 0;
-  to.first_set = then.sets.size();
+  to.first_set = all.sets.size();
   to.set_count = scratch_.sections.size();
   for (const auto& section : scratch_.sections) {
-    auto& set = then.sets.emplace_back();
+    auto& set = all.sets.emplace_back();
     std::memcpy(&set.name, section.set.bytes.data(), sizeof set.name);
     set.series = static_cast<std::uint32_t>(section.value_count());
     set.all = section.series_count;
   }
 }
 
-void shard_core::apply(const effects& then, const shard_part& part) {
-  const auto& key = part.from.header.key;
+void shard_core::count(const effects& then) {
   auto& counters = *config_.counters;
-  counters.records += then.records;
-  for (std::size_t row = 0; row < then.of_kind.size(); ++row)
-    counters.of_kind[row] += then.of_kind[row];
+  counters.records += then.stored->records;
+  for (std::size_t row = 0; row < then.stored->of_kind.size(); ++row)
+    counters.of_kind[row] += then.stored->of_kind[row];
+  for (const auto& frame : then.stored->frames)
+    counters.samples += frame.samples;
   counters.duplicate_records += then.duplicates;
   counters.malformed_records += then.malformed;
   counters.ahead_records += then.ahead;
   counters.host_limit_records += then.host_limit;
-  for (auto f : then.frames) {
-    counters.samples += f.samples;
-    f.seen.sets = std::span{then.sets}.subspan(f.first_set, f.set_count);
-    config_.hosts->on_frame(part.site, f.host, f.seen);
-  }
-  for (const auto& mark : then.watermarks)
-    config_.hosts->on_watermark(part.site, mark.host, key, mark.seq, mark.time_ns);
+}
+
+// Leads to the answer.
+void shard_core::tell(effects then, queued_part done) {
+  then.stored->under_way = std::make_shared<const late_answer>(std::move(done.answer), done.part->ticket);
+  if (then.stored->records == 0)
+    return;
+  const std::shared_ptr<const committed_effects> what = std::move(then.stored);
+  for (const auto& subscriber : config_.subscribers)
+    subscriber(what);
 }
 
 void shard_core::on_stored(std::uint64_t ticket, const std::string& failed) {
@@ -382,15 +427,16 @@ void shard_core::on_stored(std::uint64_t ticket, const std::string& failed) {
   const auto name = std::move(it->second);
   waiting_.erase(it);
   auto& stream = streams_[name];
-  const auto done = std::move(stream.queue.front());
-  stream.queue.pop_front();
+  auto then = std::move(stream.then);
+  auto done = pop(stream);
   if (failed.empty()) {
     stream.kept = ranges_with(std::move(stream.kept), *done.part);
-    apply(stream.then, *done.part);
+    count(then);
+    tell(std::move(then), std::move(done));
   } else {
     ++config_.counters->refused_parts;
+    done.answer(ticket, failed);
   }
-  done.answer(ticket, failed);
   append_front(name, stream);
 }
 

@@ -2,13 +2,15 @@
 
 // A shard's work as a plain class: it decodes and checks what is its hosts', appends it to the engine, and knows which
 // ranges it has stored, so that a part that arrives again (after a crash between two shards of one batch) is stored
-// once. The shard actor adapts it to messages, the simulator's world to its scheduler. Not thread-safe.
+// once. What it has stored it tells its subscribers (committed_effects.hpp). The shard actor adapts it to messages, the
+// simulator's world to its scheduler. Not thread-safe.
 
 #include "actors/node/clock.hpp"
 #include "actors/node/planted.hpp"
 #include "cloud/ingest/clock_trust.hpp"
+#include "cloud/ingest/committed_effects.hpp"
 #include "cloud/ingest/growing_value.hpp"
-#include "cloud/sites/host_table.hpp"
+#include "cloud/ingest/host_admission.hpp"
 #include "cloud/store/engine.hpp"
 #include "schemas/model/frame.hpp"
 #include "schemas/model/payload.hpp"
@@ -22,6 +24,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace skerry::cloud {
@@ -56,7 +59,8 @@ struct shard_config {
   shard_id id = 0;
   std::uint64_t fence = 1;
   std::shared_ptr<engine> store;
-  std::shared_ptr<host_table> hosts;
+  std::shared_ptr<host_admission> places; // of hosts; of all shards
+  effects_subscribers subscribers;
   std::shared_ptr<shard_counters> counters;
   std::shared_ptr<const void> clock_owner; // keeps `clock`, where it must be kept
   clock_source* clock = nullptr;
@@ -86,7 +90,8 @@ public:
   // `appended` is called on the engine's thread and leads to on_stored on the shard's own.
   shard_core(shard_config config, answer_function appended);
 
-  // `answer` is called once, when the engine has the part or refused it.
+  // `answer` is called once: when the engine refused the part, or has it and every subscriber has let go of what was
+  // told of it. On the thread of whoever is the last of them.
   void take(std::shared_ptr<const shard_part> part, answer_function answer);
   void on_stored(std::uint64_t ticket, const std::string& failed);
   void forget(const stream_key& key); // nothing of this stream comes any more
@@ -100,18 +105,7 @@ private:
   // What the part at the front of a queue will have changed once it is stored: a part that failed comes again, and
   // counts once.
   struct effects {
-    struct frame {
-      std::string_view host;
-      std::uint64_t samples = 0;
-      frame_seen seen; // its sets stand in `sets`
-      std::size_t first_set = 0;
-      std::size_t set_count = 0;
-    };
-    std::vector<frame> frames;
-    std::vector<frame_seen::set> sets;
-    std::vector<record_view> watermarks;
-    std::uint64_t records = 0;
-    std::array<std::uint64_t, kind_policies.size()> of_kind{};
+    std::shared_ptr<committed_effects> stored; // what is told then; null: nothing is under way
     std::uint64_t duplicates = 0;
     std::uint64_t malformed = 0;
     std::uint64_t ahead = 0;
@@ -127,6 +121,7 @@ private:
     effects then;                  // of the front
   };
 
+  static queued_part pop(stream_state& stream); // the front, whose effects are over
   void append_front(const std::string& name, stream_state& stream);
   [[nodiscard]] append_request make_request(const std::string& name, stream_state& stream,
                                             const shard_part& part);
@@ -134,9 +129,11 @@ private:
                                                 std::int64_t latest_ns, effects& then);
   [[nodiscard]] std::uint64_t samples_in(const record_view& record);
   void note_frame(const record_view& record, const stream_key& key, std::int64_t seen_ns,
-                  effects& then) const;
+                  committed_effects& to) const;
+  [[nodiscard]] bool has_place(const std::string& site, std::string_view host, edge_id edge);
   void tell_host_limit(const std::string& site, std::string_view host);
-  void apply(const effects& then, const shard_part& part);
+  void count(const effects& then);
+  void tell(effects then, queued_part done);
 
   shard_config config_;
   answer_function appended_;
@@ -144,6 +141,10 @@ private:
   skerry::frame scratch_;
   std::unordered_map<std::string, stream_state> streams_;  // by state key
   std::unordered_map<std::uint64_t, std::string> waiting_; // state key by ticket of what is being appended
+  // Hosts of this shard that have a place, as of that version of all places; by name_of().
+  std::unordered_set<std::string> placed_;
+  std::uint64_t placed_version_ = 0;
+  std::string place_name_;
 };
 
 } // namespace skerry::cloud

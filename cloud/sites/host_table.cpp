@@ -11,6 +11,7 @@ namespace skerry::cloud {
 
 namespace {
 
+constexpr std::size_t hosts_at_once = 512;           // that a reader copies before the writer has its turn
 constexpr std::size_t open_watermarks_max = 100'000; // a stream; beyond, every other one is forgotten
 constexpr std::int64_t set_idle_ns =
     300'000'000'000; // a series set that is silent this long no longer counts
@@ -19,10 +20,6 @@ constexpr std::string_view state_prefix = "host/0/"; // of tenant 0
 
 // An edge that tells of others so much later than of a host goes on without it.
 constexpr std::int64_t gone_on_ns = 900'000'000'000;
-
-std::string share_of(const std::string& site, edge_id edge) {
-  return edge == edge_pushed ? std::string{} : site;
-}
 
 template <class All>
 auto find_speaker(All& all, edge_id edge) {
@@ -52,36 +49,10 @@ host_table::spoken& host_table::speaker(host_entry& of, edge_id edge) {
     return *at;
   if (!of.by_edge.empty() && planted(planted_, planted_fault::statements_merged))
     return of.by_edge.front();
-  ++size_;
-  ++shares_[share_of(of.view.site, edge)];
+  places_->keep(of.view.site, of.view.host, edge);
   spoken fresh;
   fresh.what.edge = edge;
   return *of.by_edge.insert(at, fresh);
-}
-
-void host_table::leave(const host_entry& of, const spoken& gone) {
-  --size_;
-  if (const auto share = shares_.find(share_of(of.view.site, gone.what.edge)); --share->second == 0)
-    shares_.erase(share);
-}
-
-bool host_table::admit(const std::string& site, std::string_view host, edge_id edge) {
-  const std::lock_guard lock{mutex_};
-  if (const auto known = hosts_.find(host_name{site, host}); known != hosts_.end()) {
-    const auto at = find_speaker(known->second.by_edge, edge);
-    if (at != known->second.by_edge.end() && at->what.edge == edge)
-      return true;
-  }
-  const auto share = shares_.find(share_of(site, edge));
-  if (size_ >= limits_.hosts_max || (share != shares_.end() && share->second >= limits_.site_hosts_max))
-    return false;
-  speaker(entry(site, host), edge);
-  return true;
-}
-
-std::size_t host_table::size() const {
-  const std::lock_guard lock{mutex_};
-  return size_;
 }
 
 void host_table::begin_at(host_entry& of, spoken& by, std::int64_t seen_ns) {
@@ -108,11 +79,59 @@ void host_table::sweep(host_entry& of, std::int64_t now_ns) {
   }
 }
 
+void host_table::apply(const committed_effects& what) {
+  const std::lock_guard lock{mutex_};
+  host_entry* last = nullptr; // records of one host often follow each other
+  const auto of = [&](const record_view& record) -> host_entry& {
+    if (last == nullptr || last->view.host != record.host)
+      last = &entry(what.site, record.host);
+    return *last;
+  };
+  for (const auto& frame : what.frames) {
+    auto seen = frame.seen;
+    seen.sets = what.sets_of(frame);
+    take(of(frame.record), seen);
+  }
+  for (const auto& mark : what.watermarks)
+    take(of(mark), what.origin, mark.seq, mark.time_ns);
+}
+
+void host_table::apply(const stream_news_list& news) {
+  const std::lock_guard lock{mutex_};
+  for (const auto& one : news)
+    switch (one.what) {
+    case stream_news::kind::held: held(one.key, one.through, one.older_complete); break;
+    case stream_news::kind::disowned: {
+      auto& stream = open_[one.key];
+      stream.waiting.clear();
+      stream.disowned = true;
+      break;
+    }
+    case stream_news::kind::over: open_.erase(one.key); break;
+    }
+}
+
 void host_table::on_frame(const std::string& site, std::string_view host, const frame_seen& frame) {
   const std::lock_guard lock{mutex_};
-  auto& to = entry(site, host);
+  take(entry(site, host), frame);
+}
+
+void host_table::on_watermark(const std::string& site, std::string_view host, const stream_key& key,
+                              sequence seq, std::int64_t time_ns) {
+  const std::lock_guard lock{mutex_};
+  take(entry(site, host), key, seq, time_ns);
+}
+
+void host_table::on_held(const stream_key& key, sequence through, bool older_epochs_complete) {
+  apply({{key, stream_news::kind::held, through, older_epochs_complete}});
+}
+
+void host_table::disown(const stream_key& key) { apply({{key, stream_news::kind::disowned}}); }
+
+void host_table::let_go(const stream_key& key) { apply({{key, stream_news::kind::over}}); }
+
+void host_table::take(host_entry& to, const frame_seen& frame) {
   auto& by = speaker(to, frame.edge);
-  to.stored = true;
   for (const auto& set : frame.sets) {
     to.view.samples += set.series;
     by.samples += set.series;
@@ -146,12 +165,8 @@ void host_table::on_frame(const std::string& site, std::string_view host, const 
     sweep(to, now_ns);
 }
 
-void host_table::on_watermark(const std::string& site, std::string_view host, const stream_key& key,
-                              sequence seq, std::int64_t time_ns) {
-  const std::lock_guard lock{mutex_};
-  auto& to = entry(site, host);
+void host_table::take(host_entry& to, const stream_key& key, sequence seq, std::int64_t time_ns) {
   auto& by = speaker(to, key.edge);
-  to.stored = true;
   if (to.view.edge == edge_id::none)
     to.view.edge = key.edge;
   begin_at(to, by, time_ns);
@@ -165,40 +180,43 @@ void host_table::on_watermark(const std::string& site, std::string_view host, co
   }
   auto& newest = newest_[key.edge];
   newest = std::max(newest, time_ns);
-  auto& open = open_[key];
-  open.push_back({seq, &to, time_ns});
+  auto& stream = open_[key];
+  const open_watermark mark{seq, &to, time_ns};
+  if (stream.disowned)
+    return;
+  if (stream.older_complete && seq <= stream.through) {
+    complete(mark, key.edge);
+    return;
+  }
+  auto& open = stream.waiting;
+  open.push_back(mark);
   if (open.size() > open_watermarks_max) {
     std::size_t i = 0;
     std::erase_if(open, [&](const auto&) { return i++ % 2 == 0 && i < open_watermarks_max; });
   }
 }
 
-bool host_table::on_held(const stream_key& key, sequence through, bool older_epochs_complete) {
-  const std::lock_guard lock{mutex_};
-  const auto it = open_.find(key);
-  if (it == open_.end())
-    return true;
-  if (!older_epochs_complete)
-    return false;
-  std::erase_if(it->second, [&](const open_watermark& w) {
-    if (w.seq > through)
-      return false;
-    auto& complete_ns = speaker(*w.host, key.edge).what.complete_watermark_ns;
-    if (w.time_ns > complete_ns) {
-      complete_ns = w.time_ns;
-      w.host->changed = true;
-    }
-    return true;
-  });
-  const bool none_left = it->second.empty();
-  if (none_left)
-    open_.erase(it);
-  return none_left;
+void host_table::complete(const open_watermark& mark, edge_id edge) {
+  auto& complete_ns = speaker(*mark.host, edge).what.complete_watermark_ns;
+  if (mark.time_ns <= complete_ns)
+    return;
+  complete_ns = mark.time_ns;
+  mark.host->changed = true;
 }
 
-void host_table::drop_waiting(const stream_key& key) {
-  const std::lock_guard lock{mutex_};
-  open_.erase(key);
+void host_table::held(const stream_key& key, sequence through, bool older_epochs_complete) {
+  auto& stream = open_[key];
+  stream.through = through;
+  stream.older_complete = older_epochs_complete;
+  stream.disowned = false;
+  if (!older_epochs_complete)
+    return;
+  std::erase_if(stream.waiting, [&](const open_watermark& w) {
+    if (w.seq > through)
+      return false;
+    complete(w, key.edge);
+    return true;
+  });
 }
 
 void host_table::end(edge_id edge, std::int64_t at_ns) {
@@ -249,8 +267,8 @@ host_view host_table::told(const host_entry& of) const {
 void host_table::forget_before(std::int64_t oldest_ns) {
   const std::lock_guard lock{mutex_};
   std::set<std::pair<const host_entry*, edge_id>> waiting; // their watermarks point to them
-  for (const auto& [key, open] : open_)
-    for (const auto& watermark : open)
+  for (const auto& [key, stream] : open_)
+    for (const auto& watermark : stream.waiting)
       waiting.emplace(watermark.host, key.edge);
   for (auto it = hosts_.begin(); it != hosts_.end();) {
     auto& host = it->second;
@@ -258,7 +276,7 @@ void host_table::forget_before(std::int64_t oldest_ns) {
     std::erase_if(host.by_edge, [&](const spoken& by) {
       if (by.seen_ns >= oldest_ns || waiting.contains({&host, by.what.edge}))
         return false;
-      leave(host, by);
+      places_->leave(host.view.site, host.view.host, by.what.edge);
       return true;
     });
     host.changed = host.changed || host.by_edge.size() != before;
@@ -275,12 +293,18 @@ void host_table::forget_before(std::int64_t oldest_ns) {
 }
 
 std::vector<host_view> host_table::hosts() const {
-  const std::lock_guard lock{mutex_};
   std::vector<host_view> out;
-  out.reserve(hosts_.size());
-  for (const auto& [name, host] : hosts_)
-    if (host.stored)
-      out.push_back(told(host));
+  host_name next;
+  for (bool more = true; more;) {
+    const std::lock_guard lock{mutex_};
+    out.reserve(hosts_.size());
+    auto it = hosts_.lower_bound(next);
+    for (std::size_t n = 0; n < hosts_at_once && it != hosts_.end(); ++n, ++it)
+      out.push_back(told(it->second));
+    more = it != hosts_.end();
+    if (more)
+      next = it->first;
+  }
   return out;
 }
 
@@ -289,7 +313,7 @@ std::vector<host_view> host_table::hosts(std::span<const host_name> these) const
   std::vector<host_view> out;
   out.reserve(these.size());
   for (const auto& name : these)
-    if (const auto known = hosts_.find(name); known != hosts_.end() && known->second.stored)
+    if (const auto known = hosts_.find(name); known != hosts_.end())
       out.push_back(told(known->second));
   return out;
 }
@@ -372,7 +396,6 @@ void host_table::restore(std::string_view key, std::string_view value) {
     view.statements.push_back(of_all);
   const std::lock_guard lock{mutex_};
   auto& known = entry(site, host);
-  known.stored = true;
   known.view.series = view.series;
   known.view.last_sample_ns = view.last_sample_ns;
   known.view.edge = view.edge;

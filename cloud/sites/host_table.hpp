@@ -1,15 +1,19 @@
 #pragma once
 
-// What the cloud knows of its hosts: when each was heard, how far its data is complete. Shards and ingest write,
-// the API reads; all methods may be called from any thread.
+// What the cloud knows of its hosts: when each was heard, how far its data is complete. One writer, the hosts actor
+// (hosts.hpp), from what shards and ingest tell; the API reads. Any thread may call any method: readers wait for the
+// writer and it for them, for a moment, and neither shards nor ingest wait for anybody here.
 
 #include "actors/node/planted.hpp"
+#include "cloud/ingest/committed_effects.hpp"
+#include "cloud/ingest/host_admission.hpp"
 #include "schemas/model/host.hpp"
 #include "schemas/model/range_set.hpp"
 
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <string>
@@ -49,38 +53,16 @@ struct host_view {
   [[nodiscard]] bool only_pushed() const noexcept { return edge == edge_pushed; }
 };
 
-// What is told of a stored frame.
-struct frame_seen {
-  struct set {
-    std::uint64_t name = 0;   // of the series set, as far as it tells sets of one host apart
-    std::uint32_t series = 0; // with a value in this frame
-    std::uint32_t all = 0;    // of the set
-  };
-  edge_id edge = edge_id::none;
-  std::int64_t time_ns = 0; // of its samples
-  // By the clock of the node that collected or took it; 0: not known.
-  std::int64_t seen_ns = 0;
-  // It holds what a source had at one moment. False: its samples have times of their own, and other frames hold others.
-  bool whole = true;
-  std::span<const set> sets;
-};
-
-// How many hosts may be known: of the whole node, and of one site. A host counts once for each edge that speaks for it.
-// What is pushed to the cloud itself, whatever site it names, counts as one site.
-struct host_limits {
-  std::size_t hosts_max = 100'000;
-  std::size_t site_hosts_max = 10'000;
-};
-
 class host_table {
 public:
-  explicit host_table(host_limits limits = {}, planted_faults planted = nullptr)
-      : limits_(limits), planted_(planted) {}
+  // Tells `places` of each host that it knows, and of each that goes.
+  explicit host_table(std::shared_ptr<host_admission> places = std::make_shared<host_admission>(),
+                      planted_faults planted = nullptr)
+      : places_(std::move(places)), planted_(planted) {}
 
-  // Whether data of this host may be stored that `edge` brings: it did before, or there is room. Then it counts from now
-  // on, and is listed once something of it is stored.
-  [[nodiscard]] bool admit(const std::string& site, std::string_view host, edge_id edge);
-  [[nodiscard]] std::size_t size() const; // hosts, each as often as edges speak for it
+  // What a shard has stored; what ingest says of streams. In whatever order they come, the same is known in the end.
+  void apply(const committed_effects& what);
+  void apply(const stream_news_list& news);
 
   // A frame of this host was stored.
   void on_frame(const std::string& site, std::string_view host, const frame_seen& frame);
@@ -88,21 +70,23 @@ public:
   void on_watermark(const std::string& site, std::string_view host, const stream_key& key, sequence seq,
                     std::int64_t time_ns);
   // All sequences of `key` up to `through` are held; `older_epochs_complete`: so is every older epoch of its edge.
-  // False: watermarks of this stream still wait for something before them.
-  bool on_held(const stream_key& key, sequence through, bool older_epochs_complete);
+  void on_held(const stream_key& key, sequence through, bool older_epochs_complete);
+  // Watermarks of this stream are given up, those that wait and those that come: nobody can say any more what goes before
+  // them. Until on_held() says something of it again.
+  void disown(const stream_key& key);
+  // Nothing is said of this stream any more.
+  void let_go(const stream_key& key);
 
   // The key of `edge` was revoked at `at_ns`, wall clock: with what it says of later times it speaks again.
   void end(edge_id edge, std::int64_t at_ns);
 
-  // Watermarks of this stream that wait are given up: nobody can say any more what goes before them. Later ones tell.
-  void drop_waiting(const stream_key& key);
-
-  using host_name = std::pair<std::string, std::string>;                              // site and host
-  [[nodiscard]] std::vector<host_view> hosts() const;                                 // by site and host
+  using host_name = std::pair<std::string, std::string>; // site and host
+  // By site and host. Taken a part at a time: the writer waits for no more.
+  [[nodiscard]] std::vector<host_view> hosts() const;
   [[nodiscard]] std::vector<host_view> hosts(std::span<const host_name> these) const; // those that are known
   // Stored since this process started, of each edge; of what is pushed: of each site.
   [[nodiscard]] std::map<std::pair<edge_id, std::string>, std::uint64_t> samples() const;
-  // Drops hosts of which nothing newer than `oldest_ns` was heard.
+  // Drops hosts of which nothing newer than `oldest_ns` was heard; those whose watermarks wait stay.
   void forget_before(std::int64_t oldest_ns);
   // What is to be kept over a restart, one value a host that changed since the last call (an empty one for a host
   // that was dropped); and how it comes back.
@@ -129,7 +113,6 @@ private:
     std::vector<spoken> by_edge; // ascending; one, nearly always
     std::map<std::uint64_t, set_view> sets;
     std::int64_t swept_ns = 0; // when sets that are not heard of any more were last looked for
-    bool stored = false;       // something of it is
     bool changed = false;
   };
   static void begin_at(host_entry& of, spoken& by, std::int64_t seen_ns);
@@ -140,23 +123,32 @@ private:
     host_entry* host = nullptr;
     std::int64_t time_ns = 0;
   };
+  // What ingest said of a stream, and watermarks that it does not cover yet.
+  struct open_stream {
+    std::deque<open_watermark> waiting; // by arrival; bounded
+    sequence through = 0;
+    bool older_complete = false;
+    bool disowned = false;
+  };
 
+  // The lock is held in all of these.
   host_entry& entry(const std::string& site, std::string_view host);
+  void take(host_entry& to, const frame_seen& frame);
+  void take(host_entry& to, const stream_key& key, sequence seq, std::int64_t time_ns);
+  void complete(const open_watermark& mark, edge_id edge);
+  void held(const stream_key& key, sequence through, bool older_epochs_complete);
   spoken& speaker(host_entry& of, edge_id edge);
-  void leave(const host_entry& of, const spoken& gone);
   [[nodiscard]] host_view told(const host_entry& of) const;
   [[nodiscard]] bool ended(const host_statement& one) const;
 
-  const host_limits limits_;
+  const std::shared_ptr<host_admission> places_;
   const planted_faults planted_; // by the simulator alone
   mutable std::mutex mutex_;
-  std::map<host_name, host_entry, std::less<>> hosts_;    // entries never move
-  std::size_t size_ = 0;                                  // statements
-  std::map<std::string, std::size_t> shares_;             // statements by site; empty: of what is pushed
-  std::unordered_map<edge_id, std::int64_t> newest_;      // the newest watermark of each edge
-  std::map<edge_id, std::int64_t> revoked_;               // when
-  std::vector<std::string> dropped_;                      // state keys
-  std::map<stream_key, std::deque<open_watermark>> open_; // by ascending arrival; bounded
+  std::map<host_name, host_entry> hosts_;            // entries never move
+  std::unordered_map<edge_id, std::int64_t> newest_; // the newest watermark of each edge
+  std::map<edge_id, std::int64_t> revoked_;          // when
+  std::vector<std::string> dropped_;                 // state keys
+  std::map<stream_key, open_stream> open_;           // until ingest lets it go
 };
 
 } // namespace skerry::cloud

@@ -1,13 +1,14 @@
 #include "simulator/world/cloud_node.hpp"
 
 #include "cloud/api/completeness_notes.hpp"
+#include "cloud/sites/host_keeper.hpp"
 
 namespace skerry::sim {
 
 namespace {
 
 constexpr sim_time ingest_tick = second;
-constexpr int ticks_per_host_state = 10;
+constexpr sim_time keep_interval = 10 * second;
 constexpr sim_time future_max_ns = 10 * minute; // ingest.future_max
 constexpr sim_time kept_within = 30 * second;   // what is known of hosts, with all that may delay it
 
@@ -17,19 +18,19 @@ struct cloud_node::process {
   explicit process(cloud_node& node, seeded_random seed)
       : of(node),
         random(seed),
-        hosts(std::make_shared<cloud::host_table>(cloud::host_limits{}, node.env_.planted)),
+        hosts(std::make_shared<cloud::host_table>(places, node.env_.planted)),
         store(std::make_shared<memory_engine>(node.disk, node.env_.time, random, node.env_.truth, node.clock,
                                               node.env_.planted)),
         held(node.clock, *store),
         trust(std::make_shared<cloud::clock_trust>(held, std::chrono::nanoseconds{future_max_ns})),
-        ingest(node.env_.time, random) {
+        ingest(node.env_.time, random),
+        hosts_box(node.env_.time, random),
+        keeper(hosts, store, [this] { return held.note(); }) {
     store->on_append = [this](const cloud::append_request& request) {
       of.check_ahead(request, held.wall_ns());
     };
     const auto& settings = of.env_.settings;
-    for (const auto& [key, value] : of.disk.now.state)
-      if (key.starts_with("host/"))
-        hosts->restore(key, value);
+    static_cast<void>(cloud::restore_hosts(*hosts, *store)); // it cannot fail here
     delivery::receiver_config config;
     config.incarnation = {1};
     config.credit_bytes = settings.credit_bytes;
@@ -64,7 +65,12 @@ struct cloud_node::process {
       of.said_[user] = wall_ns - of.env_.time.now();
       trust->heard(user, wall_ns);
     };
-    core.emplace(config, store, hosts, of.authority, of.clock, random, std::move(outputs));
+    outputs.streams = [this](const std::shared_ptr<const cloud::stream_news_list>& news) {
+      hosts_box.post([this, news] { hosts->apply(*news); });
+    };
+    core.emplace(config, store, of.authority, of.clock, random, std::move(outputs));
+    hosts_box.every(static_cast<sim_time>(random.below(keep_interval)), keep_interval,
+                    [this] { keeper.keep(); });
     ingest.every(static_cast<sim_time>(random.below(ingest_tick)), ingest_tick, [this] { tick(); });
     if (settings.journal_interval != 0)
       ingest.every(settings.journal_interval, settings.journal_interval, [this] { write_journal(); });
@@ -83,7 +89,10 @@ struct cloud_node::process {
       cloud::shard_config config;
       config.id = id;
       config.store = store;
-      config.hosts = hosts;
+      config.places = places;
+      config.subscribers.push_back([this](const std::shared_ptr<const cloud::committed_effects>& what) {
+        hosts_box.post([this, what] { hosts->apply(*what); });
+      });
       config.counters = counters;
       config.clock = &held;
       config.trust = trust;
@@ -101,9 +110,7 @@ struct cloud_node::process {
     }
     of.latest_ns_ = std::max(of.latest_ns_, held.wall_ns());
     of.check_completeness();
-    if (++ticks % ticks_per_host_state == 0)
-      core->keep_host_state({held.note()});
-    else if (ticks == 1)
+    if (++ticks == 1)
       core->put_quietly({held.note()});
   }
 
@@ -138,12 +145,15 @@ struct cloud_node::process {
 
   cloud_node& of;
   seeded_random random;
+  std::shared_ptr<cloud::host_admission> places = std::make_shared<cloud::host_admission>();
   std::shared_ptr<cloud::host_table> hosts;
   std::shared_ptr<cloud::shard_counters> counters = std::make_shared<cloud::shard_counters>();
   std::shared_ptr<memory_engine> store;
   cloud::held_clock held;
   std::shared_ptr<cloud::clock_trust> trust;
   mailbox ingest;
+  mailbox hosts_box; // what lies in it answers to ingest when it goes
+  cloud::host_keeper keeper;
   std::map<shard_id, std::unique_ptr<shard_process>> shards;
   std::optional<cloud::ingest_core> core;
   int ticks = 0;

@@ -7,6 +7,7 @@
 #include "cloud/ingest/held_clock.hpp"
 #include "cloud/ingest/ingest_core.hpp"
 #include "cloud/ledger/ledger.hpp"
+#include "cloud/sites/host_table.hpp"
 #include "simulator/world/cluster_journal.hpp"
 #include "simulator/world/edge_node.hpp"
 #include "simulator/world/memory_engine.hpp"

@@ -27,12 +27,14 @@ struct world {
   fixed_clock clock;
   one_site keys;
   std::shared_ptr<fake_engine> store = std::make_shared<fake_engine>();
-  std::shared_ptr<host_table> hosts = std::make_shared<host_table>();
+  stream_news_list told;
   std::vector<std::pair<shard_id, std::shared_ptr<shard_part>>> parts; // that shards were given
   std::size_t forgotten = 0;                                           // streams by shards
   std::vector<link::message> sent;
   std::optional<ingest_core> core;
   std::uint64_t session = 0;
+  bool keeps_news = false; // as a reader that is behind
+  std::shared_ptr<const stream_news_list> last_news;
 
   world() {
     ingest_core::outputs to;
@@ -43,8 +45,13 @@ struct world {
     to.held = [this](std::uint64_t ticket, std::string failed) {
       core->receiver().on_held_durable(ticket, failed);
     };
+    to.streams = [this](const std::shared_ptr<const stream_news_list>& news) {
+      told.insert(told.end(), news->begin(), news->end());
+      if (keeps_news)
+        last_news = news;
+    };
     to.send = [this](const link::peer_id&, link::message message) { sent.push_back(std::move(message)); };
-    core.emplace(delivery::receiver_config{}, store, hosts, keys, clock, system_random(), std::move(to));
+    core.emplace(delivery::receiver_config{}, store, keys, clock, system_random(), std::move(to));
     link::hello hello;
     hello.edge = key.edge;
     hello.features = link::feature_refusals;
@@ -159,4 +166,35 @@ TEST_CASE("streams that are complete are let go in turns, by what their shards k
   }
   CHECK(w.forgotten == holders);
   CHECK(calls >= 4);
+}
+
+TEST_CASE("how far a stream is held is told once it changes, and no more while nobody takes it") {
+  world w;
+  const auto store_all = [&w] {
+    for (const auto& [id, part] : w.parts)
+      w.core->on_part_stored(part->ticket, {});
+    w.parts.clear();
+    while (!w.store->open.empty())
+      w.store->succeed();
+  };
+  w.bring(1, {"a", "a"});
+  store_all();
+  CHECK_FALSE(w.core->advance_completeness());
+  CHECK(w.told == stream_news_list{{key, stream_news::kind::held, 2, true}});
+  CHECK_FALSE(w.core->advance_completeness());
+  CHECK(w.told.size() == 1); // nothing new
+  w.keeps_news = true;
+  w.bring(3, {"a"});
+  store_all();
+  CHECK_FALSE(w.core->advance_completeness());
+  REQUIRE(w.told.size() == 2);
+  CHECK(w.told.back().through == 3);
+  w.bring(4, {"a"});
+  store_all();
+  CHECK_FALSE(w.core->advance_completeness());
+  CHECK(w.told.size() == 2); // the reader still has the last
+  w.last_news = nullptr;
+  CHECK_FALSE(w.core->advance_completeness());
+  REQUIRE(w.told.size() == 3);
+  CHECK(w.told.back().through == 4);
 }

@@ -2,6 +2,7 @@
 
 #include "cloud/ingest/held_clock.hpp"
 #include "cloud/ingest/shard.hpp"
+#include "cloud/sites/host_table.hpp"
 #include "schemas/model/frame.hpp"
 #include "schemas/model/payload.hpp"
 #include "tests/actor_world.hpp"
@@ -22,7 +23,11 @@ struct world {
   skerry::test::actor_world actors;
   fixed_clock clock;
   std::shared_ptr<fake_engine> store = std::make_shared<fake_engine>();
-  std::shared_ptr<host_table> hosts = std::make_shared<host_table>();
+  std::shared_ptr<host_admission> places = std::make_shared<host_admission>();
+  std::shared_ptr<host_table> hosts = std::make_shared<host_table>(places);
+  std::size_t told = 0;           // messages of what is stored
+  std::vector<effects_ptr> taken; // by one that keeps them
+  bool keeps_effects = false;
   std::shared_ptr<shard_counters> counters = std::make_shared<shard_counters>();
   std::shared_ptr<clock_trust> trust = std::make_shared<clock_trust>(clock, std::chrono::minutes{10});
   std::map<std::uint64_t, std::vector<std::string>> answers; // by ticket: how each try ended
@@ -55,7 +60,12 @@ struct world {
     shard_config config;
     config.id = 5;
     config.store = store;
-    config.hosts = hosts;
+    config.places = places;
+    config.subscribers.push_back([this](const effects_ptr& what) { hosts->apply(*what), ++told; });
+    config.subscribers.push_back([this](const effects_ptr& what) {
+      if (keeps_effects)
+        taken.push_back(what);
+    });
     config.counters = counters;
     config.clock = &clock;
     config.future_max = std::chrono::minutes{10};
@@ -243,6 +253,75 @@ TEST_CASE("what failed and comes again counts once") {
   CHECK(w.counters->malformed_records == 1);
   CHECK(w.counters->ahead_records == 1);
   CHECK(only_host(*w.hosts).samples == 2);
+}
+
+TEST_CASE("what is stored is told once, and the part is answered when everybody has taken it") {
+  world w;
+  w.keeps_effects = true;
+  const auto from = run_maker{1}
+                        .frame_at(now - second)
+                        .frame_at(now, std::nullopt, "b")
+                        .watermark_at(now)
+                        .missing(record_kind::event, as_bytes("on fire"), now)
+                        .broken_frame(now)
+                        .make();
+  w.send(1, from);
+  CHECK(w.told == 0);
+  w.refuse();
+  CHECK(w.told == 0);
+  CHECK(w.answers[1].size() == 1);
+  w.send(2, from);
+  w.succeed();
+  CHECK(w.told == 1);
+  REQUIRE(w.taken.size() == 1);
+  CHECK(w.answers[2].empty()); // somebody is not done with it
+  CHECK(w.kept() == span_of(1, 5));
+  w.send(3, run_maker{6}.frame_at(now).make()); // others need not wait for that
+  w.succeed();
+  CHECK(w.told == 2);
+  w.send(4, from); // nothing of it is new
+  CHECK(w.told == 2);
+  CHECK(w.answers[4] == std::vector<std::string>{""});
+  {
+    const auto& what = *w.taken.front();
+    CHECK(what.shard == 5);
+    CHECK(what.site == "ship");
+    CHECK(what.origin == key);
+    CHECK(what.records == 5);
+    CHECK(what.of_kind[row_of(record_kind::frame)] == 2);
+    CHECK(what.of_kind[row_of(record_kind::tombstone)] == 1);
+    REQUIRE(what.frames.size() == 2);
+    CHECK(what.frames[1].record.host == "b");
+    CHECK(what.frames[1].samples == 2);
+    CHECK(what.sets_of(what.frames[1]).front().series == 2);
+    REQUIRE(what.watermarks.size() == 1);
+    CHECK(what.watermarks[0].seq == 3);
+    REQUIRE(what.others.size() == 2);
+    CHECK(as_text(what.others[0].payload) == "on fire");
+    CHECK(decode_tombstone(what.others[1].payload).value().cause == loss_cause::corrupt);
+  }
+  w.taken.erase(w.taken.begin());
+  w.actors.run();
+  CHECK(w.answers[2] == std::vector<std::string>{""});
+  CHECK(w.answers[3].empty());
+  w.taken.clear();
+  w.actors.run();
+  CHECK(w.answers[3] == std::vector<std::string>{""});
+}
+
+TEST_CASE("a place that became free is asked for anew") {
+  world w;
+  w.places = std::make_shared<host_admission>(host_limits{.hosts_max = 1, .site_hosts_max = 1});
+  w.hosts = std::make_shared<host_table>(w.places);
+  w.open();
+  w.send(1, run_maker{1}.frame_at(now).make());
+  w.succeed();
+  w.hosts->forget_before(now + second);
+  REQUIRE(w.places->admit("ship", "heir", key.edge));
+  w.send(2, run_maker{2}.frame_at(now).make());
+  w.succeed();
+  CHECK(w.counters->host_limit_records == 1);
+  CHECK(w.hosts->hosts().empty());
 }
 
 TEST_CASE("what is stored already is answered without an append, also after a restart") {
@@ -445,7 +524,8 @@ TEST_CASE("replaced records of other causes, or that do not follow each other, s
 
 TEST_CASE("a host beyond the bound loses its samples by name, and its edge's other hosts lose nothing") {
   world w;
-  w.hosts = std::make_shared<host_table>(host_limits{.hosts_max = 10, .site_hosts_max = 1});
+  w.places = std::make_shared<host_admission>(host_limits{.hosts_max = 10, .site_hosts_max = 1});
+  w.hosts = std::make_shared<host_table>(w.places);
   w.open();
   w.send(1, run_maker{1}
                 .frame_at(now)

@@ -1,0 +1,28 @@
+#pragma once
+
+// The hosts actor: the one writer of the table of hosts. It takes what shards have stored and what ingest says of streams,
+// keeps what is known over a restart, and forgets hosts that are silent for the retention.
+//
+// Its mailbox is bounded by credit: a part is answered when the actor has taken what was told of it, and ingest tells no
+// more of streams while its last list waits (committed_effects.hpp, ingest_core.hpp).
+
+#include "actors/actors.hpp"
+#include "actors/node/clock.hpp"
+#include "cloud/sites/host_table.hpp"
+#include "cloud/store/engine.hpp"
+
+#include <functional>
+#include <memory>
+
+namespace skerry::cloud {
+
+struct hosts_config {
+  std::shared_ptr<host_table> table;
+  std::shared_ptr<host_admission> places; // of the same hosts
+  std::shared_ptr<engine> store;
+  clock_source* clock = nullptr;
+  std::function<state_update()> also; // is kept with what has changed
+};
+[[nodiscard]] hosts_actor spawn_hosts(caf::actor_system& system, hosts_config config);
+
+} // namespace skerry::cloud
