@@ -140,7 +140,9 @@ public:
     ingest_settings.store = store_;
     ingest_settings.registry = registry_;
     ingest_settings.places = places_;
-    ingest_settings.board = board_;
+    ingest_settings.publish = [board = board_](auto edges, auto how) {
+      board->publish(std::move(edges), std::move(how));
+    };
     ingest_settings.clock = &system_clock();
     ingest_settings.held = held_;
     ingest_settings.trust = trust_;
@@ -198,8 +200,8 @@ public:
     lookups_ = std::make_unique<query_pool>(config_.queries, metrics_.registry());
     operations_settings settings;
     settings.registry = registry_;
-    settings.hosts = hosts_;
-    settings.board = board_;
+    sites_ = std::make_shared<site_directory>(registry_, hosts_, board_, system_clock());
+    settings.sites = sites_;
     settings.server_key = keys_.public_key;
     settings.advertise = config_.link_advertise;
     settings.link_address = link_->address();
@@ -256,7 +258,7 @@ public:
   std::string link_address() const override { return link_->address(); }
   result<std::string> read_again() override { return read_again_(); }
   void on_tick() override {
-    operations_->on_tick();
+    sites_->on_tick();
     feed_->on_tick();
   }
   bool failed() const noexcept override { return failed_; }
@@ -317,6 +319,7 @@ private:
   std::shared_ptr<host_admission> places_ = std::make_shared<host_admission>(config_.hosts);
   std::shared_ptr<host_table> hosts_ = std::make_shared<host_table>(places_);
   std::shared_ptr<edge_board> board_ = std::make_shared<edge_board>();
+  std::shared_ptr<site_directory> sites_;
   std::optional<actor_settings> actor_settings_;
   std::optional<caf::actor_system> actors_;
   hosts_actor hosts_owner_; // writes hosts_

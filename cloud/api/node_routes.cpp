@@ -199,21 +199,6 @@ void revoke(const context_ptr& context, const http::request& request, http::resp
 
 } // namespace
 
-std::string_view to_string(link_state state) noexcept {
-  switch (state) {
-  case link_state::connected: return "connected";
-  case link_state::unreachable: return "unreachable";
-  case link_state::never: return "never";
-  case link_state::revoked: return "revoked";
-  case link_state::duplicate: return "duplicate";
-  case link_state::quota: return "quota";
-  case link_state::stopped: return "stopped";
-  case link_state::refused: return "refused";
-  case link_state::pushed: return "pushed";
-  }
-  return "unknown";
-}
-
 void add_node_routes(const context_ptr& context, std::vector<http::route>& into) {
   const auto add = [&](const char* method, const char* path, right needs, auto function) {
     into.emplace_back(method, path, needs,

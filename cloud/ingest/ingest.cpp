@@ -175,7 +175,7 @@ struct ingest_state {
     clock_trusted->Set(doubt.empty() ? 1 : 0);
     if (!doubt.empty() && doubt_lines.allow())
       spdlog::error("ingest: {}", doubt);
-    config.board->publish(std::move(edges), book.all());
+    config.publish(std::move(edges), book.all());
     if (++ticks % ticks_per_presences == 0)
       keep_presences(false);
     else if (ticks == 1) // for a node that is killed soon

@@ -12,7 +12,6 @@
 
 #include <chrono>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 namespace skerry::link {
@@ -21,32 +20,6 @@ class registry;
 
 namespace skerry::cloud {
 
-// What the API shows of edges; written by ingest once a second, read from any thread.
-class edge_board {
-public:
-  using presences = std::map<edge_id, delivery::edge_presence>;
-
-  void publish(std::vector<delivery::edge_view> edges, presences how = {}) {
-    const std::lock_guard lock{mutex_};
-    edges_ = std::move(edges);
-    presences_ = std::make_shared<const presences>(std::move(how));
-  }
-  // How every edge stands that was ever heard of, also through a gateway.
-  [[nodiscard]] std::shared_ptr<const presences> how() const {
-    const std::lock_guard lock{mutex_};
-    return presences_;
-  }
-  [[nodiscard]] std::vector<delivery::edge_view> edges() const {
-    const std::lock_guard lock{mutex_};
-    return edges_;
-  }
-
-private:
-  mutable std::mutex mutex_;
-  std::vector<delivery::edge_view> edges_;
-  std::shared_ptr<const presences> presences_ = std::make_shared<const presences>();
-};
-
 struct ingest_config {
   delivery::receiver_config receiver;
   std::shared_ptr<engine> store;
@@ -54,7 +27,9 @@ struct ingest_config {
   std::shared_ptr<host_admission> places;                                           // of hosts
   effects_subscribers subscribers;                                                  // of every shard
   std::function<void(const std::shared_ptr<const stream_news_list>& news)> streams; // as ingest_core's
-  std::shared_ptr<edge_board> board;
+  // Once a second: how edges stand, those with a session and all that were ever heard of.
+  std::function<void(std::vector<delivery::edge_view> edges, std::map<edge_id, delivery::edge_presence> how)>
+      publish;
   // Started by main; may be called from any thread, never blocks.
   std::function<void(const link::peer_id& to, link::message message)> send;
   clock_source* clock = nullptr;
