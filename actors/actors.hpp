@@ -35,6 +35,7 @@ namespace cloud {
 struct committed_effects;
 struct shard_part;
 struct stream_news;
+struct stream_release;
 struct push_job;
 } // namespace cloud
 } // namespace skerry
@@ -50,6 +51,7 @@ using job_ptr = std::shared_ptr<delivery::delivery_job>;
 using shard_part_ptr = std::shared_ptr<cloud::shard_part>;
 using push_job_ptr = std::shared_ptr<cloud::push_job>;
 using effects_ptr = std::shared_ptr<const cloud::committed_effects>;
+using stream_release_ptr = std::shared_ptr<const cloud::stream_release>;
 using stream_news_ptr = std::shared_ptr<const std::vector<cloud::stream_news>>;
 
 // A message that came over a link, with its connection. Parts are decoded by whoever receives it.
@@ -74,7 +76,6 @@ struct release_request {
   range_set ranges;
 };
 using release_ptr = std::shared_ptr<const release_request>;
-using stream_key_ptr = std::shared_ptr<const stream_key>;
 
 } // namespace skerry
 
@@ -90,9 +91,9 @@ CAF_ADD_TYPE_ID(skerry, (skerry::shard_part_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::push_job_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::effects_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::stream_news_ptr))
+CAF_ADD_TYPE_ID(skerry, (skerry::stream_release_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::inbound_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::release_ptr))
-CAF_ADD_TYPE_ID(skerry, (skerry::stream_key_ptr))
 
 CAF_ADD_ATOM(skerry, skerry, tick_atom, "tick")
 CAF_ADD_ATOM(skerry, skerry, commit_atom, "commit")
@@ -103,6 +104,7 @@ CAF_ADD_ATOM(skerry, skerry, down_atom, "down")
 CAF_ADD_ATOM(skerry, skerry, refused_atom, "refused")
 CAF_ADD_ATOM(skerry, skerry, stored_atom, "stored")
 CAF_ADD_ATOM(skerry, skerry, held_atom, "held")
+CAF_ADD_ATOM(skerry, skerry, released_atom, "released")
 CAF_ADD_ATOM(skerry, skerry, revoked_atom, "revoked")
 CAF_ADD_ATOM(skerry, skerry, status_atom, "status")
 CAF_ADD_ATOM(skerry, skerry, pause_atom, "pause")
@@ -120,9 +122,9 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::shard_part_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::push_job_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::effects_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::stream_news_ptr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::stream_release_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::inbound_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::release_ptr)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::stream_key_ptr)
 
 namespace skerry {
 
@@ -210,7 +212,9 @@ using listener_actor = caf::typed_actor<
 // The cloud's listener: it also numbers what is pushed to the cloud itself.
 using ingest_actor = listener_actor::extend<
     // Records that were pushed; answered through the job when they are stored or were refused.
-    caf::reacts_to<push_job_ptr>>;
+    caf::reacts_to<push_job_ptr>,
+    // The shard of this number keeps nothing of that stream any more (true), or there is more of it.
+    caf::reacts_to<released_atom, std::uint64_t, stream_release_ptr, bool>>;
 
 // Owns the hosts of one virtual shard: decodes, checks and appends what is theirs.
 using shard_actor = caf::typed_actor<
@@ -218,8 +222,8 @@ using shard_actor = caf::typed_actor<
     caf::reacts_to<shard_part_ptr>,
     // The engine has committed (empty text) or refused this part.
     caf::reacts_to<stored_atom, std::uint64_t, std::string>,
-    // Nothing of this stream comes any more.
-    caf::reacts_to<stream_key_ptr>, caf::reacts_to<stop_atom>>;
+    // Nothing of this stream comes any more, and these of it are held; answered with (released, shard, this, dropped).
+    caf::reacts_to<stream_release_ptr>, caf::reacts_to<stop_atom>>;
 
 // Owns what the cloud knows of its hosts.
 using hosts_actor = caf::typed_actor<

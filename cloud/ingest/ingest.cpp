@@ -96,10 +96,7 @@ struct ingest_state {
       self->send(shard(id), std::move(part));
     };
     outputs.to_shard = to_shard;
-    outputs.forget = [this](shard_id id, const std::shared_ptr<const stream_key>& key) {
-      if (shards[id])
-        self->send(shards[id], key);
-    };
+    outputs.release = [this](shard_id id, const stream_release_ptr& over) { self->send(shard(id), over); };
     outputs.held = [to = ingest_actor{self}](std::uint64_t ticket, std::string failed) {
       caf::anon_send(to, held_atom_v, ticket, std::move(failed));
     };
@@ -215,6 +212,9 @@ ingest_actor::behavior_type ingest(ingest_actor::stateful_pointer<ingest_state> 
       [self](tick_atom) {
         caf::delayed_anon_send(ingest_actor{self}, tick_interval, tick_atom_v);
         self->state.tick();
+      },
+      [self](released_atom, std::uint64_t shard, const stream_release_ptr& over, bool dropped) {
+        self->state.core->on_released(static_cast<shard_id>(shard), over->key, dropped);
       },
       [self](push_job_ptr& job) { self->state.pushed->take(std::move(*job)); },
       [self](stop_atom) {

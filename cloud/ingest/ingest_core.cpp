@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <limits>
 #include <optional>
 
 namespace skerry::cloud {
@@ -91,14 +92,9 @@ void ingest_core::restore() {
     receiver_.restore_held(*name, std::move(*held));
   });
   if (restored) {
-    const auto prefix = shard_state_prefix();
-    restored = store_->scan_state(prefix, [&](std::string_view key, std::string_view) {
-      key.remove_prefix(prefix.size());
-      const auto slash = key.find('/');
-      if (const auto it = names.find(key.substr(slash + 1));
-          slash != std::string_view::npos && it != names.end())
-        open_streams_[it->second].holders.insert(
-            static_cast<shard_id>(std::strtoul(std::string{key.substr(0, slash)}.c_str(), nullptr, 10)));
+    restored = each_kept_stream(*store_, [&](shard_id shard, std::string_view stream) {
+      if (const auto it = names.find(stream); it != names.end())
+        open_streams_[it->second].holders[shard] = false;
     });
   }
   if (!restored)
@@ -126,7 +122,7 @@ std::uint64_t ingest_core::store(delivery::delivery_job job) {
   jobs_[job.ticket] = {key, parts.size(), {}, {}};
   auto& holders = open_streams_[key].holders;
   for (const auto& [id, part] : parts)
-    holders.insert(id);
+    holders[id] = false;
   const auto count = parts.size();
   if (count == 1 || planted(planted_, planted_fault::held_with_first_part))
     note_with(*parts.begin()->second, key, job);
@@ -184,6 +180,8 @@ void ingest_core::on_part_stored(std::uint64_t ticket, const std::string& failed
     return;
   const auto done = std::move(job);
   jobs_.erase(it);
+  if (const auto stream = open_streams_.find(done.key); stream != open_streams_.end())
+    stream->second.asked_with.reset();
   if (!done.noted.empty() && --noting_[done.key] == 0)
     noting_.erase(done.key);
   noted_ = done.failed.empty() && !done.noted.empty() ? &done.noted : nullptr;
@@ -197,8 +195,11 @@ void ingest_core::forget(const std::vector<stream_key>& keys) {
   for (const auto& key : keys) {
     news.push_back({key, stream_news::kind::over});
     if (const auto it = open_streams_.find(key); it != open_streams_.end()) {
-      auto kept = release_shards(key, it->second.holders);
-      std::move(kept.begin(), kept.end(), std::back_inserter(updates));
+      auto over = std::make_shared<stream_release>();
+      over->key = key;
+      over->held.add({1, std::numeric_limits<sequence>::max() - 1}); // whatever there is
+      for (const auto& [id, asked] : it->second.holders)
+        to_.release(id, over);
       open_streams_.erase(it);
     }
     // What jobs under way have noted, or will, goes with it, or comes too late: they note anew.
@@ -212,36 +213,36 @@ void ingest_core::forget(const std::vector<stream_key>& keys) {
   put_quietly(std::move(updates));
 }
 
-// Shards need not know which parts of a stream they have once nothing of it can come again. Gives what they kept.
-std::vector<state_update> ingest_core::release_shards(const stream_key& key,
-                                                      const std::set<shard_id>& holders) {
-  std::vector<state_update> updates;
-  const auto shared = std::make_shared<const stream_key>(key);
-  for (const auto id : holders) {
-    updates.push_back({shard_state_key(id, key), {}});
-    to_.forget(id, shared);
+// Shards need not know which parts of a stream they have once nothing of it can come again. One that has more than is
+// held is asked again when more is.
+bool ingest_core::let_go(const stream_key& key, open_stream& stream) {
+  if (stream.holders.empty())
+    return stream.asked == 0;
+  const auto* held = receiver_.held().held(key);
+  const auto count = held == nullptr ? 0 : held->count();
+  if (stream.asked != 0 || stream.asked_with == count)
+    return false;
+  auto over = std::make_shared<stream_release>();
+  over->key = key;
+  if (held != nullptr)
+    over->held = *held;
+  stream.asked = stream.holders.size();
+  stream.asked_with = count;
+  for (auto& [id, asked] : stream.holders) {
+    asked = true;
+    to_.release(id, over);
   }
-  return updates;
+  return false;
 }
 
-// Of a job that a crash or a failure cut short, some shards have their part. Should an edge bring it again (one of two
-// clones may), they must know.
-bool ingest_core::shards_keep_more(const stream_key& key, const std::set<shard_id>& holders,
-                                   const range_set* held) const {
-  bool more = false;
-  for (const auto id : holders) {
-    const auto scanned =
-        store_->scan_state(shard_state_key(id, key), [&](std::string_view, std::string_view value) {
-          auto ranges = decode_shard_ranges(as_bytes(value));
-          if (!ranges)
-            return;
-          if (held != nullptr)
-            ranges.value().stored.remove(*held);
-          more = more || !ranges.value().stored.empty();
-        });
-    more = more || !scanned;
-  }
-  return more;
+void ingest_core::on_released(shard_id id, const stream_key& key, bool dropped) {
+  const auto it = open_streams_.find(key);
+  if (it == open_streams_.end() || it->second.asked == 0)
+    return; // forgotten since
+  --it->second.asked;
+  auto& holders = it->second.holders;
+  if (const auto holder = holders.find(id); dropped && holder != holders.end() && holder->second)
+    holders.erase(holder);
 }
 
 void ingest_core::put_quietly(std::vector<state_update> updates) {
@@ -249,7 +250,7 @@ void ingest_core::put_quietly(std::vector<state_update> updates) {
     return;
   store_->put_state(std::move(updates), [lines = unkept_lines_](result<void> done) {
     if (!done && lines->allow())
-      spdlog::warn("ingest: what is known of hosts and streams was not kept: {}", done.error().message);
+      spdlog::warn("ingest: what is known of streams and edges was not kept: {}", done.error().message);
   });
 }
 
@@ -271,7 +272,6 @@ bool ingest_core::advance_completeness() {
   if (looked_to_ == stream_key{} && !told_.expired())
     return false; // what the last look has told was not taken yet
   const auto& holdings = receiver_.held();
-  std::vector<state_update> updates;
   stream_news_list news;
   auto edge = edge_id::none;
   std::map<stream_id, std::uint64_t> incomplete; // of the edge at hand: its oldest epoch with holes
@@ -293,9 +293,7 @@ bool ingest_core::advance_completeness() {
     const bool waits = now && now->what == stream_news::kind::held && !now->older_complete;
     const bool complete = !waits && holdings.complete(key);
     looks += complete ? stream.holders.size() : 0;
-    if (complete && !shards_keep_more(key, stream.holders, holdings.held(key))) {
-      auto done = release_shards(key, stream.holders);
-      std::move(done.begin(), done.end(), std::back_inserter(updates));
+    if (complete && let_go(key, stream)) {
       news.push_back({key, stream_news::kind::over});
       it = open_streams_.erase(it);
     } else {
@@ -307,7 +305,6 @@ bool ingest_core::advance_completeness() {
     told_ = list;
     to_.streams(list);
   }
-  put_quietly(std::move(updates));
   const bool more = it != open_streams_.end();
   looked_to_ = more ? it->first : stream_key{};
   return more;

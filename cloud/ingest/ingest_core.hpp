@@ -14,7 +14,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -26,8 +25,8 @@ public:
   struct outputs {
     // To the shard, which is made when it is first spoken to; ends in on_part_stored.
     std::function<void(shard_id id, std::shared_ptr<shard_part> part)> to_shard;
-    // Nothing of this stream comes any more: to the shard, where it was made.
-    std::function<void(shard_id id, const std::shared_ptr<const stream_key>& key)> forget;
+    // Nothing of this stream comes any more: to the shard, for shard_core::release(); its answer leads to on_released.
+    std::function<void(shard_id id, const std::shared_ptr<const stream_release>& over)> release;
     // How far streams are held: after the answers of all parts that it is about, and of those that have not changed nothing.
     // While the last list of one look at all streams is kept, no other look begins: that bounds what waits.
     std::function<void(const std::shared_ptr<const stream_news_list>& news)> streams;
@@ -43,6 +42,7 @@ public:
 
   [[nodiscard]] delivery::receiver& receiver() noexcept { return receiver_; }
   void on_part_stored(std::uint64_t ticket, const std::string& failed);
+  void on_released(shard_id id, const stream_key& key, bool dropped);
   // Once a second: tells how far streams are held, as holes are filled; those that can still change. Looks at some of
   // them; true: call it again soon, there are more.
   [[nodiscard]] bool advance_completeness();
@@ -71,9 +71,13 @@ private:
   };
 
   struct open_stream {
-    std::set<shard_id> holders;      // which shards keep some of it
-    growing_value held;              // where the store keeps what is held of it
+    std::map<shard_id, bool>
+        holders;        // which shards keep some of it; true: asked, since its last part, to let go
+    growing_value held; // where the store keeps what is held of it
     std::optional<stream_news> told; // of it, last
+    std::size_t asked = 0;           // answers to come
+    // How much of it was held when holders were asked last, and no job ended since.
+    std::optional<std::uint64_t> asked_with;
   };
 
   void restore();
@@ -81,10 +85,8 @@ private:
   [[nodiscard]] std::optional<stream_news> news_of(const stream_key& key,
                                                    std::uint64_t oldest_incomplete) const;
   void note_with(shard_part& part, const stream_key& key, const delivery::delivery_job& job);
-  [[nodiscard]] std::vector<state_update> release_shards(const stream_key& key,
-                                                         const std::set<shard_id>& holders);
-  [[nodiscard]] bool shards_keep_more(const stream_key& key, const std::set<shard_id>& holders,
-                                      const range_set* held) const;
+  // It is complete: asks who has some of it to let go. True: nobody has, or has any more.
+  [[nodiscard]] bool let_go(const stream_key& key, open_stream& stream);
 
   planted_faults planted_;
   std::shared_ptr<engine> store_;

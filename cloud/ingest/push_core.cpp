@@ -1,7 +1,5 @@
 #include "cloud/ingest/push_core.hpp"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 
 namespace skerry::cloud {
@@ -23,21 +21,6 @@ push_core::push_core(std::shared_ptr<engine> store, clock_source& clock, random_
   key_.epoch.boot_counter = static_cast<std::uint64_t>(clock.wall_ns() / ns_per_second);
   random.fill(key_.epoch.random);
   key_.stream = stream_id::telemetry;
-  // Nothing of the epochs before comes again: what shards know of them is let go.
-  const auto mine = "/" + to_string(edge_pushed) + "/";
-  std::vector<state_update> over;
-  const auto scanned = store_->scan_state(shard_state_prefix(), [&](std::string_view name, std::string_view) {
-    if (name.find(mine) != std::string_view::npos)
-      over.push_back({std::string{name}, {}});
-  });
-  if (!scanned)
-    spdlog::error("ingest: what was pushed before cannot be listed: {}", scanned.error().message);
-  if (!over.empty())
-    store_->put_state(std::move(over), [](result<void> done) {
-      if (!done)
-        spdlog::warn("ingest: the state of what was pushed before stays until the next start: {}",
-                     done.error().message);
-    });
 }
 
 void push_core::take(push_job job) {

@@ -3,7 +3,8 @@
 // Numbers what is pushed to the cloud itself and hands it to the shards, as a plain class. Its records have an origin
 // like all others: the reserved edge id `edge_pushed`, an epoch of their own for each start of the process, and
 // sequences from 1. So identity, ledger and trimming know no difference. Nothing is ever sent again under the same
-// number: what was not acknowledged comes back from its sender as a new record, and the store merges equal samples.
+// number: what was not acknowledged comes back from its sender as a new record, and the store merges equal samples. So
+// shards drop what they keep of the epochs before.
 //
 // What comes while runs are under way waits and goes into the next one together. Not thread-safe.
 

@@ -4,13 +4,15 @@
 
 namespace skerry::cloud {
 
-struct shard_state {
+struct shard_actor_state {
+  std::uint64_t id = 0;
   std::optional<shard_core> core;
 };
 
 namespace {
 
-shard_actor::behavior_type shard(shard_actor::stateful_pointer<shard_state> self, shard_config config) {
+shard_actor::behavior_type shard(shard_actor::stateful_pointer<shard_actor_state> self, shard_config config) {
+  self->state.id = config.id;
   // The engine may answer after this actor is gone.
   self->state.core.emplace(
       std::move(config), [to = caf::actor_cast<shard_actor>(self)](std::uint64_t ticket, std::string failed) {
@@ -28,7 +30,12 @@ shard_actor::behavior_type shard(shard_actor::stateful_pointer<shard_state> self
       [self](stored_atom, std::uint64_t ticket, const std::string& failed) {
         self->state.core->on_stored(ticket, failed);
       },
-      [self](const stream_key_ptr& key) { self->state.core->forget(*key); },
+      [self](const stream_release_ptr& over) {
+        const auto to = caf::actor_cast<ingest_actor>(self->current_sender());
+        const bool dropped = self->state.core->release(*over);
+        if (to)
+          caf::anon_send(to, released_atom_v, self->state.id, over, dropped);
+      },
       [self](stop_atom) {
         self->state.core.reset(); // it knows its own actor and would keep it alive
         self->quit();

@@ -12,8 +12,6 @@ namespace {
 
 constexpr std::int64_t host_limit_line_ns = 60'000'000'000; // between two lines about hosts beyond the limits
 
-std::string state_prefix(shard_id id) { return fmt::format("{}{:04}/", shard_state_prefix(), id); }
-
 constexpr std::uint64_t joined_gap_ns = 60'000'000'000; // between the times of what one tombstone stands for
 
 // By more than that; no difference overflows.
@@ -165,38 +163,39 @@ std::string encoded(const shard_ranges& ranges) {
 
 } // namespace
 
-std::string shard_state_prefix() { return fmt::format("shard/{}/", tenant_default); }
-
-std::string shard_state_key(shard_id shard, const stream_key& stream) {
-  return state_prefix(shard) + to_string(stream);
-}
-
-void encode_shard_ranges(const shard_ranges& from, byte_buffer& out) {
-  encode_ranges(from.stored, out);
-  encode_ranges(from.stones, out);
-}
-
-result<shard_ranges> decode_shard_ranges(bytes_view from) {
-  byte_reader r{from};
-  shard_ranges out;
-  do {
-    BOOST_OUTCOME_TRY(stored, decode_ranges(r));
-    BOOST_OUTCOME_TRY(stones, decode_ranges(r));
-    out.stored.add(stored);
-    out.stones.add(stones);
-  } while (r.remaining() != 0);
-  return out;
-}
-
 shard_core::shard_core(shard_config config, answer_function appended)
     : config_(std::move(config)), appended_(std::move(appended)) {
-  const auto scanned =
-      config_.store->scan_state(state_prefix(config_.id), [&](std::string_view key, std::string_view value) {
-        if (auto ranges = decode_shard_ranges(as_bytes(value)))
-          streams_[std::string{key}].kept = std::move(ranges).value();
-      });
+  const auto prefix = shard_state_prefix(config_.id);
+  const auto pushed = prefix + to_string(edge_pushed) + "/";
+  std::vector<std::string>
+      over; // what was pushed came in an epoch of its process: nothing of those before comes again
+  const auto scanned = config_.store->scan_state(prefix, [&](std::string_view key, std::string_view value) {
+    if (key.starts_with(pushed)) {
+      over.emplace_back(key);
+      return;
+    }
+    auto& stream = streams_[std::string{key}];
+    if (auto ranges = decode_shard_ranges(as_bytes(value)))
+      stream.kept = std::move(ranges).value();
+    else
+      spdlog::error("shard {}: what it stores of '{}' does not decode and is ignored", config_.id, key);
+  });
   if (!scanned)
     spdlog::error("shard {}: what it stores cannot be listed: {}", config_.id, scanned.error().message);
+  drop(std::move(over));
+}
+
+void shard_core::drop(std::vector<std::string> names) {
+  std::vector<state_update> updates;
+  for (auto& name : names)
+    updates.push_back({std::move(name), {}});
+  if (updates.empty())
+    return;
+  config_.store->put_state(std::move(updates), [id = config_.id](result<void> done) {
+    if (!done)
+      spdlog::warn("shard {}: what it keeps of streams that are over stays until the next start: {}", id,
+                   done.error().message);
+  });
 }
 
 // What to store of one record, or why it is replaced by a tombstone.
@@ -440,10 +439,19 @@ void shard_core::on_stored(std::uint64_t ticket, const std::string& failed) {
   append_front(name, stream);
 }
 
-void shard_core::forget(const stream_key& key) {
-  const auto it = streams_.find(shard_state_key(config_.id, key));
-  if (it != streams_.end() && it->second.queue.empty())
-    streams_.erase(it);
+bool shard_core::release(const stream_release& over) {
+  const auto name = shard_state_key(config_.id, over.key);
+  const auto it = streams_.find(name);
+  if (it == streams_.end())
+    return true;
+  auto& stream = it->second;
+  auto more = stream.kept.stored;
+  more.remove(over.held);
+  if (!stream.queue.empty() || !more.empty())
+    return false;
+  streams_.erase(it);
+  drop({name});
+  return true;
 }
 
 } // namespace skerry::cloud

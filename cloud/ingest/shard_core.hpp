@@ -2,7 +2,7 @@
 
 // A shard's work as a plain class: it decodes and checks what is its hosts', appends it to the engine, and knows which
 // ranges it has stored, so that a part that arrives again (after a crash between two shards of one batch) is stored
-// once. What it has stored it tells its subscribers (committed_effects.hpp). The shard actor adapts it to messages, the
+// once. It alone writes what it keeps of streams (shard_state.hpp). What it has stored it tells its subscribers (committed_effects.hpp). The shard actor adapts it to messages, the
 // simulator's world to its scheduler. Not thread-safe.
 
 #include "actors/node/clock.hpp"
@@ -11,6 +11,7 @@
 #include "cloud/ingest/committed_effects.hpp"
 #include "cloud/ingest/growing_value.hpp"
 #include "cloud/ingest/host_admission.hpp"
+#include "cloud/ingest/shard_state.hpp"
 #include "cloud/store/engine.hpp"
 #include "schemas/model/frame.hpp"
 #include "schemas/model/payload.hpp"
@@ -70,19 +71,6 @@ struct shard_config {
   planted_faults planted = nullptr; // by the simulator alone
 };
 
-// Where shards keep which ranges of a stream they have stored: "shard/<tenant>/<shard>/<edge>/<epoch>/<stream>".
-[[nodiscard]] std::string shard_state_prefix();
-[[nodiscard]] std::string shard_state_key(shard_id shard, const stream_key& stream);
-struct shard_ranges {
-  range_set stored; // of whole jobs: what of them is this shard's is stored
-  // That tombstones of this shard stand for. One may come for records of a job that other shards failed to store: then
-  // `stored` says nothing of it. Kept only of what the cloud does not hold as a whole.
-  range_set stones;
-};
-// The value there: one part, or several, whose union it is. malformed: not such a value.
-void encode_shard_ranges(const shard_ranges& from, byte_buffer& out);
-[[nodiscard]] result<shard_ranges> decode_shard_ranges(bytes_view from);
-
 class shard_core {
 public:
   using answer_function = std::function<void(std::uint64_t ticket, std::string failed)>;
@@ -94,8 +82,10 @@ public:
   // told of it. On the thread of whoever is the last of them.
   void take(std::shared_ptr<const shard_part> part, answer_function answer);
   void on_stored(std::uint64_t ticket, const std::string& failed);
-  void forget(const stream_key& key); // nothing of this stream comes any more
-  void forget_all() { streams_.clear(); }
+  // Drops what is kept of the stream. False: it is kept. There is more of it here than is held (of a job that a crash or a
+  // failure cut short some shards have their part, and must know it should an edge bring it again: one of two clones
+  // may), or parts of it are under way.
+  [[nodiscard]] bool release(const stream_release& over);
 
 private:
   struct queued_part {
@@ -133,6 +123,7 @@ private:
   [[nodiscard]] bool has_place(const std::string& site, std::string_view host, edge_id edge);
   void tell_host_limit(const std::string& site, std::string_view host);
   void count(const effects& then);
+  void drop(std::vector<std::string> names); // of what is kept of streams
   void tell(effects then, queued_part done);
 
   shard_config config_;

@@ -50,9 +50,12 @@ struct cloud_node::process {
         });
       });
     };
-    outputs.forget = [this](shard_id id, const std::shared_ptr<const stream_key>& key) {
-      if (const auto it = shards.find(id); it != shards.end())
-        it->second->box.post([to = it->second.get(), key] { to->core->forget(*key); });
+    outputs.release = [this](shard_id id, const std::shared_ptr<const cloud::stream_release>& over) {
+      auto& to = shard(id);
+      to.box.post([this, id, &to, over] {
+        const bool dropped = to.core->release(*over);
+        ingest.post([this, id, over, dropped] { core->on_released(id, over->key, dropped); });
+      });
     };
     outputs.held = [this](std::uint64_t ticket, std::string failed) {
       ingest.post([this, ticket, failed = std::move(failed)] {

@@ -6,6 +6,9 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+#include <utility>
+
 using namespace skerry;
 using namespace skerry::cloud;
 using namespace skerry::cloud::test;
@@ -28,20 +31,27 @@ struct world {
   one_site keys;
   std::shared_ptr<fake_engine> store = std::make_shared<fake_engine>();
   stream_news_list told;
-  std::vector<std::pair<shard_id, std::shared_ptr<shard_part>>> parts; // that shards were given
-  std::size_t forgotten = 0;                                           // streams by shards
+  std::vector<std::pair<shard_id, std::shared_ptr<shard_part>>> parts;              // that shards were given
+  std::vector<std::pair<shard_id, std::shared_ptr<const stream_release>>> releases; // not answered
+  std::size_t released = 0;
   std::vector<link::message> sent;
   std::optional<ingest_core> core;
   std::uint64_t session = 0;
   bool keeps_news = false; // as a reader that is behind
   std::shared_ptr<const stream_news_list> last_news;
 
-  world() {
+  world() { start(); }
+  void start() { // anew, with what the store has
+    parts.clear();
+    releases.clear();
     ingest_core::outputs to;
     to.to_shard = [this](shard_id id, std::shared_ptr<shard_part> part) {
       parts.emplace_back(id, std::move(part));
     };
-    to.forget = [this](shard_id, const std::shared_ptr<const stream_key>&) { ++forgotten; };
+    to.release = [this](shard_id id, const std::shared_ptr<const stream_release>& over) {
+      releases.emplace_back(id, over);
+      ++released;
+    };
     to.held = [this](std::uint64_t ticket, std::string failed) {
       core->receiver().on_held_durable(ticket, failed);
     };
@@ -52,13 +62,33 @@ struct world {
     };
     to.send = [this](const link::peer_id&, link::message message) { sent.push_back(std::move(message)); };
     core.emplace(delivery::receiver_config{}, store, keys, clock, system_random(), std::move(to));
+    hello(key.epoch, {});
+  }
+  void hello(const epoch_id& current, std::vector<link::hello_stream> streams) {
     link::hello hello;
     hello.edge = key.edge;
     hello.features = link::feature_refusals;
     hello.instance = {1};
-    hello.current = key.epoch;
+    hello.current = current;
+    hello.streams = std::move(streams);
     core->receiver().on_message("peer", key.edge, link::message{0, hello});
     session = sent.back().session;
+  }
+  void store_all() {
+    for (const auto& [id, part] : parts)
+      core->on_part_stored(part->ticket, {});
+    parts.clear();
+    while (!store->open.empty())
+      store->succeed();
+  }
+  // Some shards have more of it.
+  void answer_releases(bool dropped) {
+    for (const auto& [id, over] : std::exchange(releases, {}))
+      core->on_released(id, over->key, dropped);
+  }
+  void advance() {
+    while (core->advance_completeness()) {
+    }
   }
   void bring(sequence first, const std::vector<std::string>& of_hosts, const stream_key& of = key) {
     run_builder builder{of, first};
@@ -160,37 +190,93 @@ TEST_CASE("streams that are complete are let go in turns, by what their shards k
   w.core->receiver().on_message("peer", key.edge, link::message{0, hello});
   int calls = 1;
   while (w.core->advance_completeness()) {
-    CHECK(w.forgotten <= static_cast<std::size_t>(calls) * (256 + 200)); // not all in one go
+    CHECK(w.released <= static_cast<std::size_t>(calls) * (256 + 200)); // not all in one go
     ++calls;
     REQUIRE(calls < 100);
   }
-  CHECK(w.forgotten == holders);
+  CHECK(w.released == holders);
   CHECK(calls >= 4);
+  w.advance();
+  CHECK(w.released == holders); // asked once
+  w.told.clear();
+  w.answer_releases(true);
+  w.advance();
+  CHECK(w.released == holders);
+  CHECK(w.told.size() == epochs);
+  CHECK(std::all_of(w.told.begin(), w.told.end(),
+                    [](const auto& one) { return one.what == stream_news::kind::over; }));
+}
+
+TEST_CASE("a shard that keeps more than is held is asked again when that may have changed") {
+  world w;
+  const stream_key old{key.edge, {2, {1}}, stream_id::telemetry};
+  link::hello_stream closed{old, {}, {}, 1, true, 0};
+  closed.released.add({1, 1});
+  w.bring(1, {"a"}, old);
+  w.store_all();
+  w.hello(key.epoch, {closed});
+  w.advance();
+  REQUIRE(w.releases.size() == 1);
+  CHECK(w.releases[0].second->key == old);
+  CHECK(w.releases[0].second->held.contains(1));
+  w.answer_releases(false);
+  w.advance();
+  CHECK(w.released == 1);
+  w.bring(2, {"a"}, old); // of a copy of the edge's disk
+  w.advance();
+  w.store_all();
+  w.hello(key.epoch, {{old, {}, {}, 2, true, 0}});
+  w.advance();
+  REQUIRE(w.releases.size() == 1);
+  w.bring(3, {"a"}, old); // on its way when the shard answers
+  w.answer_releases(true);
+  w.store_all();
+  w.hello(key.epoch, {{old, {}, {}, 3, true, 0}});
+  w.advance();
+  CHECK(w.releases.size() == 1); // it has some again
+}
+
+TEST_CASE("a crash between a shard that lets go of a stream and ingest leaves nothing behind") {
+  world w;
+  const stream_key old{key.edge, {2, {1}}, stream_id::telemetry};
+  link::hello_stream closed{old, {}, {}, 2, true, 0};
+  closed.released.add({1, 2});
+  w.bring(1, two_hosts(), old);
+  const auto first = w.parts.front().first, second_one = w.parts.back().first;
+  w.store_all();
+  for (const auto id : {first, second_one}) // as shards keep it with their records
+    w.store->state[shard_state_key(id, old)] = "x";
+  w.hello(key.epoch, {closed});
+  w.advance();
+  CHECK(w.releases.size() == 2);
+  w.store->state.erase(shard_state_key(first, old)); // it did, and the answer is lost
+  w.start();
+  w.hello(key.epoch, {closed});
+  w.advance();
+  REQUIRE(w.releases.size() == 1);
+  CHECK(w.releases[0].first == second_one);
+  w.answer_releases(true);
+  w.told.clear();
+  w.advance();
+  CHECK(w.told == stream_news_list{{old, stream_news::kind::over}});
 }
 
 TEST_CASE("how far a stream is held is told once it changes, and no more while nobody takes it") {
   world w;
-  const auto store_all = [&w] {
-    for (const auto& [id, part] : w.parts)
-      w.core->on_part_stored(part->ticket, {});
-    w.parts.clear();
-    while (!w.store->open.empty())
-      w.store->succeed();
-  };
   w.bring(1, {"a", "a"});
-  store_all();
+  w.store_all();
   CHECK_FALSE(w.core->advance_completeness());
   CHECK(w.told == stream_news_list{{key, stream_news::kind::held, 2, true}});
   CHECK_FALSE(w.core->advance_completeness());
   CHECK(w.told.size() == 1); // nothing new
   w.keeps_news = true;
   w.bring(3, {"a"});
-  store_all();
+  w.store_all();
   CHECK_FALSE(w.core->advance_completeness());
   REQUIRE(w.told.size() == 2);
   CHECK(w.told.back().through == 3);
   w.bring(4, {"a"});
-  store_all();
+  w.store_all();
   CHECK_FALSE(w.core->advance_completeness());
   CHECK(w.told.size() == 2); // the reader still has the last
   w.last_news = nullptr;

@@ -31,13 +31,14 @@ struct world {
   std::shared_ptr<shard_counters> counters = std::make_shared<shard_counters>();
   std::shared_ptr<clock_trust> trust = std::make_shared<clock_trust>(clock, std::chrono::minutes{10});
   std::map<std::uint64_t, std::vector<std::string>> answers; // by ticket: how each try ended
-  listener_actor listener;
+  std::vector<bool> released;                                // what it answered
+  ingest_actor listener;
   shard_actor shard;
 
   world() {
     // With an argument: without any, CAF 0.17 binds a reference to nothing, which UBSan reports.
     listener = actors.system.spawn(
-        [this](int) -> listener_actor::behavior_type {
+        [this](int) -> ingest_actor::behavior_type {
           return {[](const inbound_ptr&) {},
                   [this](stored_atom, std::uint64_t ticket, const std::string& failed) {
                     answers[ticket].push_back(failed);
@@ -47,7 +48,11 @@ struct world {
                   [](revoked_atom, std::uint64_t) {},
                   [](turn_atom) {},
                   [](tick_atom) {},
-                  [](stop_atom) {}};
+                  [](stop_atom) {},
+                  [](const push_job_ptr&) {},
+                  [this](released_atom, std::uint64_t, const stream_release_ptr&, bool dropped) {
+                    released.push_back(dropped);
+                  }};
         },
         0);
     open();
@@ -307,6 +312,47 @@ TEST_CASE("what is stored is told once, and the part is answered when everybody 
   w.taken.clear();
   w.actors.run();
   CHECK(w.answers[3] == std::vector<std::string>{""});
+}
+
+TEST_CASE("a shard lets go of a stream of which everything is held, and of no other") {
+  world w;
+  const auto release = [&w](sequence through) {
+    auto over = std::make_shared<stream_release>();
+    over->key = key;
+    over->held = span_of(1, through);
+    caf::send_as(w.listener, w.shard, stream_release_ptr{over});
+    w.actors.run();
+  };
+  w.send(1, run_maker{1}.frame_at(now).make());
+  release(1); // under way
+  w.succeed();
+  w.send(2, run_maker{2}.frame_at(now).make());
+  w.succeed();
+  release(1); // 2 is of a job that other shards failed to store
+  CHECK(w.store->open.empty());
+  CHECK(w.kept() == span_of(1, 2));
+  w.open();
+  release(1);
+  CHECK(w.store->open.empty());
+  release(2);
+  REQUIRE(w.store->open.size() == 1);
+  w.succeed();
+  CHECK_FALSE(w.store->state.contains(state_key));
+  release(2); // nothing is there
+  CHECK(w.store->open.empty());
+  CHECK(w.released == std::vector<bool>{false, false, false, true, true});
+}
+
+TEST_CASE("what a shard keeps of what was pushed to an earlier process goes when it starts") {
+  world w;
+  const auto pushed = shard_state_key(5, {edge_pushed, {3, {9}}, stream_id::telemetry});
+  const auto other = shard_state_key(6, {edge_pushed, {3, {9}}, stream_id::telemetry});
+  w.store->state[pushed] = w.store->state[other] = "x";
+  w.open();
+  REQUIRE(w.store->open.size() == 1);
+  w.succeed();
+  CHECK_FALSE(w.store->state.contains(pushed));
+  CHECK(w.store->state.contains(other)); // another shard's
 }
 
 TEST_CASE("a place that became free is asked for anew") {
