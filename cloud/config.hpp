@@ -11,7 +11,7 @@
 #include "actors/push/push_service.hpp"
 #include "cloud/api/context.hpp"
 #include "cloud/ingest/host_admission.hpp"
-#include "cloud/store/engine.hpp"
+#include "cloud/store/embedded.hpp"
 
 #include <filesystem>
 #include <functional>

@@ -49,7 +49,7 @@ struct actor_settings : caf::actor_system_config {
 // Made once with the store and kept in it: an edge sees from it whether it talks to the same receiver as before.
 constexpr std::string_view incarnation_key = "incarnation";
 
-result<link::nonce> load_incarnation(engine& store, random_source& random) {
+result<link::nonce> load_incarnation(state_store& store, random_source& random) {
   link::nonce found{};
   bool any = false;
   BOOST_OUTCOME_TRYV(store.scan_state(incarnation_key, [&](std::string_view key, std::string_view value) {
@@ -157,8 +157,9 @@ public:
     };
     actor_settings_.emplace();
     actors_.emplace(*actor_settings_);
-    hosts_owner_ = spawn_hosts(
-        *actors_, {hosts_, places_, store_, &system_clock(), [held = held_] { return held->note(); }});
+    hosts_owner_ =
+        spawn_hosts(*actors_, {hosts_, places_, store_, [store = store_] { return store->kept_from_ns(); },
+                               &system_clock(), [held = held_] { return held->note(); }});
     ingest_settings.subscribers.push_back(
         [to = hosts_owner_](const effects_ptr& what) { caf::anon_send(to, what); });
     ingest_settings.streams = [to = hosts_owner_](const stream_news_ptr& news) { caf::anon_send(to, news); };

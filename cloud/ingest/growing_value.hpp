@@ -10,7 +10,7 @@
 //
 // Only sizes are kept here: an update that fails makes later ones replace earlier than they had to, no more.
 
-#include "cloud/store/engine.hpp"
+#include "cloud/store/state.hpp"
 
 #include <algorithm>
 #include <cstddef>

@@ -14,7 +14,7 @@ constexpr std::int64_t ns_per_s = 1'000'000'000;
 
 } // namespace
 
-held_clock::held_clock(clock_source& clock, engine& store) : clock_(clock) {
+held_clock::held_clock(clock_source& clock, state_store& store) : clock_(clock) {
   std::int64_t noted_ns = 0;
   const auto scanned = store.scan_state(state_key, [&](std::string_view key, std::string_view value) {
     if (key == state_key)

@@ -5,7 +5,7 @@
 // write them off. Any thread; note() on one.
 
 #include "actors/node/clock.hpp"
-#include "cloud/store/engine.hpp"
+#include "cloud/store/state.hpp"
 
 #include <memory>
 
@@ -14,7 +14,7 @@ namespace skerry::cloud {
 class held_clock final : public clock_source {
 public:
   // Reads what was noted.
-  held_clock(clock_source& clock, engine& store);
+  held_clock(clock_source& clock, state_store& store);
 
   [[nodiscard]] std::int64_t wall_ns() const noexcept override;
   [[nodiscard]] std::int64_t monotonic_ns() const noexcept override { return clock_.monotonic_ns(); }

@@ -105,7 +105,8 @@ struct ingest_state {
       trust->heard(user, wall_ns);
     };
     outputs.streams = config.streams;
-    core.emplace(config.receiver, config.store, *keys, *config.clock, *config.random, std::move(outputs));
+    core.emplace(config.receiver, config.store, config.store, *keys, *config.clock, *config.random,
+                 std::move(outputs));
     pushed.emplace(config.store, *config.clock, *config.random, to_shard, config.streams);
     reception.emplace(core->receiver(), *config.registry, *config.clock, *config.random,
                       config.message_bytes_max, config.receiver.credit_bytes, config.send);
@@ -132,6 +133,7 @@ struct ingest_state {
       shard_config settings;
       settings.id = id;
       settings.store = config.store;
+      settings.state = config.store;
       settings.places = config.places;
       settings.subscribers = config.subscribers;
       settings.counters = counters;

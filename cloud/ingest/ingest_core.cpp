@@ -66,11 +66,13 @@ std::optional<delivery::held_stream> decode_held(bytes_view from) {
 
 } // namespace
 
-ingest_core::ingest_core(delivery::receiver_config config, std::shared_ptr<engine> store,
-                         delivery::authority& keys, clock_source& clock, random_source& random, outputs to)
+ingest_core::ingest_core(delivery::receiver_config config, std::shared_ptr<state_store> state,
+                         std::shared_ptr<set_catalog> sets, delivery::authority& keys, clock_source& clock,
+                         random_source& random, outputs to)
     : authorized_backend(keys, clock),
       planted_(config.planted),
-      store_(std::move(store)),
+      state_(std::move(state)),
+      sets_(std::move(sets)),
       to_(std::move(to)),
       receiver_(std::move(config), clock, random, *this) {
   restore();
@@ -78,7 +80,7 @@ ingest_core::ingest_core(delivery::receiver_config config, std::shared_ptr<engin
 
 void ingest_core::restore() {
   std::map<std::string, stream_key, std::less<>> names;
-  auto restored = store_->scan_state(held_prefix, [&](std::string_view key, std::string_view value) {
+  auto restored = state_->scan_state(held_prefix, [&](std::string_view key, std::string_view value) {
     const auto name = parse_held_key(key);
     auto held = decode_held(as_bytes(value));
     if (!name || !held) {
@@ -92,7 +94,7 @@ void ingest_core::restore() {
     receiver_.restore_held(*name, std::move(*held));
   });
   if (restored) {
-    restored = each_kept_stream(*store_, [&](shard_id shard, std::string_view stream) {
+    restored = each_kept_stream(*state_, [&](shard_id shard, std::string_view stream) {
       if (const auto it = names.find(stream); it != names.end())
         open_streams_[it->second].holders[shard] = false;
     });
@@ -161,7 +163,7 @@ void ingest_core::keep_held(std::uint64_t ticket, const stream_key& key, const d
       return;
     }
   }
-  store_->put_state({open_streams_[key].held.next(
+  state_->put_state({open_streams_[key].held.next(
                         held_key(key), encode_held(all.newest_ns, fresh),
                         [&] { return encode_held(all.newest_ns, all.ranges); }, !noting_.contains(key))},
                     [held = to_.held, ticket](result<void> done) {
@@ -248,7 +250,7 @@ void ingest_core::on_released(shard_id id, const stream_key& key, bool dropped) 
 void ingest_core::put_quietly(std::vector<state_update> updates) {
   if (updates.empty())
     return;
-  store_->put_state(std::move(updates), [lines = unkept_lines_](result<void> done) {
+  state_->put_state(std::move(updates), [lines = unkept_lines_](result<void> done) {
     if (!done && lines->allow())
       spdlog::warn("ingest: what is known of streams and edges was not kept: {}", done.error().message);
   });

@@ -8,7 +8,8 @@
 #include "actors/node/log_limiter.hpp"
 #include "cloud/ingest/committed_effects.hpp"
 #include "cloud/ingest/shard_core.hpp"
-#include "cloud/store/engine.hpp"
+#include "cloud/store/sets.hpp"
+#include "cloud/store/state.hpp"
 
 #include <functional>
 #include <map>
@@ -37,8 +38,9 @@ public:
   };
 
   // Reads back from the engine what is held.
-  ingest_core(delivery::receiver_config config, std::shared_ptr<engine> store, delivery::authority& keys,
-              clock_source& clock, random_source& random, outputs to);
+  ingest_core(delivery::receiver_config config, std::shared_ptr<state_store> state,
+              std::shared_ptr<set_catalog> sets, delivery::authority& keys, clock_source& clock,
+              random_source& random, outputs to);
 
   [[nodiscard]] delivery::receiver& receiver() noexcept { return receiver_; }
   void on_part_stored(std::uint64_t ticket, const std::string& failed);
@@ -50,7 +52,7 @@ public:
 
   // delivery::receiver_backend
   std::optional<std::size_t> series_in_set(edge_id edge, const set_hash& hash) override {
-    return store_->series_in_set(edge, hash);
+    return sets_->series_in_set(edge, hash);
   }
   std::uint64_t store(delivery::delivery_job job) override;
   void keep_held(std::uint64_t ticket, const stream_key& key, const delivery::held_stream& held,
@@ -89,7 +91,8 @@ private:
   [[nodiscard]] bool let_go(const stream_key& key, open_stream& stream);
 
   planted_faults planted_;
-  std::shared_ptr<engine> store_;
+  std::shared_ptr<state_store> state_;
+  std::shared_ptr<set_catalog> sets_;
   outputs to_;
   std::unordered_map<std::uint64_t, open_job> jobs_; // by ticket
   std::map<stream_key, std::size_t> noting_; // jobs under way with whose records the store notes what is held

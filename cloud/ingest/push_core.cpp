@@ -14,9 +14,9 @@ std::size_t size_of(const pending_record& record) noexcept {
 
 } // namespace
 
-push_core::push_core(std::shared_ptr<engine> store, clock_source& clock, random_source& random,
+push_core::push_core(std::shared_ptr<set_catalog> sets, clock_source& clock, random_source& random,
                      to_shard_function to_shard, streams_function streams)
-    : store_(std::move(store)), to_shard_(std::move(to_shard)), streams_(std::move(streams)) {
+    : sets_(std::move(sets)), to_shard_(std::move(to_shard)), streams_(std::move(streams)) {
   key_.edge = edge_pushed;
   key_.epoch.boot_counter = static_cast<std::uint64_t>(clock.wall_ns() / ns_per_second);
   random.fill(key_.epoch.random);
@@ -76,7 +76,7 @@ void push_core::start_run() {
     }
     auto& of_sets = sets[where];
     for (const auto& set : host.sets)
-      if (!store_->series_in_set(edge_pushed, set->hash))
+      if (!sets_->series_in_set(edge_pushed, set->hash))
         of_sets.push_back(set);
     made.pieces.push_back(next);
     waiting_.pop_front();

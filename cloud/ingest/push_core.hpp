@@ -11,7 +11,7 @@
 #include "actors/node/clock.hpp"
 #include "actors/push/push_assembler.hpp"
 #include "cloud/ingest/shard_core.hpp"
-#include "cloud/store/engine.hpp"
+#include "cloud/store/sets.hpp"
 
 #include <deque>
 #include <functional>
@@ -38,7 +38,7 @@ public:
   using streams_function = std::function<void(const std::shared_ptr<const stream_news_list>& news)>;
 
   // `streams`: how far what was pushed is held; as ingest_core's.
-  push_core(std::shared_ptr<engine> store, clock_source& clock, random_source& random,
+  push_core(std::shared_ptr<set_catalog> sets, clock_source& clock, random_source& random,
             to_shard_function to_shard, streams_function streams);
 
   // Tickets of its parts are told from those of edges' jobs by their highest bit.
@@ -75,7 +75,7 @@ private:
   void finish(open_run run);
   static void finish_piece(const piece& done, const std::string& failed);
 
-  std::shared_ptr<engine> store_;
+  std::shared_ptr<set_catalog> sets_;
   to_shard_function to_shard_;
   streams_function streams_;
   stream_key key_;

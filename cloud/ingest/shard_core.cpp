@@ -169,7 +169,7 @@ shard_core::shard_core(shard_config config, answer_function appended)
   const auto pushed = prefix + to_string(edge_pushed) + "/";
   std::vector<std::string>
       over; // what was pushed came in an epoch of its process: nothing of those before comes again
-  const auto scanned = config_.store->scan_state(prefix, [&](std::string_view key, std::string_view value) {
+  const auto scanned = config_.state->scan_state(prefix, [&](std::string_view key, std::string_view value) {
     if (key.starts_with(pushed)) {
       over.emplace_back(key);
       return;
@@ -191,7 +191,7 @@ void shard_core::drop(std::vector<std::string> names) {
     updates.push_back({std::move(name), {}});
   if (updates.empty())
     return;
-  config_.store->put_state(std::move(updates), [id = config_.id](result<void> done) {
+  config_.state->put_state(std::move(updates), [id = config_.id](result<void> done) {
     if (!done)
       spdlog::warn("shard {}: what it keeps of streams that are over stays until the next start: {}", id,
                    done.error().message);

@@ -12,7 +12,7 @@
 #include "cloud/ingest/growing_value.hpp"
 #include "cloud/ingest/host_admission.hpp"
 #include "cloud/ingest/shard_state.hpp"
-#include "cloud/store/engine.hpp"
+#include "cloud/store/writer.hpp"
 #include "schemas/model/frame.hpp"
 #include "schemas/model/payload.hpp"
 
@@ -59,7 +59,8 @@ struct shard_counters {
 struct shard_config {
   shard_id id = 0;
   std::uint64_t fence = 1;
-  std::shared_ptr<engine> store;
+  std::shared_ptr<store_writer> store;
+  std::shared_ptr<state_store> state;     // of the same store
   std::shared_ptr<host_admission> places; // of hosts; of all shards
   effects_subscribers subscribers;
   std::shared_ptr<shard_counters> counters;

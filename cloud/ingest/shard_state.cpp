@@ -35,7 +35,7 @@ result<shard_ranges> decode_shard_ranges(bytes_view from) {
   return out;
 }
 
-result<void> each_kept_stream(engine& store,
+result<void> each_kept_stream(state_store& store,
                               const std::function<void(shard_id shard, std::string_view stream)>& each) {
   const auto prefix = prefix_of_all();
   return store.scan_state(prefix, [&](std::string_view key, std::string_view) {

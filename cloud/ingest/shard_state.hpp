@@ -4,7 +4,7 @@
 // deletes what is its own, under "shard/<tenant>/<shard>/<edge>/<epoch>/<stream>"; ingest reads once, at its start, which
 // shards have something of a stream.
 
-#include "cloud/store/engine.hpp"
+#include "cloud/store/state.hpp"
 #include "schemas/model/host.hpp"
 #include "schemas/model/range_set.hpp"
 
@@ -37,6 +37,7 @@ void encode_shard_ranges(const shard_ranges& from, byte_buffer& out);
 
 // Every stream of which a shard keeps something; `stream` as to_string() writes it.
 [[nodiscard]] result<void>
-each_kept_stream(engine& store, const std::function<void(shard_id shard, std::string_view stream)>& each);
+each_kept_stream(state_store& store,
+                 const std::function<void(shard_id shard, std::string_view stream)>& each);
 
 } // namespace skerry::cloud

@@ -3,7 +3,7 @@
 #include "cloud/ledger/loss_rows.hpp"
 #include "cloud/ledger/retractions.hpp"
 #include "cloud/sites/host_table.hpp"
-#include "cloud/store/engine.hpp"
+#include "cloud/store/note_reader.hpp"
 
 #include <algorithm>
 #include <map>
@@ -109,7 +109,7 @@ private:
 
 class store_ledger final : public ledger_reader {
 public:
-  store_ledger(std::shared_ptr<engine> store, std::shared_ptr<host_table> hosts,
+  store_ledger(std::shared_ptr<note_reader> store, std::shared_ptr<host_table> hosts,
                std::shared_ptr<retractions> taken_back, planted_faults planted)
       : store_(std::move(store)),
         hosts_(std::move(hosts)),
@@ -184,7 +184,7 @@ private:
     return all;
   }
 
-  std::shared_ptr<engine> store_;
+  std::shared_ptr<note_reader> store_;
   std::shared_ptr<host_table> hosts_;
   std::shared_ptr<retractions> taken_back_; // null: nothing was
   const planted_faults planted_;
@@ -198,7 +198,8 @@ bool concerns(const loss_entry& own, std::string_view site, std::string_view hos
   return own.site.empty() || own.site == site;
 }
 
-std::unique_ptr<ledger_reader> make_ledger(std::shared_ptr<engine> store, std::shared_ptr<host_table> hosts,
+std::unique_ptr<ledger_reader> make_ledger(std::shared_ptr<note_reader> store,
+                                           std::shared_ptr<host_table> hosts,
                                            std::shared_ptr<retractions> taken_back, planted_faults planted) {
   return std::make_unique<store_ledger>(std::move(store), std::move(hosts), std::move(taken_back), planted);
 }

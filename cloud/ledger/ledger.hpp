@@ -13,8 +13,8 @@
 
 namespace skerry::cloud {
 
-class engine;
 class host_table;
+class note_reader;
 class retractions;
 
 struct ledger_request {
@@ -57,7 +57,7 @@ inline constexpr std::int64_t loss_row_gap_ns = 60'000'000'000;
 [[nodiscard]] bool concerns(const loss_entry& own, std::string_view site, std::string_view host) noexcept;
 
 // From what the store keeps, what is known of hosts, and what was taken back. `planted`: by the simulator alone.
-[[nodiscard]] std::unique_ptr<ledger_reader> make_ledger(std::shared_ptr<engine> store,
+[[nodiscard]] std::unique_ptr<ledger_reader> make_ledger(std::shared_ptr<note_reader> store,
                                                          std::shared_ptr<host_table> hosts,
                                                          std::shared_ptr<retractions> taken_back,
                                                          planted_faults planted = nullptr);

@@ -32,7 +32,7 @@ std::string encode(const retraction& one) {
 
 } // namespace
 
-result<std::shared_ptr<retractions>> retractions::open(std::shared_ptr<engine> store) {
+result<std::shared_ptr<retractions>> retractions::open(std::shared_ptr<state_store> store) {
   std::shared_ptr<retractions> made{new retractions{std::move(store)}};
   BOOST_OUTCOME_TRYV(
       made->store_->scan_state(state_prefix, [&](std::string_view key, std::string_view value) {

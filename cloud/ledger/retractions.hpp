@@ -6,7 +6,7 @@
 // Any thread.
 
 #include "cloud/ledger/completeness.hpp"
-#include "cloud/store/engine.hpp"
+#include "cloud/store/state.hpp"
 
 #include <memory>
 #include <mutex>
@@ -31,7 +31,7 @@ struct retraction {
 class retractions {
 public:
   // Reads back what was taken back before.
-  [[nodiscard]] static result<std::shared_ptr<retractions>> open(std::shared_ptr<engine> store);
+  [[nodiscard]] static result<std::shared_ptr<retractions>> open(std::shared_ptr<state_store> store);
 
   // On stable storage on return. invalid_argument: no reason, or one that is too long; exhausted: too many already.
   [[nodiscard]] result<void> add(retraction one);
@@ -39,9 +39,9 @@ public:
   [[nodiscard]] std::string of(const loss_entry& entry) const;
 
 private:
-  explicit retractions(std::shared_ptr<engine> store) : store_(std::move(store)) {}
+  explicit retractions(std::shared_ptr<state_store> store) : store_(std::move(store)) {}
 
-  std::shared_ptr<engine> store_;
+  std::shared_ptr<state_store> store_;
   mutable std::mutex mutex_;
   std::vector<retraction> all_;
   std::uint64_t next_key_ = 0;

@@ -23,7 +23,7 @@ void host_keeper::keep() {
   });
 }
 
-result<void> restore_hosts(host_table& table, engine& store) {
+result<void> restore_hosts(host_table& table, state_store& store) {
   return store.scan_state(state_prefix,
                           [&](std::string_view key, std::string_view value) { table.restore(key, value); });
 }

@@ -5,7 +5,7 @@
 
 #include "actors/node/log_limiter.hpp"
 #include "cloud/sites/host_table.hpp"
-#include "cloud/store/engine.hpp"
+#include "cloud/store/state.hpp"
 
 #include <functional>
 #include <memory>
@@ -15,7 +15,7 @@ namespace skerry::cloud {
 class host_keeper {
 public:
   // `also` goes along with what has changed.
-  host_keeper(std::shared_ptr<host_table> table, std::shared_ptr<engine> store,
+  host_keeper(std::shared_ptr<host_table> table, std::shared_ptr<state_store> store,
               std::function<state_update()> also)
       : table_(std::move(table)), store_(std::move(store)), also_(std::move(also)) {}
 
@@ -23,13 +23,13 @@ public:
 
 private:
   std::shared_ptr<host_table> table_;
-  std::shared_ptr<engine> store_;
+  std::shared_ptr<state_store> store_;
   std::function<state_update()> also_;
   // The store's writer says it.
   std::shared_ptr<log_limiter> unkept_lines_ = std::make_shared<log_limiter>(1, std::chrono::minutes{10});
 };
 
 // Reads the table back: once, before anything is told of hosts.
-[[nodiscard]] result<void> restore_hosts(host_table& table, engine& store);
+[[nodiscard]] result<void> restore_hosts(host_table& table, state_store& store);
 
 } // namespace skerry::cloud

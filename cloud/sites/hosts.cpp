@@ -36,7 +36,7 @@ hosts_actor::behavior_type hosts(hosts_actor::stateful_pointer<hosts_state> self
         caf::delayed_anon_send(hosts_actor{self}, keep_interval, tick_atom_v);
         auto& [config, keeper, ticks] = self->state;
         if (++ticks % ticks_per_cleaning == 0) {
-          config.table->forget_before(config.store->kept_from_ns());
+          config.table->forget_before(config.kept_from_ns());
           config.places->sweep();
         }
         keeper->keep();

@@ -9,7 +9,7 @@
 #include "actors/actors.hpp"
 #include "actors/node/clock.hpp"
 #include "cloud/sites/host_table.hpp"
-#include "cloud/store/engine.hpp"
+#include "cloud/store/state.hpp"
 
 #include <functional>
 #include <memory>
@@ -19,7 +19,8 @@ namespace skerry::cloud {
 struct hosts_config {
   std::shared_ptr<host_table> table;
   std::shared_ptr<host_admission> places; // of the same hosts
-  std::shared_ptr<engine> store;
+  std::shared_ptr<state_store> store;
+  std::function<std::int64_t()> kept_from_ns; // what is older is past retention
   clock_source* clock = nullptr;
   std::function<state_update()> also; // is kept with what has changed
 };

@@ -9,7 +9,7 @@
 #include "actors/node/clock.hpp"
 #include "actors/node/log_limiter.hpp"
 #include "cloud/store/directory.hpp"
-#include "cloud/store/engine.hpp"
+#include "cloud/store/embedded.hpp"
 #include "cloud/store/log_env.hpp"
 #include "cloud/store/partitions.hpp"
 #include "cloud/store/read_cache.hpp"
@@ -34,10 +34,10 @@ struct embedded_hooks {
   std::size_t seal_step_pages = cloud::seal_step_pages;
 };
 
-[[nodiscard]] result<std::unique_ptr<engine>>
+[[nodiscard]] result<std::unique_ptr<embedded_store>>
 open_embedded_engine(embedded_config config, prometheus::Registry& metrics, embedded_hooks hooks);
 
-class embedded_engine final : public engine {
+class embedded_engine final : public embedded_store {
 public:
   embedded_engine(embedded_config config, prometheus::Registry& metrics, embedded_hooks hooks,
                   directory_lock lock);

@@ -77,8 +77,8 @@ result<void> embedded_config::validate() const {
   return ok();
 }
 
-result<std::unique_ptr<engine>> open_embedded_engine(embedded_config config, prometheus::Registry& metrics,
-                                                     embedded_hooks hooks) {
+result<std::unique_ptr<embedded_store>>
+open_embedded_engine(embedded_config config, prometheus::Registry& metrics, embedded_hooks hooks) {
   BOOST_OUTCOME_TRYV(config.validate());
   BOOST_OUTCOME_TRY(lock, directory_lock::take(config.directory));
   BOOST_OUTCOME_TRYV(close_to_others(config.directory));
@@ -86,10 +86,11 @@ result<std::unique_ptr<engine>> open_embedded_engine(embedded_config config, pro
   auto made =
       std::make_unique<embedded_engine>(std::move(config), metrics, std::move(hooks), std::move(lock));
   BOOST_OUTCOME_TRYV(made->start());
-  return std::unique_ptr<engine>{std::move(made)};
+  return std::unique_ptr<embedded_store>{std::move(made)};
 }
 
-result<std::unique_ptr<engine>> open_embedded_engine(embedded_config config, prometheus::Registry& metrics) {
+result<std::unique_ptr<embedded_store>> open_embedded_engine(embedded_config config,
+                                                             prometheus::Registry& metrics) {
   return open_embedded_engine(std::move(config), metrics, embedded_hooks{});
 }
 

@@ -6,8 +6,8 @@
 //
 // Read from any thread; changed by the writer's alone.
 
-#include "cloud/store/engine.hpp"
 #include "cloud/store/log_format.hpp"
+#include "cloud/store/state.hpp"
 
 #include <atomic>
 #include <map>

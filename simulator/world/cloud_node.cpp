@@ -71,7 +71,7 @@ struct cloud_node::process {
     outputs.streams = [this](const std::shared_ptr<const cloud::stream_news_list>& news) {
       hosts_box.post([this, news] { hosts->apply(*news); });
     };
-    core.emplace(config, store, of.authority, of.clock, random, std::move(outputs));
+    core.emplace(config, store, store, of.authority, of.clock, random, std::move(outputs));
     hosts_box.every(static_cast<sim_time>(random.below(keep_interval)), keep_interval,
                     [this] { keeper.keep(); });
     ingest.every(static_cast<sim_time>(random.below(ingest_tick)), ingest_tick, [this] { tick(); });
@@ -92,6 +92,7 @@ struct cloud_node::process {
       cloud::shard_config config;
       config.id = id;
       config.store = store;
+      config.state = store;
       config.places = places;
       config.subscribers.push_back([this](const std::shared_ptr<const cloud::committed_effects>& what) {
         hosts_box.post([this, what] { hosts->apply(*what); });

@@ -68,12 +68,7 @@ public:
                       const std::function<void(const cloud::ledger_entry&)>& each) override;
   void own_damage(std::int64_t from_ns, std::int64_t to_ns,
                   const std::function<void(const cloud::ledger_entry&)>& each) override;
-  result<void>
-  log_identities(const std::function<void(const record_identity&, record_kind, std::string_view)>&) override {
-    return ok();
-  }
   cloud::engine_usage usage() const override { return {}; }
-  void flush() override {}
   result<void> select(const promql::select_request&,
                       const std::function<void(const promql::series_view&)>&) override {
     return ok();

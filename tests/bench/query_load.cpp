@@ -7,7 +7,7 @@
 // one host, then the next host. --remote-write posts the same runs. A host beyond the recording's series gets more of
 // them under job="extra", as of another target.
 
-#include "cloud/store/engine.hpp"
+#include "cloud/store/embedded.hpp"
 #include "tests/bench/remote_write.hpp"
 #include "tests/bench/replay_hosts.hpp"
 
@@ -96,7 +96,7 @@ public:
 
 private:
   prometheus::Registry metrics_;
-  std::unique_ptr<cloud::engine> engine_;
+  std::unique_ptr<cloud::embedded_store> engine_;
   value_encoder encoder_;
   sequence next_ = 1;
   std::vector<std::future<result<void>>> waiting_;

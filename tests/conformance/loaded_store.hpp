@@ -2,7 +2,7 @@
 
 // A store in a temporary directory that takes `load` commands as an edge's frames, and answers queries.
 
-#include "cloud/store/engine.hpp"
+#include "cloud/store/embedded.hpp"
 #include "tests/conformance/script.hpp"
 
 #include <filesystem>
@@ -32,7 +32,7 @@ private:
 
   std::filesystem::path directory_;
   std::unique_ptr<prometheus::Registry> metrics_;
-  std::unique_ptr<cloud::engine> engine_;
+  std::unique_ptr<cloud::embedded_store> engine_;
   std::uint64_t next_sequence_ = 1;
 };
 

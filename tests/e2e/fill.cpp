@@ -9,7 +9,7 @@
 //                                     scrapes
 
 #include "actors/node/data_directory.hpp"
-#include "cloud/store/engine.hpp"
+#include "cloud/store/embedded.hpp"
 #include "edge/identity.hpp"
 #include "edge/spool/spool.hpp"
 #include "schemas/model/frame.hpp"

@@ -1,9 +1,10 @@
 #pragma once
 
-// An engine whose commits a test answers, and a clock that stands still.
+// What shards and ingest need of a store, whose commits a test answers; and a clock that stands still.
 
 #include "actors/node/clock.hpp"
-#include "cloud/store/engine.hpp"
+#include "cloud/store/sets.hpp"
+#include "cloud/store/writer.hpp"
 
 #include <deque>
 #include <functional>
@@ -24,7 +25,7 @@ public:
 };
 
 // Keeps what it is asked to append until the test says how that ends. It stores nothing but state.
-class fake_engine final : public engine {
+class fake_engine final : public store_writer, public state_store, public set_catalog {
 public:
   struct asked {
     append_request request;
@@ -61,33 +62,8 @@ public:
     request.state = std::move(updates);
     open.push_back({std::move(request), std::move(done)});
   }
-  // Nobody here asks for these.
   series_set_ptr find_set(edge_id, const set_hash&) override { return nullptr; }
   std::optional<std::size_t> series_in_set(edge_id, const set_hash&) override { return std::nullopt; }
-  result<void> ledger(std::int64_t, std::int64_t, const std::function<void(const ledger_entry&)>&) override {
-    return none();
-  }
-  result<void>
-  log_identities(const std::function<void(const record_identity&, record_kind, std::string_view)>&) override {
-    return none();
-  }
-  [[nodiscard]] engine_usage usage() const override { return {}; }
-  void flush() override {}
-  result<void> select(const promql::select_request&,
-                      const std::function<void(const promql::series_view&)>&) override {
-    return none();
-  }
-  result<void> series(const promql::select_request&, const std::function<void(const labels&)>&) override {
-    return none();
-  }
-  result<std::vector<std::string>> label_names(const promql::select_request&) override { return none(); }
-  result<std::vector<std::string>> label_values(std::string_view, const promql::select_request&) override {
-    return none();
-  }
-  result<std::vector<promql::family_metadata>> metadata() override { return none(); }
-
-private:
-  static error none() { return {errc::unsupported, "not of this engine"}; }
 };
 
 } // namespace skerry::cloud::test

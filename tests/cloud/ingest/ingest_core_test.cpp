@@ -61,7 +61,7 @@ struct world {
         last_news = news;
     };
     to.send = [this](const link::peer_id&, link::message message) { sent.push_back(std::move(message)); };
-    core.emplace(delivery::receiver_config{}, store, keys, clock, system_random(), std::move(to));
+    core.emplace(delivery::receiver_config{}, store, store, keys, clock, system_random(), std::move(to));
     hello(key.epoch, {});
   }
   void hello(const epoch_id& current, std::vector<link::hello_stream> streams) {

@@ -65,6 +65,7 @@ struct world {
     shard_config config;
     config.id = 5;
     config.store = store;
+    config.state = store;
     config.places = places;
     config.subscribers.push_back([this](const effects_ptr& what) { hosts->apply(*what), ++told; });
     config.subscribers.push_back([this](const effects_ptr& what) {

@@ -103,8 +103,8 @@ std::string memory() {
   return out;
 }
 
-std::unique_ptr<engine> open(const embedded_config& config, prometheus::Registry& registry,
-                             std::atomic<bool>* sealing = nullptr) {
+std::unique_ptr<embedded_store> open(const embedded_config& config, prometheus::Registry& registry,
+                                     std::atomic<bool>* sealing = nullptr) {
   embedded_hooks hooks;
   if (sealing != nullptr)
     hooks.seal_step = [sealing](const char*) { sealing->wait(false); };

@@ -60,7 +60,7 @@ inline fixed_clock& test_clock() {
 
 struct store {
   std::unique_ptr<prometheus::Registry> registry = std::make_unique<prometheus::Registry>();
-  std::unique_ptr<engine> db;
+  std::unique_ptr<embedded_store> db;
 
   engine* operator->() const { return db.get(); }
 
