@@ -4,6 +4,11 @@
 
 #include <catch2/catch.hpp>
 
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
 using namespace skerry;
 using namespace skerry::cloud;
 
@@ -76,4 +81,27 @@ TEST_CASE("a place for what is never stored is free after a while, and whoever r
   CHECK_FALSE(places.admit("ship", "third", edge));
   places.keep("ship", "third", edge); // it is stored: it counts beyond the bound
   CHECK(places.size() == 3);
+}
+
+TEST_CASE("the bound is exact while many ask at once") {
+  constexpr std::size_t askers = 4, each = 1'000, room = 1'500;
+  host_admission places{{.hosts_max = room, .site_hosts_max = room}};
+  std::atomic<std::size_t> admitted = 0;
+  std::vector<std::thread> all;
+  for (std::size_t a = 0; a < askers; ++a)
+    all.emplace_back([&, a] {
+      for (std::size_t i = 0; i < each; ++i)
+        admitted += places.admit("ship", std::to_string(a * each + i), edge) ? 1 : 0;
+    });
+  std::thread owner{[&] {
+    for (std::size_t i = 0; i < each; ++i) {
+      places.leave("ship", "of nobody " + std::to_string(i), edge);
+      static_cast<void>(places.version());
+    }
+  }};
+  for (auto& one : all)
+    one.join();
+  owner.join();
+  CHECK(admitted == room);
+  CHECK(places.size() == room);
 }

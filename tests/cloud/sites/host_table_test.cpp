@@ -4,6 +4,8 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <atomic>
+#include <thread>
 
 using namespace skerry;
 using namespace skerry::cloud;
@@ -359,4 +361,35 @@ TEST_CASE("an edge that goes on without a host, or was revoked, holds back nobod
   hosts.end(key.edge, 9000 * second);
   hosts.end(heir.edge, 9000 * second);
   CHECK(complete("stays") == 3500 * second);
+}
+
+TEST_CASE("readers see whole hosts in order while the writer goes on") {
+  constexpr int known = 2'000, rounds = 3;
+  host_table hosts;
+  std::atomic<bool> over = false;
+  std::thread writer{[&] {
+    for (int round = 1; round <= rounds; ++round)
+      for (int i = 0; i < known; ++i) {
+        const auto name = std::to_string(i);
+        hosts.on_watermark("ship", name, key, static_cast<sequence>(round * known + i), round * second);
+        saw(hosts, name, key.edge, 1, 7, round * second);
+        if (i % 100 == 0)
+          hosts.on_held(key, static_cast<sequence>(round * known + i), true);
+      }
+    over = true;
+  }};
+  const auto sorted = [](const host_view& a, const host_view& b) {
+    return std::pair{a.site, a.host} < std::pair{b.site, b.host};
+  };
+  for (bool last = false; !last;) {
+    last = over;
+    const auto all = hosts.hosts();
+    CHECK(std::is_sorted(all.begin(), all.end(), sorted));
+    CHECK(std::adjacent_find(all.begin(), all.end(),
+                             [](const auto& a, const auto& b) { return a.host == b.host; })
+          == all.end());
+    CHECK(hosts.samples().size() <= 1);
+  }
+  writer.join();
+  CHECK(hosts.hosts().size() == known);
 }
