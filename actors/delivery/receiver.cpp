@@ -202,6 +202,8 @@ void receiver::on_origin_links(session& from, edge_id user, const link::origin_l
 }
 
 void receiver::on_closed(const link::peer_id& from, edge_id user) {
+  if (const auto doubted = doubted_.find(user); doubted != doubted_.end() && doubted->second == from)
+    doubted_.erase(doubted);
   const auto it = sessions_.find(static_cast<std::uint64_t>(user));
   if (it == sessions_.end() || !it->second.view.connected || it->second.peer != from)
     return; // of the backlog alone, or of a session that has ended
@@ -264,6 +266,12 @@ void receiver::on_hello(const link::peer_id& from, edge_id user, const link::hel
                              hello.protocol_min, hello.protocol));
     return;
   }
+  if (is_older(user, hello) && !asked_once_more(from, user)) {
+    ++counters_.stale_messages;
+    refuse(from, 0, link::bye_reason::superseded,
+           "a later process of this edge has said Hello: say it again if this one lives");
+    return;
+  }
   auto& session = sessions_[static_cast<std::uint64_t>(user)];
   const bool of_elder = session.number != 0 && session.elder && session.elder->instance == hello.instance;
   if (session.number != 0 && (of_elder || session.instance == hello.instance) && is_past(user, hello)) {
@@ -304,6 +312,7 @@ void receiver::on_hello(const link::peer_id& from, edge_id user, const link::hel
   session.peer = from;
   session.instance = hello.instance;
   session.current = hello.current;
+  session.hello_ns = hello.monotonic_ns;
   session.knows_refusals = (hello.features & link::feature_refusals) != 0
                            && !planted(config_.planted, planted_fault::refusal_ends_session);
   session.knows_levels = (hello.features & link::feature_ack_levels) != 0;
@@ -311,6 +320,7 @@ void receiver::on_hello(const link::peer_id& from, edge_id user, const link::hel
   do
     session.number = random_.next();
   while (session.number == 0);
+  doubted_.erase(user);
   note_restored(user, hello);
   welcome(session, user, *site, hello);
 }

@@ -246,13 +246,15 @@ private:
     std::uint64_t number = 0;
     link::nonce instance{};
     epoch_id current;
-    std::int64_t ping_ns = 0; // monotonic, as the Ping said
+    std::int64_t hello_ns = 0; // as in session
+    std::int64_t ping_ns = 0;  // monotonic, as the Ping said
   };
   struct session {
     std::uint64_t number = 0;
     link::peer_id peer;
     link::nonce instance{};
     epoch_id current;
+    std::int64_t hello_ns = 0; // when its Hello was said, by the monotonic clock of its process
     std::int64_t heard_ns = 0; // monotonic
     std::int64_t probe_ns = 0; // asked whether it is alive; 0: not
     std::optional<elder_session> elder;
@@ -347,6 +349,8 @@ private:
   void note_duplicate(session& of);
   [[nodiscard]] bool succeeds(edge_id user, const session& elder, const link::hello& hello) const;
   [[nodiscard]] bool is_past(edge_id user, const link::hello& hello) const;
+  [[nodiscard]] bool is_older(edge_id user, const link::hello& hello);
+  [[nodiscard]] bool asked_once_more(const link::peer_id& from, edge_id user);
   void elder_lives(edge_id user, session& of); // `of` is its session from here on
   [[nodiscard]] bool heard_of_elder(edge_id user, session& of, const link::message& message);
   [[nodiscard]] bool may_announce(edge_id user, const link::origin_state& state);
@@ -375,6 +379,7 @@ private:
     std::size_t total = 0;
   };
   std::map<edge_id, announcements> announced_; // by key
+  std::map<edge_id, link::peer_id> doubted_;   // by key: a connection that is to bring its Hello once more
   std::uint64_t next_ticket_ = 1;
   std::uint64_t open_bytes_ = 0; // of all that is parked or being stored
   bool credit_due_ = false;

@@ -23,7 +23,8 @@ bool receiver::elder_yields(const link::peer_id& from, edge_id user, session& el
     // A process that was killed is gone. A disk that was copied while its node ran looks the same: it is asked.
     const auto now = clock_.monotonic_ns();
     if (elder.peer != from) {
-      elder.elder = elder_session{elder.peer, elder.number, elder.instance, elder.current, now};
+      elder.elder =
+          elder_session{elder.peer, elder.number, elder.instance, elder.current, elder.hello_ns, now};
       backend_.send(elder.peer, {elder.number, link::ping{clock_.wall_ns(), now, {}}});
     }
     elder.copy = {};
@@ -52,6 +53,28 @@ bool receiver::elder_yields(const link::peer_id& from, edge_id user, session& el
         config_.name, to_string(user));
   refuse(from, 0, link::bye_reason::duplicate, second_node);
   return false;
+}
+
+// A Hello was welcomed that was said later: by this process, or by one that came after it. It may have been under way for
+// long, and who said it may be dead. A disk from an older copy looks the same, and so does a process that lives while a copy
+// of its disk has come in.
+bool receiver::is_older(edge_id user, const link::hello& hello) {
+  const auto last = sessions_.find(static_cast<std::uint64_t>(user));
+  if (last != sessions_.end() && last->second.instance == hello.instance)
+    return hello.monotonic_ns < last->second.hello_ns;
+  const auto& newest = holdings_.newest(user);
+  if (newest == epoch_id{} || hello.current == newest)
+    return false;
+  // What has come of its epoch came before that of the newest did.
+  const auto came = [&](stream_id stream) { return holdings_.reach({user, hello.current, stream}) != 0; };
+  return hello.current.boot_counter <= newest.boot_counter || came(stream_id::telemetry)
+         || came(stream_id::alert);
+}
+
+// Who says Hello again over the same connection after it was answered is alive: on a connection one Hello at a time is
+// under way.
+bool receiver::asked_once_more(const link::peer_id& from, edge_id user) {
+  return std::exchange(doubted_[user], from) == from;
 }
 
 // It says less of the epoch that its process writes than is here of it already, or than who took over from that process
@@ -118,6 +141,7 @@ void receiver::elder_lives(edge_id user, session& of) {
   of.peer = elder.peer;
   of.instance = elder.instance;
   of.current = elder.current;
+  of.hello_ns = elder.hello_ns;
   of.heard_ns = clock_.monotonic_ns();
   of.probe_ns = 0;
   of.copy = copy;

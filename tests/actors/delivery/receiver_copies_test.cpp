@@ -94,6 +94,9 @@ TEST_CASE("who was taken over and lives gets its session back, and the copy stay
       REQUIRE(f.last_sent<link::bye>("a") != nullptr);
       CHECK(f.last_sent<link::bye>("a")->reason == link::bye_reason::superseded);
     }
+    if (says_hello) // it may have been under way, too
+      CHECK(f.open(again, 1) == 0);
+    CHECK(f.under_test.counters().refused_duplicate == (says_hello ? 0 : 1));
     const auto next = f.open(again, 1);
     REQUIRE(next != 0);
     CHECK(f.under_test.counters().refused_duplicate == 1);
@@ -180,6 +183,101 @@ TEST_CASE("a Hello of a dead process that comes late takes nobody's session") {
   CHECK(f.last_sent<link::welcome>("a1") != nullptr);
 }
 
+TEST_CASE("a Hello of a dead process that comes late tells nothing once a later one was welcomed") {
+  for (const bool its_connection_is_open : {false, true})
+    for (const bool a_session_is_open : {false, true}) {
+      receiver_config config;
+      config.epochs_max = 0; // so a Hello names whatever comes
+      fixture f{config};
+      auto first = f.hello_of(1);
+      first.streams.push_back({f.key, {}, {}, 0, false, 0});
+      f.under_test.on_message("a", f.edge, link::message{0, first});
+      auto session = f.backend.outbox.back().second.session;
+      f.send("a", session, f.events(1, 10, f.key));
+      f.settle();
+      auto second = f.successor(2, 10);
+      second.streams.back().released.add({1, 10});
+      const auto late = second; // the same process, once more
+      f.under_test.on_message("b", f.edge, link::message{0, second});
+      REQUIRE(f.last_sent<link::welcome>("b") != nullptr);
+      if (!its_connection_is_open)
+        f.under_test.on_closed("b", f.edge);
+      // The next one does not name the first epoch any more, nor does anybody remember it.
+      const stream_key third_key{f.edge, {3, {3}}, stream_id::telemetry};
+      auto third = f.hello_of(3);
+      third.current = third_key.epoch;
+      third.streams.push_back({{f.edge, {2, {2}}, stream_id::telemetry}, {}, {}, 0, true, 0});
+      third.streams.push_back({third_key, {}, {}, 0, false, 0});
+      f.under_test.on_message("c", f.edge, link::message{0, third});
+      REQUIRE(f.last_sent<link::welcome>("c") != nullptr);
+      session = f.backend.outbox.back().second.session;
+      REQUIRE(f.backend.forgotten == std::vector{f.key});
+      if (!a_session_is_open)
+        f.under_test.on_message("c", f.edge, link::message{session, link::bye{}});
+      const auto said = f.under_test.edges();
+
+      f.under_test.on_message("b2", f.edge, link::message{0, late});
+      CHECK(f.last_sent<link::welcome>("b2") == nullptr);
+      REQUIRE(f.last_sent<link::bye>("b2") != nullptr); // or who lives would wait for long
+      CHECK(f.last_sent<link::bye>("b2")->reason == link::bye_reason::superseded);
+      f.under_test.on_message("b3", f.edge, link::message{0, late}); // nor another one
+      CHECK(f.last_sent<link::welcome>("b3") == nullptr);
+      CHECK(f.under_test.counters().custody_lost_records == 0);
+      CHECK(f.under_test.counters().refused_duplicate == 0);
+      CHECK(f.under_test.counters().restored_edges == 0);
+      CHECK(f.under_test.counters().stale_messages == 2);
+      CHECK(f.backend.queue.empty());
+      REQUIRE(f.under_test.edges().size() == 1);
+      CHECK(f.under_test.edges().at(0).connected == said.at(0).connected);
+      CHECK_FALSE(f.under_test.edges().at(0).duplicate);
+      CHECK(f.under_test.held().announced_end(f.key) == 0);
+      if (a_session_is_open) {
+        f.send("c", session, f.events(1, 1, third_key));
+        f.settle();
+        CHECK(f.backend.stored.size() == 11);
+      }
+    }
+}
+
+TEST_CASE("who says Hello again when it is asked to is heard, though a later process was welcomed") {
+  fixture f;
+  const auto session = f.open("a", 1);
+  f.send("a", session, f.events(1, 10, f.key));
+  f.settle();
+  const auto second = f.successor(2, 10);
+  f.under_test.on_message("b", f.edge, link::message{0, second});
+  REQUIRE(f.last_sent<link::welcome>("b") != nullptr);
+  const auto next = f.backend.outbox.back().second.session;
+  f.send("b", next, f.events(1, 1, {f.edge, {2, {2}}, stream_id::telemetry}));
+  f.settle();
+  f.under_test.on_message("b", f.edge, link::message{next, link::bye{}});
+  // A disk from an older copy, and what it has released is not here.
+  auto older = f.hello_of(3);
+  older.current = {1, {9}};
+  older.streams.push_back({{f.edge, {1, {8}}, stream_id::telemetry}, {}, {}, 5, true, 0});
+  older.streams.back().released.add({1, 5});
+  f.under_test.on_message("c", f.edge, link::message{0, older});
+  CHECK(f.last_sent<link::welcome>("c") == nullptr);
+  CHECK(f.under_test.edges().at(0).ended == link::presence::stopped);
+  // A Hello of the later process counts for more than that the older one was asked before.
+  f.under_test.on_message("b2", f.edge, link::message{0, second});
+  REQUIRE(f.last_sent<link::welcome>("b2") != nullptr);
+  f.under_test.on_message("b2", f.edge, link::message{f.backend.outbox.back().second.session, link::bye{}});
+  f.under_test.on_message("c", f.edge, link::message{0, older});
+  CHECK(f.last_sent<link::welcome>("c") == nullptr);
+  CHECK(f.under_test.counters().restored_edges == 0);
+  f.under_test.on_message("c", f.edge, link::message{0, older});
+  REQUIRE(f.last_sent<link::welcome>("c") != nullptr);
+  CHECK(f.under_test.counters().restored_edges == 1);
+  CHECK(f.under_test.counters().custody_lost_records == 5);
+  f.under_test.on_message("c2", f.edge, link::message{0, older}); // it is the latest from here on
+  CHECK(f.last_sent<link::welcome>("c2") != nullptr);
+  f.under_test.on_message("b3", f.edge,
+                          link::message{0, second}); // and the other one is older, whatever it counts
+  CHECK(f.last_sent<link::welcome>("b3") == nullptr);
+  CHECK(f.under_test.counters().refused_duplicate == 0);
+}
+
 TEST_CASE("a Hello that comes late over an old connection takes no session from its own process") {
   fixture f;
   const auto session = f.open("a", 1);
@@ -196,6 +294,24 @@ TEST_CASE("a Hello that comes late over an old connection takes no session from 
   late.streams.back().last = 11; // a connection made anew
   f.under_test.on_message("a1", f.edge, link::message{0, late});
   CHECK(f.last_sent<link::welcome>("a1") != nullptr);
+}
+
+TEST_CASE(
+    "a Hello that its process has followed by another takes no session, though nothing was written between") {
+  fixture f;
+  auto hello = f.hello_of(1);
+  hello.monotonic_ns = 5;
+  auto later = hello;
+  later.monotonic_ns = 6;
+  f.under_test.on_message("a2", f.edge, link::message{0, later});
+  REQUIRE(f.last_sent<link::welcome>("a2") != nullptr);
+  const auto session = f.backend.outbox.back().second.session;
+  f.under_test.on_message("a1", f.edge, link::message{0, hello});
+  CHECK(f.last_sent<link::welcome>("a1") == nullptr);
+  f.send("a2", session, f.events(1, 1, f.key));
+  f.settle();
+  CHECK(f.backend.stored.size() == 1);
+  CHECK(f.under_test.counters().refused_duplicate == 0);
 }
 
 TEST_CASE("an edge restored from an older copy is named") {
