@@ -129,14 +129,7 @@ void receiver::handle(const link::peer_id& from, edge_id user, result<link::mess
     ++counters_.stale_messages;
     if (it != sessions_.end() && heard_of_elder(user, it->second, message.value()))
       return;
-    if (it != sessions_.end() && it->second.number != 0 && it->second.peer != from && !backlog) {
-      // Someone with this key still speaks in a session that another took over.
-      note_duplicate(it->second);
-      if (may_log())
-        spdlog::warn("{}: two live nodes use the key of edge {}: was its disk cloned? Let one of them join "
-                     "anew with a token of its own",
-                     config_.name, to_string(user));
-    }
+    // It was under way, or who speaks lives and says Hello again: then a second node is noticed.
     if (!std::holds_alternative<link::bye>(message.value().body))
       refuse(from, message.value().session, link::bye_reason::superseded,
              "this session has ended; say Hello again");

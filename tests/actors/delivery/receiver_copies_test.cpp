@@ -153,10 +153,15 @@ TEST_CASE("a predecessor that is dead keeps nobody waiting") {
   CHECK(f.backend.stored.size() == 13);
   CHECK(f.under_test.counters().refused_duplicate == 0);
   CHECK(f.last_sent<link::ping>("a") != nullptr);
-  // Later on whoever speaks in that session is told that it has ended.
+  // Later on whoever speaks in that session is told that it has ended. It may have been under way; who lives says Hello.
   f.clock.now += 10'000'000'000;
   f.send("a", session, f.events(12, 1, f.key));
   REQUIRE(f.last_sent<link::bye>("a") != nullptr);
+  CHECK(f.under_test.counters().refused_duplicate == 0);
+  f.open("a", 1);
+  CHECK(f.last_sent<link::welcome>("a") == nullptr);
+  f.open("a", 1);
+  CHECK(f.last_sent<link::welcome>("a") != nullptr);
   CHECK(f.under_test.counters().refused_duplicate == 1);
 }
 
