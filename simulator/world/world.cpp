@@ -794,6 +794,11 @@ private:
     if (!truth.anything_copied() && rollbacks_ == 0 && !forgot && cloud_->custody_lost_counted != 0)
       truth.violated("the cloud named {} records as lost with their custody, and no disk went back",
                      cloud_->custody_lost_counted);
+    const auto noticed = cloud_->restored_counted + cloud_->duplicates_counted + gateway().restored_counted
+                         + gateway().duplicates_counted;
+    // Nobody is told of a second node, or of an older disk, where there is none.
+    if (!truth.anything_copied() && rollbacks_ == 0 && noticed != 0)
+      truth.violated("a node was called a copy {} times, and there was none", noticed);
     // What somebody must have noticed, where no other copy made it forget.
     if (rollbacks_ != 1)
       return;
@@ -801,8 +806,6 @@ private:
       truth.violated("the cloud was restored from an older copy, and nobody noticed");
     if (restored_expected_ && cloud_->restored_counted + gateway().restored_counted == 0)
       truth.violated("an edge came back from an older copy of its disk, and nobody noticed");
-    const auto noticed = cloud_->restored_counted + cloud_->duplicates_counted + gateway().restored_counted
-                         + gateway().duplicates_counted;
     if (clone_expected_ && noticed == 0)
       truth.violated("a node was let in with a copy of another's disk, and nobody noticed");
   }
