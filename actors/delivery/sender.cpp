@@ -248,7 +248,8 @@ void sender::on_welcome(const link::message& message, const link::welcome& welco
   for (const auto& [key, stream] : streams_)
     newest_epochs[key.edge] = key.edge == config_.edge ? config_.current : key.epoch; // they come in order
   acked_in_welcome(welcome);
-  if (durable_records() == 0)
+  // It grows from one time to the next that was asked, not from one session to the next.
+  if (!std::exchange(safe_asked_, false) || durable_records() == 0)
     safe_wait_.reset();
   safe_due_ns_ = clock_.monotonic_ns() + safe_wait_.next().count();
   std::uint64_t pending = 0;
@@ -345,6 +346,10 @@ void sender::acked_in_welcome(const link::welcome& welcome) {
     auto safe = held.ranges;
     if (const auto it = not_safe.find(held.key); it != not_safe.end())
       safe.remove(*it->second);
+    if (const auto were = was_durable_.find(held.key); were != was_durable_.end())
+      for (const auto& range : safe.ranges())
+        if (!were->second.common_with(range).empty())
+          became_safe();
     acked(held.key, safe, link::ack_level::safe);
     if (safe != held.ranges)
       acked(held.key, held.ranges, link::ack_level::durable); // the rest of it
@@ -390,9 +395,13 @@ void sender::acked(const stream_key& key, const range_set& ranges, link::ack_lev
     return;
   }
   if (!stream.durable.empty()) {
+    range_set were;
     for (const auto& range : ranges.ranges())
-      now.add(stream.durable.common_with(range));
-    stream.durable.remove(now);
+      were.add(stream.durable.common_with(range));
+    if (!were.empty())
+      became_safe();
+    stream.durable.remove(were);
+    now.add(were);
   }
   if (now.empty())
     return;
@@ -1053,6 +1062,7 @@ void sender::on_tick() {
   mark_slices();
   if (phase_ == sender_phase::live && level_ != quota_level::exhausted && waits_for_safe()) {
     ++counters_.asked_whether_safe;
+    safe_asked_ = true;
     reset_session(sender_phase::greeting);
     say_hello();
     return;
@@ -1070,6 +1080,14 @@ void sender::on_tick() {
       && (clock_jumped || now - last_sent_ns_ > config_.ping_interval.count()))
     send_ping();
   pump();
+}
+
+// Where something becomes safe again after long, what is not said to be so by then may have been missed.
+void sender::became_safe() {
+  const auto now = clock_.monotonic_ns();
+  safe_wait_.reset();
+  if (safe_due_ns_ - now > config_.safe_wait_min.count())
+    safe_due_ns_ = now + safe_wait_.next().count();
 }
 
 // Whether something has been durable since the last time that this was due, or since Welcome.

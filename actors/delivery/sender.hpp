@@ -228,6 +228,7 @@ private:
   }
   bool send_ping();
   [[nodiscard]] bool waits_for_safe();
+  void became_safe();
   void landed(const flight& what);
   void mark_slices();
   bool send_run(const stream_key& key, stream& from, const run& run, link::lane lane);
@@ -289,6 +290,7 @@ private:
   std::int64_t retry_at_ns_ = 0;
   backoff safe_wait_;
   std::int64_t safe_due_ns_ = 0; // of what has been durable for long
+  bool safe_asked_ = false;      // by the last Hello
   backoff retry_;
   std::string refusal_;
   std::string refusal_logged_; // the last that was, since a session achieved something

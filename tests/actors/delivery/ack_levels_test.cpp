@@ -227,6 +227,41 @@ TEST_CASE("what is not said to be safe for long is asked for by a new Hello, and
   CHECK(f.hellos == 0);
 }
 
+TEST_CASE("how soon is asked what is safe does not depend on how many sessions there were") {
+  fixture f;
+  f.commit(3);
+  const auto all = ranges({{1, 3}});
+  for (int i = 0; i < 8; ++i) {
+    f.under_test->on_disconnected();
+    f.welcome(all, all);
+    f.wait(1);
+  }
+  f.hellos = 0;
+  f.wait(310);
+  CHECK(f.hellos == 1);
+}
+
+TEST_CASE("where something becomes safe again after long, what is left is asked for soon") {
+  fixture f;
+  f.commit(9);
+  f.welcome();
+  f.ack(ranges({{1, 9}}), ack_level::durable);
+  f.wait(300); // durable by then, and all the time from then on
+  for (int asked = 0; asked < 6;) {
+    f.hellos = 0;
+    f.wait(1);
+    asked += f.hellos;
+    if (f.hellos != 0)
+      f.answer_hello(ranges({{1, 9}}), ranges({{1, 9}}));
+  }
+  f.hellos = 0;
+  f.wait(20 * 60);
+  REQUIRE(f.hellos == 0);                   // it may be an hour by now
+  f.ack(ranges({{1, 3}}), ack_level::safe); // and the others were lost on their way
+  f.wait(310);
+  CHECK(f.hellos == 1);
+}
+
 TEST_CASE("what is durable may go for want of room alone, and its tombstone is sent") {
   fixture f;
   f.commit(9);
