@@ -31,19 +31,21 @@ bool receiver::elder_yields(const link::peer_id& from, edge_id user, session& el
     return true;
   }
   const auto now = clock_.monotonic_ns();
-  if (elder.probe_ns != 0 && now - elder.probe_ns > config_.probe_window.count()) {
+  const auto window = config_.probe_window.count();
+  if (elder.probe_ns != 0 && now - elder.probe_ns > window) {
     elder.elder.reset();
     elder.copy = {};
     return true; // asked, and silent since: it is gone
   }
-  if (elder.probe_ns == 0) {
+  const bool asked = elder.probe_ns != 0; // and did not answer yet
+  if (!asked) {
     elder.probe_ns = now;
     backend_.send(elder.peer, {elder.number, link::ping{clock_.wall_ns(), now, {}}});
-    if (elder.heard_ns + config_.probe_window.count() < now) {
-      refuse(from, 0, link::bye_reason::duplicate,
-             "another session of this edge may still be alive: asking it");
-      return false;
-    }
+  }
+  if (asked || elder.heard_ns + window < now) {
+    refuse(from, 0, link::bye_reason::duplicate,
+           "another session of this edge may still be alive: asking it");
+    return false;
   }
   note_duplicate(elder);
   if (may_log())
@@ -88,21 +90,23 @@ bool receiver::is_past(edge_id user, const link::hello& hello) const {
 }
 
 // A restarted process knows the epoch that its predecessor wrote, to its end. A clone or a restored copy does not, unless
-// nothing was written since.
+// nothing was written since. Of an epoch without any record nobody knows.
 bool receiver::succeeds(edge_id user, const session& elder, const link::hello& hello) const {
   if (hello.instance == elder.copy)
     return false;
   bool knows = false;
+  bool any = false;
   for (const auto stream : {stream_id::alert, stream_id::telemetry}) {
     const stream_key key{user, elder.current, stream};
     const auto said = std::find_if(hello.streams.begin(), hello.streams.end(),
                                    [&](const auto& one) { return one.key == key && one.closed; });
     const auto* stored = holdings_.stored(key);
     knows = knows || said != hello.streams.end();
+    any = any || holdings_.reach(key) != 0;
     if (stored != nullptr && stored->highest() > (said == hello.streams.end() ? 0 : said->last))
       return false;
   }
-  return knows;
+  return knows || (!any && elder.current.boot_counter < hello.current.boot_counter);
 }
 
 // What comes in a session that another took over. True: it is dealt with. If it answers what it was asked then, it lives,

@@ -32,7 +32,9 @@ TEST_CASE("a silent elder session yields after the probe window") {
   f.open("a", 1);
   f.clock.now += 60'000'000'000;
   CHECK(f.open("b", 2) == 0);
-  f.clock.now += 4'000'000'000;
+  f.clock.now += 1'000'000'000;
+  CHECK(f.open("b", 2) == 0); // it may answer still
+  f.clock.now += 3'000'000'000;
   CHECK(f.open("b", 2) != 0);
   CHECK(f.under_test.counters().refused_duplicate == 0);
 }
@@ -45,6 +47,36 @@ TEST_CASE("a restarted process takes its predecessor's session over at once") {
   hello.streams.push_back({f.key, {}, {}, 0, true, 0});
   f.under_test.on_message("b", f.edge, link::message{0, hello});
   CHECK(f.last_sent<link::welcome>("b") != nullptr);
+}
+
+TEST_CASE("a predecessor without any record keeps nobody waiting, and is asked whether it lives") {
+  for (const bool lives : {false, true}) {
+    fixture f;
+    const auto session = f.open("a", 1);
+    f.clock.now += 1;
+    auto next = f.hello_of(2); // a spool tells of no epoch that has no record
+    next.current = {2, {2}};
+    f.under_test.on_message("b", f.edge, link::message{0, next});
+    REQUIRE(f.last_sent<link::welcome>("b") != nullptr);
+    CHECK(f.under_test.counters().refused_duplicate == 0);
+    const auto* ping = f.last_sent<link::ping>("a");
+    REQUIRE(ping != nullptr);
+    const auto at = ping->monotonic_ns;
+    if (!lives)
+      continue;
+    f.under_test.on_message("a", f.edge, link::message{session, link::pong{0, at}});
+    CHECK(f.under_test.counters().refused_duplicate == 1);
+    CHECK(f.last_sent<link::bye>("b") != nullptr);
+    CHECK(f.open("a", 1) != 0);
+  }
+  fixture f; // but nobody is taken for a successor who does not come after it
+  f.open("a", 1);
+  auto other = f.hello_of(2);
+  other.current = {1, {2}};
+  for (int i = 0; i < 2; ++i)
+    f.under_test.on_message("b", f.edge, link::message{0, other});
+  CHECK(f.last_sent<link::welcome>("b") == nullptr);
+  CHECK(f.under_test.counters().refused_duplicate == 1);
 }
 
 TEST_CASE("a copy of a running node is no successor where the receiver holds more than it knows") {
