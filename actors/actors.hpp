@@ -5,7 +5,7 @@
 // Everything here stays within one process: payloads are shared pointers and are never serialised. What crosses
 // processes is encoded bytes (schemas/). Shutdown runs producers first, store last; each main says in which order.
 
-#include "actors/link/transport.hpp"
+#include "actors/link/listener.hpp"
 #include "schemas/model/identity.hpp"
 #include "schemas/model/range_set.hpp"
 
@@ -62,14 +62,6 @@ struct inbound_message {
   link::byte_budget::share share; // of what may wait for the actor
 };
 using inbound_ptr = std::shared_ptr<inbound_message>;
-
-// Charged to `budget` until the actor has let go of it.
-[[nodiscard]] inline inbound_ptr make_inbound(link::peer_id from, std::string user_id,
-                                              link::message_parts parts, link::byte_budget& budget) {
-  const auto bytes = link::memory_of(parts);
-  return std::make_shared<inbound_message>(
-      inbound_message{std::move(from), std::move(user_id), std::move(parts), budget.take(bytes)});
-}
 
 struct release_request {
   stream_key key;
@@ -208,6 +200,18 @@ using listener_actor = caf::typed_actor<
     caf::reacts_to<tick_atom>,
     // Tell every edge and quit.
     caf::reacts_to<stop_atom>>;
+
+// What a link hears goes to `to`.
+[[nodiscard]] inline link::listener_events tell(listener_actor to) {
+  return {[to](link::peer_id from, std::string user_id, link::message_parts parts,
+               link::byte_budget::share share) {
+            caf::anon_send(to, std::make_shared<inbound_message>(inbound_message{
+                                   std::move(from), std::move(user_id), std::move(parts), std::move(share)}));
+          },
+          [to](link::peer_id from, std::string user_id) {
+            caf::anon_send(to, down_atom_v, std::move(from), std::move(user_id));
+          }};
+}
 
 // The cloud's listener: it also numbers what is pushed to the cloud itself.
 using ingest_actor = listener_actor::extend<

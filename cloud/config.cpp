@@ -117,20 +117,20 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
       s.complain("remote_write_bytes_max", "must be at least 1MiB");
   });
   root.section("link", [&](config_section& s) {
-    link::read_addresses(s, to.link_bind, to.link_advertise, false);
-    read_size(s, "queue_bytes_max", to.link_queue_bytes_max);
-    if (to.link_queue_bytes_max < (1 << 20) || to.link_queue_bytes_max > (std::uint64_t{16} << 30))
+    link::read_addresses(s, to.link.bind, to.link.advertise, false);
+    read_size(s, "queue_bytes_max", to.link.queue_bytes_max);
+    if (to.link.queue_bytes_max < (1 << 20) || to.link.queue_bytes_max > (std::uint64_t{16} << 30))
       s.complain("queue_bytes_max", "must lie between 1MiB and 16GiB");
-    link::read_message_limit(s, to.link_message_bytes_max, to.receiver.batch_bytes_max,
+    link::read_message_limit(s, to.link.message_bytes_max, to.receiver.batch_bytes_max,
                              "ingest.batch_bytes_max");
-    read_count(s, "connections_max", to.link_connections_max, 1, 1'000'000);
-    read_count(s, "handshakes_per_second_max", to.link_handshakes_per_second_max, 1, 100'000);
-    read_count(s, "handshakes_waiting_max", to.link_handshakes_waiting_max, 1, 1'000'000);
+    read_count(s, "connections_max", to.link.connections_max, 1, 1'000'000);
+    read_count(s, "handshakes_per_second_max", to.link.handshakes_per_second_max, 1, 100'000);
+    read_count(s, "handshakes_waiting_max", to.link.handshakes_waiting_max, 1, 1'000'000);
   });
-  if (link::same_port(to.link_bind, to.http.listen))
+  if (link::same_port(to.link.bind, to.http.listen))
     root.complain(root.has("link") ? "link" : "http",
                   fmt::format("link.bind ({}) has the port of http.listen ({}): give one of them another",
-                              to.link_bind, to.http.listen));
+                              to.link.bind, to.http.listen));
   root.section("delivery", [&](config_section& s) {
     read_count(s, "ranges_max", to.receiver.ranges_max, 16, 65'536);
     read_count(s, "epochs_max", to.receiver.epochs_max, 16, 65'536);

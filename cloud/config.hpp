@@ -6,7 +6,7 @@
 #include "actors/api/query_pool.hpp"
 #include "actors/delivery/receiver.hpp"
 #include "actors/http/server.hpp"
-#include "actors/link/limits.hpp"
+#include "actors/link/listener.hpp"
 #include "actors/node/reload.hpp"
 #include "actors/push/push_service.hpp"
 #include "cloud/api/context.hpp"
@@ -20,19 +20,20 @@
 
 namespace skerry::cloud {
 
+// Every edge talks to this node: more may wait than at a gateway.
+[[nodiscard]] inline link::listener_config link_defaults() {
+  link::listener_config link;
+  link.bind = "tcp://*:7481";
+  link.queue_bytes_max = 128 << 20;
+  return link;
+}
+
 struct cloud_config {
   std::filesystem::path data = "/var/lib/skerry-cloud";
   std::string name = "cloud"; // how this node is called in messages and in the ledger
   std::string log_level = "info";
   http::server_config http;
-  std::string link_bind = "tcp://*:7481";
-  std::string link_advertise; // what tokens carry; empty: this machine's host name with the bound port
-  std::size_t link_message_bytes_max = 32 << 20;
-  std::size_t link_queue_bytes_max = 128
-                                     << 20; // of messages that wait for ingest; then the link reads nothing
-  std::size_t link_connections_max = link::connections_default;
-  std::size_t link_handshakes_per_second_max = link::handshakes_per_second_default; // those beyond wait
-  std::size_t link_handshakes_waiting_max = link::handshakes_waiting_default;
+  link::listener_config link = link_defaults();
   delivery::receiver_config receiver;
   std::chrono::nanoseconds future_max = std::chrono::minutes{10};
   host_limits hosts;

@@ -149,11 +149,10 @@ public:
     ingest_settings.random = &random_;
     ingest_settings.metrics = &metrics_.registry();
     ingest_settings.future_max = config_.future_max;
-    ingest_settings.message_bytes_max = config_.link_message_bytes_max;
-    ingest_settings.send = [this](const link::peer_id& to, link::message message) {
-      // A full queue or a peer that left: delivery makes up for every message that is lost.
-      if (auto* transport = link_ready_.load(std::memory_order_acquire))
-        static_cast<void>(transport->try_send(to, link::encode(message)));
+    ingest_settings.message_bytes_max = config_.link.message_bytes_max;
+    link_ = std::make_unique<link::listener>();
+    ingest_settings.send = [out = link_.get()](const link::peer_id& to, const link::message& message) {
+      out->send(to, message);
     };
     actor_settings_.emplace();
     actors_.emplace(*actor_settings_);
@@ -170,30 +169,7 @@ public:
       caf::anon_send(hosts, stop_atom_v);
     });
 
-    link::server_config link_settings;
-    link_settings.bind = config_.link_bind;
-    link_settings.keys = keys_;
-    link_settings.message_bytes_max = config_.link_message_bytes_max;
-    link_settings.connections_max = link_connections_within(config_.link_connections_max);
-    link_settings.handshakes_per_second_max = config_.link_handshakes_per_second_max;
-    link_settings.handshakes_waiting_max = config_.link_handshakes_waiting_max;
-    link::server_events events;
-    auto budget = std::make_shared<link::byte_budget>(config_.link_queue_bytes_max);
-    link_settings.received = budget;
-    events.message = [to = ingest_, budget](link::peer_id from, std::string user_id,
-                                            link::message_parts parts) {
-      caf::anon_send(to, make_inbound(std::move(from), std::move(user_id), std::move(parts), *budget));
-    };
-    events.closed = [to = ingest_](link::peer_id from, std::string user_id) {
-      caf::anon_send(to, down_atom_v, std::move(from), std::move(user_id));
-    };
-    events.admit = [this](const link::curve_key& key, const std::string&) {
-      return registry_->admit(key, system_clock().wall_ns() / 1'000'000'000);
-    };
-    BOOST_OUTCOME_TRY(transport, link::start_server(link_settings, std::move(events), metrics_.registry()));
-    link_ = std::move(transport);
-    link_ready_.store(link_.get(), std::memory_order_release);
-    return ok();
+    return link_->start(config_.link, keys_, registry_, system_clock(), tell(ingest_), metrics_.registry());
   }
 
   result<void> start_http() {
@@ -204,7 +180,7 @@ public:
     sites_ = std::make_shared<site_directory>(registry_, hosts_, board_, system_clock());
     settings.sites = sites_;
     settings.server_key = keys_.public_key;
-    settings.advertise = config_.link_advertise;
+    settings.advertise = config_.link.advertise;
     settings.link_address = link_->address();
     settings.on_revoked = [to = ingest_, hosts = hosts_owner_](edge_id edge) {
       caf::anon_send(to, revoked_atom_v, static_cast<std::uint64_t>(edge));
@@ -325,8 +301,7 @@ private:
   std::optional<caf::actor_system> actors_;
   hosts_actor hosts_owner_; // writes hosts_
   ingest_actor ingest_;
-  std::unique_ptr<link::server_transport> link_;
-  std::atomic<link::server_transport*> link_ready_ = nullptr;
+  std::unique_ptr<link::listener> link_;
   std::unique_ptr<deletions> deletions_;
   std::shared_ptr<retractions> retractions_;
   std::unique_ptr<result_cache> results_; // asks the store what changed

@@ -217,15 +217,15 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
       s.complain("threads", valid.error().message);
   });
   root.section("link", [&](config_section& s) {
-    link::read_addresses(s, to.link_bind, to.link_advertise, true);
-    read_count(s, "connections_max", to.link_connections_max, 1, 1'000'000);
-    read_size(s, "queue_bytes_max", to.link_queue_bytes_max);
-    if (to.link_queue_bytes_max < (1 << 20) || to.link_queue_bytes_max > (std::uint64_t{16} << 30))
+    link::read_addresses(s, to.link.bind, to.link.advertise, true);
+    read_count(s, "connections_max", to.link.connections_max, 1, 1'000'000);
+    read_size(s, "queue_bytes_max", to.link.queue_bytes_max);
+    if (to.link.queue_bytes_max < (1 << 20) || to.link.queue_bytes_max > (std::uint64_t{16} << 30))
       s.complain("queue_bytes_max", "must lie between 1MiB and 16GiB");
-    link::read_message_limit(s, to.link_message_bytes_max, to.uplink_batch_bytes_max,
+    link::read_message_limit(s, to.link.message_bytes_max, to.uplink_batch_bytes_max,
                              "uplink.batch_bytes_max");
   });
-  if (link::same_port(to.link_bind, to.http.listen))
+  if (link::same_port(to.link.bind, to.http.listen))
     root.complain("link", fmt::format("bind has the port of http.listen, {}: give one of them another",
                                       to.http.listen));
   for (const auto* elsewhere : {"rule_files", "alerting"})

@@ -6,7 +6,7 @@
 #include "actors/api/query_api.hpp"
 #include "actors/delivery/quota.hpp"
 #include "actors/http/server.hpp"
-#include "actors/link/limits.hpp"
+#include "actors/link/listener.hpp"
 #include "actors/node/reload.hpp"
 #include "actors/push/push_service.hpp"
 #include "edge/collect/host/host_config.hpp"
@@ -56,7 +56,6 @@ struct edge_config {
   std::chrono::nanoseconds uplink_failover_after = std::chrono::seconds{20};
   std::chrono::nanoseconds uplink_backlog_apart_from = std::chrono::milliseconds{200};
   delivery::quota_config uplink_quota;
-  std::size_t link_message_bytes_max = 32 << 20;
 
   bool remote_write = true; // POST /api/v1/write
   std::uint64_t remote_write_bytes_max = 16 << 20;
@@ -68,12 +67,7 @@ struct edge_config {
                            48 << 20,
                            96 << 20};
 
-  // Edges further out: empty `link_bind` is off.
-  std::string link_bind;
-  std::string link_advertise;
-  std::size_t link_connections_max = link::connections_default;
-  std::size_t link_queue_bytes_max = 32
-                                     << 20; // of messages that wait to be taken; then the link reads nothing
+  link::listener_config link; // for edges further out; an empty `bind`: there are none
 
   std::function<result<std::string>()>
       reload; // set by main: reads the configuration again, says what changed

@@ -52,8 +52,8 @@ std::uint64_t spool_bytes_default(const edge_config& config) {
 
 // "tcp://*:7491" as bound, with a host that others can reach.
 std::string advertised(const edge_config& config, const std::string& bound) {
-  if (!config.link_advertise.empty())
-    return link::with_scheme(config.link_advertise);
+  if (!config.link.advertise.empty())
+    return link::with_scheme(config.link.advertise);
   return fmt::format("tcp://{}{}", config.host, bound.substr(bound.rfind(':')));
 }
 
@@ -132,7 +132,7 @@ public:
     up.clock = &system_clock();
     up.random = &system_random();
     up.metrics = &metrics_.registry();
-    up.message_bytes_max = config_.link_message_bytes_max;
+    up.message_bytes_max = config_.link.message_bytes_max;
     up.publish = [board = board_](const uplink_status& now) { board->publish(now); };
     up.sender.bandwidth_bytes = config_.uplink_bandwidth;
     up.sender.backlog_share = config_.uplink_backlog_share;
@@ -148,7 +148,7 @@ public:
       settings.address = address;
       settings.server_key = identity_.server_key;
       settings.keys = keys_;
-      settings.message_bytes_max = config_.link_message_bytes_max;
+      settings.message_bytes_max = config_.link.message_bytes_max;
       return link::start_client(settings, std::move(events), metrics_.registry());
     };
     uplink_ = spawn_uplink(*actors_, std::move(up));
@@ -194,7 +194,7 @@ public:
 
   // Edges further out: only where a bind address is configured.
   result<void> start_downlink() {
-    if (config_.link_bind.empty())
+    if (config_.link.bind.empty())
       return ok();
     BOOST_OUTCOME_TRY(registry, link::registry::open(config_.data / "registry"));
     registry_ = std::move(registry);
@@ -216,39 +216,20 @@ public:
     down.clock = &system_clock();
     down.random = &system_random();
     down.metrics = &metrics_.registry();
-    down.message_bytes_max = config_.link_message_bytes_max;
+    down.message_bytes_max = config_.link.message_bytes_max;
     down.presence_file = config_.data / "edges";
     down.publish = [board = board_](std::vector<delivery::edge_view> edges,
                                     std::vector<delivery::edge_presence> how) {
       board->publish(std::move(edges), std::move(how));
     };
-    down.send = [this](const link::peer_id& to, link::message message) {
-      if (auto* transport = downlink_ready_.load(std::memory_order_acquire))
-        static_cast<void>(transport->try_send(to, link::encode(message)));
+    downlink_link_ = std::make_unique<link::listener>();
+    down.send = [out = downlink_link_.get()](const link::peer_id& to, const link::message& message) {
+      out->send(to, message);
     };
     downlink_ = spawn_downlink(*actors_, std::move(down));
     watch(downlink_, "downlink");
-    link::server_config settings;
-    settings.bind = config_.link_bind;
-    settings.keys = keys_;
-    settings.message_bytes_max = config_.link_message_bytes_max;
-    settings.connections_max = link_connections_within(config_.link_connections_max);
-    link::server_events events;
-    auto budget = std::make_shared<link::byte_budget>(config_.link_queue_bytes_max);
-    settings.received = budget;
-    events.message = [to = downlink_, budget](link::peer_id from, std::string user_id,
-                                              link::message_parts parts) {
-      caf::anon_send(to, make_inbound(std::move(from), std::move(user_id), std::move(parts), *budget));
-    };
-    events.closed = [to = downlink_](link::peer_id from, std::string user_id) {
-      caf::anon_send(to, down_atom_v, std::move(from), std::move(user_id));
-    };
-    events.admit = [registry = registry_](const link::curve_key& key, const std::string&) {
-      return registry->admit(key, system_clock().wall_ns() / 1'000'000'000);
-    };
-    BOOST_OUTCOME_TRY(transport, link::start_server(settings, std::move(events), metrics_.registry()));
-    downlink_link_ = std::move(transport);
-    downlink_ready_.store(downlink_link_.get(), std::memory_order_release);
+    BOOST_OUTCOME_TRYV(downlink_link_->start(config_.link, keys_, registry_, system_clock(), tell(downlink_),
+                                             metrics_.registry()));
     spdlog::info("edge: edges further out may connect to {}", downlink_link_->address());
     return ok();
   }
@@ -353,8 +334,7 @@ private:
   roster_actor roster_;
   std::shared_ptr<gateway_inbox> inbox_;
   listener_actor downlink_;
-  std::unique_ptr<link::server_transport> downlink_link_;
-  std::atomic<link::server_transport*> downlink_ready_ = nullptr;
+  std::unique_ptr<link::listener> downlink_link_; // null: no edges further out
   std::unique_ptr<spooled_series> source_;
   std::unique_ptr<api::query_pool> queries_;
   std::unique_ptr<api::query_pool> lookups_;

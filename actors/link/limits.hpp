@@ -10,6 +10,7 @@ namespace skerry::link {
 inline constexpr std::size_t handshakes_per_second_default = 2000; // at a server: about a core's work
 inline constexpr std::size_t handshakes_waiting_default = 16'384;  // at a server, for their turn
 inline constexpr std::size_t connections_default = 16'384;         // at a server
+inline constexpr std::size_t message_bytes_default = 32 << 20;     // of one message; both ends may set it
 inline constexpr std::size_t envelope_bytes_max = 8 << 20;         // part 1, the Cap'n Proto message
 inline constexpr std::size_t message_streams_max = 1 << 16;        // entries of one list of streams
 inline constexpr std::size_t message_ranges_max = 1 << 18;         // over all streams of one message

@@ -94,19 +94,23 @@ public:
   [[nodiscard]] virtual ip_bytes bytes_on_link() = 0;
 };
 
-struct server_config {
-  std::string bind = "tcp://*:7481";
-  curve_keypair keys;
-  std::size_t message_bytes_max = 32 << 20;
-  std::size_t send_queue_max = 65'536;                                   // messages from us, over all peers
+// What of a server is for its user to say.
+struct server_settings {
+  std::string bind; // "tcp://*:7481"
+  std::size_t message_bytes_max = message_bytes_default;
   std::size_t handshakes_per_second_max = handshakes_per_second_default; // those beyond wait for their turn
   // So many wait, and for at most half of the handshake's time: the others are left without an answer and come again. A
   // client that was answered just before it gives up would have taken the turn of one that still waits.
   std::size_t handshakes_waiting_max = handshakes_waiting_default;
-  std::chrono::milliseconds handshake_timeout{20'000}; // then a half-open connection is closed
   // TCP connections, whether or not their handshake is done: those beyond are closed at once. Below the limit of open
   // files, which others need too.
   std::size_t connections_max = connections_default;
+};
+
+struct server_config : server_settings {
+  curve_keypair keys;
+  std::size_t send_queue_max = 65'536;                 // messages from us, over all peers
+  std::chrono::milliseconds handshake_timeout{20'000}; // then a half-open connection is closed
   std::shared_ptr<const byte_budget> received; // nothing is read while it is full; null: no bound here
 };
 // A thread and a ZeroMQ context for up to `clients_max` clients: a process with many links needs few. io: the system has
@@ -118,7 +122,7 @@ struct client_config {
   std::string address; // "tcp://host:7481"
   curve_key server_key;
   curve_keypair keys;
-  std::size_t message_bytes_max = 32 << 20;
+  std::size_t message_bytes_max = message_bytes_default;
   std::size_t send_queue_max = 4096;
   std::chrono::milliseconds reconnect_min{200};
   std::chrono::milliseconds reconnect_max{30'000};

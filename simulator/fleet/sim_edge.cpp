@@ -83,7 +83,7 @@ void sim_edge::start() {
   up.clock = &clock_;
   up.random = &system_random();
   up.metrics = shared_.metrics;
-  up.message_bytes_max = usual.link_message_bytes_max;
+  up.message_bytes_max = usual.link.message_bytes_max;
   up.detached = false;
   up.connect = [this](const std::string& address, link::client_events events) {
     link::client_config settings;

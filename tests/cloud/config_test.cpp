@@ -26,12 +26,12 @@ TEST_CASE("the example of a cloud's configuration has the defaults") {
   CHECK(is.name == like.name);
   CHECK(is.log_level == like.log_level);
   check_same(is.http, like.http);
-  CHECK(is.link_bind == like.link_bind);
-  CHECK(is.link_advertise == like.link_advertise);
-  CHECK(is.link_message_bytes_max == like.link_message_bytes_max);
-  CHECK(is.link_connections_max == like.link_connections_max);
-  CHECK(is.link_handshakes_per_second_max == like.link_handshakes_per_second_max);
-  CHECK(is.link_handshakes_waiting_max == like.link_handshakes_waiting_max);
+  CHECK(is.link.bind == like.link.bind);
+  CHECK(is.link.advertise == like.link.advertise);
+  CHECK(is.link.message_bytes_max == like.link.message_bytes_max);
+  CHECK(is.link.connections_max == like.link.connections_max);
+  CHECK(is.link.handshakes_per_second_max == like.link.handshakes_per_second_max);
+  CHECK(is.link.handshakes_waiting_max == like.link.handshakes_waiting_max);
   CHECK(is.receiver.credit_bytes == like.receiver.credit_bytes);
   CHECK(is.receiver.memory_max == like.receiver.memory_max);
   CHECK(is.receiver.batch_bytes_max == like.receiver.batch_bytes_max);
@@ -110,5 +110,5 @@ TEST_CASE("what the example of a cloud's configuration has in comments can be tu
   REQUIRE(loaded);
   CHECK(loaded.value().errors == std::vector<std::string>{});
   CHECK(loaded.value().config.http.bearer_token == "secret");
-  CHECK(loaded.value().config.link_advertise == "cloud.example.org:7481");
+  CHECK(loaded.value().config.link.advertise == "cloud.example.org:7481");
 }

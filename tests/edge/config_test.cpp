@@ -205,9 +205,9 @@ TEST_CASE("the example of an edge's configuration has the defaults") {
   CHECK(is.uplink_batch_bytes_max == like.uplink_batch_bytes_max);
   CHECK(is.uplink_dead_after == like.uplink_dead_after);
   CHECK(is.uplink_ping_interval == like.uplink_ping_interval);
-  CHECK(is.link_bind == like.link_bind);
-  CHECK(is.link_advertise == like.link_advertise);
-  CHECK(is.link_message_bytes_max == like.link_message_bytes_max);
+  CHECK(is.link.bind == like.link.bind);
+  CHECK(is.link.advertise == like.link.advertise);
+  CHECK(is.link.message_bytes_max == like.link.message_bytes_max);
 }
 
 TEST_CASE("the example of an edge's configuration shows every key") {
@@ -226,6 +226,6 @@ TEST_CASE("what the example of an edge's configuration has in comments can be tu
   CHECK(config.collectors.diskstats_device_exclude == R"(^(ram|loop|fd)\d+$)");
   CHECK(config.spool_bytes_max == std::uint64_t{10} << 30);
   CHECK(config.commit_journal == "FILE");
-  CHECK(config.link_bind == "tcp://*:7491");
-  CHECK(config.link_advertise == "gateway.example.org:7491");
+  CHECK(config.link.bind == "tcp://*:7491");
+  CHECK(config.link.advertise == "gateway.example.org:7491");
 }
