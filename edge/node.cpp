@@ -1,6 +1,5 @@
 #include "edge/node.hpp"
 
-#include "actors/actors.hpp"
 #include "actors/link/address.hpp"
 #include "actors/link/keys.hpp"
 #include "actors/link/registry.hpp"
@@ -13,18 +12,15 @@
 #include "actors/push/push_service.hpp"
 #include "edge/collect/roster.hpp"
 #include "edge/downlink/downlink.hpp"
-#include "edge/gateway/gateway.hpp"
 #include "edge/gateway/pushed.hpp"
-#include "edge/identity.hpp"
+#include "edge/pipeline.hpp"
 #include "edge/query/damage_watch.hpp"
 #include "edge/query/spooled_series.hpp"
 #include "edge/status.hpp"
-#include "edge/uplink/uplink.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include <atomic>
 #include <optional>
 
 namespace skerry::edge {
@@ -43,12 +39,6 @@ struct actor_settings : caf::actor_system_config {
     set("scheduler.max-threads", std::size_t{1});
   }
 };
-
-std::uint64_t spool_bytes_default(const edge_config& config) {
-  std::error_code code;
-  const auto disk = std::filesystem::space(config.data, code);
-  return code ? spool_bytes_default_max : std::min<std::uint64_t>(spool_bytes_default_max, disk.capacity / 5);
-}
 
 // "tcp://*:7491" as bound, with a host that others can reach.
 std::string advertised(const edge_config& config, const std::string& bound) {
@@ -82,12 +72,7 @@ public:
     if (downlink_)
       caf::anon_send(downlink_, stop_atom_v);
     downlink_ = nullptr;
-    if (uplink_)
-      caf::anon_send(uplink_, stop_atom_v);
-    uplink_ = nullptr;
-    if (gateway_)
-      caf::anon_send(gateway_, stop_atom_v);
-    gateway_ = nullptr;
+    pipeline_.reset();
     if (actors_)
       actors_->await_all_actors_done();
     downlink_link_.reset(); // the downlink sent through it to its end
@@ -104,10 +89,9 @@ public:
     identity_ = identity;
     BOOST_OUTCOME_TRY(keys, link::load_keypair(config_.data / "link.key"));
     keys_ = keys;
-    auto settings = spool_settings(config_, spool_bytes_default(config_));
-    settings.edge = identity_.edge;
-    BOOST_OUTCOME_TRY(store, spool::open(settings, system_clock(), system_random(), metrics_.registry()));
-    store_ = std::move(store);
+    BOOST_OUTCOME_TRY(opened, pipeline::open(config_, identity_, surroundings()));
+    pipeline_ = std::move(opened);
+    store_ = pipeline_->store();
     const auto& found = store_->report();
     spdlog::info("edge: {} of site '{}' opened epoch {}, {} records in {} segments wait{}",
                  to_string(identity_.edge), identity_.site, to_string(store_->epoch()), found.records,
@@ -118,65 +102,10 @@ public:
   result<void> start_actors() {
     actor_settings_.emplace();
     actors_.emplace(*actor_settings_);
-    uplink_config up;
-    up.sender.edge = identity_.edge;
-    up.sender.current = store_->epoch();
-    up.sender.instance = system_random().next_128();
-    up.sender.software = fmt::format("skerry-edge {}", version);
-    up.sender.under_way = claims_;
-    up.sender.batch_bytes_max = config_.uplink_batch_bytes_max;
-    up.sender.dead_after = config_.uplink_dead_after;
-    up.sender.ping_interval = config_.uplink_ping_interval;
-    up.sender.further_out = epochs_;
-    up.store = store_;
-    up.clock = &system_clock();
-    up.random = &system_random();
-    up.metrics = &metrics_.registry();
-    up.message_bytes_max = config_.link.message_bytes_max;
-    up.publish = [board = board_](const uplink_status& now) { board->publish(now); };
-    up.sender.bandwidth_bytes = config_.uplink_bandwidth;
-    up.sender.backlog_share = config_.uplink_backlog_share;
-    up.sender.backlog = config_.uplink_newest_first ? delivery::backlog_order::newest_first
-                                                    : delivery::backlog_order::oldest_first;
-    up.addresses = identity_.addresses;
-    up.failover_after = config_.uplink_failover_after;
-    up.backlog_apart_from = config_.uplink_backlog_apart_from;
-    up.quota = config_.uplink_quota;
-    up.usage_file = config_.data / "usage";
-    up.connect = [this](const std::string& address, link::client_events events) {
-      link::client_config settings;
-      settings.address = address;
-      settings.server_key = identity_.server_key;
-      settings.keys = keys_;
-      settings.message_bytes_max = config_.link.message_bytes_max;
-      return link::start_client(settings, std::move(events), metrics_.registry());
-    };
-    uplink_ = spawn_uplink(*actors_, std::move(up));
-    watch(uplink_, "uplink");
-
-    gateway_config gather;
-    gather.store = store_;
-    gather.clock = &system_clock();
-    gather.metrics = &metrics_.registry();
-    gather.commit_interval = std::chrono::duration_cast<std::chrono::milliseconds>(config_.commit_interval);
-    gather.inbox = std::make_shared<gateway_inbox>(gather.commit_interval);
-    const auto inbox = inbox_ = gather.inbox;
-    gather.limits = config_.spool_limits;
-    gather.under_way = claims_;
-    gather.free_disk = [directory = config_.data / "spool"]() -> std::uint64_t {
-      std::error_code code;
-      const auto disk = std::filesystem::space(directory, code);
-      return code ? UINT64_MAX : disk.available;
-    };
-    gather.publish = [board = board_](const std::string& refusal) { board->publish_refusal(refusal); };
-    gather.journal = config_.commit_journal;
-    BOOST_OUTCOME_TRYV(gather.validate());
-    gateway_ = spawn_gateway(*actors_, std::move(gather), uplink_);
-    watch(gateway_, "gateway");
-
+    BOOST_OUTCOME_TRYV(pipeline_->start(*actors_, watch_));
     roster_config list;
-    list.gateway = gateway_;
-    list.inbox = inbox;
+    list.gateway = pipeline_->gateway();
+    list.inbox = pipeline_->inbox();
     list.clock = &system_clock();
     list.metrics = &metrics_.registry();
     list.publish = [board = board_](std::vector<scrape_target_ptr> targets) {
@@ -187,7 +116,7 @@ public:
     };
     list.seed = static_cast<std::uint64_t>(identity_.edge);
     roster_ = spawn_roster(*actors_, std::move(list));
-    watch(roster_, "roster");
+    watch_.watch(roster_, "edge: the roster");
     caf::anon_send(roster_, std::make_shared<const edge_config>(config_));
     return ok();
   }
@@ -211,8 +140,8 @@ public:
     down.receiver.taken_until_ns = store_->report().last_commit_ns;
     down.store = store_;
     down.registry = registry_;
-    down.gateway = gateway_;
-    down.epochs = epochs_;
+    down.gateway = pipeline_->gateway();
+    down.epochs = pipeline_->origins();
     down.clock = &system_clock();
     down.random = &system_random();
     down.metrics = &metrics_.registry();
@@ -227,7 +156,7 @@ public:
       out->send(to, message);
     };
     downlink_ = spawn_downlink(*actors_, std::move(down));
-    watch(downlink_, "downlink");
+    watch_.watch(downlink_, "edge: the downlink");
     BOOST_OUTCOME_TRYV(downlink_link_->start(config_.link, keys_, registry_, system_clock(), tell(downlink_),
                                              metrics_.registry()));
     spdlog::info("edge: edges further out may connect to {}", downlink_link_->address());
@@ -240,7 +169,9 @@ public:
     context.store = store_;
     context.board = board_;
     context.reload = [this] { return read_again(); };
-    context.pause_backlog = [to = uplink_](bool paused) { caf::anon_send(to, pause_atom_v, paused); };
+    context.pause_backlog = [to = pipeline_->uplink()](bool paused) {
+      caf::anon_send(to, pause_atom_v, paused);
+    };
     if (downlink_link_) {
       context.registry = registry_;
       context.server_key = keys_.public_key;
@@ -271,7 +202,7 @@ public:
   }
   result<std::string> read_again() override { return read_again_(); }
   std::string http_address() const override { return http_->address(); }
-  bool failed() const noexcept override { return failed_; }
+  bool failed() const noexcept override { return watch_.ended(); }
 
 private:
   std::vector<http::route> query_routes() {
@@ -299,21 +230,29 @@ private:
     push::push_service_config settings;
     settings.site = identity_.site;
     settings.queue_bytes_max = config_.remote_write_bytes_max;
-    settings.commit = [inbox = inbox_, to = gateway_](push::push_outcome what,
-                                                      push::push_service_config::done_function done) {
+    settings.commit = [inbox = pipeline_->inbox(), to = pipeline_->gateway()](
+                          push::push_outcome what, push::push_service_config::done_function done) {
       put_pushed(*inbox, to, std::move(what.hosts), std::move(done));
     };
     return settings;
   }
 
-  template <class Actor>
-  void watch(const Actor& actor, const char* name) {
-    actor->attach_functor([this, name](const caf::error& reason) {
-      if (reason && reason != caf::exit_reason::user_shutdown) {
-        spdlog::critical("edge: the {} has ended: {}", name, actors_->render(reason));
-        failed_ = true;
-      }
-    });
+  pipeline_surroundings surroundings() {
+    return {.clock = system_clock(),
+            .random = system_random(),
+            .metrics = metrics_.registry(),
+            .connect =
+                [this](const std::string& address, link::client_events events) {
+                  link::client_config settings;
+                  settings.address = address;
+                  settings.server_key = identity_.server_key;
+                  settings.keys = keys_;
+                  settings.message_bytes_max = config_.link.message_bytes_max;
+                  return link::start_client(settings, std::move(events), metrics_.registry());
+                },
+            .software = fmt::format("skerry-edge {}", version),
+            .publish = [board = board_](const uplink_status& now) { board->publish(now); },
+            .publish_refusal = [board = board_](const std::string& why) { board->publish_refusal(why); }};
   }
 
   edge_config config_;
@@ -323,16 +262,13 @@ private:
   edge_identity identity_;
   link::curve_keypair keys_;
   std::shared_ptr<spool> store_;
-  std::shared_ptr<delivery::claims> claims_ = std::make_shared<delivery::claims>();
   std::shared_ptr<status_board> board_ = std::make_shared<status_board>();
   std::shared_ptr<link::registry> registry_;
+  actor_watch watch_;
   std::optional<actor_settings> actor_settings_;
   std::optional<caf::actor_system> actors_;
-  uplink_actor uplink_;
-  gateway_actor gateway_;
-  std::shared_ptr<delivery::origin_board> epochs_ = std::make_shared<delivery::origin_board>();
+  std::unique_ptr<pipeline> pipeline_;
   roster_actor roster_;
-  std::shared_ptr<gateway_inbox> inbox_;
   listener_actor downlink_;
   std::unique_ptr<link::listener> downlink_link_; // null: no edges further out
   std::unique_ptr<spooled_series> source_;
@@ -340,7 +276,6 @@ private:
   std::unique_ptr<api::query_pool> lookups_;
   std::unique_ptr<push::push_service> pushes_;
   std::unique_ptr<http::server> http_;
-  std::atomic<bool> failed_ = false;
 };
 
 } // namespace

@@ -18,7 +18,7 @@ public:
   };
 
   // `now` is asked at each commit; `true_ns` is wall time without skew. `tally` must outlive it.
-  counting_spool(std::unique_ptr<edge::spool> behind, edge_tally& tally, std::function<conditions()> now,
+  counting_spool(std::shared_ptr<edge::spool> behind, edge_tally& tally, std::function<conditions()> now,
                  std::function<std::int64_t()> true_ns)
       : behind_(std::move(behind)), tally_(tally), now_(std::move(now)), true_ns_(std::move(true_ns)) {}
 
@@ -67,7 +67,7 @@ public:
   result<void> close() override { return behind_->close(); }
 
 private:
-  std::unique_ptr<edge::spool> behind_;
+  std::shared_ptr<edge::spool> behind_;
   edge_tally& tally_;
   std::function<conditions()> now_;
   std::function<std::int64_t()> true_ns_;

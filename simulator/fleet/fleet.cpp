@@ -39,7 +39,7 @@ result<fleet_report> run_fleet(const fleet_options& options, const fleet_hooks& 
   BOOST_OUTCOME_TRYV(options.validate());
   running_fleet fleet{options, hooks};
   BOOST_OUTCOME_TRYV(fleet.prepare());
-  fleet.connect();
+  BOOST_OUTCOME_TRYV(fleet.connect());
   fleet.run();
   fleet.drain();
   return fleet.finish();

@@ -18,7 +18,7 @@ namespace skerry::sim {
 
 namespace {
 
-constexpr std::size_t descriptors_per_edge = 8; // directory, spool (3), link (4)
+constexpr std::size_t descriptors_per_edge = 12; // directory, spool (3), link (4), the backlog's (4)
 constexpr std::size_t descriptors_spare = 200;
 constexpr std::size_t helpers = 8; // that join and open at the same time
 constexpr std::chrono::milliseconds join_timeout{30'000};
@@ -175,7 +175,7 @@ result<void> running_fleet::prepare() {
   report_.series = options_.series;
   report_.interval_s = static_cast<double>(options_.interval.count()) / 1e9;
 
-  BOOST_OUTCOME_TRY(loop, link::make_client_loop(edges_.size()));
+  BOOST_OUTCOME_TRY(loop, link::make_client_loop(2 * edges_.size()));
   shared_.loop = std::move(loop);
   settings_ = std::make_unique<actor_settings>(options_.threads);
   actors_ = std::make_unique<caf::actor_system>(*settings_);

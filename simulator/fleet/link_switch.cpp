@@ -11,7 +11,7 @@ public:
   switched(link_switch& owner, std::unique_ptr<link::client_transport> real)
       : owner_(owner), real_(std::move(real)) {
     const std::lock_guard lock{owner_.mutex_};
-    owner_.current_ = real_.get();
+    owner_.open_.push_back(real_.get());
   }
   ~switched() override {
     const std::lock_guard lock{owner_.mutex_};
@@ -21,7 +21,7 @@ public:
     const auto ip = real_->bytes_on_link();
     h.ip.sent += ip.sent;
     h.ip.received += ip.received;
-    owner_.current_ = nullptr;
+    std::erase(owner_.open_, real_.get());
   }
   bool try_send(link::message_parts parts) override { return real_->try_send(std::move(parts)); }
   void reconnect() override { real_->reconnect(); }
@@ -40,6 +40,14 @@ link_switch::connect(link::client_config config, link::client_events events, pro
     const std::lock_guard lock{mutex_};
     return cuts_ == 0;
   };
+  const auto beside = [this] {
+    const std::lock_guard lock{mutex_};
+    return !open_.empty();
+  }();
+  if (beside) {
+    BOOST_OUTCOME_TRY(real, link::start_client(std::move(config), std::move(events), metrics));
+    return std::make_unique<switched>(*this, std::move(real));
+  }
   link::client_events told;
   told.state = [this, to = std::move(events.state)](link::client_state now) {
     on_state(now);
@@ -83,14 +91,16 @@ void link_switch::on_message(const link::message_parts& parts) {
 
 void link_switch::cut() {
   const std::lock_guard lock{mutex_};
-  if (++cuts_ == 1 && current_ != nullptr)
-    current_->reconnect();
+  if (++cuts_ == 1)
+    for (auto* one : open_)
+      one->reconnect();
 }
 
 void link_switch::restore(bool at_once) {
   const std::lock_guard lock{mutex_};
-  if (--cuts_ == 0 && at_once && current_ != nullptr)
-    current_->reconnect();
+  if (--cuts_ == 0 && at_once)
+    for (auto* one : open_)
+      one->reconnect();
 }
 
 bool link_switch::live() const {
@@ -101,10 +111,10 @@ bool link_switch::live() const {
 link_switch::history link_switch::now() const {
   const std::lock_guard lock{mutex_};
   auto out = history_;
-  if (current_ != nullptr) {
-    out.tcp_sent += current_->bytes_sent();
-    out.tcp_received += current_->bytes_received();
-    const auto ip = current_->bytes_on_link();
+  for (auto* one : open_) {
+    out.tcp_sent += one->bytes_sent();
+    out.tcp_received += one->bytes_received();
+    const auto ip = one->bytes_on_link();
     out.ip.sent += ip.sent;
     out.ip.received += ip.received;
   }

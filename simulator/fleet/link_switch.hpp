@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <vector>
 
 namespace skerry::sim {
 
@@ -28,7 +29,7 @@ public:
   explicit link_switch(std::function<void(std::int64_t now_ns)> on_welcome)
       : on_welcome_(std::move(on_welcome)) {}
 
-  // As link::start_client, for the edge's uplink.
+  // As link::start_client, for the edge's uplink. Beside one that is open: for the backlog, without a session of its own.
   [[nodiscard]] result<std::unique_ptr<link::client_transport>>
   connect(link::client_config config, link::client_events events, prometheus::Registry& metrics);
 
@@ -46,8 +47,8 @@ private:
   const std::function<void(std::int64_t)> on_welcome_;
   mutable std::mutex mutex_;
   int cuts_ = 0;
-  bool greeted_ = true; // this connection's first answer has come
-  link::client_transport* current_ = nullptr;
+  bool greeted_ = true;                       // this connection's first answer has come
+  std::vector<link::client_transport*> open_; // the first is the session's
   history history_;
 };
 

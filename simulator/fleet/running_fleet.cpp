@@ -84,7 +84,7 @@ std::vector<edge_moments> running_fleet::moments_of(const std::vector<std::size_
   return out;
 }
 
-void running_fleet::connect() {
+result<void> running_fleet::connect() {
   begin_stage();
   const auto settle = [this] {
     const auto until = elapsed_s() + settle_s;
@@ -95,7 +95,8 @@ void running_fleet::connect() {
   const auto count = static_cast<double>(edges_.size());
   const auto bare = settle();
   for (auto& one : edges_)
-    one->start();
+    if (auto started = one->start(); !started)
+      return started;
   const auto unconnected = settle();
   std::vector<std::size_t> all(edges_.size());
   for (std::size_t i = 0; i < all.size(); ++i)
@@ -112,6 +113,7 @@ void running_fleet::connect() {
   const auto connected = settle();
   report_.edge_bytes = std::max(0.0, (unconnected - bare) / count + report_.edge_bytes);
   report_.link_bytes = std::max(0.0, (connected - unconnected) / count);
+  return ok();
 }
 
 void running_fleet::add_host(std::size_t edge) {

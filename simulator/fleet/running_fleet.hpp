@@ -20,7 +20,7 @@ public:
   ~running_fleet();
 
   result<void> prepare(); // descriptors, joining, opening
-  void connect();
+  [[nodiscard]] result<void> connect();
   void run();
   void drain();
   fleet_report finish();

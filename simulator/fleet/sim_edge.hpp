@@ -1,15 +1,13 @@
 #pragma once
 
-// One edge of a fleet: the parts of an edge node (agents, gateway, spool, uplink, encrypted link), put together so that
+// One edge of a fleet: agents over the pipeline of an edge node (spool, gateway, uplink, encrypted link), so that
 // hundreds fit into a process. Threads, the client loop and the metrics are shared; the data directory is that of a
 // real node. Owned and called by the fleet's thread.
 
-#include "actors/actors.hpp"
-#include "actors/delivery/claims.hpp"
 #include "actors/link/token.hpp"
 #include "actors/node/data_directory.hpp"
-#include "edge/gateway/inbox.hpp"
 #include "edge/identity.hpp"
+#include "edge/pipeline.hpp"
 #include "simulator/fleet/counting_spool.hpp"
 #include "simulator/fleet/edge_clock.hpp"
 #include "simulator/fleet/link_switch.hpp"
@@ -49,7 +47,7 @@ public:
   [[nodiscard]] result<void> join(const link::join_token& token, std::chrono::milliseconds timeout);
   // Opens the spool; any thread, one at a time. The link is cut until restore().
   [[nodiscard]] result<void> open();
-  void start(); // gateway and uplink
+  [[nodiscard]] result<void> start(); // gateway and uplink
 
   // Agents collect at multiples of the interval plus `offset`.
   void add_agent(const std::string& host, std::uint64_t host_number, std::uint64_t site_number,
@@ -66,6 +64,9 @@ public:
   [[nodiscard]] std::optional<std::string> some_agent(std::uint64_t choice) const;
 
 private:
+  [[nodiscard]] edge::edge_config settings() const;
+  [[nodiscard]] edge::pipeline_surroundings surroundings();
+
   const edge_surroundings& shared_;
   std::filesystem::path data_;
   edge_clock clock_;
@@ -74,10 +75,8 @@ private:
   std::optional<data_directory> directory_;
   edge::edge_identity identity_;
   link::curve_keypair keys_;
-  std::shared_ptr<edge::spool> store_;
-  std::shared_ptr<edge::gateway_inbox> inbox_;
-  uplink_actor uplink_;
-  gateway_actor gateway_;
+  actor_watch watch_;
+  std::unique_ptr<edge::pipeline> pipeline_;
   std::map<std::string, agent_actor> agents_;
 };
 
