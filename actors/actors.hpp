@@ -3,7 +3,8 @@
 // The typed interfaces of all actors, one comment per message, and the types that travel between them.
 //
 // Everything here stays within one process: payloads are shared pointers and are never serialised. What crosses
-// processes is encoded bytes (schemas/). Shutdown runs producers first, store last; each main says in which order.
+// processes is encoded bytes (schemas/). Shutdown runs producers first, store last: the order of a
+// node's parts, from its end (docs/architecture.md).
 
 #include "actors/link/listener.hpp"
 #include "schemas/model/identity.hpp"

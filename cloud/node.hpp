@@ -1,6 +1,6 @@
 #pragma once
 
-// A running cloud node: owns every part and connects them. Made, started and stopped by main.
+// A running cloud node: a list of parts. Made, started and stopped by main.
 
 #include "cloud/config.hpp"
 
@@ -12,7 +12,7 @@ class node {
 public:
   // Binds and opens everything, or says what is in the way. `reload` reads the configuration again.
   [[nodiscard]] static result<std::unique_ptr<node>> start(cloud_config config);
-  virtual ~node() = default; // stops in order: HTTP, ingest and shards, link, store
+  virtual ~node() = default; // stops its parts, the newest first: HTTP at first, the store last
 
   [[nodiscard]] virtual std::string http_address() const = 0;
   [[nodiscard]] virtual std::string link_address() const = 0;

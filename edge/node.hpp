@@ -1,6 +1,6 @@
 #pragma once
 
-// A running edge node: owns every part and connects them. Made, started and stopped by main.
+// A running edge node: a list of parts. Made, started and stopped by main.
 
 #include "edge/config.hpp"
 
@@ -12,7 +12,7 @@ class node {
 public:
   // Opens the spool, starts collecting and the link. not_found: the data directory has not joined yet.
   [[nodiscard]] static result<std::unique_ptr<node>> start(edge_config config);
-  virtual ~node() = default; // stops in order: HTTP, roster and agents, downlink, uplink, gateway
+  virtual ~node() = default; // stops its parts, the newest first: HTTP at first, the pipeline last
 
   // Takes what can change while running: scrape configuration and log level.
   virtual void reload(const edge_config& config) = 0;

@@ -8,6 +8,7 @@
 #include "actors/actor_watch.hpp"
 #include "actors/delivery/claims.hpp"
 #include "actors/delivery/origin_board.hpp"
+#include "actors/node/part.hpp"
 #include "edge/config.hpp"
 #include "edge/gateway/inbox.hpp"
 #include "edge/identity.hpp"
@@ -32,14 +33,12 @@ struct pipeline_surroundings {
   bool detached = true;
 };
 
-class pipeline {
+class pipeline final : public node_part {
 public:
   // Opens the spool below `config.data`. As spool::open.
   [[nodiscard]] static result<std::unique_ptr<pipeline>>
   open(const edge_config& config, const edge_identity& identity, pipeline_surroundings around);
-  ~pipeline(); // stops, and waits until both actors have ended
-  pipeline(const pipeline&) = delete;
-  pipeline& operator=(const pipeline&) = delete;
+  ~pipeline() override; // stops, and waits until both actors have ended
 
   // Puts another spool before the one that was opened. Before start().
   void wrap(const std::function<std::shared_ptr<spool>(std::shared_ptr<spool>)>& with) {

@@ -3,14 +3,16 @@
 // Remote write over HTTP, for both nodes: POST /api/v1/write. It takes requests on the HTTP server's threads, decodes
 // and assembles them on a thread of its own, hands the records to whoever numbers and commits them, and answers when
 // that has returned: 2xx means on stable storage. What waits, and what is on its way to the disk, is bounded by
-// bytes; beyond, and wherever something is full, the answer is 503 with Retry-After.
+// bytes; beyond, and wherever something is full, the answer is 503 with Retry-After. A part of its node.
 
 #include "actors/http/server.hpp"
 #include "actors/node/clock.hpp"
+#include "actors/node/part.hpp"
 #include "actors/push/push_assembler.hpp"
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 namespace prometheus {
 class Registry;
@@ -36,14 +38,13 @@ struct push_service_config {
   std::function<void(push_outcome what, done_function done)> commit;
 };
 
-class push_service {
+class push_service final : public node_part {
 public:
   push_service(push_service_config config, prometheus::Registry& metrics);
-  ~push_service(); // what waits is answered with 503; joins
-  push_service(const push_service&) = delete;
-  push_service& operator=(const push_service&) = delete;
+  ~push_service() override; // what waits is answered with 503; joins
 
   [[nodiscard]] http::route route(); // the service outlives the server
+  [[nodiscard]] std::vector<http::route> routes() override { return {route()}; }
 
 private:
   struct impl;
