@@ -14,7 +14,6 @@
 #include "cloud/store/embedded.hpp"
 
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -46,16 +45,9 @@ struct cloud_config {
   std::uint64_t query_cache_bytes_max = 32 << 20; // of range queries' answers; 0: none is kept
   bool admin_api = false;                         // POST /api/v1/admin/tsdb/…
   std::string text; // the file, for /api/v1/status/config: it names secrets, and holds none
-
-  std::function<result<std::string>()>
-      reload; // set by main: reads the configuration again, says what changed
 };
 
-struct loaded_config {
-  cloud_config config;
-  std::vector<std::string> errors; // each "file:line: what is wrong; what to do"
-  settings_digest settings;        // what the file says, for comparing
-};
+using loaded_config = loaded_configuration<cloud_config>;
 
 // not_found / io / malformed: the file itself cannot be read. Mistakes inside it are `errors`.
 [[nodiscard]] result<loaded_config> load_config(const std::filesystem::path& file);

@@ -3,6 +3,7 @@
 #include "actors/http/http_part.hpp"
 #include "actors/link/keys.hpp"
 #include "actors/node/data_directory.hpp"
+#include "actors/node/log.hpp"
 #include "actors/node/metrics.hpp"
 #include "actors/node/open_files.hpp"
 #include "actors/node/reload.hpp"
@@ -36,18 +37,16 @@ push::push_service_config push_settings(const cloud_config& config, const store_
   return settings;
 }
 
-class running_node final : public node {
+class parts_node final : public node {
 public:
-  explicit running_node(cloud_config config)
+  parts_node(cloud_config config, config_source<cloud_config> reload)
       : config_(std::move(config)),
         metrics_(version),
-        read_again_(
-            "cloud", metrics_.registry(), config_.reload ? config_.reload : [] {
-              return result<std::string>{
-                  fail(errc::unsupported, "this node runs without a configuration file")};
-            }) {}
+        read_again_("cloud", metrics_.registry(), [reload = std::move(reload)] {
+          return reload([](const cloud_config& now) { return set_log_level(now.log_level); });
+        }) {}
 
-  ~running_node() override {
+  ~parts_node() override {
     const bool ran = http_ != nullptr; // the last part to start
     if (ran)
       spdlog::info("cloud: stopping");
@@ -103,8 +102,8 @@ private:
 
 } // namespace
 
-result<std::unique_ptr<node>> node::start(cloud_config config) {
-  auto made = std::make_unique<running_node>(std::move(config));
+result<std::unique_ptr<node>> node::start(cloud_config config, config_source<cloud_config> reload) {
+  auto made = std::make_unique<parts_node>(std::move(config), std::move(reload));
   BOOST_OUTCOME_TRYV(made->open());
   return std::unique_ptr<node>{std::move(made)};
 }

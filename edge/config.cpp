@@ -159,7 +159,6 @@ spool_config spool_settings(const edge_config& config, std::uint64_t bytes_max_d
   out.local_bytes_max = config.local_bytes_max;
   out.clock_jump_wait = config.clock_jump_wait;
   out.drops_by_age = config.spool_limits.age_max.count() != 0;
-  out.examine_command = config.examine_command;
   return out;
 }
 

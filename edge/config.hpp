@@ -17,7 +17,6 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -68,18 +67,9 @@ struct edge_config {
                            96 << 20};
 
   link::listener_config link; // for edges further out; an empty `bind`: there are none
-
-  std::function<result<std::string>()>
-      reload; // set by main: reads the configuration again, says what changed
-  std::vector<std::string>
-      examine_command; // set by main: this program, to examine damaged segments; empty: in process
 };
 
-struct loaded_config {
-  edge_config config;
-  std::vector<std::string> errors; // each "file:line: what is wrong; what to do"
-  settings_digest settings;        // what the file says, for comparing
-};
+using loaded_config = loaded_configuration<edge_config>;
 
 // not_found / io / malformed: the file itself cannot be read. Mistakes inside it are `errors`.
 [[nodiscard]] result<loaded_config> load_config(const std::filesystem::path& file);

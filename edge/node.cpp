@@ -4,6 +4,7 @@
 #include "actors/link/keys.hpp"
 #include "actors/node/data_directory.hpp"
 #include "actors/node/log.hpp"
+#include "actors/node/memory.hpp"
 #include "actors/node/metrics.hpp"
 #include "actors/node/open_files.hpp"
 #include "actors/node/reload.hpp"
@@ -23,6 +24,8 @@
 namespace skerry::edge {
 
 namespace {
+
+constexpr int startup_ticks = 5; // then everything has run that runs once
 
 // The edge's side of CAF. One worker that blocks when idle: its scratch memory is made once, and it is enough for
 // millions of samples a second. The gateway has a thread of its own.
@@ -59,18 +62,16 @@ transport_factory upstream(const edge_config& config, const edge_identity& ident
   };
 }
 
-class running_node final : public node {
+class parts_node final : public node {
 public:
-  explicit running_node(edge_config config)
+  parts_node(edge_config config, config_source<edge_config> reload)
       : config_(std::move(config)),
         metrics_(version),
-        read_again_(
-            "edge", metrics_.registry(), config_.reload ? config_.reload : [] {
-              return result<std::string>{
-                  fail(errc::unsupported, "this node runs without a configuration file")};
-            }) {}
+        read_again_("edge", metrics_.registry(), [this, reload = std::move(reload)] {
+          return reload([this](const edge_config& now) { return apply(now); });
+        }) {}
 
-  ~running_node() override {
+  ~parts_node() override {
     const bool ran = http_ != nullptr; // the last part to start
     if (ran)
       spdlog::info("edge: stopping");
@@ -82,7 +83,7 @@ public:
   }
 
   // The order of making: each part needs those before it, and stops before they do.
-  result<void> open() {
+  result<void> open(std::vector<std::string> examine_command) {
     raise_open_files();
     auto& metrics = metrics_.registry();
     BOOST_OUTCOME_TRY(directory, data_directory::open(config_.data, node_kind::edge));
@@ -98,6 +99,7 @@ public:
                      .metrics = metrics,
                      .connect = upstream(config_, identity, keys, metrics),
                      .software = fmt::format("skerry-edge {}", version),
+                     .examine_command = std::move(examine_command),
                      .publish = [board](const uplink_status& now) { board->publish(now); },
                      .publish_refusal = [board](const std::string& why) { board->publish_refusal(why); }}));
     auto& records = parts_.add(std::move(opened));
@@ -125,15 +127,23 @@ public:
     return ok();
   }
 
-  void reload(const edge_config& config) override {
-    static_cast<void>(set_log_level(config.log_level)); // it was checked when it was read
-    collect_->apply(config);
-  }
   result<std::string> read_again() override { return read_again_(); }
   std::string http_address() const override { return http_->address(); }
+  void on_tick() override {
+    parts_.on_tick();
+    if (++ticks_ == startup_ticks)
+      release_startup_code();
+  }
   bool failed() const noexcept override { return watch_.ended(); }
 
 private:
+  // What can change while running. HTTP asks for it at first when all parts are made.
+  result<void> apply(const edge_config& config) {
+    BOOST_OUTCOME_TRYV(set_log_level(config.log_level));
+    collect_->apply(config);
+    return ok();
+  }
+
   static void say_what_was_found(const edge_identity& identity, const spool& store) {
     const auto& found = store.report();
     spdlog::info("edge: {} of site '{}' opened epoch {}, {} records in {} segments wait{}",
@@ -149,15 +159,17 @@ private:
   actor_settings actor_settings_;
   std::optional<caf::actor_system> actors_;
   node_parts parts_;
+  int ticks_ = 0;
   collect_part* collect_ = nullptr; // of parts_, as the next
   const http::http_part* http_ = nullptr;
 };
 
 } // namespace
 
-result<std::unique_ptr<node>> node::start(edge_config config) {
-  auto made = std::make_unique<running_node>(std::move(config));
-  BOOST_OUTCOME_TRYV(made->open());
+result<std::unique_ptr<node>> node::start(edge_config config, config_source<edge_config> reload,
+                                          std::vector<std::string> examine_command) {
+  auto made = std::make_unique<parts_node>(std::move(config), std::move(reload));
+  BOOST_OUTCOME_TRYV(made->open(std::move(examine_command)));
   return std::unique_ptr<node>{std::move(made)};
 }
 

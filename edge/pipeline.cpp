@@ -21,8 +21,9 @@ result<std::unique_ptr<pipeline>> pipeline::open(const edge_config& config, cons
                                                  pipeline_surroundings around) {
   std::unique_ptr<pipeline> made{new pipeline{config, identity, std::move(around)}};
   auto settings = spool_settings(config, spool_bytes_default(config.data));
-  settings.edge = identity.edge;
   const auto& with = made->around_;
+  settings.edge = identity.edge;
+  settings.examine_command = with.examine_command;
   BOOST_OUTCOME_TRY(store, spool::open(settings, with.clock, with.random, with.metrics));
   made->store_ = std::move(store);
   return made;

@@ -17,6 +17,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace skerry::edge {
 
@@ -26,7 +27,9 @@ struct pipeline_surroundings {
   random_source& random;
   prometheus::Registry& metrics;
   transport_factory connect;
-  std::string software;                              // as it calls itself upstream
+  std::string software; // as it calls itself upstream
+  // This program, to examine damaged segments in a process of its own; empty: in this one.
+  std::vector<std::string> examine_command;
   std::function<void(const uplink_status&)> publish; // may be empty, as the next
   std::function<void(const std::string& refusal)> publish_refusal;
   // True: uplink and gateway have a thread each, as both wait for the disk. False: they share the system's, made for that.

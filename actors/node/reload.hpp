@@ -21,6 +21,24 @@ namespace skerry {
 // Every setting of a configuration file by its path ("collect.interval"), with a hash of what it says.
 using settings_digest = std::map<std::string, std::size_t>;
 
+// A configuration file that could be read, with what is wrong inside it.
+template <class Config>
+struct loaded_configuration {
+  Config config;
+  std::vector<std::string> errors; // each "file:line: what is wrong; what to do"
+  settings_digest settings;        // what the file says, for comparing
+
+  // invalid_argument: there are errors; the message has all of them.
+  [[nodiscard]] result<void> sound() const {
+    std::string all;
+    for (const auto& one : errors)
+      all += (all.empty() ? "" : "; ") + one;
+    if (!all.empty())
+      return fail(errc::invalid_argument, std::move(all));
+    return ok();
+  }
+};
+
 // Compares what a file says now with what is in force. One thread at a time.
 class settings_watch {
 public:

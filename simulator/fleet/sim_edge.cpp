@@ -85,6 +85,7 @@ edge::pipeline_surroundings sim_edge::surroundings() {
                 return switch_.connect(std::move(settings), std::move(events), *shared_.metrics);
               },
           .software = fmt::format("skerry-sim {}", version),
+          .examine_command = {}, // this program has no such command
           .publish = {},
           .publish_refusal = {},
           .detached = false}; // two threads an edge would be a thousand
