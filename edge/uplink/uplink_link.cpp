@@ -20,12 +20,18 @@ bool uplink_link::backlog_apart() const noexcept {
   return apart_.transport && apart_stands_->load(std::memory_order_acquire);
 }
 
+result<void> uplink_link::start(const std::string& address) {
+  BOOST_OUTCOME_TRY(transport, connect_(address, events_()));
+  main_.transport = std::move(transport);
+  return ok();
+}
+
 void uplink_link::stop() {
   close_apart();
   drop(main_);
 }
 
-void uplink_link::open_apart(const transport_factory& connect, const std::string& address) {
+void uplink_link::open_apart(const std::string& address) {
   if (apart_.transport)
     return;
   apart_stands_ = std::make_shared<std::atomic<bool>>(false);
@@ -34,7 +40,7 @@ void uplink_link::open_apart(const transport_factory& connect, const std::string
   events.state = [stands = apart_stands_](link::client_state now) {
     stands->store(now == link::client_state::connected, std::memory_order_release);
   };
-  auto made = connect(address, std::move(events));
+  auto made = connect_(address, std::move(events));
   if (made)
     apart_.transport = std::move(made).value();
   else

@@ -5,12 +5,13 @@
 // link would hold up what is fresh for many round trips. Both belong to one session; acknowledgements come over the first.
 // The uplink actor's thread; callbacks of the transports come from theirs.
 
-#include "actors/delivery/sender.hpp"
 #include "actors/link/transport.hpp"
+#include "edge/uplink/uplink_core.hpp"
 
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <utility>
 
 namespace skerry::edge {
 
@@ -19,24 +20,25 @@ namespace skerry::edge {
 using transport_factory = std::function<result<std::unique_ptr<link::client_transport>>(
     const std::string& address, link::client_events events)>;
 
-class uplink_link final : public delivery::sender_sink {
+class uplink_link final : public uplink_connections {
 public:
+  // `events`: of each first connection; made anew for each.
+  uplink_link(transport_factory connect, std::function<link::client_events()> events)
+      : connect_(std::move(connect)), events_(std::move(events)) {}
+
   bool send(link::message message) override;
   void reconnect() override;
   [[nodiscard]] bool backlog_apart() const noexcept override;
 
-  void start(std::unique_ptr<link::client_transport> transport) { main_.transport = std::move(transport); }
-  void stop();
-  [[nodiscard]] bool started() const noexcept { return main_.transport != nullptr; }
-
-  // Does not replace one that is open. Until it stands, and where it fails, everything goes over the first.
-  void open_apart(const transport_factory& connect, const std::string& address);
-  void close_apart(); // what was under way there is lost
-  [[nodiscard]] bool has_apart() const noexcept { return apart_.transport != nullptr; }
-
-  [[nodiscard]] std::uint64_t take_ip_bytes();                 // both ways, since the last call
-  [[nodiscard]] std::uint64_t bytes_sent() const noexcept;     // at the TCP payload, since the start
-  [[nodiscard]] std::uint64_t bytes_received() const noexcept; // of these connections
+  [[nodiscard]] result<void> start(const std::string& address) override;
+  void stop() override;
+  [[nodiscard]] bool started() const noexcept override { return main_.transport != nullptr; }
+  void open_apart(const std::string& address) override;
+  void close_apart() override;
+  [[nodiscard]] bool has_apart() const noexcept override { return apart_.transport != nullptr; }
+  [[nodiscard]] std::uint64_t take_ip_bytes() override;
+  [[nodiscard]] std::uint64_t bytes_sent() const noexcept override;
+  [[nodiscard]] std::uint64_t bytes_received() const noexcept override;
 
 private:
   struct connection {
@@ -46,6 +48,8 @@ private:
   [[nodiscard]] static std::uint64_t take(connection& of);
   void drop(connection& which);
 
+  transport_factory connect_;
+  std::function<link::client_events()> events_;
   connection main_;
   connection apart_;
   std::shared_ptr<std::atomic<bool>> apart_stands_;

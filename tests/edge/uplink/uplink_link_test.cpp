@@ -60,10 +60,10 @@ link::message batch(link::lane lane) {
 
 TEST_CASE("only backlog goes over the second connection, and only while that stands") {
   fake_network net;
-  uplink_link under_test;
+  uplink_link under_test{net.factory(), [] { return link::client_events{}; }};
   CHECK_FALSE(under_test.send(batch(link::lane::live))); // nothing is started
-  under_test.start(net.factory()("a", {}).value());
-  under_test.open_apart(net.factory(), "a");
+  REQUIRE(under_test.start("a"));
+  under_test.open_apart("a");
   REQUIRE(net.all.size() == 2);
   CHECK(under_test.send(batch(link::lane::backlog))); // it does not stand yet
   CHECK(net.all[0].messages == 1);
@@ -87,11 +87,11 @@ TEST_CASE("only backlog goes over the second connection, and only while that sta
 
 TEST_CASE("bytes of both connections are counted once, also of one that is gone") {
   fake_network net;
-  uplink_link under_test;
-  under_test.start(net.factory()("a", {}).value());
+  uplink_link under_test{net.factory(), [] { return link::client_events{}; }};
+  REQUIRE(under_test.start("a"));
   net.all[0].ip_bytes = 100;
   CHECK(under_test.take_ip_bytes() == 100);
-  under_test.open_apart(net.factory(), "a");
+  under_test.open_apart("a");
   net.all[0].ip_bytes += 10;
   net.all[1].ip_bytes += 5;
   CHECK(under_test.bytes_sent() == 115);
@@ -107,10 +107,10 @@ TEST_CASE("bytes of both connections are counted once, also of one that is gone"
 
 TEST_CASE("without a second connection everything goes over the first") {
   fake_network net;
-  uplink_link under_test;
-  under_test.start(net.factory()("a", {}).value());
+  uplink_link under_test{net.factory(), [] { return link::client_events{}; }};
+  REQUIRE(under_test.start("a"));
   net.refuse = true;
-  under_test.open_apart(net.factory(), "a");
+  under_test.open_apart("a");
   CHECK_FALSE(under_test.has_apart());
   CHECK(under_test.send(batch(link::lane::backlog)));
   CHECK(net.all[0].messages == 1);
