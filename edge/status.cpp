@@ -7,6 +7,7 @@
 #include "actors/node/config.hpp"
 #include "actors/node/version.hpp"
 #include "edge/targets.hpp"
+#include "schemas/time.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -174,7 +175,6 @@ http::response revoke(const status_context& context, const http::request& reques
 } // namespace
 
 std::string status_board::behind(std::int64_t now_ns) const {
-  constexpr std::int64_t ns_per_s = 1'000'000'000;
   std::shared_ptr<const due_watch> host;
   {
     const std::lock_guard lock{mutex_};

@@ -5,6 +5,7 @@
 #include "actors/api/parameters.hpp"
 #include "actors/api/route_list.hpp"
 #include "actors/promql/json.hpp"
+#include "schemas/time.hpp"
 
 #include <fmt/format.h>
 
@@ -15,7 +16,6 @@ namespace skerry::api {
 
 namespace {
 
-constexpr std::int64_t ns_per_ms = 1'000'000;
 constexpr const char* exposition_type = "text/plain; version=0.0.4; charset=utf-8";
 
 // Metric name first: series of a family stand together.

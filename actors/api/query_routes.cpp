@@ -7,6 +7,7 @@
 #include "actors/promql/infos.hpp"
 #include "actors/promql/json.hpp"
 #include "actors/promql/parser.hpp"
+#include "schemas/time.hpp"
 
 #include <fmt/format.h>
 
@@ -15,8 +16,6 @@ namespace skerry::api {
 using promql::expression_ptr;
 
 namespace {
-
-constexpr std::int64_t ns_per_ms = 1'000'000;
 
 // What instant and range queries have in common.
 struct query_settings {

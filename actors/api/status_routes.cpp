@@ -2,6 +2,7 @@
 
 #include "actors/api/parameters.hpp"
 #include "actors/api/route_list.hpp"
+#include "schemas/time.hpp"
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -21,7 +22,6 @@ namespace {
 
 // The Prometheus whose API this is: Grafana decides by it which requests to send.
 constexpr const char* prometheus_version = "2.42.0";
-constexpr std::int64_t ns_per_ms = 1'000'000;
 constexpr std::int64_t tsdb_span_ms = 3'600'000; // of which series are counted
 constexpr std::uint64_t tsdb_limit_default = 10;
 

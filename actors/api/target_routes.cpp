@@ -5,6 +5,7 @@
 #include "actors/api/route_list.hpp"
 #include "actors/promql/evaluator.hpp"
 #include "actors/promql/parser.hpp"
+#include "schemas/time.hpp"
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -18,7 +19,6 @@ using nlohmann::json;
 
 namespace {
 
-constexpr std::int64_t ns_per_ms = 1'000'000;
 constexpr std::uint64_t target_bytes = 4 << 10; // of one as JSON in memory and as text, beside its labels
 
 std::string rfc3339(std::int64_t time_ms) {

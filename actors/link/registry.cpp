@@ -6,6 +6,7 @@
 #include "actors/node/files.hpp"
 #include "actors/node/lmdb_lock.hpp"
 #include "actors/node/page_check.hpp"
+#include "schemas/time.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -130,7 +131,6 @@ result<void> registry::impl::check_file(const std::filesystem::path& file) {
 
 // The time that is sure to have passed, of what the wall clock says.
 result<std::int64_t> registry::impl::believed_s(const transaction& txn, std::int64_t now_s) {
-  constexpr std::int64_t ns_per_s = 1'000'000'000;
   if (!age) {
     auto oldest_s = now_s;
     BOOST_OUTCOME_TRYV(txn.for_each(invites, [&](bytes_view key, bytes_view value) -> result<void> {

@@ -5,6 +5,7 @@
 #include "schemas/model/host.hpp"
 #include "schemas/model/set_memory.hpp"
 #include "schemas/model/site_name.hpp"
+#include "schemas/time.hpp"
 
 #include <fmt/format.h>
 
@@ -17,7 +18,6 @@ namespace skerry::push {
 
 namespace {
 
-constexpr std::int64_t ns_per_ms = 1'000'000;
 constexpr std::size_t help_bytes_max = 4096;
 constexpr std::size_t node_bytes = 32; // of a table, beside what it holds
 // Families become known at any time, and their series come in any order. Type and help may be as long as they like.

@@ -3,6 +3,7 @@
 #include "actors/http/guard.hpp"
 #include "actors/node/bounded_queue.hpp"
 #include "actors/node/log_limiter.hpp"
+#include "schemas/time.hpp"
 
 #include <fmt/format.h>
 #include <prometheus/counter.h>
@@ -18,7 +19,6 @@ namespace skerry::push {
 
 namespace {
 
-constexpr std::int64_t ns_per_ms = 1'000'000;
 constexpr std::size_t waiting_max = 1024;
 constexpr const char* retry_after_s = "5";
 constexpr int refusal_lines_per_minute = 6;

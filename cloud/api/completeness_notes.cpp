@@ -1,5 +1,7 @@
 #include "cloud/api/completeness_notes.hpp"
 
+#include "schemas/time.hpp"
+
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
@@ -10,7 +12,6 @@ namespace skerry::cloud {
 
 namespace {
 
-constexpr std::int64_t ns_per_ms = 1'000'000;
 constexpr std::size_t warnings_max = 10;
 constexpr std::size_t hosts_max = 10'000; // that one query's warnings look at
 constexpr std::size_t asked_max =

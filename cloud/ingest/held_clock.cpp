@@ -1,5 +1,7 @@
 #include "cloud/ingest/held_clock.hpp"
 
+#include "schemas/time.hpp"
+
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -9,15 +11,14 @@ namespace skerry::cloud {
 
 namespace {
 
-constexpr std::string_view state_key = "ingest/clock";
-constexpr std::int64_t ns_per_s = 1'000'000'000;
+constexpr std::string_view clock_key = "ingest/clock";
 
 } // namespace
 
 held_clock::held_clock(clock_source& clock, state_store& store) : clock_(clock) {
   std::int64_t noted_ns = 0;
-  const auto scanned = store.scan_state(state_key, [&](std::string_view key, std::string_view value) {
-    if (key == state_key)
+  const auto scanned = store.scan_state(clock_key, [&](std::string_view key, std::string_view value) {
+    if (key == clock_key)
       std::from_chars(value.data(), value.data() + value.size(), noted_ns);
   });
   if (!scanned)
@@ -37,6 +38,6 @@ std::int64_t held_clock::wall_ns() const noexcept {
   return least_ns_ == INT64_MIN ? wall : std::max(wall, least_ns_ + clock_.monotonic_ns());
 }
 
-state_update held_clock::note() const { return {std::string{state_key}, std::to_string(wall_ns())}; }
+state_update held_clock::note() const { return {std::string{clock_key}, std::to_string(wall_ns())}; }
 
 } // namespace skerry::cloud

@@ -3,6 +3,7 @@
 #include "actors/promql/ast_print.hpp"
 #include "actors/promql/parser.hpp"
 #include "schemas/bytes.hpp"
+#include "schemas/time.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -17,7 +18,6 @@ namespace {
 
 constexpr std::string_view state_prefix = "deleted/0/"; // of tenant 0
 constexpr std::uint8_t value_version = 1;
-constexpr std::int64_t ns_per_ms = 1'000'000;
 
 std::string state_key(std::uint64_t number) { return fmt::format("{}{:016x}", state_prefix, number); }
 

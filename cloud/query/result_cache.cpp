@@ -2,6 +2,7 @@
 
 #include "actors/promql/ast_print.hpp"
 #include "actors/promql/passing_source.hpp"
+#include "schemas/time.hpp"
 
 #include <fmt/format.h>
 #include <prometheus/counter.h>
@@ -19,7 +20,6 @@ using promql::time_range;
 
 namespace {
 
-constexpr std::int64_t ns_per_ms = 1'000'000;
 constexpr std::size_t entry_share_max = 4;       // an entry takes at most this part of all bytes
 constexpr std::size_t hosts_max = 10'000;        // noted with an entry; one that read more is not kept
 constexpr std::size_t label_overhead_bytes = 64; // of two strings

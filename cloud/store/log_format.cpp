@@ -1,6 +1,7 @@
 #include "cloud/store/log_format.hpp"
 
 #include "schemas/model/payload.hpp"
+#include "schemas/time.hpp"
 
 #include <algorithm>
 #include <cassert>
@@ -13,7 +14,6 @@ namespace {
 
 constexpr int set_zstd_level = 3;
 constexpr std::size_t site_bytes_max = 4096;
-constexpr std::int64_t ns_per_s = 1'000'000'000;
 
 struct raw_entry {
   std::uint32_t magic = entry_magic;

@@ -3,6 +3,7 @@
 #include "actors/node/page_check.hpp"
 #include "cloud/store/log_format.hpp"
 #include "cloud/store/partition_format.hpp"
+#include "schemas/time.hpp"
 
 #include <fmt/format.h>
 
@@ -13,7 +14,6 @@ namespace skerry::cloud {
 
 namespace {
 
-constexpr std::int64_t ns_per_s = 1'000'000'000;
 constexpr std::uint64_t map_bytes_min = std::uint64_t{16} << 30; // address space, not disk
 constexpr unsigned databases = 12;
 constexpr std::int64_t hot_spans = 8;   // younger than this many spans: fine partitions

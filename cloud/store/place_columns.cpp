@@ -1,6 +1,7 @@
 #include "cloud/store/place_columns.hpp"
 
 #include "cloud/store/sealer.hpp"
+#include "schemas/time.hpp"
 
 #include <algorithm>
 #include <numeric>
@@ -9,8 +10,6 @@
 namespace skerry::cloud {
 
 namespace {
-
-constexpr std::int64_t ns_per_ms = 1'000'000;
 
 std::int64_t to_ms(std::int64_t ns) noexcept {
   return ns >= 0 ? ns / ns_per_ms : -((-(ns + 1)) / ns_per_ms) - 1;

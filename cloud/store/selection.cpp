@@ -1,6 +1,7 @@
 #include "cloud/store/selection.hpp"
 
 #include "cloud/store/damage_of.hpp"
+#include "schemas/time.hpp"
 
 #include <fmt/format.h>
 
@@ -13,7 +14,6 @@ namespace skerry::cloud {
 
 namespace {
 
-constexpr std::int64_t ns_per_ms = 1'000'000;
 constexpr std::size_t places_ahead_max = 8;        // read but not yet handed over
 constexpr std::size_t helpers_max = 4;             // of one query
 constexpr std::size_t samples_ahead_max = 4 << 20; // of them, or one host's

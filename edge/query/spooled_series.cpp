@@ -3,6 +3,7 @@
 #include "actors/promql/query_memory.hpp"
 #include "schemas/model/frame.hpp"
 #include "schemas/model/set_memory.hpp"
+#include "schemas/time.hpp"
 
 #include <fmt/format.h>
 
@@ -15,7 +16,6 @@ namespace skerry::edge {
 
 namespace {
 
-constexpr std::int64_t ns_per_ms = 1'000'000;
 constexpr std::uint32_t not_wanted = ~std::uint32_t{0};
 
 std::int64_t ns_of(std::int64_t ms) noexcept {

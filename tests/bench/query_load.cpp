@@ -8,6 +8,7 @@
 // them under job="extra", as of another target.
 
 #include "cloud/store/embedded.hpp"
+#include "schemas/time.hpp"
 #include "tests/bench/remote_write.hpp"
 #include "tests/bench/replay_hosts.hpp"
 
@@ -26,7 +27,6 @@ using bench::recording;
 using host = bench::replay_host;
 
 constexpr std::size_t run_steps = 40;
-constexpr std::int64_t ns_per_ms = 1'000'000;
 
 [[noreturn]] void give_up(const std::string& why) {
   fmt::print(stderr, "query_load: {}\n", why);

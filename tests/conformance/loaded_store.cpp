@@ -1,6 +1,7 @@
 #include "tests/conformance/loaded_store.hpp"
 
 #include "schemas/model/frame.hpp"
+#include "schemas/time.hpp"
 
 #include <prometheus/registry.h>
 
@@ -12,8 +13,6 @@
 namespace skerry::conformance {
 
 namespace {
-
-constexpr std::int64_t ns_per_ms = 1'000'000;
 
 using series_lines = std::vector<const series_line*>;
 

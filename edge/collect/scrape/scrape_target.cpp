@@ -1,5 +1,7 @@
 #include "edge/collect/scrape/scrape_target.hpp"
 
+#include "schemas/time.hpp"
+
 #include <fmt/format.h>
 #include <prometheus/counter.h>
 #include <spdlog/spdlog.h>
@@ -12,7 +14,6 @@ namespace skerry::edge {
 
 namespace {
 
-constexpr std::int64_t ns_per_ms = 1'000'000;
 constexpr std::string_view exported_prefix = "exported_";
 
 bool has(const labels& all, std::string_view name) {

@@ -1,5 +1,6 @@
 #include "actors/promql/parser.hpp"
 #include "cloud/query/result_cache.hpp"
+#include "schemas/time.hpp"
 #include "tests/actors/promql/memory_source.hpp"
 #include "tests/cloud/store/store_fixture.hpp"
 
@@ -15,8 +16,6 @@ using namespace skerry::cloud;
 using promql::test::memory_source;
 
 namespace {
-
-constexpr std::int64_t ns_per_ms = 1'000'000;
 
 promql::expression_ptr parsed(std::string_view text) {
   auto tree = promql::parse(text);
