@@ -1,25 +1,17 @@
 #include "actors/api/parameters.hpp"
 #include "cloud/api/handlers.hpp"
+#include "cloud/api/json.hpp"
 #include "cloud/ledger/ledger.hpp"
 #include "cloud/ledger/retractions.hpp"
-
-#include <nlohmann/json.hpp>
+#include "schemas/time.hpp"
 
 #include <algorithm>
 
 namespace skerry::cloud {
 
-using json = nlohmann::ordered_json;
-
 namespace {
 
-constexpr std::int64_t ns_per_ms = 1'000'000;
 constexpr std::int64_t default_span_ms = 3'600'000;
-
-std::string dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
-
-// Seconds since 1970 with milliseconds; null where it is not known.
-json seconds(std::int64_t ns) { return ns == 0 ? json{} : json(static_cast<double>(ns / ns_per_ms) / 1'000); }
 
 json to_json(const loss_entry& e) {
   json out{{"site", e.site},

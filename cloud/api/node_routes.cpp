@@ -1,31 +1,20 @@
 #include "actors/api/parameters.hpp"
 #include "cloud/api/completeness_notes.hpp"
 #include "cloud/api/handlers.hpp"
+#include "cloud/api/json.hpp"
 #include "cloud/api/routes.hpp"
 #include "cloud/api/site_feed.hpp"
 #include "schemas/model/site_name.hpp"
+#include "schemas/time.hpp"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <charconv>
 
 namespace skerry::cloud {
 
-using json = nlohmann::ordered_json;
-
 namespace {
-
-std::string dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
-
-// Seconds since 1970 with milliseconds, as everywhere in the API; null for never.
-json seconds(std::int64_t ns) {
-  if (ns == 0)
-    return nullptr;
-  constexpr std::int64_t ns_per_ms = 1'000'000;
-  return static_cast<double>(ns / ns_per_ms) / 1'000;
-}
 
 json to_json(const site_status& s) {
   json refused = json::array();

@@ -1,15 +1,12 @@
 #include "cloud/api/site_feed.hpp"
 
+#include "cloud/api/json.hpp"
+
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 namespace skerry::cloud {
 
 namespace {
-
-using nlohmann::json;
-
-std::string dump(const json& what) { return what.dump(-1, ' ', false, json::error_handler_t::replace); }
 
 // What is of /api/v1/sites and tells how a site stands; not its counts, which change all the time.
 std::string state_of(const site_status& s) {
