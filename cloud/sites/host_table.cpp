@@ -16,7 +16,7 @@ constexpr std::size_t open_watermarks_max = 100'000; // a stream; beyond, every 
 constexpr std::int64_t set_idle_ns =
     300'000'000'000; // a series set that is silent this long no longer counts
 constexpr std::int64_t sweep_interval_ns = 30'000'000'000;
-constexpr std::string_view state_prefix = "host/0/"; // of tenant 0
+constexpr std::string_view tenant_prefix = "host/0/"; // of tenant 0
 
 // An edge that tells of others so much later than of a host goes on without it.
 constexpr std::int64_t gone_on_ns = 900'000'000'000;
@@ -28,7 +28,7 @@ auto find_speaker(All& all, edge_id edge) {
 }
 
 std::string state_key(const std::string& site, const std::string& host) {
-  return fmt::format("{}{:016x}", state_prefix,
+  return fmt::format("{}{:016x}", tenant_prefix,
                      static_cast<std::uint64_t>(make_host_id(tenant_default, site, host)));
 }
 
@@ -364,7 +364,7 @@ std::vector<std::pair<std::string, std::string>> host_table::take_changes() {
 }
 
 void host_table::restore(std::string_view key, std::string_view value) {
-  if (!key.starts_with(state_prefix))
+  if (!key.starts_with(tenant_prefix))
     return;
   byte_reader r{as_bytes(value)};
   const std::string site{r.text()};

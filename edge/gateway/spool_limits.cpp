@@ -18,10 +18,10 @@ constexpr std::size_t read_bytes = 1 << 20;
 constexpr std::size_t run_bytes = 256 << 10;
 constexpr std::uint64_t disk_full_bytes = 16
                                           << 20; // with less left it is the disk that is full, not the spool
-constexpr int parts_looked_at = 8;   // and read by one call of make_room(), until one frees something
-constexpr int parts_at_once = 16;    // dropped by one call of enforce()
-constexpr int parts_seen_max = 4096; // and looked at
-constexpr int neighbours_max = 16;   // tombstones beside what goes, on either side
+constexpr int parts_looked_at = 8;    // and read by one call of make_room(), until one frees something
+constexpr int parts_at_once = 16;     // dropped by one call of enforce()
+constexpr int parts_seen_max = 4096;  // and looked at
+constexpr int stones_beside_max = 16; // tombstones beside what goes, on either side
 constexpr std::uint64_t stones_worth_min = 8; // so many are written anew if they become half as many
 
 std::uint64_t samples_in(const frame& sections) noexcept {
@@ -295,7 +295,7 @@ std::optional<record_view> spool_limits::stone_at(const run& from, const stream_
 std::vector<byte_buffer> spool_limits::stones_before(const stream_key& key, sequence first, sequence above,
                                                      loss_cause cause) {
   std::vector<byte_buffer> out;
-  for (int i = 0; i < neighbours_max && first - 1 > above; ++i) {
+  for (int i = 0; i < stones_beside_max && first - 1 > above; ++i) {
     const auto read = store_->read(key, first - 1, 1);
     if (!read || !read.value())
       break;
@@ -312,7 +312,7 @@ std::vector<byte_buffer> spool_limits::stones_before(const stream_key& key, sequ
 std::vector<byte_buffer> spool_limits::stones_after(const stream_key& key, sequence last,
                                                     const range_set& not_in, loss_cause cause) {
   std::vector<byte_buffer> out;
-  for (int i = 0; i < neighbours_max && !not_in.contains(last + 1); ++i) {
+  for (int i = 0; i < stones_beside_max && !not_in.contains(last + 1); ++i) {
     const auto read = store_->read(key, last + 1, 1);
     if (!read || !read.value())
       break;

@@ -12,23 +12,23 @@ namespace skerry::edge {
 
 namespace {
 
-constexpr std::uint64_t file_bytes_max = 4096;
+constexpr std::uint64_t age_clock_bytes_max = 4096;
 constexpr std::int64_t save_every_ns = std::chrono::nanoseconds{std::chrono::minutes{10}}.count();
 static_assert(save_every_ns < expiry_clock::jump_min.count() / 2);
-constexpr std::string_view first_line = "skerry-age-clock 1\n";
+constexpr std::string_view age_clock_line = "skerry-age-clock 1\n";
 
 std::string with_checksum(const std::string& note) {
-  auto text = fmt::format("{}{}\n", first_line, note);
+  auto text = fmt::format("{}{}\n", age_clock_line, note);
   text += fmt::format("check {:016x}\n", XXH3_64bits(text.data(), text.size()));
   return text;
 }
 
 // nullopt: damaged.
 std::optional<expiry_clock> parse(std::string_view text, std::chrono::nanoseconds jump_wait) {
-  if (!text.starts_with(first_line))
+  if (!text.starts_with(age_clock_line))
     return std::nullopt;
   const std::string note{
-      text.substr(first_line.size(), text.find('\n', first_line.size()) - first_line.size())};
+      text.substr(age_clock_line.size(), text.find('\n', age_clock_line.size()) - age_clock_line.size())};
   return with_checksum(note) == text ? expiry_clock::from_note(jump_wait, note) : std::nullopt;
 }
 
@@ -40,7 +40,7 @@ double hours(std::chrono::nanoseconds time) {
 
 void age_clock::load(std::int64_t last_commit_ns) {
   const auto wall_ns = clock_.wall_ns();
-  const auto bytes = read_whole_file(file_, file_bytes_max);
+  const auto bytes = read_whole_file(file_, age_clock_bytes_max);
   if (bytes)
     time_ = parse(as_text(bytes.value()), jump_wait_);
   if (bytes ? !time_ : bytes.error().code != errc::not_found)

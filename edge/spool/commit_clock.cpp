@@ -14,12 +14,12 @@ namespace skerry::edge {
 
 namespace {
 
-constexpr std::uint64_t file_bytes_max = 4096;
-constexpr std::string_view first_line = "skerry-commit-clock 1\n";
+constexpr std::uint64_t commit_clock_bytes_max = 4096;
+constexpr std::string_view commit_clock_line = "skerry-commit-clock 1\n";
 
 std::string to_text(const clock_stamp& stamp) {
-  auto text =
-      fmt::format("{}{:02x} {} {}\n", first_line, fmt::join(stamp.boot, ""), stamp.offset_ns, stamp.since_ns);
+  auto text = fmt::format("{}{:02x} {} {}\n", commit_clock_line, fmt::join(stamp.boot, ""), stamp.offset_ns,
+                          stamp.since_ns);
   text += fmt::format("check {:016x}\n", XXH3_64bits(text.data(), text.size()));
   return text;
 }
@@ -27,9 +27,9 @@ std::string to_text(const clock_stamp& stamp) {
 // nullopt: damaged.
 std::optional<clock_stamp> parse(std::string_view text) {
   clock_stamp out;
-  if (!text.starts_with(first_line))
+  if (!text.starts_with(commit_clock_line))
     return std::nullopt;
-  auto at = text.data() + first_line.size();
+  auto at = text.data() + commit_clock_line.size();
   const auto end = text.data() + text.size();
   for (auto& byte : out.boot) {
     if (end - at < 2 || std::from_chars(at, at + 2, byte, 16).ec != std::errc{})
@@ -51,7 +51,7 @@ std::optional<clock_stamp> parse(std::string_view text) {
 
 std::int64_t commit_clock::load(std::span<const std::int64_t> commits) {
   std::optional<clock_stamp> before;
-  if (const auto bytes = read_whole_file(file_, file_bytes_max))
+  if (const auto bytes = read_whole_file(file_, commit_clock_bytes_max))
     before = parse(as_text(bytes.value()));
   else if (bytes.error().code != errc::not_found)
     spdlog::warn("spool: {} cannot be read: {}", file_.string(), bytes.error().message);

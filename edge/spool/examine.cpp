@@ -16,7 +16,6 @@ namespace {
 constexpr std::uint64_t segment_file_bytes_max = std::uint64_t{8} << 30; // the largest segment_bytes, twice
 constexpr std::size_t out_buffer_bytes = 64 << 10;
 constexpr std::size_t part_header_bytes = 13;
-constexpr std::size_t record_stream_offset = 29; // docs/formats.md#record
 
 constexpr std::uint64_t child_memory_bytes = 512 << 20; // besides the file
 constexpr rlim_t child_cpu_seconds = 600;               // the parent's patience is shorter

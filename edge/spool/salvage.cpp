@@ -14,7 +14,6 @@ namespace skerry::edge {
 
 namespace {
 
-constexpr std::size_t record_stream_offset = 29; // docs/formats.md#record
 constexpr std::size_t read_bytes = 1 << 20;
 constexpr std::size_t sector_bytes = 4096; // so much is given up where the disk gives nothing back
 

@@ -24,6 +24,9 @@
 
 namespace skerry::edge {
 
+// Where a record that is stored names its stream: docs/formats.md#record
+inline constexpr std::size_t record_stream_offset = 29;
+
 inline constexpr std::size_t run_cut_bytes = 1 << 20; // a longer run is stored as several
 inline constexpr std::string_view runs_database = "runs";
 inline constexpr std::string_view sets_database = "sets";

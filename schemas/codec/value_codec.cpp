@@ -32,7 +32,7 @@ namespace {
 // prefix of lengths lets the decoder check all bounds first and then run without branches.
 constexpr std::uint8_t codec_plain = 1;
 constexpr std::uint8_t codec_zstd = 2;
-constexpr int zstd_level = 1;
+constexpr int values_zstd_level = 1;
 constexpr std::size_t zstd_magic_bytes = 4;
 constexpr std::array<std::byte, zstd_magic_bytes> zstd_magic{std::byte{0x28}, std::byte{0xb5},
                                                              std::byte{0x2f}, std::byte{0xfd}};
@@ -48,7 +48,7 @@ constexpr std::array<double, 16> pow10{1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1
                                        1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
 constexpr std::array<double, 3> noise_factor{1e-3, 1e-6, 1e-9};
 constexpr std::array<double, 3> noise_inverse{1e3, 1e6, 1e9};
-constexpr double mantissa_max = 9007199254740992.0; // 2^53
+constexpr double values_mantissa_max = 9007199254740992.0; // 2^53
 
 // value = mantissa × factor / divisor; one of the two is always 1 or -1, so only the other one rounds.
 struct scale_table {
@@ -81,7 +81,7 @@ std::int64_t round_to_int(double v) noexcept { return static_cast<std::int64_t>(
 bool try_exponent(double v, int e, decimal& out) noexcept {
   const double power = pow10[static_cast<std::size_t>(e)];
   const double scaled = v * power;
-  if (!(std::fabs(scaled) < mantissa_max))
+  if (!(std::fabs(scaled) < values_mantissa_max))
     return false;
   const auto mantissa = round_to_int(scaled);
   if (static_cast<double>(mantissa) / power != v)
@@ -118,7 +118,7 @@ bool find_noise(double v, scaled_value& out) noexcept {
     return false;
   for (std::size_t i = 0; i < noise_factor.size(); ++i) {
     const double scaled = v * noise_inverse[i];
-    if (!(scaled < mantissa_max))
+    if (!(scaled < values_mantissa_max))
       return false;
     const auto mantissa = round_to_int(scaled);
     if (static_cast<double>(mantissa) * noise_factor[i] == v) {
@@ -133,7 +133,7 @@ bool find_noise(double v, scaled_value& out) noexcept {
 } // namespace
 
 bool to_decimal(double v, int hint, decimal& out) noexcept {
-  if (!(std::fabs(v) < mantissa_max) || (v == 0 && std::signbit(v)))
+  if (!(std::fabs(v) < values_mantissa_max) || (v == 0 && std::signbit(v)))
     return false;
   if (static_cast<double>(static_cast<std::int64_t>(v)) == v) {
     out = {static_cast<std::int64_t>(v), 0};
@@ -157,7 +157,7 @@ struct value_encoder::impl {
   byte_buffer packed;
 
   impl() {
-    ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, zstd_level);
+    ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, values_zstd_level);
     ZSTD_CCtx_setParameter(context, ZSTD_c_contentSizeFlag, 0);
   }
   ~impl() { ZSTD_freeCCtx(context); }
@@ -178,7 +178,7 @@ void value_encoder::encode(std::span<const double> values, byte_buffer& out) {
   int hint = 0;
   for (const double v : values) {
     scaled_value s;
-    if (!(std::fabs(v) < mantissa_max) || (v == 0 && std::signbit(v))) {
+    if (!(std::fabs(v) < values_mantissa_max) || (v == 0 && std::signbit(v))) {
       s.scale = 31;
     } else if (const auto whole = static_cast<std::int64_t>(v); static_cast<double>(whole) == v) {
       s.mantissa = static_cast<std::uint64_t>(std::abs(whole));

@@ -14,11 +14,11 @@ namespace {
 constexpr std::uint8_t frame_version = 1;
 
 // A frame's times are in the coarsest unit that holds them exactly: scrapes are in milliseconds.
-constexpr std::int64_t unit_ns[] = {1, 1'000, 1'000'000, 1'000'000'000};
+constexpr std::int64_t frame_unit_ns[] = {1, 1'000, 1'000'000, 1'000'000'000};
 
 std::uint8_t unit_of(std::int64_t time_ns) noexcept {
   std::uint8_t unit = 3;
-  while (time_ns % unit_ns[unit] != 0)
+  while (time_ns % frame_unit_ns[unit] != 0)
     --unit;
   return unit;
 }
@@ -28,9 +28,9 @@ result<std::size_t> decode_head(byte_reader& r, frame& to) {
   if (const auto version = r.fixed<std::uint8_t>(); !r.failed() && version != frame_version)
     return fail(errc::unsupported_version, fmt::format("frame format {} is unknown", version));
   const auto unit = r.fixed<std::uint8_t>();
-  if (r.failed() || unit >= std::size(unit_ns))
+  if (r.failed() || unit >= std::size(frame_unit_ns))
     return damaged();
-  if (__builtin_mul_overflow(r.signed_varint(), unit_ns[unit], &to.time_ns))
+  if (__builtin_mul_overflow(r.signed_varint(), frame_unit_ns[unit], &to.time_ns))
     return damaged();
   to.monotonic_ns = r.signed_varint();
   const auto section_count = r.varint();
@@ -91,7 +91,7 @@ void encode_frame(const frame& from, value_encoder& encoder, byte_buffer& out) {
   const auto unit = unit_of(from.time_ns);
   w.fixed(frame_version);
   w.fixed(unit);
-  w.signed_varint(from.time_ns / unit_ns[unit]);
+  w.signed_varint(from.time_ns / frame_unit_ns[unit]);
   w.signed_varint(from.monotonic_ns);
   w.varint(from.sections.size());
   for (const auto& section : from.sections) {

@@ -16,8 +16,8 @@ namespace {
 using std::chrono::nanoseconds;
 
 constexpr std::size_t flaps_max = 100'000; // of one fault
-constexpr std::array<std::string_view, 5> names{"site-outage", "region-outage", "fleet-outage", "flapping",
-                                                "clock-skew"};
+constexpr std::array<std::string_view, 5> fault_names{"site-outage", "region-outage", "fleet-outage",
+                                                      "flapping", "clock-skew"};
 
 using words = std::map<std::string, std::string, std::less<>>;
 
@@ -34,11 +34,11 @@ public:
   fault_reader(std::string_view kind, words given) : kind_(kind), given_(std::move(given)) {}
 
   result<fleet_fault> read() {
-    const auto found = std::find(names.begin(), names.end(), kind_);
-    if (found == names.end())
-      return wrong(fmt::format("there is no fault '{}'; there are: {}", kind_, fmt::join(names, ", ")));
+    const auto found = std::find(fault_names.begin(), fault_names.end(), kind_);
+    if (found == fault_names.end())
+      return wrong(fmt::format("there is no fault '{}'; there are: {}", kind_, fmt::join(fault_names, ", ")));
     fleet_fault out;
-    out.kind = static_cast<fleet_fault_kind>(found - names.begin());
+    out.kind = static_cast<fleet_fault_kind>(found - fault_names.begin());
     BOOST_OUTCOME_TRYV(time("at", out.at, true));
     BOOST_OUTCOME_TRYV(time("for", out.length, true));
     if (out.at < nanoseconds::zero() || out.length <= nanoseconds::zero())
@@ -112,7 +112,9 @@ private:
 
 } // namespace
 
-std::string_view to_string(fleet_fault_kind kind) noexcept { return names[static_cast<std::size_t>(kind)]; }
+std::string_view to_string(fleet_fault_kind kind) noexcept {
+  return fault_names[static_cast<std::size_t>(kind)];
+}
 
 std::string fleet_fault::text() const {
   auto out = fmt::format("{} at={} for={}", to_string(kind), format_duration(at), format_duration(length));
@@ -160,7 +162,7 @@ result<std::vector<fleet_fault>> load_faults(const std::filesystem::path& file) 
     std::string kind;
     words given;
     if (!s.read("kind", kind))
-      s.complain("", fmt::format("a fault needs its kind: {}", fmt::join(names, ", ")));
+      s.complain("", fmt::format("a fault needs its kind: {}", fmt::join(fault_names, ", ")));
     for (const auto* key : {"at", "for", "site", "region", "every", "down", "by", "return"})
       if (std::string value; s.read(key, value))
         given.emplace(key, std::move(value));

@@ -13,8 +13,8 @@ namespace {
 
 constexpr double terminal_every_s = 0.25;
 constexpr double plain_every_s = 10;
-constexpr std::array<std::string_view, 6> names{"joining", "opening",  "connecting",
-                                                "running", "draining", "stopping"};
+constexpr std::array<std::string_view, 6> phase_names{"joining", "opening",  "connecting",
+                                                      "running", "draining", "stopping"};
 
 std::string short_number(std::uint64_t n) {
   if (n < 100'000)
@@ -28,7 +28,7 @@ std::string short_number(std::uint64_t n) {
 
 std::string to_line(const fleet_progress& now) {
   using stage = fleet_progress::stage;
-  auto out = fmt::format("{:<10} {:>5.0f} s", names[static_cast<std::size_t>(now.now)], now.elapsed_s);
+  auto out = fmt::format("{:<10} {:>5.0f} s", phase_names[static_cast<std::size_t>(now.now)], now.elapsed_s);
   if (now.now == stage::joining || now.now == stage::opening)
     return out + fmt::format("  {} of {} edges", now.done, now.edges);
   out += fmt::format("  edges {}/{} live, agents {}", now.live, now.edges, now.agents);

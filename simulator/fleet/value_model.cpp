@@ -18,7 +18,7 @@ constexpr double jitter_share = 0.25; // of what a counter gains in one interval
 constexpr std::int64_t wander_s = 60; // between two turning points of a gauge
 constexpr std::int64_t burst_slot_s = 300;
 constexpr double burst_chance = 0.05;
-constexpr std::array<std::string_view, value_kinds> names{"counter", "gauge", "diurnal", "burst"};
+constexpr std::array<std::string_view, value_kinds> kind_names{"counter", "gauge", "diurnal", "burst"};
 
 std::uint64_t mix_bits(std::uint64_t x) noexcept {
   x ^= x >> 30;
@@ -63,7 +63,7 @@ double counter(std::uint64_t key, std::int64_t time_ns, std::int64_t interval_ns
 
 } // namespace
 
-std::string_view to_string(value_kind kind) noexcept { return names[static_cast<std::size_t>(kind)]; }
+std::string_view to_string(value_kind kind) noexcept { return kind_names[static_cast<std::size_t>(kind)]; }
 
 result<value_mix> value_mix::parse(std::string_view text) {
   value_mix out;
@@ -74,7 +74,7 @@ result<value_mix> value_mix::parse(std::string_view text) {
     const auto equals = one.find('=');
     const auto name = one.substr(0, equals);
     std::size_t kind = 0;
-    while (kind < value_kinds && names[kind] != name)
+    while (kind < value_kinds && kind_names[kind] != name)
       ++kind;
     if (kind == value_kinds)
       return fail(

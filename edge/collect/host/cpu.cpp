@@ -22,7 +22,7 @@ constexpr double idle_reset_seconds =
 constexpr std::string_view modes[] = {"user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"};
 constexpr std::size_t idle = 3;
 constexpr std::size_t guest = std::size(modes); // then guest and guest_nice
-constexpr std::size_t columns = guest + 2;
+constexpr std::size_t stat_columns = guest + 2;
 
 class cpu_collector final : public collector {
 public:
@@ -56,7 +56,7 @@ public:
   }
 
 private:
-  using times = std::array<double, columns>;
+  using times = std::array<double, stat_columns>;
 
   result<void> parse(std::string_view rest) {
     now_.clear();
@@ -91,7 +91,7 @@ private:
     for (std::size_t i = 0; i < now_.size(); ++i) {
       if (shown_[i][idle] - now_[i][idle] >= idle_reset_seconds)
         shown_[i] = times{};
-      for (std::size_t c = 0; c < columns; ++c)
+      for (std::size_t c = 0; c < stat_columns; ++c)
         shown_[i][c] = std::max(shown_[i][c], now_[i][c]);
     }
   }

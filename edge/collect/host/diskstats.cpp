@@ -24,7 +24,7 @@ struct column {
   double factor;
   std::string_view help;
 };
-constexpr column columns[] = {
+constexpr column disk_columns[] = {
     {"node_disk_reads_completed_total", metric_type::counter, 1, "Reads that completed."},
     {"node_disk_reads_merged_total", metric_type::counter, 1, "Reads that were merged with a neighbour."},
     {"node_disk_read_bytes_total", metric_type::counter, sector_bytes, "Bytes read."},
@@ -83,13 +83,13 @@ public:
         return fail(errc::malformed, fmt::format("{}: a line does not name a device", file_.path().native()));
       if (excluded_.matches(device))
         continue;
-      std::array<double, std::size(columns)> values;
+      std::array<double, std::size(disk_columns)> values;
       std::size_t count = 0;
       for (auto word = next_word(line); !word.empty() && count < values.size(); word = next_word(line)) {
         const auto value = parse_number<std::uint64_t>(word);
         if (!value)
           return fail(errc::malformed, fmt::format("{}: not a number for {}", file_.path().native(), device));
-        values[count] = static_cast<double>(*value) * columns[count].factor;
+        values[count] = static_cast<double>(*value) * disk_columns[count].factor;
         ++count;
       }
       if (count < columns_min)
@@ -111,11 +111,11 @@ private:
                            "1 for each block device that holds a file system, with what identifies that."};
     open_family mapper{"node_disk_device_mapper_info", metric_type::gauge,
                        "1 for each device of the device mapper, with its names."};
-    open_family columns_[std::size(columns)];
+    open_family columns_[std::size(disk_columns)];
     open_family ata[std::size(ata_properties)];
     families() {
-      for (std::size_t i = 0; i < std::size(columns); ++i)
-        columns_[i] = {columns[i].name, columns[i].type, columns[i].help};
+      for (std::size_t i = 0; i < std::size(disk_columns); ++i)
+        columns_[i] = {disk_columns[i].name, disk_columns[i].type, disk_columns[i].help};
       for (std::size_t i = 0; i < std::size(ata_properties); ++i)
         ata[i] = {ata_properties[i].name, metric_type::gauge, ata_properties[i].help};
     }

@@ -15,7 +15,7 @@ struct column {
   std::string_view name;
   std::string_view help;
 };
-constexpr column columns[] = {
+constexpr column device_columns[] = {
     {"node_network_receive_bytes_total", "Bytes received."},
     {"node_network_receive_packets_total", "Packets received."},
     {"node_network_receive_errs_total", "Packets that arrived broken."},
@@ -44,9 +44,9 @@ public:
   result<void> collect(family_sink& sink) override {
     BOOST_OUTCOME_TRY(rest, file_.read(buffer_));
     const auto devices = directory::open(devices_);
-    open_family to[std::size(columns)];
-    for (std::size_t i = 0; i < std::size(columns); ++i)
-      to[i] = {columns[i].name, metric_type::counter, columns[i].help};
+    open_family to[std::size(device_columns)];
+    for (std::size_t i = 0; i < std::size(device_columns); ++i)
+      to[i] = {device_columns[i].name, metric_type::counter, device_columns[i].help};
     open_family unhandled{"node_network_receive_nohandler_total", metric_type::counter,
                           "Packets received that nothing wanted."};
     std::string_view line;
