@@ -4,6 +4,7 @@ function(skerry_library name)
   add_library(${name} STATIC ${ARG_SOURCES})
   target_link_libraries(${name} PUBLIC ${ARG_DEPS} PRIVATE skerry_options ${ARG_PRIVATE_DEPS})
   target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
+  set_target_properties(${name} PROPERTIES UNITY_BUILD ${SKERRY_UNITY})
 endfunction()
 
 add_custom_target(logic_tests) # what CI builds and runs under sanitizers

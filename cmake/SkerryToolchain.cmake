@@ -23,6 +23,9 @@ target_compile_options(skerry_options INTERFACE -Wall -Wextra -Wpedantic -fno-om
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # -fpch-deps is what lets ccache see through a precompiled header.
   target_compile_options(skerry_options INTERFACE -fpch-deps)
+  if(SKERRY_UNITY) # each type of an unnamed namespace would be taken for a header's
+    target_compile_options(skerry_options INTERFACE -Wno-subobject-linkage)
+  endif()
 endif()
 if(SKERRY_WERROR)
   target_compile_options(skerry_options INTERFACE -Werror)
