@@ -23,7 +23,7 @@ namespace edge {
 struct scrape_answer;
 struct scrape_work;
 struct target_assignment;
-struct edge_config;
+struct collect_settings;
 } // namespace edge
 namespace delivery {
 struct committed_runs;
@@ -47,7 +47,7 @@ using committed_ptr = std::shared_ptr<const delivery::committed_runs>;
 using scrape_answer_ptr = std::shared_ptr<edge::scrape_answer>;
 using scrape_work_ptr = std::shared_ptr<edge::scrape_work>;
 using target_assignment_ptr = std::shared_ptr<const edge::target_assignment>;
-using edge_settings_ptr = std::shared_ptr<const edge::edge_config>;
+using collect_settings_ptr = std::shared_ptr<const edge::collect_settings>;
 using job_ptr = std::shared_ptr<delivery::delivery_job>;
 using shard_part_ptr = std::shared_ptr<cloud::shard_part>;
 using push_job_ptr = std::shared_ptr<cloud::push_job>;
@@ -78,7 +78,7 @@ CAF_ADD_TYPE_ID(skerry, (skerry::committed_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::scrape_answer_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::scrape_work_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::target_assignment_ptr))
-CAF_ADD_TYPE_ID(skerry, (skerry::edge_settings_ptr))
+CAF_ADD_TYPE_ID(skerry, (skerry::collect_settings_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::job_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::shard_part_ptr))
 CAF_ADD_TYPE_ID(skerry, (skerry::push_job_ptr))
@@ -109,7 +109,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::committed_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::scrape_answer_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::scrape_work_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::target_assignment_ptr)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::edge_settings_ptr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::collect_settings_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::job_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::shard_part_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skerry::push_job_ptr)
@@ -145,8 +145,8 @@ using page_reader_actor = caf::typed_actor<
 using roster_actor = caf::typed_actor<
     // Files may have changed.
     caf::reacts_to<tick_atom>,
-    // A new configuration.
-    caf::reacts_to<edge_settings_ptr>,
+    // What to collect, from now on.
+    caf::reacts_to<collect_settings_ptr>,
     // End every agent and quit.
     caf::reacts_to<stop_atom>>;
 

@@ -4,9 +4,9 @@
 
 namespace skerry::edge {
 
-collect_part::collect_part(const edge_config& config, const edge_identity& identity, const pipeline& records,
-                           std::shared_ptr<status_board> board, prometheus::Registry& metrics,
-                           caf::actor_system& system, actor_watch& watch)
+collect_part::collect_part(const collect_settings& config, const edge_identity& identity,
+                           const pipeline& records, std::shared_ptr<status_board> board,
+                           prometheus::Registry& metrics, caf::actor_system& system, actor_watch& watch)
     : system_(system) {
   roster_config list;
   list.gateway = records.gateway();
@@ -23,8 +23,8 @@ collect_part::collect_part(const edge_config& config, const edge_identity& ident
 
 collect_part::~collect_part() { stop_and_wait(system_, roster_); }
 
-void collect_part::apply(const edge_config& config) {
-  caf::anon_send(roster_, std::make_shared<const edge_config>(config));
+void collect_part::apply(const collect_settings& config) {
+  caf::anon_send(roster_, std::make_shared<const collect_settings>(config));
 }
 
 } // namespace skerry::edge

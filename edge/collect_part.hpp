@@ -13,12 +13,12 @@ namespace skerry::edge {
 class collect_part final : public node_part {
 public:
   // Begins at once. `watch` hears when the roster ends by itself.
-  collect_part(const edge_config& config, const edge_identity& identity, const pipeline& records,
+  collect_part(const collect_settings& config, const edge_identity& identity, const pipeline& records,
                std::shared_ptr<status_board> board, prometheus::Registry& metrics, caf::actor_system& system,
                actor_watch& watch);
   ~collect_part() override; // each agent is told to stop; what it has collected reaches the gateway
 
-  void apply(const edge_config& config); // targets, and what else can change while it runs
+  void apply(const collect_settings& config); // targets, and what else can change while it runs
 
 private:
   caf::actor_system& system_;

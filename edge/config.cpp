@@ -19,12 +19,12 @@ namespace skerry::edge {
 namespace {
 
 void read_collect(config_section& s, edge_config& to) {
-  s.read("host_metrics", to.collect_host);
-  s.read("interval", to.collect_interval);
-  if (to.collect_interval < std::chrono::milliseconds{100})
+  s.read("host_metrics", to.collect.host_metrics);
+  s.read("interval", to.collect.interval);
+  if (to.collect.interval < std::chrono::milliseconds{100})
     s.complain("interval", "must be at least 100ms");
-  s.read("job", to.collect_job);
-  auto& c = to.collectors;
+  s.read("job", to.collect.job);
+  auto& c = to.collect.collectors;
   s.read("enabled", c.enabled);
   s.read("disabled", c.disabled);
   const auto path = [&](std::string_view key, std::filesystem::path& into) {
@@ -44,8 +44,8 @@ void read_collect(config_section& s, edge_config& to) {
   s.read("netstat_fields", c.netstat_fields);
   s.read("vmstat_fields", c.vmstat_fields);
   read_count(s, "series_max", c.series_max, 1, 1'000'000);
-  read_size(s, "pages_bytes_max", to.scrape_pages_bytes_max);
-  if (to.scrape_pages_bytes_max < (1 << 20) || to.scrape_pages_bytes_max > (std::size_t{16} << 30))
+  read_size(s, "pages_bytes_max", to.collect.pages_bytes_max);
+  if (to.collect.pages_bytes_max < (1 << 20) || to.collect.pages_bytes_max > (std::size_t{16} << 30))
     s.complain("pages_bytes_max", "must lie between 1MiB and 16GiB");
   read_count(s, "tasks_max", c.tasks_max, 1, 10'000'000);
   s.read("time_max", c.time_max);
@@ -54,38 +54,40 @@ void read_collect(config_section& s, edge_config& to) {
 }
 
 void read_spool(config_section& s, edge_config& to) {
-  read_size(s, "bytes_max", to.spool_bytes_max);
-  read_size(s, "segment_bytes", to.spool_segment_bytes);
-  read_size(s, "reserve_bytes", to.spool_reserve_bytes);
+  read_size(s, "bytes_max", to.spool.bytes_max);
+  read_size(s, "segment_bytes", to.spool.segment_bytes);
+  read_size(s, "reserve_bytes", to.spool.reserve_bytes);
   std::string policy;
   if (s.read("when_full", policy)) {
-    auto& p = to.spool_limits.policy;
+    auto& p = to.gateway.limits.policy;
     p = policy == "drop_newest"   ? full_policy::drop_newest
         : policy == "thin_oldest" ? full_policy::thin_oldest
                                   : full_policy::drop_oldest;
     if (policy != "drop_oldest" && policy != "drop_newest" && policy != "thin_oldest")
       s.complain("when_full", "must be drop_oldest, drop_newest or thin_oldest");
   }
-  s.read("thin_step", to.spool_limits.thin_step);
-  s.read("age_max", to.spool_limits.age_max);
-  s.read_bytes("free_disk_min", to.spool_limits.free_disk_min);
-  if (const auto valid = to.spool_limits.validate(); !valid)
+  s.read("thin_step", to.gateway.limits.thin_step);
+  s.read("age_max", to.gateway.limits.age_max);
+  s.read_bytes("free_disk_min", to.gateway.limits.free_disk_min);
+  if (const auto valid = to.gateway.limits.validate(); !valid)
     s.complain("", valid.error().message);
-  s.read("clock_jump_wait", to.clock_jump_wait);
-  if (to.clock_jump_wait < std::chrono::nanoseconds::zero())
+  s.read("clock_jump_wait", to.spool.clock_jump_wait);
+  if (to.spool.clock_jump_wait < std::chrono::nanoseconds::zero())
     s.complain("clock_jump_wait", "must not be below 0; 0 believes the clock at once");
-  s.read("local_retention", to.local_retention);
-  if (to.local_retention < std::chrono::nanoseconds::zero())
+  s.read("local_retention", to.spool.local_retention);
+  if (to.spool.local_retention < std::chrono::nanoseconds::zero())
     s.complain("local_retention", "must not be below 0");
-  read_size(s, "local_bytes_max", to.local_bytes_max);
-  if (const auto valid = spool_settings(to, spool_bytes_default_max).validate_sizes(); !valid)
+  read_size(s, "local_bytes_max", to.spool.local_bytes_max);
+  if (const auto valid = spool_config_of(to, spool_bytes_max_default).validate_sizes(); !valid)
     s.complain(s.has("bytes_max") ? "bytes_max" : "segment_bytes", valid.error().message);
-  s.read("commit_interval", to.commit_interval);
-  if (to.commit_interval < std::chrono::milliseconds{1} || to.commit_interval > std::chrono::seconds{1})
+  std::chrono::nanoseconds interval = to.gateway.commit_interval;
+  s.read("commit_interval", interval);
+  to.gateway.commit_interval = std::chrono::duration_cast<std::chrono::milliseconds>(interval);
+  if (interval < std::chrono::milliseconds{1} || interval > std::chrono::seconds{1})
     s.complain("commit_interval", "must lie between 1ms and 1s: it is what a killed process loses at most");
   std::string journal;
   if (s.read("commit_journal", journal))
-    to.commit_journal = journal;
+    to.gateway.journal = journal;
 }
 
 void read_quota(config_section& s, delivery::quota_config& to) {
@@ -105,27 +107,28 @@ void read_quota(config_section& s, delivery::quota_config& to) {
 }
 
 void read_uplink(config_section& s, edge_config& to) {
-  read_size(s, "batch_bytes_max", to.uplink_batch_bytes_max);
-  if (to.uplink_batch_bytes_max < 4096 || to.uplink_batch_bytes_max > (8 << 20))
+  read_size(s, "batch_bytes_max", to.sender.batch_bytes_max);
+  if (to.sender.batch_bytes_max < 4096 || to.sender.batch_bytes_max > (8 << 20))
     s.complain("batch_bytes_max", "must lie between 4KiB and 8MiB");
-  s.read("dead_after", to.uplink_dead_after);
-  if (to.uplink_dead_after < std::chrono::seconds{1})
+  s.read("dead_after", to.sender.dead_after);
+  if (to.sender.dead_after < std::chrono::seconds{1})
     s.complain("dead_after", "must be at least 1s");
-  s.read_bytes("bandwidth", to.uplink_bandwidth);
-  s.read("backlog_share", to.uplink_backlog_share, 0.01, 1);
+  s.read_bytes("bandwidth", to.sender.bandwidth_bytes);
+  s.read("backlog_share", to.sender.backlog_share, 0.01, 1);
   std::string order;
   if (s.read("backlog_order", order)) {
-    to.uplink_newest_first = order == "newest_first";
+    to.sender.backlog = order == "newest_first" ? delivery::backlog_order::newest_first
+                                                : delivery::backlog_order::oldest_first;
     if (order != "newest_first" && order != "oldest_first")
       s.complain("backlog_order", "must be oldest_first or newest_first");
   }
-  s.read("backlog_apart_from", to.uplink_backlog_apart_from);
-  s.read("failover_after", to.uplink_failover_after);
-  if (to.uplink_failover_after < std::chrono::seconds{1})
+  s.read("backlog_apart_from", to.uplink.backlog_apart_from);
+  s.read("failover_after", to.uplink.failover_after);
+  if (to.uplink.failover_after < std::chrono::seconds{1})
     s.complain("failover_after", "must be at least 1s");
-  s.section("quota", [&](config_section& q) { read_quota(q, to.uplink_quota); });
-  s.read("ping_interval", to.uplink_ping_interval);
-  if (to.uplink_ping_interval < std::chrono::seconds{1})
+  s.section("quota", [&](config_section& q) { read_quota(q, to.uplink.quota); });
+  s.read("ping_interval", to.sender.ping_interval);
+  if (to.sender.ping_interval < std::chrono::seconds{1})
     s.complain("ping_interval", "must be at least 1s");
 }
 
@@ -138,27 +141,23 @@ edge_config default_config() {
   config.http.answers_bytes_max = 64 << 20;
   std::array<char, 256> name{};
   if (::gethostname(name.data(), name.size() - 1) == 0)
-    config.host = name.data();
-  if (config.host.empty())
-    config.host = "localhost";
+    config.collect.host = name.data();
+  if (config.collect.host.empty())
+    config.collect.host = "localhost";
   return config;
 }
 
-spool_config spool_settings(const edge_config& config, std::uint64_t bytes_max_default) {
+spool_config spool_config_of(const edge_config& config, std::uint64_t bytes_max_default) {
   spool_config out;
+  static_cast<spool_settings&>(out) = config.spool;
   out.directory = config.data / "spool";
-  out.bytes_max = config.spool_bytes_max != 0 ? config.spool_bytes_max : bytes_max_default;
-  out.segment_bytes = config.spool_segment_bytes;
-  if (config.spool_bytes_max == 0) // a small disk is no reason not to start
-    out.segment_bytes = std::min(out.segment_bytes, std::max(segment_bytes_min, out.bytes_max / 4));
-  out.bytes_max = config.spool_bytes_max != 0 ? out.bytes_max : std::max(out.bytes_max, out.segment_bytes);
-  out.reserve_bytes = config.spool_reserve_bytes;
-  if (config.spool_limits.policy == full_policy::thin_oldest)
+  if (config.spool.bytes_max == 0) { // a small disk is no reason not to start
+    out.segment_bytes = std::min(out.segment_bytes, std::max(segment_bytes_min, bytes_max_default / 4));
+    out.bytes_max = std::max(bytes_max_default, out.segment_bytes);
+  }
+  if (config.gateway.limits.policy == full_policy::thin_oldest)
     out.replace_bytes = std::min(out.segment_bytes, out.bytes_max / 4);
-  out.local_retention = config.local_retention;
-  out.local_bytes_max = config.local_bytes_max;
-  out.clock_jump_wait = config.clock_jump_wait;
-  out.drops_by_age = config.spool_limits.age_max.count() != 0;
+  out.drops_by_age = config.gateway.limits.age_max.count() != 0;
   return out;
 }
 
@@ -186,7 +185,8 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
     if (data.empty())
       root.complain("data", "is empty; name the directory that holds this node's data, or leave the key out");
   }
-  if (root.read("host", to.host) && (to.host.empty() || to.host.size() > host_name_bytes_max))
+  if (root.read("host", to.collect.host)
+      && (to.collect.host.empty() || to.collect.host.size() > host_name_bytes_max))
     root.complain("host", "must have 1 to 255 bytes; leave it out for the operating system's host name");
   root.section("log", [&](config_section& s) {
     if (s.read("level", to.log_level))
@@ -195,7 +195,7 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
   });
   root.section("http", [&](config_section& s) { http::read_settings(s, to.http); });
   root.section("collect", [&](config_section& s) { read_collect(s, to); });
-  read_scrape_settings(root, file.parent_path(), to.scrape);
+  read_scrape_settings(root, file.parent_path(), to.collect.scrape);
   root.section("spool", [&](config_section& s) { read_spool(s, to); });
   root.section("uplink", [&](config_section& s) { read_uplink(s, to); });
   root.section("remote_write_receiver", [&](config_section& s) {
@@ -221,7 +221,7 @@ result<loaded_config> load_config(const std::filesystem::path& file) {
     read_size(s, "queue_bytes_max", to.link.queue_bytes_max);
     if (to.link.queue_bytes_max < (1 << 20) || to.link.queue_bytes_max > (std::uint64_t{16} << 30))
       s.complain("queue_bytes_max", "must lie between 1MiB and 16GiB");
-    link::read_message_limit(s, to.link.message_bytes_max, to.uplink_batch_bytes_max,
+    link::read_message_limit(s, to.link.message_bytes_max, to.sender.batch_bytes_max,
                              "uplink.batch_bytes_max");
   });
   if (link::same_port(to.link.bind, to.http.listen))

@@ -48,7 +48,7 @@ int run(const options& from) {
   auto& config = found->config;
   if (from.check_only)
     return self.check(from, [&] {
-      auto wrong = edge::missing_files(config.scrape);
+      auto wrong = edge::missing_files(config.collect.scrape);
       for (auto& what : edge::check_data(config))
         wrong.push_back(std::move(what));
       return wrong;

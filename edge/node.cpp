@@ -113,7 +113,7 @@ public:
       downlink = &parts_.add(std::move(made));
     }
     collect_ = &parts_.add(
-        std::make_unique<collect_part>(config_, identity, records, board, metrics, *actors_, watch_));
+        std::make_unique<collect_part>(config_.collect, identity, records, board, metrics, *actors_, watch_));
     parts_.add(std::make_unique<status_part>(config_, identity, keys, records, downlink, board, read_again_,
                                              metrics_));
     auto http = config_.http;
@@ -140,7 +140,7 @@ private:
   // What can change while running. HTTP asks for it at first when all parts are made.
   result<void> apply(const edge_config& config) {
     BOOST_OUTCOME_TRYV(set_log_level(config.log_level));
-    collect_->apply(config);
+    collect_->apply(config.collect);
     return ok();
   }
 

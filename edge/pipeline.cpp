@@ -9,7 +9,7 @@ namespace {
 std::uint64_t spool_bytes_default(const std::filesystem::path& data) {
   std::error_code code;
   const auto disk = std::filesystem::space(data, code);
-  return code ? spool_bytes_default_max : std::min<std::uint64_t>(spool_bytes_default_max, disk.capacity / 5);
+  return code ? spool_bytes_max_default : std::min<std::uint64_t>(spool_bytes_max_default, disk.capacity / 5);
 }
 
 } // namespace
@@ -20,7 +20,7 @@ pipeline::pipeline(const edge_config& config, const edge_identity& identity, pip
 result<std::unique_ptr<pipeline>> pipeline::open(const edge_config& config, const edge_identity& identity,
                                                  pipeline_surroundings around) {
   std::unique_ptr<pipeline> made{new pipeline{config, identity, std::move(around)}};
-  auto settings = spool_settings(config, spool_bytes_default(config.data));
+  auto settings = spool_config_of(config, spool_bytes_default(config.data));
   const auto& with = made->around_;
   settings.edge = identity.edge;
   settings.examine_command = with.examine_command;
@@ -39,19 +39,14 @@ pipeline::~pipeline() {
 
 result<void> pipeline::start(caf::actor_system& system, actor_watch& watch) {
   uplink_config up;
+  static_cast<uplink_settings&>(up) = config_.uplink;
+  static_cast<delivery::sender_settings&>(up.sender) = config_.sender;
   up.sender.edge = identity_.edge;
   up.sender.current = store_->epoch();
   up.sender.instance = around_.random.next_128();
   up.sender.software = around_.software;
   up.sender.under_way = claims_;
-  up.sender.batch_bytes_max = config_.uplink_batch_bytes_max;
-  up.sender.dead_after = config_.uplink_dead_after;
-  up.sender.ping_interval = config_.uplink_ping_interval;
   up.sender.further_out = origins_;
-  up.sender.bandwidth_bytes = config_.uplink_bandwidth;
-  up.sender.backlog_share = config_.uplink_backlog_share;
-  up.sender.backlog = config_.uplink_newest_first ? delivery::backlog_order::newest_first
-                                                  : delivery::backlog_order::oldest_first;
   up.store = store_;
   up.clock = &around_.clock;
   up.random = &around_.random;
@@ -59,20 +54,17 @@ result<void> pipeline::start(caf::actor_system& system, actor_watch& watch) {
   up.message_bytes_max = config_.link.message_bytes_max;
   up.publish = around_.publish;
   up.addresses = identity_.addresses;
-  up.failover_after = config_.uplink_failover_after;
-  up.backlog_apart_from = config_.uplink_backlog_apart_from;
-  up.quota = config_.uplink_quota;
   up.usage_file = config_.data / "usage";
   up.connect = around_.connect;
   up.detached = around_.detached;
 
   gateway_config gather;
+  static_cast<gateway_settings&>(gather) = config_.gateway;
+  BOOST_OUTCOME_TRYV(gather.validate());
   gather.store = store_;
   gather.clock = &around_.clock;
   gather.metrics = &around_.metrics;
-  gather.commit_interval = std::chrono::duration_cast<std::chrono::milliseconds>(config_.commit_interval);
   gather.inbox = inbox_ = std::make_shared<gateway_inbox>(gather.commit_interval);
-  gather.limits = config_.spool_limits;
   gather.under_way = claims_;
   gather.free_disk = [directory = config_.data / "spool"]() -> std::uint64_t {
     std::error_code code;
@@ -80,9 +72,7 @@ result<void> pipeline::start(caf::actor_system& system, actor_watch& watch) {
     return code ? UINT64_MAX : disk.available;
   };
   gather.publish = around_.publish_refusal;
-  gather.journal = config_.commit_journal;
   gather.detached = around_.detached;
-  BOOST_OUTCOME_TRYV(gather.validate());
 
   system_ = &system;
   uplink_ = spawn_uplink(system, std::move(up));

@@ -21,8 +21,8 @@ query_part::query_part(const edge_config& config, const pipeline& records, const
   context_.status.build = {std::string{version}, {}};
   context_.status.started_ns = system_clock().wall_ns();
   context_.status.reloaded = [&reload] { return reload.last(); };
-  context_.status.retention =
-      fmt::format("{}h", std::chrono::duration_cast<std::chrono::hours>(config.local_retention).count());
+  context_.status.retention = fmt::format(
+      "{}h", std::chrono::duration_cast<std::chrono::hours>(config.spool.local_retention).count());
 }
 
 std::vector<http::route> query_part::routes() { return api::make_query_routes(context_); }

@@ -12,7 +12,7 @@ namespace {
 std::string advertised(const edge_config& config, const std::string& bound) {
   if (!config.link.advertise.empty())
     return link::with_scheme(config.link.advertise);
-  return fmt::format("tcp://{}{}", config.host, bound.substr(bound.rfind(':')));
+  return fmt::format("tcp://{}{}", config.collect.host, bound.substr(bound.rfind(':')));
 }
 
 } // namespace

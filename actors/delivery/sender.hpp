@@ -69,13 +69,8 @@ public:
 
 enum class backlog_order : std::uint8_t { oldest_first, newest_first };
 
-struct sender_config {
-  edge_id edge = edge_id::none;
-  epoch_id current;       // the epoch that is being written
-  link::nonce instance{}; // new with each process start
-  std::string software;
-  std::shared_ptr<claims>
-      under_way; // what is sent is claimed there, so that nobody drops it; null: nobody does
+// What of a sender is for its user to say.
+struct sender_settings {
   std::size_t batch_bytes_max = 256 << 10;
   std::uint64_t bandwidth_bytes = 0; // a second, of runs; 0: whatever the link takes
   double backlog_share = 0.8;        // of that, for the backlog
@@ -92,6 +87,15 @@ struct sender_config {
   set_aside_config set_aside; // when what was refused is tried again
   // Of one stream, ranges that are durable and not safe: what is beyond counts as not acknowledged.
   std::size_t durable_ranges_max = 4096;
+};
+
+struct sender_config : sender_settings {
+  edge_id edge = edge_id::none;
+  epoch_id current;       // the epoch that is being written
+  link::nonce instance{}; // new with each process start
+  std::string software;
+  std::shared_ptr<claims>
+      under_way; // what is sent is claimed there, so that nobody drops it; null: nobody does
   std::shared_ptr<const origin_board> further_out; // of a gateway: what edges behind it said; null: none is
   planted_faults planted = nullptr;                // by the simulator alone
 };

@@ -1,7 +1,7 @@
 #include "edge/collect/roster.hpp"
 
+#include "edge/collect/collect_settings.hpp"
 #include "edge/collect/local_source.hpp"
-#include "edge/config.hpp"
 
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
@@ -62,8 +62,8 @@ struct roster_state {
     return found;
   }
 
-  void apply(const edge_config& settings) {
-    if (settings.collect_host && local_host.empty()) {
+  void apply(const collect_settings& settings) {
+    if (settings.host_metrics && local_host.empty()) {
       auto collectors = host_collectors::make(settings.collectors, *config.clock, *config.metrics);
       if (collectors) {
         local_host = settings.host;
@@ -74,13 +74,13 @@ struct roster_state {
                       "in a collection, or is over a bound.")
                 .Register(*config.metrics)
                 .Add({});
-        auto source = std::make_shared<local_source>(std::move(collectors).value(), settings.collect_job,
+        auto source = std::make_shared<local_source>(std::move(collectors).value(), settings.job,
                                                      settings.host, dropped);
         auto local = std::make_shared<local_collection>();
         local->collect = [source](std::int64_t time_ns, std::int64_t monotonic_ns, std::string_view host) {
           return source->collect(time_ns, monotonic_ns, host);
         };
-        local->interval = settings.collect_interval;
+        local->interval = settings.interval;
         local->watch = std::make_shared<due_watch>(local->interval.count());
         if (config.publish_host)
           config.publish_host(local->watch);
@@ -89,7 +89,7 @@ struct roster_state {
         spdlog::error("collect: this machine's metrics are not collected: {}", collectors.error().message);
       }
     }
-    pages_bytes_max = settings.scrape_pages_bytes_max;
+    pages_bytes_max = settings.pages_bytes_max;
     manager->apply(settings.scrape);
     assign();
   }
@@ -153,7 +153,7 @@ roster_actor::behavior_type roster(roster_actor::stateful_pointer<roster_state> 
         if (state.manager->version() != before)
           state.assign();
       },
-      [self](const edge_settings_ptr& settings) { self->state.apply(*settings); },
+      [self](const collect_settings_ptr& settings) { self->state.apply(*settings); },
       [self](stop_atom) {
         auto& state = self->state;
         for (auto& [host, agent] : state.agents)

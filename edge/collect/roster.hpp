@@ -11,8 +11,6 @@
 
 namespace skerry::edge {
 
-struct edge_config;
-
 struct roster_config {
   gateway_actor gateway;
   std::shared_ptr<gateway_inbox> inbox;

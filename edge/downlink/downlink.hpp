@@ -36,7 +36,7 @@ struct downlink_config {
   clock_source* clock = nullptr;
   random_source* random = nullptr;
   prometheus::Registry* metrics = nullptr;
-  std::size_t message_bytes_max = 32 << 20;
+  std::size_t message_bytes_max = link::message_bytes_default;
 };
 
 // Detached: it reads the spool, and collecting must not wait for that.

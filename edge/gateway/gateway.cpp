@@ -21,7 +21,7 @@ constexpr std::size_t adopt_bytes_max = 4 << 20; // of runs in one transaction
 
 } // namespace
 
-result<void> gateway_config::validate() const {
+result<void> gateway_settings::validate() const {
   if (commit_interval < std::chrono::milliseconds{1} || commit_interval > std::chrono::seconds{1})
     return fail(errc::invalid_argument, "spool.commit_interval must lie between 1ms and 1s");
   return limits.validate();

@@ -5,11 +5,11 @@
 
 #include "actors/actors.hpp"
 #include "actors/node/clock.hpp"
+#include "edge/gateway/gateway_settings.hpp"
 #include "edge/gateway/inbox.hpp"
-#include "edge/gateway/spool_limits.hpp"
 #include "edge/spool/spool.hpp"
 
-#include <chrono>
+#include <functional>
 #include <memory>
 
 namespace prometheus {
@@ -18,25 +18,16 @@ class Registry;
 
 namespace skerry::edge {
 
-struct gateway_config {
+struct gateway_config : gateway_settings {
   std::shared_ptr<spool> store; // opened; its writer thread is this actor's from now on
   clock_source* clock = nullptr;
   prometheus::Registry* metrics = nullptr;
   std::shared_ptr<gateway_inbox> inbox;
-  std::chrono::milliseconds commit_interval{100}; // what is lost at most with a killed process; up to 1 s
-  std::uint64_t group_bytes_max = 4 << 20;        // committed at once when reached
-  std::uint64_t queue_bytes_max =
-      64 << 20; // while the spool refuses; beyond, collections are dropped and noted
-  spool_limits_config limits;
   std::shared_ptr<delivery::claims> under_way; // shared with the uplink's sender
   std::function<std::uint64_t()> free_disk;    // bytes left on the spool's disk
   std::function<void(const std::string& refusal)>
-      publish; // why the spool takes nothing; empty: it does again
-  // A line for each commit, after it returned: "edge epoch stream first last". For tests; empty: none.
-  std::filesystem::path journal;
+      publish;          // why the spool takes nothing; empty: it does again
   bool detached = true; // a thread of its own, as it blocks in fsync; false: one of a pool made for that
-
-  [[nodiscard]] result<void> validate() const;
 };
 
 // Sends every committed run to `uplink`.

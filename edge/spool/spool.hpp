@@ -35,14 +35,13 @@ class Registry;
 
 namespace skerry::edge {
 
-struct spool_config {
-  std::filesystem::path directory;
-  edge_id edge = edge_id::none;
-  std::uint64_t bytes_max = std::uint64_t{10} << 30; // commit fails with `exhausted` beyond
+inline constexpr std::uint64_t spool_bytes_max_default = std::uint64_t{10} << 30;
+
+// What of a spool is for its user to say.
+struct spool_settings {
+  std::uint64_t bytes_max = spool_bytes_max_default; // commit fails with `exhausted` beyond
   std::uint64_t segment_bytes = 64 << 20;
   std::uint64_t reserve_bytes = 8 << 20; // preallocated, given up when the disk is full
-  // Of bytes_max, for replace() alone: what stays of a segment that is thinned is written before the segment goes.
-  std::uint64_t replace_bytes = 0;
   // A segment whose every record is released is kept for reading until its newest record is older than that, within
   // so many bytes of such segments; 0: not at all. It never takes room from records that are not released: within
   // bytes_max, and wherever space is short, kept segments go first, the oldest of them at first.
@@ -50,6 +49,13 @@ struct spool_config {
   std::uint64_t local_bytes_max = std::uint64_t{1} << 30;
   // How long of running a clock that jumped ahead is waited for before anything is old by it; 0: not at all.
   std::chrono::nanoseconds clock_jump_wait = std::chrono::hours{24};
+};
+
+struct spool_config : spool_settings {
+  std::filesystem::path directory;
+  edge_id edge = edge_id::none;
+  // Of bytes_max, for replace() alone: what stays of a segment that is thinned is written before the segment goes.
+  std::uint64_t replace_bytes = 0;
   bool drops_by_age = false; // the owner does, by age_time_ns(): then a clock that jumped is worth a warning
   // A suspect segment is examined by this program in a process of its own (`skerry-edge examine-segment`), which gets so
   // long and a quarter of a second for each MiB. Empty: by this process.

@@ -17,7 +17,7 @@ class Registry;
 
 namespace skerry::edge {
 
-struct uplink_config : uplink_settings {
+struct uplink_config : uplink_core_config {
   std::shared_ptr<const spool> store;
   transport_factory connect;
   std::filesystem::path usage_file; // empty: nothing is kept over a restart
@@ -25,7 +25,7 @@ struct uplink_config : uplink_settings {
   random_source* random = nullptr;
   prometheus::Registry* metrics = nullptr;
   std::function<void(const uplink_status&)> publish; // called on each tick; may be empty
-  std::size_t message_bytes_max = 32 << 20;
+  std::size_t message_bytes_max = link::message_bytes_default;
   // A thread of its own: it reads the spool, and collecting must not wait for that. False: one of a pool made for that.
   bool detached = true;
 };

@@ -16,20 +16,20 @@ constexpr std::int64_t ns_per_s = 1'000'000'000;
 
 } // namespace
 
-uplink_core::uplink_core(uplink_settings settings, clock_source& clock, random_source& random,
+uplink_core::uplink_core(uplink_core_config config, clock_source& clock, random_source& random,
                          delivery::sender_source& source, uplink_connections& link, usage_keeper* usage)
-    : settings_(std::move(settings)),
+    : config_(std::move(config)),
       clock_(clock),
       link_(link),
       usage_(usage),
-      sender_(settings_.sender, clock, random, source, link) {
+      sender_(config_.sender, clock, random, source, link) {
   if (usage_ != nullptr) {
     if (auto loaded = usage_->load())
       stored_ = std::move(loaded).value();
     else
       spdlog::error("uplink: {}", loaded.error().message);
   }
-  meter_ = delivery::quota_meter{settings_.quota, stored_.usage, stored_.clock};
+  meter_ = delivery::quota_meter{config_.quota, stored_.usage, stored_.clock};
   sender_.pause_backlog(stored_.backlog_paused);
 }
 
@@ -105,9 +105,9 @@ void uplink_core::stop() {
 // What crossed the link since the last time, and what may go now.
 void uplink_core::count_bytes() {
   meter_.add(link_.take_ip_bytes(), clock_.wall_ns(), clock_.monotonic_ns());
-  sender_.limit(meter_.level(), settings_.quota.thin_interval, meter_.day_bytes());
+  sender_.limit(meter_.level(), config_.quota.thin_interval, meter_.day_bytes());
   const bool ahead = meter_.clock_ahead().count() != 0;
-  if (ahead && !told_ahead_ && settings_.quota.bytes != 0)
+  if (ahead && !told_ahead_ && config_.quota.bytes != 0)
     spdlog::warn("uplink: the clock says {} s more than has passed: no new period of the quota begins by "
                  "that before "
                  "the receiver says the same, or it has said so for {} h of running",
@@ -148,11 +148,11 @@ void uplink_core::fail_over() {
   const auto now = clock_.monotonic_ns();
   if (sender_.phase() == delivery::sender_phase::live || last_live_ns_ == 0)
     last_live_ns_ = now;
-  if (settings_.addresses.size() < 2 || now - last_live_ns_ < settings_.failover_after.count())
+  if (config_.addresses.size() < 2 || now - last_live_ns_ < config_.failover_after.count())
     return;
   last_live_ns_ = now;
-  address_ = (address_ + 1) % settings_.addresses.size();
-  spdlog::info("uplink: no session for {} s; trying {}", settings_.failover_after.count() / ns_per_s,
+  address_ = (address_ + 1) % config_.addresses.size();
+  spdlog::info("uplink: no session for {} s; trying {}", config_.failover_after.count() / ns_per_s,
                address());
   sender_.on_disconnected();
   link_.stop();
@@ -162,7 +162,7 @@ void uplink_core::fail_over() {
 // Opens a connection for the backlog alone where that pays, and closes it when the backlog is gone or nothing comes
 // through.
 void uplink_core::care_for_backlog() {
-  const auto least = settings_.backlog_apart_from.count();
+  const auto least = config_.backlog_apart_from.count();
   if (least == 0)
     return;
   const auto now = clock_.monotonic_ns();
@@ -206,7 +206,7 @@ uplink_status uplink_core::status() const {
   out.bytes_today = meter_.day_bytes();
   out.bytes_this_month = meter_.month_bytes();
   out.bytes_month_forecast = meter_.month_forecast();
-  out.quota_bytes = settings_.quota.bytes;
+  out.quota_bytes = config_.quota.bytes;
   out.quota = meter_.level();
   out.quota_clock_ahead = meter_.clock_ahead();
   out.set_back_bytes = set_back_bytes_;

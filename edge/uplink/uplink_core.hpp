@@ -5,6 +5,7 @@
 // One thread at a time; no I/O of its own but through what it is given.
 
 #include "actors/delivery/sender.hpp"
+#include "edge/uplink/uplink_settings.hpp"
 #include "edge/uplink/usage.hpp"
 
 #include <chrono>
@@ -63,13 +64,9 @@ struct uplink_status {
 
 inline constexpr std::size_t set_asides_shown_max = 100;
 
-struct uplink_settings {
+struct uplink_core_config : uplink_settings {
   delivery::sender_config sender;
   std::vector<std::string> addresses; // of one receiver, tried in turn; at least one
-  std::chrono::nanoseconds failover_after = std::chrono::seconds{20}; // without a session: the next address
-  // A backlog that lasts gets a connection of its own where the round trip is at least this long; 0: never.
-  std::chrono::nanoseconds backlog_apart_from{0};
-  delivery::quota_config quota;
 };
 
 class uplink_core {
@@ -77,7 +74,7 @@ public:
   static constexpr std::chrono::milliseconds tick_interval{500}; // call on_tick() that often
 
   // `usage` null: nothing is kept over a restart. All that is given outlives the core.
-  uplink_core(uplink_settings settings, clock_source& clock, random_source& random,
+  uplink_core(uplink_core_config config, clock_source& clock, random_source& random,
               delivery::sender_source& source, uplink_connections& link, usage_keeper* usage);
 
   void start(); // the link; a tick tries again what failed
@@ -100,9 +97,9 @@ private:
   void care_for_backlog();
   void take_time_of(const link::welcome& from);
   void keep_usage(bool at_end = false);
-  [[nodiscard]] const std::string& address() const { return settings_.addresses[address_]; }
+  [[nodiscard]] const std::string& address() const { return config_.addresses[address_]; }
 
-  uplink_settings settings_;
+  uplink_core_config config_;
   clock_source& clock_;
   uplink_connections& link_;
   usage_keeper* usage_;
@@ -116,7 +113,7 @@ private:
   bool key_refused_ = false;
   std::string refusal_; // why the link could not be started; empty: it was
   int ticks_ = 0;
-  std::size_t address_ = 0; // of the settings'
+  std::size_t address_ = 0; // of the configured ones
   std::int64_t last_live_ns_ = 0;
   std::int64_t backlog_seen_ns_ = 0; // by the connection of its own
   std::int64_t alone_since_ns_ = 0;  // since when there is a backlog, a long round trip, and one connection

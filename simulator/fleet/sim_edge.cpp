@@ -63,10 +63,10 @@ result<void> sim_edge::open() {
 edge::edge_config sim_edge::settings() const {
   auto config = edge::default_config();
   config.data = data_;
-  config.spool_bytes_max = shared_.spool_bytes_max;
-  config.spool_segment_bytes = std::min(segment_bytes, shared_.spool_bytes_max);
-  config.spool_reserve_bytes = reserve_bytes;
-  config.local_retention = {}; // nobody reads here, and the disk is shared
+  config.spool.bytes_max = shared_.spool_bytes_max;
+  config.spool.segment_bytes = std::min(segment_bytes, shared_.spool_bytes_max);
+  config.spool.reserve_bytes = reserve_bytes;
+  config.spool.local_retention = {}; // nobody reads here, and the disk is shared
   return config;
 }
 

@@ -102,12 +102,12 @@ TEST_CASE("what would stop the start is said by the check, across keys too") {
 
 TEST_CASE("the spool fits on a small disk where no limit is set") {
   edge_config config;
-  const auto small = spool_settings(config, 20 << 20);
+  const auto small = spool_config_of(config, 20 << 20);
   CHECK(small.bytes_max == 20 << 20);
   CHECK(small.segment_bytes == 5 << 20);
   CHECK(small.validate_sizes());
-  CHECK(spool_settings(config, 1000).validate_sizes());
-  CHECK(spool_settings(config, spool_bytes_default_max).segment_bytes == 64 << 20);
+  CHECK(spool_config_of(config, 1000).validate_sizes());
+  CHECK(spool_config_of(config, spool_bytes_max_default).segment_bytes == 64 << 20);
 }
 
 TEST_CASE("the check looks into the data directory") {
@@ -157,7 +157,7 @@ TEST_CASE("files that jobs name and that are not there are named, and are no mis
   const auto loaded = load_config(file);
   REQUIRE(loaded);
   CHECK(loaded.value().errors.empty());
-  const auto missing = missing_files(loaded.value().config.scrape);
+  const auto missing = missing_files(loaded.value().config.collect.scrape);
   REQUIRE(missing.size() == 2);
   CHECK(missing[0].find("job 'j': tls_config.ca_file: can't read " + (folder.path() / "nosuch").string())
         == 0);
@@ -170,41 +170,43 @@ TEST_CASE("the example of an edge's configuration has the defaults") {
   const auto& is = loaded.value().config;
   const auto like = default_config();
   CHECK(is.data == like.data);
-  CHECK(is.host == like.host);
+  CHECK(is.collect.host == like.collect.host);
   CHECK(is.log_level == like.log_level);
   check_same(is.http, like.http);
-  CHECK(is.collect_host == like.collect_host);
-  CHECK(is.collect_interval == like.collect_interval);
-  CHECK(is.collect_job == like.collect_job);
-  CHECK(is.collectors.enabled == like.collectors.enabled);
-  CHECK(is.collectors.disabled == like.collectors.disabled);
-  CHECK(is.collectors.proc == like.collectors.proc);
-  CHECK(is.collectors.sys == like.collectors.sys);
-  CHECK(is.collectors.rootfs == like.collectors.rootfs);
-  CHECK(is.collectors.udev == like.collectors.udev);
-  CHECK(is.collectors.filesystem_mount_points_exclude == like.collectors.filesystem_mount_points_exclude);
-  CHECK(is.collectors.filesystem_fs_types_exclude == like.collectors.filesystem_fs_types_exclude);
-  CHECK(is.collectors.diskstats_device_exclude == like.collectors.diskstats_device_exclude);
-  CHECK(is.collectors.netdev_device_exclude == like.collectors.netdev_device_exclude);
-  CHECK(is.collectors.netclass_ignored_devices == like.collectors.netclass_ignored_devices);
-  CHECK(is.collectors.netstat_fields == like.collectors.netstat_fields);
-  CHECK(is.collectors.vmstat_fields == like.collectors.vmstat_fields);
-  CHECK(is.collectors.series_max == like.collectors.series_max);
-  CHECK(is.scrape_pages_bytes_max == like.scrape_pages_bytes_max);
-  CHECK(is.collectors.tasks_max == like.collectors.tasks_max);
-  CHECK(is.collectors.time_max == like.collectors.time_max);
-  CHECK(is.scrape.scrape_interval == like.scrape.scrape_interval);
-  CHECK(is.scrape.scrape_timeout == like.scrape.scrape_timeout);
-  CHECK(is.scrape.jobs.empty());
-  CHECK(is.spool_bytes_max == like.spool_bytes_max);
-  CHECK(is.spool_segment_bytes == like.spool_segment_bytes);
-  CHECK(is.spool_reserve_bytes == like.spool_reserve_bytes);
-  CHECK(is.clock_jump_wait == like.clock_jump_wait);
-  CHECK(is.commit_interval == like.commit_interval);
-  CHECK(is.commit_journal == like.commit_journal);
-  CHECK(is.uplink_batch_bytes_max == like.uplink_batch_bytes_max);
-  CHECK(is.uplink_dead_after == like.uplink_dead_after);
-  CHECK(is.uplink_ping_interval == like.uplink_ping_interval);
+  CHECK(is.collect.host_metrics == like.collect.host_metrics);
+  CHECK(is.collect.interval == like.collect.interval);
+  CHECK(is.collect.job == like.collect.job);
+  CHECK(is.collect.collectors.enabled == like.collect.collectors.enabled);
+  CHECK(is.collect.collectors.disabled == like.collect.collectors.disabled);
+  CHECK(is.collect.collectors.proc == like.collect.collectors.proc);
+  CHECK(is.collect.collectors.sys == like.collect.collectors.sys);
+  CHECK(is.collect.collectors.rootfs == like.collect.collectors.rootfs);
+  CHECK(is.collect.collectors.udev == like.collect.collectors.udev);
+  CHECK(is.collect.collectors.filesystem_mount_points_exclude
+        == like.collect.collectors.filesystem_mount_points_exclude);
+  CHECK(is.collect.collectors.filesystem_fs_types_exclude
+        == like.collect.collectors.filesystem_fs_types_exclude);
+  CHECK(is.collect.collectors.diskstats_device_exclude == like.collect.collectors.diskstats_device_exclude);
+  CHECK(is.collect.collectors.netdev_device_exclude == like.collect.collectors.netdev_device_exclude);
+  CHECK(is.collect.collectors.netclass_ignored_devices == like.collect.collectors.netclass_ignored_devices);
+  CHECK(is.collect.collectors.netstat_fields == like.collect.collectors.netstat_fields);
+  CHECK(is.collect.collectors.vmstat_fields == like.collect.collectors.vmstat_fields);
+  CHECK(is.collect.collectors.series_max == like.collect.collectors.series_max);
+  CHECK(is.collect.pages_bytes_max == like.collect.pages_bytes_max);
+  CHECK(is.collect.collectors.tasks_max == like.collect.collectors.tasks_max);
+  CHECK(is.collect.collectors.time_max == like.collect.collectors.time_max);
+  CHECK(is.collect.scrape.scrape_interval == like.collect.scrape.scrape_interval);
+  CHECK(is.collect.scrape.scrape_timeout == like.collect.scrape.scrape_timeout);
+  CHECK(is.collect.scrape.jobs.empty());
+  CHECK(is.spool.bytes_max == like.spool.bytes_max);
+  CHECK(is.spool.segment_bytes == like.spool.segment_bytes);
+  CHECK(is.spool.reserve_bytes == like.spool.reserve_bytes);
+  CHECK(is.spool.clock_jump_wait == like.spool.clock_jump_wait);
+  CHECK(is.gateway.commit_interval == like.gateway.commit_interval);
+  CHECK(is.gateway.journal == like.gateway.journal);
+  CHECK(is.sender.batch_bytes_max == like.sender.batch_bytes_max);
+  CHECK(is.sender.dead_after == like.sender.dead_after);
+  CHECK(is.sender.ping_interval == like.sender.ping_interval);
   CHECK(is.link.bind == like.link.bind);
   CHECK(is.link.advertise == like.link.advertise);
   CHECK(is.link.message_bytes_max == like.link.message_bytes_max);
@@ -220,12 +222,12 @@ TEST_CASE("what the example of an edge's configuration has in comments can be tu
   REQUIRE(loaded);
   CHECK(loaded.value().errors == std::vector<std::string>{});
   const auto& config = loaded.value().config;
-  CHECK(config.host == "ship-01");
+  CHECK(config.collect.host == "ship-01");
   CHECK(config.http.bearer_token == "secret");
-  CHECK(config.collectors.netdev_device_exclude == "^lo$");
-  CHECK(config.collectors.diskstats_device_exclude == R"(^(ram|loop|fd)\d+$)");
-  CHECK(config.spool_bytes_max == std::uint64_t{10} << 30);
-  CHECK(config.commit_journal == "FILE");
+  CHECK(config.collect.collectors.netdev_device_exclude == "^lo$");
+  CHECK(config.collect.collectors.diskstats_device_exclude == R"(^(ram|loop|fd)\d+$)");
+  CHECK(config.spool.bytes_max == std::uint64_t{10} << 30);
+  CHECK(config.gateway.journal == "FILE");
   CHECK(config.link.bind == "tcp://*:7491");
   CHECK(config.link.advertise == "gateway.example.org:7491");
 }

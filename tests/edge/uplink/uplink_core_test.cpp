@@ -153,7 +153,7 @@ struct fixture {
   const std::shared_ptr<spdlog::logger> logger = spdlog::default_logger();
   std::ostringstream lines;
   const stream_key key{edge_id{1}, {1, {1}}, stream_id::telemetry};
-  uplink_settings settings;
+  uplink_core_config settings;
   delivery::test::manual_clock clock;
   delivery::test::seeded_random random{1};
   delivery::test::memory_spool spool;
