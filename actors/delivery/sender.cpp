@@ -745,7 +745,8 @@ void sender::on_committed(const run& run, link::lane lane, bool replaced) {
     return;
   // What was just committed is at hand: if nothing fresh waits before it, it goes without being read again.
   const auto own = key.stream == stream_id::alert ? link::lane::alert : link::lane::live;
-  if (fresh && !hold_back(key, stream, run) && (own == link::lane::alert || level_ <= quota_level::no_backlog)
+  const auto level_max = own == link::lane::alert ? quota_level::alerts_only : quota_level::no_backlog;
+  if (fresh && level_ <= level_max && !hold_back(key, stream, run)
       && (own == link::lane::alert ? stream.unsent : stream.fresh).next(1) == range.first
       && run.bytes.view.size() <= batch_limit())
     send_run(key, stream, run, own);

@@ -108,6 +108,22 @@ TEST_CASE("after Welcome the newest records of every edge go before any backlog"
   CHECK(f.batches() == expected);
 }
 
+TEST_CASE("what is just committed goes as the quota allows: alerts last, and nothing when it is used up") {
+  fixture f;
+  const stream_key alerts{f.self.edge, f.self.epoch, stream_id::alert};
+  f.welcome();
+  const auto goes = [&](quota_level level, const stream_key& key) {
+    f.under_test->limit(level, std::chrono::minutes{5}, 0);
+    f.sent.clear();
+    f.under_test->on_committed(f.commit(key, 1));
+    return !f.batches().empty();
+  };
+  CHECK(goes(quota_level::no_backlog, f.self));
+  CHECK_FALSE(goes(quota_level::alerts_only, f.self));
+  CHECK(goes(quota_level::alerts_only, alerts));
+  CHECK_FALSE(goes(quota_level::exhausted, alerts));
+}
+
 TEST_CASE("where an edge's newest epoch is all there, its older ones are backlog") {
   fixture f;
   f.commit(f.outer_old, 3);
