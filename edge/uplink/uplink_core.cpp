@@ -35,6 +35,7 @@ uplink_core::uplink_core(uplink_core_config config, clock_source& clock, random_
 
 void uplink_core::start() {
   running_ = true;
+  count_bytes(); // a quota holds before the first tick, too
   start_link();
 }
 

@@ -31,6 +31,7 @@ struct fake_connections final : uplink_connections {
   void reconnect() override { ++reconnects; }
   bool backlog_apart() const noexcept override { return apart; }
   result<void> start(const std::string& to) override {
+    CHECK(address.empty()); // that was stopped before
     tried.push_back(to);
     if (fails)
       return fail(errc::io, "no descriptor is left");
@@ -324,6 +325,20 @@ TEST_CASE("what crossed the link counts, is told, and holds back what the quota 
   f.pass(1s);
   CHECK(f.core->status().quota == quota_level::open);
   CHECK(f.batches() != 0);
+}
+
+TEST_CASE("a quota that is used up holds from the first moment of a process on") {
+  fixture f;
+  f.settings.quota.bytes = 1000;
+  f.settings.quota.per = delivery::quota_period::day;
+  f.start();
+  f.link.untaken = 1000;
+  f.pass(1s);
+  f.core->stop();
+  f.commit(3);
+  f.start();
+  f.welcome();
+  CHECK(f.batches() == 0); // before the first tick
 }
 
 TEST_CASE("what the link has carried, and a paused backlog, are kept over a restart") {
