@@ -85,6 +85,18 @@ bool print_limits(const limit_coverage& limited) {
   return full;
 }
 
+// False: one of these never came about.
+bool print_uplinks(const uplink_coverage& uplinks) {
+  fmt::print("\n{:<18}{:>10}{:>10}   runs in which an uplink had to\n", "", "edges", "gateway");
+  bool full = true;
+  for (std::size_t act = 0; act < uplink_acts; ++act) {
+    fmt::print("{:<18}{:>10}{:>10}\n", to_string(uplink_act{static_cast<std::uint8_t>(act)}), uplinks[act][0],
+               uplinks[act][1]);
+    full = full && uplinks[act][0] != 0 && uplinks[act][1] != 0;
+  }
+  return full;
+}
+
 // False: a bound was never met.
 bool print_bounds(const bound_coverage& bounded) {
   fmt::print("\n{:<18}{:>10}{:>10}   runs in which a receiver met its bound\n", "", "gateway", "cloud");
@@ -209,6 +221,10 @@ int run(const given_options& given) {
   }
   if (!print_clocks(done.clocks) && done.runs >= runs_for_coverage) {
     fmt::print("no clock was wrong in one of the ways: the world no longer reaches it\n");
+    return exit_failed;
+  }
+  if (!print_uplinks(done.uplinks) && done.runs >= runs_for_coverage) {
+    fmt::print("a quota, a bandwidth or a second address never mattered: the world no longer reaches it\n");
     return exit_failed;
   }
   if (!print_bounds(done.bounded) && done.runs >= runs_for_coverage) {

@@ -39,6 +39,11 @@ enum class planted_fault : std::uint8_t {
   written_off_unasked,
   released_at_durable,
   doubted_clock_destroys,
+  usage_forgotten, // of a metered link, with the process
+  quota_drops,     // what may not go
+  bandwidth_unbounded,
+  address_never_left,
+  address_left_while_live,
 };
 
 // Null: none is planted.

@@ -21,9 +21,10 @@ uplink_core::uplink_core(uplink_core_config config, clock_source& clock, random_
     : config_(std::move(config)),
       clock_(clock),
       link_(link),
+      source_(source),
       usage_(usage),
       sender_(config_.sender, clock, random, source, link) {
-  if (usage_ != nullptr) {
+  if (usage_ != nullptr && !is_planted(planted_fault::usage_forgotten)) {
     if (auto loaded = usage_->load())
       stored_ = std::move(loaded).value();
     else
@@ -73,8 +74,15 @@ void uplink_core::on_message(const link::message& message) {
 }
 
 void uplink_core::on_committed(const delivery::committed_runs& committed) {
-  for (const auto& run : committed.runs)
+  for (const auto& run : committed.runs) {
+    if (is_planted(planted_fault::quota_drops) && meter_.level() != delivery::quota_level::open) {
+      range_set dropped;
+      dropped.add({run.header.first, run.header.last()});
+      source_.release(run.header.key, dropped);
+      continue;
+    }
     sender_.on_committed(run, committed.lane, committed.replaced);
+  }
 }
 
 void uplink_core::on_tick() {
@@ -147,9 +155,12 @@ void uplink_core::keep_usage(bool at_end) {
 // Without a session for a while: another address of the same receiver may do.
 void uplink_core::fail_over() {
   const auto now = clock_.monotonic_ns();
-  if (sender_.phase() == delivery::sender_phase::live || last_live_ns_ == 0)
+  const bool live =
+      sender_.phase() == delivery::sender_phase::live && !is_planted(planted_fault::address_left_while_live);
+  if (live || last_live_ns_ == 0)
     last_live_ns_ = now;
-  if (config_.addresses.size() < 2 || now - last_live_ns_ < config_.failover_after.count())
+  if (is_planted(planted_fault::address_never_left) || config_.addresses.size() < 2
+      || now - last_live_ns_ < config_.failover_after.count())
     return;
   last_live_ns_ = now;
   address_ = (address_ + 1) % config_.addresses.size();

@@ -88,6 +88,7 @@ public:
   void stop();                     // says goodbye; nothing else is called after it
 
   [[nodiscard]] const delivery::sender& sender() const noexcept { return sender_; }
+  [[nodiscard]] const delivery::quota_meter& meter() const noexcept { return meter_; }
   [[nodiscard]] uplink_status status() const;
 
 private:
@@ -99,9 +100,14 @@ private:
   void keep_usage(bool at_end = false);
   [[nodiscard]] const std::string& address() const { return config_.addresses[address_]; }
 
+  [[nodiscard]] bool is_planted(planted_fault which) const noexcept {
+    return planted(config_.sender.planted, which);
+  }
+
   uplink_core_config config_;
   clock_source& clock_;
   uplink_connections& link_;
+  delivery::sender_source& source_;
   usage_keeper* usage_;
   delivery::sender sender_;
   delivery::quota_meter meter_;

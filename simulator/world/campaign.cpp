@@ -34,6 +34,9 @@ campaign_result run_campaign(const campaign_options& options) {
     for (std::size_t act = 0; act < limit_acts; ++act)
       for (std::size_t where = 0; where < 2; ++where)
         out.limited[act][where] += done.limits[act][where] != 0 ? 1 : 0;
+    for (std::size_t act = 0; act < uplink_acts; ++act)
+      for (std::size_t where = 0; where < 2; ++where)
+        out.uplinks[act][where] += done.uplinks[act][where] != 0 ? 1 : 0;
     if (options.progress)
       options.progress(out.runs);
     if (!done.violation.empty()) {
@@ -144,6 +147,11 @@ const std::vector<plant>& plants() {
       {"written-off-unasked", planted_fault::written_off_unasked, {}},
       {"released-at-durable", planted_fault::released_at_durable, {}},
       {"doubted-clock-destroys", planted_fault::doubted_clock_destroys, {}},
+      {"usage-forgotten", planted_fault::usage_forgotten, {}},
+      {"quota-drops", planted_fault::quota_drops, {}},
+      {"bandwidth-unbounded", planted_fault::bandwidth_unbounded, {}},
+      {"address-never-left", planted_fault::address_never_left, {}},
+      {"address-left-while-live", planted_fault::address_left_while_live, {}},
   };
   return all;
 }

@@ -32,9 +32,10 @@ struct campaign_result {
   std::uint64_t commits = 0;
   std::uint64_t events = 0;
   coverage struck{};
-  limit_coverage limited{}; // runs in which a limit acted
-  bound_coverage bounded{}; // runs in which a receiver met a bound
-  clock_coverage clocks{};  // runs in which it was seen
+  limit_coverage limited{};  // runs in which a limit acted
+  uplink_coverage uplinks{}; // runs in which an uplink did it
+  bound_coverage bounded{};  // runs in which a receiver met a bound
+  clock_coverage clocks{};   // runs in which it was seen
   std::optional<campaign_failure> failure;
 };
 

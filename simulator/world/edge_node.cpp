@@ -12,7 +12,9 @@ namespace skerry::sim {
 namespace {
 
 constexpr sim_time commit_interval = 100 * millisecond;
-constexpr sim_time sender_tick = 500 * millisecond;
+constexpr sim_time uplink_tick = std::chrono::nanoseconds{edge::uplink_core::tick_interval}.count();
+constexpr sim_time burst_ns = 1100 * millisecond; // that a bandwidth allows at once, with what rounding adds
+constexpr const char* address_names[] = {"first", "second"};
 constexpr sim_time repair_interval = 10 * second;
 constexpr sim_time retry_interval = second;
 constexpr std::uint64_t droppable_bytes_min = 1000; // with less, tombstones fill a spool this small
@@ -46,6 +48,18 @@ std::string_view to_string(limit_act act) noexcept {
   return "unknown";
 }
 
+std::string_view to_string(uplink_act act) noexcept {
+  switch (act) {
+  case uplink_act::no_backlog: return "no backlog";
+  case uplink_act::thinned: return "thinned";
+  case uplink_act::alerts_only: return "alerts only";
+  case uplink_act::exhausted: return "quota exhausted";
+  case uplink_act::paced: return "bandwidth used up";
+  case uplink_act::failed_over: return "failed over";
+  }
+  return "unknown";
+}
+
 namespace {
 
 limit_act act_of(loss_cause cause) {
@@ -60,7 +74,7 @@ limit_act act_of(loss_cause cause) {
 } // namespace
 
 // Everything that ends with the process. The mailboxes stand for its actors.
-struct edge_node::process final : delivery::sender_sink {
+struct edge_node::process final : edge::uplink_connections {
   process(edge_node& node, seeded_random seed)
       : of(node),
         random(seed),
@@ -74,7 +88,13 @@ struct edge_node::process final : delivery::sender_sink {
                [this](const stream_key& key, const range_set& ranges) {
                  writer.post([this, key, ranges] { gateway->release(key, ranges); });
                }),
-        sender(sender_settings(), node.clock, random, source, *this),
+        usage(node.disk),
+        used_before(bytes_of(node.disk.now.usage.usage)),
+        link_taken(node.up_link.bytes()),
+        core(uplink_settings(), node.clock, random, source, *this, &usage),
+        pace(static_cast<double>(node.bandwidth_bytes), burst_ns),
+        pace_backlog(static_cast<double>(node.bandwidth_bytes) * delivery::sender_config{}.backlog_share,
+                     burst_ns),
         pauses(node.env_.planted) {
     edge::gateway_core::outputs outputs;
     outputs.hand_over = [this](delivery::committed_runs runs) {
@@ -100,17 +120,19 @@ struct edge_node::process final : delivery::sender_sink {
     gateway->open();
     writer.post_sync([this] { commit(); });
     repair();
-    uplink.every(static_cast<sim_time>(random.below(sender_tick)), sender_tick, [this] {
-      sender.on_tick();
-      of.after_sender();
-    });
+    uplink.every(static_cast<sim_time>(random.below(uplink_tick)), uplink_tick, [this] { tick(); });
     if (of.is_gateway)
       receive();
   }
 
-  delivery::sender_config sender_settings() {
+  edge::uplink_settings uplink_settings() {
     const auto& settings = of.env_.settings;
-    delivery::sender_config config;
+    edge::uplink_settings out;
+    out.quota = of.quota;
+    out.failover_after = std::chrono::nanoseconds{of.failover_after};
+    out.addresses.assign(address_names, address_names + of.addresses);
+    auto& config = out.sender;
+    config.bandwidth_bytes = of.bandwidth_bytes;
     config.edge = of.id;
     config.current = store->epoch();
     config.instance = random.next_128();
@@ -120,7 +142,21 @@ struct edge_node::process final : delivery::sender_sink {
     config.under_way = under_way;
     config.durable_ranges_max = settings.durable_ranges_max;
     config.planted = of.env_.planted;
-    return config;
+    return out;
+  }
+
+  [[nodiscard]] const delivery::sender& sender() const noexcept { return core.sender(); }
+
+  void tick() {
+    if (sender().phase() == delivery::sender_phase::live || last_live == 0)
+      last_live = of.env_.time.now();
+    core.on_tick();
+    const auto acted = [this](uplink_act what) { ++of.uplink_acted[static_cast<std::size_t>(what)]; };
+    if (const auto level = core.meter().level(); level != delivery::quota_level::open)
+      acted(uplink_act{static_cast<std::uint8_t>(static_cast<int>(level) - 1)});
+    if (!pace.open(of.clock.monotonic_ns()))
+      acted(uplink_act::paced);
+    of.after_sender();
   }
 
   void receive() {
@@ -296,7 +332,52 @@ struct edge_node::process final : delivery::sender_sink {
     writer.post_after(repair_interval, [this] { repair(); });
   }
 
-  // delivery::sender_sink
+  struct disk_usage final : edge::usage_keeper {
+    explicit disk_usage(spool_disk& disk) : disk(disk) {}
+    result<edge::kept_usage> load() override { return disk.now.usage; }
+    result<void> store(const edge::kept_usage& from) override {
+      if (disk.health.failing || disk.health.room <= disk.now.bytes)
+        return fail(errc::io, "the disk takes nothing");
+      disk.now.usage = from;
+      return ok();
+    }
+    spool_disk& disk;
+  };
+  static std::uint64_t bytes_of(const delivery::link_usage& usage) {
+    std::uint64_t bytes = 0;
+    for (const auto& [day, of_day] : usage.days)
+      bytes += of_day;
+    return bytes;
+  }
+
+  // edge::uplink_connections
+  result<void> start(const std::string& address) override {
+    // The core looks once a tick, by a clock that may run slow by a fiftieth.
+    if (std::exchange(dialled, true)) {
+      ++of.uplink_acted[static_cast<std::size_t>(uplink_act::failed_over)];
+      const auto without = of.env_.time.now() - last_live;
+      if (without < of.failover_after - of.failover_after / 40 - uplink_tick)
+        of.env_.truth.violated("{} gave an address of its receiver up {} ms after a session", of.name,
+                               without / millisecond);
+    }
+    of.env_.trace("{} tries the {} address of its receiver", of.name, address);
+    of.connect(address == address_names[0] ? 0 : 1);
+    return ok();
+  }
+  void stop() override { of.up_link.stop(); }
+  bool started() const noexcept override { return of.up_link.started(); }
+  void open_apart(const std::string&) override {} // it is never asked for
+  void close_apart() override {}
+  bool has_apart() const noexcept override { return false; }
+  std::uint64_t take_ip_bytes() override {
+    const auto now = of.up_link.bytes();
+    const auto bytes = now - std::exchange(link_taken, now);
+    used += bytes;
+    return bytes;
+  }
+  std::uint64_t bytes_sent() const noexcept override { return 0; }
+  std::uint64_t bytes_received() const noexcept override { return 0; }
+
   bool send(link::message message) override {
     session = message.session;
     if (const auto* hello = std::get_if<link::hello>(&message.body)) {
@@ -309,11 +390,17 @@ struct edge_node::process final : delivery::sender_sink {
     std::optional<flight> next;
     if (const auto* batch = std::get_if<link::batch>(&message.body)) {
       check_order(*batch);
+      check_quota(*batch);
+      check_pace(*batch);
       next = check_flight(*batch);
     }
     if (!of.up_link.client_send(std::move(message)))
       return false;
     if (next) {
+      if (next->lane != link::lane::alert) // those go whatever is left
+        pace.spend(next->bytes);
+      if (next->lane == link::lane::backlog)
+        pace_backlog.spend(next->bytes);
       of.env_.truth.on_sent(next->key, next->waiting.ranges().front(), of.index);
       flights.push_back(std::move(*next));
     }
@@ -329,6 +416,37 @@ struct edge_node::process final : delivery::sender_sink {
     link::lane lane = link::lane::live;
     std::int64_t at_ns = 0;
   };
+
+  // What crossed the link by the last tick, in earlier processes too as far as the disk knows, leaves room for it.
+  void check_quota(const link::batch& batch) {
+    if (of.quota.bytes == 0)
+      return;
+    const auto known = bytes_of(core.meter().usage());
+    if (known < used_before + used)
+      of.env_.truth.violated("{} knows of {} bytes that have crossed its link, of {}", of.name, known,
+                             used_before + used);
+    // A new month begins where a clock that was behind is set right, and the receiver says the same.
+    if (core.meter().month_bytes() != known)
+      return;
+    const auto part = static_cast<double>(used_before + used) / static_cast<double>(of.quota.bytes);
+    const bool may =
+        batch.lane == link::lane::alert ? part < 1
+        : batch.lane == link::lane::live
+            ? part < 1 - of.quota.reserve
+            // What was refused is tried again, a record at a time.
+            : part < of.quota.live_until && (part < of.quota.backlog_until || !sender().set_aside().empty());
+    if (!may)
+      of.env_.truth.violated("{} sent in lane {} when {} of {} bytes had crossed its link", of.name,
+                             static_cast<int>(batch.lane), used_before + used, of.quota.bytes);
+  }
+  // One batch may go beyond what is left; those after it wait.
+  void check_pace(const link::batch& batch) {
+    if (of.bandwidth_bytes == 0 || batch.lane == link::lane::alert)
+      return;
+    const auto now = of.clock.monotonic_ns();
+    if (!pace.open(now) || (batch.lane == link::lane::backlog && !pace_backlog.open(now)))
+      of.env_.truth.violated("{} sent more than {} bytes a second", of.name, of.bandwidth_bytes);
+  }
 
   // Bytes under way are bounded, those of the backlog by what the link delivers in a moment; and what goes is what the
   // disk has.
@@ -346,7 +464,7 @@ struct edge_node::process final : delivery::sender_sink {
       }
     if (all != 0 && all + bytes > credit)
       truth.violated("{} has {} bytes in flight, the credit is {}", of.name, all + bytes, credit);
-    const auto window = std::min(sender.estimate().window_bytes(), credit - credit / 4);
+    const auto window = std::min(sender().estimate().window_bytes(), credit - credit / 4);
     if (batch.lane == link::lane::backlog && backlog != 0 && backlog + bytes > window)
       truth.violated("{} has {} bytes of the backlog in flight, of at most {}", of.name, backlog + bytes,
                      window);
@@ -394,7 +512,7 @@ struct edge_node::process final : delivery::sender_sink {
     std::erase_if(flights, [](const flight& one) { return one.waiting.empty(); });
   }
   void after_sender() {
-    if (sender.phase() == delivery::sender_phase::live)
+    if (sender().phase() == delivery::sender_phase::live)
       return;
     flights.clear();
     if (under_way->claimed_ranges() != 0)
@@ -404,14 +522,14 @@ struct edge_node::process final : delivery::sender_sink {
   void on_committed(const delivery::committed_runs& committed) {
     for (const auto& run : committed.runs) {
       const sequence_range range{run.header.first, run.header.last()};
-      if (sender.phase() == delivery::sender_phase::greeting)
+      if (sender().phase() == delivery::sender_phase::greeting)
         ever_fresh[run.header.key].add(range); // among the newest when Welcome comes
       if (committed.lane != link::lane::backlog) {
         ever_fresh[run.header.key].add(range);
-        if (sender.phase() == delivery::sender_phase::live)
+        if (sender().phase() == delivery::sender_phase::live)
           fresh[run.header.key].add(range);
       }
-      sender.on_committed(run, committed.lane, committed.replaced);
+      core.on_committed({{run}, committed.lane, committed.replaced});
     }
     of.after_sender();
   }
@@ -451,7 +569,7 @@ struct edge_node::process final : delivery::sender_sink {
     for (const auto& [key, waiting] : fresh)
       for (const auto& one : waiting.ranges())
         if (const auto* held = find_stream(key);
-            !sender.is_set_aside(key) && held != nullptr && !held->held.common_with(one).empty())
+            !sender().is_set_aside(key) && held != nullptr && !held->held.common_with(one).empty())
           of.env_.truth.violated("{} sent {} of the backlog {} while {} of {}, which is fresh, waited",
                                  of.name, header.first, to_string(header.key), one.first, to_string(key));
   }
@@ -468,7 +586,15 @@ struct edge_node::process final : delivery::sender_sink {
   std::shared_ptr<delivery::origin_board> epochs = std::make_shared<delivery::origin_board>();
   std::optional<edge::gateway_core> gateway;
   edge::spool_source source;
-  delivery::sender sender;
+  disk_usage usage;
+  // For the checks of a quota and a bandwidth.
+  std::uint64_t used_before; // bytes that crossed the link, as the disk knew when this process began
+  std::uint64_t used = 0;    // and since then, by the last tick
+  std::uint64_t link_taken;
+  bool dialled = false;   // an address of the receiver
+  sim_time last_live = 0; // at a tick
+  edge::uplink_core core;
+  delivery::token_bucket pace, pace_backlog;
   std::optional<edge::downlink_core> receiver;
   std::vector<edge::collection> inbox;
   bool commit_due = false;
@@ -521,22 +647,28 @@ void edge_node::start() {
   ++lives_;
   process_ = std::make_unique<process>(*this, random_.fork(lives_));
   env_.trace("{} starts, epoch {}", name, to_string(disk.now.epoch));
+  process_->core.start();
+  if (collecting_)
+    process_->writer.post_after(random_.between(100 * millisecond, env_.settings.collect_interval),
+                                [this] { collect(); });
+}
+
+void edge_node::connect(std::size_t address) {
   sim_link::client_events events;
-  events.connected = [this] {
-    process_->uplink.post([this] {
-      process_->sender.on_connected();
-      after_sender();
-    });
+  const auto tell = [this](void (edge::uplink_core::*what)()) {
+    return [this, what] {
+      process_->uplink.post([this, what] {
+        (process_->core.*what)();
+        after_sender();
+      });
+    };
   };
-  events.disconnected = events.refused = [this] {
-    process_->uplink.post([this] {
-      process_->sender.on_disconnected();
-      after_sender();
-    });
-  };
+  events.connected = tell(&edge::uplink_core::on_up);
+  events.disconnected = tell(&edge::uplink_core::on_down);
+  events.refused = tell(&edge::uplink_core::on_refused);
   events.message = [this](link::message message) {
     process_->uplink.post([this, message = std::move(message)] {
-      const auto before = process_->sender.counters();
+      const auto before = process_->sender().counters();
       if (const auto* ack = std::get_if<link::ack>(&message.body))
         process_->on_ack(*ack);
       else if (const auto* refusal = std::get_if<link::refusal>(&message.body))
@@ -545,20 +677,17 @@ void edge_node::start() {
         process_->credit = welcome->credit_bytes;
       else if (const auto* credit = std::get_if<link::credit>(&message.body))
         process_->credit = credit->bytes;
-      process_->sender.on_message(message);
-      custody_lost_told += process_->sender.counters().lost_custody_records - before.lost_custody_records;
-      sessions += process_->sender.counters().sessions - before.sessions;
+      process_->core.on_message(message);
+      custody_lost_told += process_->sender().counters().lost_custody_records - before.lost_custody_records;
+      sessions += process_->sender().counters().sessions - before.sessions;
       after_sender();
     });
   };
-  up_link.start(std::move(events));
-  if (collecting_)
-    process_->writer.post_after(random_.between(100 * millisecond, env_.settings.collect_interval),
-                                [this] { collect(); });
+  up_link.start(std::move(events), address);
 }
 
 bool edge_node::forge(const stream_key& key, sequence seq) {
-  if (!running() || process_->sender.phase() != delivery::sender_phase::live)
+  if (!running() || process_->sender().phase() != delivery::sender_phase::live)
     return false;
   run_builder builder{key, seq};
   builder.append(record_kind::event, clock.wall_ns(), {}, as_bytes("forged"));
@@ -613,9 +742,9 @@ void edge_node::stop_in_order() {
   env_.trace("{} stops in order", name);
   if (process_->receiver)
     process_->receiver->receiver().say_bye();
-  process_->sender.say_bye();
+  process_->core.stop();
+  process_->after_sender();
   auto ended = std::move(process_);
-  up_link.stop();
   ended->uplink.stop();
   ended->downlink.stop();
   ended->writer.stop();
@@ -721,7 +850,7 @@ void edge_node::revoke(edge_id user) {
     process_->downlink.post([this, user] { process_->receiver->receiver().on_revoked(user); });
 }
 
-const delivery::sender* edge_node::sender() const { return process_ ? &process_->sender : nullptr; }
+const delivery::sender* edge_node::sender() const { return process_ ? &process_->sender() : nullptr; }
 const delivery::receiver* edge_node::receiver() const {
   return process_ && process_->receiver ? &process_->receiver->receiver() : nullptr;
 }
@@ -729,13 +858,13 @@ const delivery::receiver* edge_node::receiver() const {
 protocol_state edge_node::state() const {
   if (!process_)
     return protocol_state::down;
-  switch (process_->sender.phase()) {
+  switch (process_->sender().phase()) {
   case delivery::sender_phase::down: return protocol_state::down;
   case delivery::sender_phase::greeting: return protocol_state::greeting;
   case delivery::sender_phase::waiting: return protocol_state::waiting;
   case delivery::sender_phase::live: break;
   }
-  return process_->sender.pending_records() > 4 ? protocol_state::draining : protocol_state::live;
+  return process_->sender().pending_records() > 4 ? protocol_state::draining : protocol_state::live;
 }
 
 void edge_node::after_sender() {
@@ -747,7 +876,7 @@ void edge_node::after_sender() {
 
 void edge_node::check_bounds() {
   const auto& settings = env_.settings;
-  const auto& sender = process_->sender;
+  const auto& sender = process_->sender();
   // One batch may be beyond: a record that is larger than the credit must get through.
   if (sender.in_flight_bytes() > settings.credit_bytes + settings.batch_bytes_max + 1024)
     env_.truth.violated("{} has {} bytes in flight, the credit is {}", name, sender.in_flight_bytes(),
@@ -755,10 +884,10 @@ void edge_node::check_bounds() {
 }
 
 bool edge_node::drained() const {
-  if (!process_ || !process_->inbox.empty() || process_->sender.phase() != delivery::sender_phase::live)
+  if (!process_ || !process_->inbox.empty() || process_->sender().phase() != delivery::sender_phase::live)
     return false;
   std::uint64_t forged = 0; // what nobody takes stays, and is said
-  for (const auto& aside : process_->sender.set_aside())
+  for (const auto& aside : process_->sender().set_aside())
     forged += aside.scope == link::refusal_scope::edge ? aside.records : 0;
   std::uint64_t forged_held = 0;
   for (const auto& [key, stream] : disk.now.streams)
@@ -766,7 +895,7 @@ bool edge_node::drained() const {
       forged_held += stream.held.count();
     else if (!stream.held.empty() || !stream.lost.empty())
       return false;
-  return process_->sender.pending_records() == forged && forged == forged_held;
+  return process_->sender().pending_records() == forged && forged == forged_held;
 }
 
 void check_written_off(oracle& truth, std::string_view name, const std::vector<edge_node*>& senders,

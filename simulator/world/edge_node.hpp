@@ -1,12 +1,12 @@
 #pragma once
 
-// An edge node of the world: the real gateway, sender and (for a gateway of others) receiver over a simulated spool.
+// An edge node of the world: the real gateway, uplink and (for a gateway of others) downlink over a simulated spool.
 // The adapters here do what edge/gateway, edge/uplink and edge/downlink do with actors.
 
-#include "actors/delivery/sender.hpp"
 #include "edge/downlink/downlink_core.hpp"
 #include "edge/gateway/gateway_core.hpp"
 #include "edge/uplink/spool_source.hpp"
+#include "edge/uplink/uplink_core.hpp"
 #include "simulator/world/mailbox.hpp"
 #include "simulator/world/node.hpp"
 #include "simulator/world/sim_authority.hpp"
@@ -32,6 +32,11 @@ enum class limit_act : std::uint8_t {
 };
 inline constexpr std::size_t limit_acts = 6;
 [[nodiscard]] std::string_view to_string(limit_act act) noexcept;
+
+// What an uplink does about a quota, a limit of its bandwidth, and an address without a session, for the summary.
+enum class uplink_act : std::uint8_t { no_backlog, thinned, alerts_only, exhausted, paced, failed_over };
+inline constexpr std::size_t uplink_acts = 6;
+[[nodiscard]] std::string_view to_string(uplink_act act) noexcept;
 
 class edge_node final : public node, public link_server {
 public:
@@ -81,6 +86,12 @@ public:
   edge::spool_limits_config limits;
   std::array<std::uint64_t, limit_acts> limits_acted{}; // records; of took_nothing: commits that were
                                                         // refused; of merged: tombstones
+  // Of its uplink; before start().
+  std::uint64_t bandwidth_bytes = 0; // a second, of runs; 0: whatever the link takes
+  delivery::quota_config quota;
+  std::size_t addresses = 1; // of its receiver
+  sim_time failover_after = 20 * second;
+  std::array<std::uint64_t, uplink_acts> uplink_acted{}; // ticks; of failed_over: how often
   sim_link up_link;
   sim_authority authority; // of edges further out
   bool is_gateway = false;
@@ -92,6 +103,7 @@ public:
 
 private:
   struct process;
+  void connect(std::size_t address);
   void collect();
   void note_pause();
   void take(edge::collection gathered);

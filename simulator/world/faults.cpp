@@ -36,6 +36,7 @@ std::string_view to_string(fault_kind kind) noexcept {
   case fault_kind::scattered_claim: return "scattered claim";
   case fault_kind::taken_over: return "taken over";
   case fault_kind::journal_away: return "journal away";
+  case fault_kind::address_gone: return "address gone";
   case fault_kind::sealed_damage: return "sealed damage";
   }
   return "unknown";

@@ -43,9 +43,10 @@ enum class fault_kind : std::uint8_t {
   scattered_claim, // an edge at the cloud brings a stream with as many holes as records
   taken_over,      // the cloud's node is lost; another one goes on with what was safe
   journal_away,    // what is durable there does not become safe
+  address_gone,    // the address of the receiver that is used leads nowhere, for good where there is another
   sealed_damage,   // what the cloud has sealed of a host is not what was written any more
 };
-inline constexpr std::size_t fault_kinds = 31;
+inline constexpr std::size_t fault_kinds = 32;
 [[nodiscard]] std::string_view to_string(fault_kind kind) noexcept;
 
 struct fault {

@@ -7,6 +7,7 @@
 #include "actors/node/planted.hpp"
 #include "edge/spool/clock_stamp.hpp"
 #include "edge/spool/spool.hpp"
+#include "edge/uplink/usage.hpp"
 #include "schemas/model/payload.hpp"
 #include "simulator/world/oracle.hpp"
 
@@ -80,6 +81,7 @@ struct spool_image {
   // What is kept of these.
   [[nodiscard]] range_set kept_of(const stream_key& key, const range_set& of) const;
   std::map<edge_id, edge_id> origins; // of this node's registry: edges behind an edge, and behind which
+  edge::kept_usage usage;             // in this node's usage file
 };
 
 struct spool_disk {

@@ -59,8 +59,9 @@ std::string describe(const link::message& message) {
 
 } // namespace
 
-void sim_link::start(client_events events) {
+void sim_link::start(client_events events, std::size_t address) {
   events_ = std::move(events);
+  address_ = address;
   life_ = ++lives_;
   dial_after(random_.between(millisecond, 100 * millisecond));
 }
@@ -84,6 +85,10 @@ void sim_link::dial() {
   const auto clear = std::max(condition.blocked_until[up], condition.blocked_until[down]);
   if (clear > now) {
     dial_after(std::min(clear - now, 10 * second) + random_.between(millisecond, second));
+    return;
+  }
+  if (gone_ == address_) {
+    dial_after(random_.between(100 * millisecond, 3 * second));
     return;
   }
   switch (server_.dial(user_)) {
@@ -114,6 +119,8 @@ bool sim_link::push(const connection_ptr& on, direction way, link::message messa
   if (on->flights[way].size() >= queue_max)
     return false;
   const auto bytes = size_of(message);
+  if (way == up)
+    bytes_ += static_cast<std::uint64_t>(bytes);
   auto at = std::max(time_.now(), condition.blocked_until[way]) + condition.delay
             + static_cast<sim_time>(random_.below(static_cast<std::uint64_t>(condition.jitter) + 1));
   if (random_.chance(condition.loss_percent))
@@ -156,6 +163,7 @@ void sim_link::deliver(const connection_ptr& on, direction way) {
     if (!on->moot && on->server_life == server_.life())
       server_.on_client_message(on->peer, user_, std::move(message));
   } else if (on == connection_ && life_ != 0) {
+    bytes_ += static_cast<std::uint64_t>(size_of(message));
     events_.message(std::move(message));
   }
 }
@@ -206,6 +214,11 @@ void sim_link::lose_connection(bool late) {
     events_.disconnected();
     dial_after(random_.between(10 * millisecond, 2 * second));
   });
+}
+
+void sim_link::lose_address() {
+  gone_ = address_;
+  lose_connection(random_.chance(50));
 }
 
 void sim_link::server_gone(bool reset) {

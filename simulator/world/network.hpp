@@ -2,13 +2,15 @@
 
 // A link between two nodes, as ZeroMQ over TCP is seen from delivery: in order within a connection, whole messages, and
 // nothing after the connection is lost. What was under way when it was lost may be gone, or arrive late beside a newer
-// connection: that is how things are reordered and doubled. Single-threaded.
+// connection: that is how things are reordered and doubled. The server has one address or two; of two, one may be gone.
+// Single-threaded.
 
 #include "actors/link/messages.hpp"
 #include "simulator/world/scheduler.hpp"
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace skerry::sim {
@@ -45,18 +47,23 @@ public:
   sim_link(scheduler& time, seeded_random random, edge_id user, std::string name, link_server& server)
       : time_(time), random_(random), user_(user), name_(std::move(name)), server_(server) {}
 
-  void start(client_events events); // a new client process dials
-  void stop();                      // it is gone; what is under way may still arrive
+  // A new client dials this address of the server's.
+  void start(client_events events, std::size_t address = 0);
+  void stop(); // it is gone; what is under way may still arrive
   [[nodiscard]] bool client_send(link::message message);
   void client_reconnect();
   // The connection is lost. `late`: what was on its way to the server arrives, some time.
   void lose_connection(bool late);
+  // The address that is used or tried leads nowhere any more, and any other one does.
+  void lose_address();
   // The server's process is gone, noticed by the client (`reset`) or not.
   void server_gone(bool reset);
   // False: not this link's.
   bool server_send(const link::peer_id& to, const link::message& message);
 
   [[nodiscard]] bool connected() const noexcept { return connection_ != nullptr; }
+  [[nodiscard]] bool started() const noexcept { return life_ != 0; }
+  [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; } // both ways, since the world began
   link_condition condition;
   std::size_t queue_max = 1000;
 
@@ -89,6 +96,9 @@ private:
   std::string name_;
   link_server& server_;
   client_events events_;
+  std::size_t address_ = 0;
+  std::optional<std::size_t> gone_; // the address that leads nowhere
+  std::uint64_t bytes_ = 0;
   std::uint64_t life_ = 0; // of the client's process; 0 while there is none
   std::uint64_t lives_ = 0;
   std::uint64_t dials_ = 0;

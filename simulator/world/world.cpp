@@ -73,6 +73,8 @@ public:
         result_.bounds[bound][0] += of.bounds_hit[bound];
       for (std::size_t act = 0; act < limit_acts; ++act)
         result_.limits[act][of.is_gateway ? 1 : 0] += of.limits_acted[act];
+      for (std::size_t act = 0; act < uplink_acts; ++act)
+        result_.uplinks[act][of.is_gateway ? 1 : 0] += of.uplink_acted[act];
     };
     for (const auto& edge : edges_)
       count(*edge);
@@ -157,6 +159,28 @@ private:
                                                                     : "thins the oldest");
   }
 
+  // What its link may carry in this month, and in a second, and over which addresses.
+  void meter(edge_node& of, seeded_random random) {
+    // What a gateway may not send names epochs when it starts again: more than a receiver that remembers one or two.
+    const bool few_epochs = of.is_gateway && env_.settings.epochs_max < world_settings{}.epochs_max;
+    if (random.chance(15) && !few_epochs) {
+      of.quota.bytes = static_cast<std::uint64_t>(random.between(4, 40) * (of.is_gateway ? 3000 : 1000));
+      of.quota.backlog_until = static_cast<double>(random.between(20, 80)) / 100;
+      of.quota.thin_interval = std::chrono::seconds{random.between(20, 60)};
+      env_.trace("the link of {} may carry {} bytes", of.name, of.quota.bytes);
+    }
+    if (random.chance(15)) {
+      of.bandwidth_bytes = static_cast<std::uint64_t>(random.between(100, 2000) * (of.is_gateway ? 4 : 1));
+      env_.trace("the link of {} may carry {} bytes a second", of.name, of.bandwidth_bytes);
+    }
+    if (random.chance(40)) {
+      of.addresses = 2;
+      of.failover_after = random.between(15, 40) * second; // longer than a handshake takes
+      env_.trace("the receiver of {} has two addresses, each is tried for {} s", of.name,
+                 of.failover_after / second);
+    }
+  }
+
   void build() {
     const auto& s = env_.settings;
     cloud_ = std::make_unique<cloud_node>(env_, "cloud");
@@ -192,8 +216,10 @@ private:
     cloud_->authority.joined.insert(gateway_id);
     cloud_->add_downstream(*gateway);
     edges_.push_back(std::move(gateway));
-    for (auto& edge : edges_)
+    for (auto& edge : edges_) {
       limit(*edge, env_.random.fork(400 + edge->index));
+      meter(*edge, env_.random.fork(500 + edge->index));
+    }
     for (auto& edge : edges_) {
       edge->up_link.condition.delay =
           random.chance(20) ? random.between(100, 700) * millisecond : random.between(1, 60) * millisecond;
@@ -511,6 +537,12 @@ private:
       restart_after(target, random.between(100 * millisecond, 10 * second));
       break;
     case fault_kind::journal_away: cloud_->lose_journal(until); break;
+    case fault_kind::address_gone:
+      if (client.addresses > 1)
+        link.lose_address();
+      else
+        link.condition.blocked_until[up] = link.condition.blocked_until[down] = until;
+      break;
     case fault_kind::sealed_damage: damage_block(cloud_->disk.now.sealing, random); break;
     }
   }
@@ -631,15 +663,20 @@ private:
     };
     for (auto& [of, clone] : clones_) {
       // The original goes on in the epoch that its copy has closed.
-      clone_expected_ =
-          clone->sessions != 0 && edges_[of]->running() && edges_[of]->lives() == copied_in_life_;
+      clone_expected_ = clone->sessions != 0 && edges_[of]->running()
+                        && edges_[of]->lives() == copied_in_life_ && edges_[of]->quota.bytes == 0;
       clone->stop_collecting();
       clone->crash(crash_kind::killed);
     }
     set_cloud_right(); // or it would go on taking nothing
     repair(*cloud_);
-    for (auto& edge : edges_)
+    for (auto& edge : edges_) {
       repair(*edge);
+      if (std::exchange(edge->quota.bytes, 0) != 0) { // the month is long
+        edge->stop_in_order();
+        edge->start();
+      }
+    }
     resets_links_ = env_.random.fork(5).chance(70);
     if (resets_links_)
       for (auto& edge : edges_)

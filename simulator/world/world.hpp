@@ -28,6 +28,9 @@ using bound_coverage = std::array<std::array<std::uint64_t, 2>, receiver_bounds>
 // How many records each limit took, at edges and at the gateway.
 using limit_coverage = std::array<std::array<std::uint64_t, 2>, limit_acts>;
 
+// How often each uplink did what, at edges and at the gateway.
+using uplink_coverage = std::array<std::array<std::uint64_t, 2>, uplink_acts>;
+
 // What runs see of clocks that are wrong when their node starts for the first time.
 enum class clock_sight : std::uint8_t {
   cloud_behind,
@@ -49,6 +52,7 @@ struct world_result {
   coverage struck{};
   limit_coverage limits{};
   bound_coverage bounds{};
+  uplink_coverage uplinks{};
   clock_coverage clocks{};
   std::uint64_t commits = 0;
   std::uint64_t events = 0;

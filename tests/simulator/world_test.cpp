@@ -44,6 +44,11 @@ TEST_CASE("nothing is lost, doubled or hidden in two hundred worlds of faults") 
       CHECK(done.clocks[what] > 0);
     }
   if (options.runs >= 200)
+    for (std::size_t act = 0; act < uplink_acts; ++act) {
+      INFO("uplinks: " << to_string(uplink_act{static_cast<std::uint8_t>(act)}));
+      CHECK(done.uplinks[act][0] + done.uplinks[act][1] > 0);
+    }
+  if (options.runs >= 200)
     CHECK(done.bounded[static_cast<std::size_t>(receiver_bound::epochs)][1] > 0);
 }
 
