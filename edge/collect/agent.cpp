@@ -1,13 +1,11 @@
 #include "edge/collect/agent.hpp"
 
-#include "edge/collect/pause_watch.hpp"
-#include "schemas/model/payload.hpp"
+#include "edge/collect/agent_core.hpp"
 
 #include <fmt/format.h>
 #include <prometheus/counter.h>
 
 #include <algorithm>
-#include <set>
 #include <unordered_map>
 #include <utility>
 
@@ -16,353 +14,222 @@ namespace skerry::edge {
 namespace {
 
 constexpr std::int64_t ns_per_ms = 1'000'000;
-constexpr std::chrono::nanoseconds tick_max = std::chrono::seconds{60}; // a stepped clock is noticed within
+
+std::int64_t whole_ms(std::int64_t time_ns) { return time_ns / ns_per_ms * ns_per_ms; }
 
 std::chrono::milliseconds timeout_of(const scrape_target& target) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(target.resolved().timeout);
 }
 
-} // namespace
+// The machine's own collectors. Collecting takes as long as it takes: it is never under way.
+class local_agent_source final : public agent_source {
+public:
+  local_agent_source(std::shared_ptr<local_collection> of, std::string host)
+      : of_(std::move(of)), host_(std::move(host)) {}
 
-struct agent_state {
-  struct source {
-    scrape_target_ptr target;
-    fetch_slot_ptr slot;
-    std::uint64_t options_version = 0;
-    std::string options_error; // why it cannot be asked; empty: it can
-    std::int64_t due_ns = 0;
-    std::int64_t sample_ns = 0; // of the scrape under way
-    std::int64_t began_monotonic_ns = 0;
-    bool under_way = false;
-    bool at_reader = false;            // the page reader has the target
-    std::int64_t complete_ns = 0;      // collected up to here
-    std::int64_t down_since_ns = 0;    // it has not answered since; 0: it answers
-    std::int64_t skipped_since_ns = 0; // the first that was due since while one was under way; 0: none
-    std::uint64_t skipped = 0;
-    std::uint64_t assignment = 0; // the last that named it
-  };
-  struct earlier {
-    bool operator()(const source* a, const source* b) const noexcept {
-      return a->due_ns != b->due_ns ? a->due_ns < b->due_ns : a < b;
-    }
-  };
-
-  agent_actor self;
-  agent_config config;
-  std::shared_ptr<fetcher> pages;
-  page_reader_actor reader;
-  std::unordered_map<const scrape_target*, source> sources;
-  std::set<source*, earlier> due;
-  std::multiset<std::int64_t> complete; // of all sources
-  std::uint64_t assignments = 0;
-  std::int64_t local_due_ns = 0; // the machine's own
-  std::int64_t local_complete_ns = 0;
-  std::int64_t watermark_ns = 0;
-  std::int64_t looked_ns = 0; // wall clock of the last turn
-  pause_watch pauses;
-
-  [[nodiscard]] std::size_t source_count() const { return sources.size() + (config.local ? 1 : 0); }
-
-  // The newest time up to which every source of this host has been collected.
-  [[nodiscard]] std::int64_t complete_through() const {
-    auto through = config.local ? local_complete_ns : INT64_MAX;
-    if (!complete.empty())
-      through = std::min(through, *complete.begin());
-    return through == INT64_MAX ? 0 : through;
+  std::chrono::nanoseconds interval() const override { return of_->interval; }
+  std::int64_t first_due(std::int64_t) const override { return 0; }
+  std::int64_t sample_time(std::int64_t due_ns, std::int64_t now_ns) const override {
+    return now_ns - due_ns <= scrape_late_max_ns ? due_ns : whole_ms(now_ns);
   }
-
-  // What is due by the wall clock, said by the boot clock: for whoever asks how late it is, a clock that is set is no delay.
-  void watch_due(due_watch& watch, std::int64_t due_ns) const {
-    watch.set_due(due_ns - config.clock->wall_ns() + config.clock->monotonic_ns());
-  }
-
-  void set_due(source& of, std::int64_t due_ns) {
-    due.erase(&of);
-    of.due_ns = due_ns;
-    due.insert(&of);
-    if (!of.under_way)
-      watch_due(of.target->watch, due_ns);
-  }
-
-  void set_complete(source& of, std::int64_t time_ns) {
-    complete.erase(complete.find(of.complete_ns));
-    of.complete_ns = time_ns;
-    complete.insert(time_ns);
-  }
-
-  void set_local_due(std::int64_t due_ns) {
-    local_due_ns = due_ns;
-    if (config.local->watch)
-      watch_due(*config.local->watch, due_ns);
-  }
-
-  [[nodiscard]] pending_record gap_of(std::int64_t from_ns, std::int64_t to_ns, loss_cause cause,
-                                      std::string detail) const {
-    pending_record gap;
-    gap.kind = record_kind::not_collected;
-    gap.host = config.host;
-    gap.time_ns = to_ns;
-    encode_payload(not_collected{from_ns, to_ns, cause, std::move(detail)}, gap.payload);
-    return gap;
-  }
-
-  void send(collection from) {
-    const auto through = complete_through();
-    if (through > watermark_ns) {
-      watermark_ns = through;
-      // A host with one source spares the record: its frame says it.
-      const auto frame =
-          std::find_if(from.records.rbegin(), from.records.rend(), [&](const pending_record& r) {
-            return r.kind == record_kind::frame && r.time_ns == through;
-          });
-      if (source_count() == 1 && frame != from.records.rend()) {
-        frame->flags |= flag_watermark;
-      } else {
-        pending_record mark;
-        mark.kind = record_kind::watermark;
-        mark.host = config.host;
-        mark.time_ns = through;
-        encode_payload(watermark{}, mark.payload);
-        from.records.push_back(std::move(mark));
-      }
-    }
-    if (!from.records.empty())
-      config.inbox->put(std::move(from), config.gateway);
-  }
-
-  // When a target answers again, the time in which it was silent is named; and what was skipped before this scrape.
-  void note_gaps(source& from, collection& to) {
-    const auto& labels_of = from.target->resolved().all;
-    const auto name =
-        fmt::format("job {} instance {}", value_of(labels_of, "job"), value_of(labels_of, "instance"));
-    if (from.skipped_since_ns != 0 && from.skipped_since_ns < from.sample_ns) {
-      if (from.down_since_ns == 0)
-        to.records.push_back(gap_of(
-            from.skipped_since_ns, from.sample_ns, loss_cause::collector_failed,
-            fmt::format("{}: {} scrapes were due while the one before was under way", name, from.skipped)));
-      from.skipped_since_ns = 0;
-      from.skipped = 0;
-    }
-    if (from.target->status().health == target_health::down) {
-      if (from.down_since_ns == 0)
-        from.down_since_ns = from.sample_ns;
-      return;
-    }
-    if (from.down_since_ns == 0)
-      return;
-    to.records.push_back(gap_of(from.down_since_ns, from.sample_ns, loss_cause::target_down, name));
-    from.down_since_ns = 0;
-  }
-
-  void collect_local(std::int64_t now) {
-    auto& local = *config.local;
-    const auto interval = local.interval.count();
-    const auto late = now - local_due_ns;
-    const auto time = late <= scrape_late_max_ns ? local_due_ns : now / ns_per_ms * ns_per_ms;
-    const auto offset = local.offset.count();
-    auto next = ((now - offset) / interval + 1) * interval + offset;
+  std::int64_t next_due(std::int64_t now_ns, std::int64_t time_ns) const override {
+    const auto interval = of_->interval.count();
+    const auto offset = of_->offset.count();
+    const auto next = ((now_ns - offset) / interval + 1) * interval + offset;
     // After one that was not on time, as the first: two within a millisecond would be one sample in the end.
-    if (next / ns_per_ms == time / ns_per_ms)
-      next += interval;
-    set_local_due(next);
-    local_complete_ns = time;
-    send(local.collect(time, config.clock->monotonic_ns(), config.host));
+    return next / ns_per_ms == time_ns / ns_per_ms ? next + interval : next;
+  }
+  std::optional<collection> collect(std::int64_t time_ns, std::int64_t monotonic_ns) override {
+    return of_->collect(time_ns, monotonic_ns, host_);
+  }
+  std::string describe() const override { return "this machine"; }
+  due_watch* watch() override { return of_->watch.get(); }
+
+private:
+  std::shared_ptr<local_collection> of_;
+  std::string host_;
+};
+
+// A target: the fetcher asks it, and its page becomes samples here or, if that takes long, at the page reader.
+class target_source final : public agent_source {
+public:
+  target_source(scrape_target_ptr target, agent_actor owner)
+      : target_(std::move(target)), owner_(std::move(owner)) {}
+
+  void assign(const managed_target& to, const target_assignment& from) {
+    pages_ = from.pages;
+    reader_ = from.reader;
+    if (options_version_ == to.options_version)
+      return;
+    options_version_ = to.options_version;
+    options_error_.clear();
+    if (!to.options)
+      options_error_ = to.options.error().message;
+    else if (auto slot = pages_->open(to.options.value()))
+      slot_ = std::move(slot).value();
+    else
+      options_error_ = slot.error().message;
   }
 
-  void scrape(source& from, std::int64_t now) {
-    const auto due_ns = from.due_ns;
-    set_due(from, from.target->next_scrape_time(now));
-    if (from.under_way) { // slower than its interval
-      from.target->note_skipped();
-      if (config.missed != nullptr)
-        config.missed->Increment();
-      ++from.skipped;
-      if (from.skipped_since_ns == 0)
-        from.skipped_since_ns = due_ns;
-      return;
-    }
-    watch_due(from.target->watch, due_ns); // until it is done
-    from.under_way = true;
-    from.sample_ns = from.target->sample_time(due_ns, now);
-    from.began_monotonic_ns = config.clock->monotonic_ns();
-    const auto work = std::make_shared<scrape_work>();
-    work->target = from.target;
-    work->time_ns = from.sample_ns;
-    work->monotonic_ns = from.began_monotonic_ns;
-    work->from = self;
-    work->why = from.target->forced_error;
+  std::chrono::nanoseconds interval() const override { return target_->interval(); }
+  std::int64_t first_due(std::int64_t now_ns) const override { return target_->next_scrape_time(now_ns); }
+  std::int64_t sample_time(std::int64_t due_ns, std::int64_t now_ns) const override {
+    return target_->sample_time(due_ns, now_ns);
+  }
+  std::int64_t next_due(std::int64_t now_ns, std::int64_t) const override {
+    return target_->next_scrape_time(now_ns);
+  }
+  std::optional<collection> collect(std::int64_t time_ns, std::int64_t monotonic_ns) override {
+    auto work = std::make_shared<scrape_work>();
+    work->target = target_;
+    work->time_ns = time_ns;
+    work->monotonic_ns = monotonic_ns;
+    work->from = owner_;
+    work->why = target_->forced_error;
     if (work->why.empty())
-      work->why = from.options_error;
+      work->why = options_error_;
     if (work->why.empty()) {
-      auto request = from.target->request();
-      request.timeout = timeout_of(*from.target);
+      auto request = target_->request();
+      request.timeout = timeout_of(*target_);
       const auto begun =
-          pages->fetch(from.slot, std::move(request), [to = self, work](fetch_response response) {
+          pages_->fetch(slot_, std::move(request), [to = owner_, work](fetch_response response) {
             work->response = std::move(response);
             caf::anon_send(to, work);
           });
       if (begun)
-        return;
+        return std::nullopt;
       work->why = begun.error().message;
     }
     work->what = scrape_work::kind::failure;
-    read(from, work);
+    return read(std::move(work));
   }
-
-  void on_response(const scrape_work_ptr& work) {
-    if (const auto it = sources.find(work->target.get()); it != sources.end())
-      read(it->second, work); // else it was taken away meanwhile; its series have ended already
-  }
-
-  void read(source& from, const scrape_work_ptr& work) {
-    from.at_reader = work->is_large();
-    if (from.at_reader) {
-      caf::anon_send(reader, work);
-      return;
+  // nullopt: the page reader does it, and answers.
+  std::optional<collection> read(scrape_work_ptr work) {
+    at_reader_ = work->is_large();
+    if (at_reader_) {
+      caf::anon_send(reader_, std::move(work));
+      return std::nullopt;
     }
-    auto answer = do_work(*work);
-    on_answer(answer);
+    return done(do_work(*work));
+  }
+  collection done(scrape_answer answer) {
+    at_reader_ = false;
+    keep_spare_page(std::move(answer.spare));
+    return std::move(answer.made);
+  }
+  // It is no more. What that gives; nothing where the page reader does it.
+  collection end(std::int64_t time_ns, std::int64_t monotonic_ns) {
+    auto work = std::make_shared<scrape_work>();
+    work->what = scrape_work::kind::end;
+    work->target = target_;
+    work->time_ns = time_ns;
+    work->monotonic_ns = monotonic_ns;
+    if (!at_reader_ && !work->is_large())
+      return do_work(*work).made;
+    caf::anon_send(reader_, std::move(work));
+    return {};
+  }
+  void note_skipped() override { target_->note_skipped(); }
+  bool answers() const override { return target_->status().health != target_health::down; }
+  std::string describe() const override {
+    const auto& all = target_->resolved().all;
+    return fmt::format("job {} instance {}", value_of(all, "job"), value_of(all, "instance"));
+  }
+  due_watch* watch() override { return &target_->watch; }
+
+  std::uint64_t assignment = 0; // the last that named it
+
+private:
+  scrape_target_ptr target_;
+  agent_actor owner_;
+  std::shared_ptr<fetcher> pages_;
+  page_reader_actor reader_;
+  fetch_slot_ptr slot_;
+  std::uint64_t options_version_ = 0;
+  std::string options_error_; // why it cannot be asked; empty: it can
+  bool at_reader_ = false;    // the page reader has the target
+};
+
+} // namespace
+
+struct agent_state {
+  agent_actor self;
+  agent_config config;
+  std::optional<agent_core> core;
+  std::unordered_map<const scrape_target*, std::shared_ptr<target_source>> targets;
+  std::uint64_t assignments = 0;
+
+  void init(agent_actor owner, agent_config c) {
+    self = std::move(owner);
+    config = std::move(c);
+    agent_core::outputs out;
+    out.send = [this](collection made) { config.inbox->put(std::move(made), config.gateway); };
+    out.missed = [this](std::uint64_t count) {
+      if (config.missed != nullptr)
+        config.missed->Increment(static_cast<double>(count));
+    };
+    core.emplace(config.host, *config.clock, std::move(out));
+    if (config.local)
+      core->add(std::make_shared<local_agent_source>(config.local, config.host));
+  }
+
+  // One that was taken away meanwhile: its series have ended already.
+  [[nodiscard]] target_source* find(const scrape_target_ptr& target) const {
+    const auto it = targets.find(target.get());
+    return it == targets.end() ? nullptr : it->second.get();
+  }
+
+  void on_response(scrape_work_ptr& work) {
+    if (auto* from = find(work->target))
+      if (auto made = from->read(std::move(work)))
+        core->on_collected(*from, std::move(*made));
   }
 
   void on_answer(scrape_answer& answer) {
-    keep_spare_page(std::move(answer.spare));
-    const auto it = sources.find(answer.target.get());
-    if (it == sources.end())
-      return; // taken away meanwhile; its series have ended already
-    auto& from = it->second;
-    from.under_way = false;
-    from.at_reader = false;
-    watch_due(from.target->watch, from.due_ns);
-    set_complete(from, from.sample_ns);
-    note_gaps(from, answer.made);
-    send(std::move(answer.made));
+    if (auto* from = find(answer.target))
+      core->on_collected(*from, from->done(std::move(answer)));
+    else
+      keep_spare_page(std::move(answer.spare));
   }
 
   void assign(const target_assignment& assignment) {
-    pages = assignment.pages;
-    reader = assignment.reader;
     ++assignments;
-    const auto now = config.clock->wall_ns();
     for (const auto& wanted : assignment.targets) {
-      const auto [it, fresh] = sources.try_emplace(wanted.target.get());
-      auto& s = it->second;
-      s.assignment = assignments;
-      if (fresh) {
-        s.target = wanted.target;
-        s.complete_ns = now;
-        complete.insert(now);
-        set_due(s, s.target->next_scrape_time(now));
-      }
-      if (s.options_version != wanted.options_version) {
-        s.options_version = wanted.options_version;
-        s.options_error.clear();
-        if (wanted.options) {
-          if (auto slot = pages->open(wanted.options.value()))
-            s.slot = std::move(slot).value();
-          else
-            s.options_error = slot.error().message;
-        } else {
-          s.options_error = wanted.options.error().message;
-        }
-      }
+      auto& source = targets[wanted.target.get()];
+      const bool fresh = !source;
+      if (fresh)
+        source = std::make_shared<target_source>(wanted.target, self);
+      source->assignment = assignments;
+      source->assign(wanted, assignment);
+      if (fresh)
+        core->add(source);
     }
-    for (auto it = sources.begin(); it != sources.end();) {
-      auto& old = it->second;
+    const auto now = whole_ms(config.clock->wall_ns());
+    for (auto it = targets.begin(); it != targets.end();) {
+      auto& old = *it->second;
       if (old.assignment == assignments) {
         ++it;
         continue;
       }
-      const auto work = std::make_shared<scrape_work>();
-      work->what = scrape_work::kind::end;
-      work->target = old.target;
-      work->time_ns = now / ns_per_ms * ns_per_ms;
-      work->monotonic_ns = config.clock->monotonic_ns();
-      if (old.at_reader || work->is_large()) {
-        caf::anon_send(reader, work);
-      } else if (auto last = do_work(*work).made; !last.records.empty()) {
+      if (auto last = old.end(now, config.clock->monotonic_ns()); !last.records.empty())
         config.inbox->put(std::move(last), config.gateway);
-      }
-      due.erase(&old);
-      complete.erase(complete.find(old.complete_ns));
-      it = sources.erase(it);
+      core->remove(old);
+      it = targets.erase(it);
     }
   }
 
-  // Where the wall clock was set since the last turn, what is due and what is being waited for moves along: how long
-  // something took, the boot clock alone says.
-  void follow_clock() {
-    const auto step = pauses.follow(*config.clock); // what is due stays on whole milliseconds
-    if (step == 0)
-      return;
-    if (step < 0)
-      watermark_ns = 0; // up to a time that has not come yet
-    if (local_due_ns != 0)
-      set_local_due(local_due_ns + step);
-    due.clear();
-    for (auto& each : sources) {
-      auto& from = each.second;
-      from.due_ns += step;
-      due.insert(&from);
-      watch_due(from.target->watch, from.under_way ? from.sample_ns + step : from.due_ns);
-      if (from.down_since_ns != 0)
-        from.down_since_ns += step;
-      if (from.skipped_since_ns != 0)
-        from.skipped_since_ns += step;
-    }
-  }
-
-  // A turn that comes so late that the next collection was due already: the process was stopped or had no time, or the
-  // machine slept. What was due in between was not collected, and that is said.
-  void note_pause(std::int64_t now) {
-    if (config.local)
-      pauses.look(local_due_ns, config.local->interval.count(), now);
-    for (const auto* from : due) {
-      if (from->due_ns > now)
-        break;
-      pauses.look(from->due_ns, from->target->interval().count(), now);
-    }
-    const auto pause = pauses.take();
-    if (pause.from_ns == 0)
-      return;
-    if (config.missed != nullptr)
-      config.missed->Increment(static_cast<double>(pause.missed));
-    collection made;
-    made.records.push_back(gap_of(pause.from_ns, now, loss_cause::node_off,
-                                  "the process was stopped or had no time, or the machine slept"));
-    config.inbox->put(std::move(made), config.gateway);
-  }
-
-  // Runs what is due and says when the next thing will be.
-  std::chrono::nanoseconds run_due() {
-    const auto now = config.clock->wall_ns();
-    follow_clock();
-    note_pause(now);
-    if (config.local && now >= local_due_ns)
-      collect_local(now);
-    // A clock that was set back must not silence a target until it has caught up.
-    if (now < std::exchange(looked_ns, now))
-      for (auto& [target, from] : sources)
-        if (from.due_ns - now > target->interval().count())
-          set_due(from, target->next_scrape_time(now));
-    while (!due.empty() && (*due.begin())->due_ns <= now)
-      scrape(**due.begin(), now);
-    auto next = now + tick_max.count();
-    if (config.local) {
-      if (local_due_ns - now > config.local->interval.count() + ns_per_ms)
-        set_local_due(now + config.local->interval.count());
-      next = std::min(next, local_due_ns);
-    }
-    if (!due.empty())
-      next = std::min(next, (*due.begin())->due_ns);
-    return std::chrono::nanoseconds{std::max<std::int64_t>(next - config.clock->wall_ns(), 0)};
+  void stop() {
+    core.reset();
+    targets.clear();
+    config.gateway = nullptr;
+    self = nullptr;
   }
 };
 
 namespace {
 
 agent_actor::behavior_type agent(agent_actor::stateful_pointer<agent_state> self, agent_config config) {
-  self->state.self = caf::actor_cast<agent_actor>(self);
-  self->state.config = std::move(config);
+  self->state.init(caf::actor_cast<agent_actor>(self), std::move(config));
   // One timer is enough: a tick for an earlier due time makes the later one spurious, and harmless.
   auto arm = [self](std::chrono::nanoseconds after) {
     caf::delayed_anon_send(self->state.self, std::chrono::duration_cast<std::chrono::microseconds>(after),
@@ -371,7 +238,7 @@ agent_actor::behavior_type agent(agent_actor::stateful_pointer<agent_state> self
   auto next_tick = std::make_shared<std::int64_t>(0);
   auto tick = [self, arm, next_tick] {
     const auto now = self->state.config.clock->monotonic_ns();
-    const auto after = self->state.run_due();
+    const auto after = self->state.core->run_due();
     // Only an earlier tick than the one that is on its way is armed.
     if (*next_tick <= now || now + after.count() < *next_tick) {
       *next_tick = now + after.count();
@@ -389,12 +256,7 @@ agent_actor::behavior_type agent(agent_actor::stateful_pointer<agent_state> self
         tick();
       },
       [self](stop_atom) {
-        self->state.due.clear();
-        self->state.sources.clear();
-        self->state.pages.reset();
-        self->state.reader = nullptr;
-        self->state.config.gateway = nullptr;
-        self->state.self = nullptr;
+        self->state.stop();
         self->quit();
       },
   };

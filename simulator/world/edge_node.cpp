@@ -91,7 +91,7 @@ struct edge_node::process final : edge::uplink_connections {
         usage(node.disk),
         used_before(bytes_of(node.disk.now.usage.usage)),
         link_taken(node.up_link.bytes()),
-        core(uplink_settings(), node.clock, random, source, *this, &usage),
+        core(uplink_config(), node.clock, random, source, *this, &usage),
         pace(static_cast<double>(node.bandwidth_bytes), burst_ns),
         pace_backlog(static_cast<double>(node.bandwidth_bytes) * delivery::sender_config{}.backlog_share,
                      burst_ns),
@@ -125,9 +125,10 @@ struct edge_node::process final : edge::uplink_connections {
       receive();
   }
 
-  edge::uplink_settings uplink_settings() {
+  edge::uplink_core_config uplink_config() {
     const auto& settings = of.env_.settings;
-    edge::uplink_settings out;
+    edge::uplink_core_config out;
+    out.backlog_apart_from = std::chrono::nanoseconds{0}; // there is one connection
     out.quota = of.quota;
     out.failover_after = std::chrono::nanoseconds{of.failover_after};
     out.addresses.assign(address_names, address_names + of.addresses);
