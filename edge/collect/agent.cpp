@@ -1,6 +1,7 @@
 #include "edge/collect/agent.hpp"
 
 #include "edge/collect/agent_core.hpp"
+#include "schemas/time.hpp"
 
 #include <fmt/format.h>
 #include <prometheus/counter.h>
@@ -12,8 +13,6 @@
 namespace skerry::edge {
 
 namespace {
-
-constexpr std::int64_t ns_per_ms = 1'000'000;
 
 std::int64_t whole_ms(std::int64_t time_ns) { return time_ns / ns_per_ms * ns_per_ms; }
 

@@ -1,5 +1,7 @@
 #include "edge/collect/agent_core.hpp"
 
+#include "schemas/time.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,7 +11,6 @@ namespace skerry::edge {
 
 namespace {
 
-constexpr std::int64_t ns_per_ms = 1'000'000;
 constexpr std::int64_t turn_max_ns = 60'000'000'000; // a stepped clock is noticed within
 
 } // namespace

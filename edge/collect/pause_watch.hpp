@@ -6,6 +6,7 @@
 
 #include "actors/node/clock.hpp"
 #include "actors/node/planted.hpp"
+#include "schemas/time.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -47,8 +48,6 @@ public:
   [[nodiscard]] pause take() noexcept { return std::exchange(found_, {}); }
 
 private:
-  static constexpr std::int64_t ns_per_ms = 1'000'000;
-
   planted_faults planted_;
   std::int64_t offset_ns_ = 0; // wall clock minus boot clock, at the last turn; 0: there was none
   pause found_;

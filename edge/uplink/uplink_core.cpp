@@ -1,5 +1,7 @@
 #include "edge/uplink/uplink_core.hpp"
 
+#include "schemas/time.hpp"
+
 #include <spdlog/spdlog.h>
 
 #include <utility>
@@ -12,7 +14,6 @@ constexpr int ticks_per_start = 10; // between two tries to start the link
 constexpr int ticks_per_usage = 60; // between two writes of what the link has carried
 // What is gone within this time is not worth a handshake.
 constexpr std::int64_t backlog_lasts_ns = 10'000'000'000;
-constexpr std::int64_t ns_per_s = 1'000'000'000;
 
 } // namespace
 
