@@ -38,7 +38,12 @@ public:
     auto next = std::move(open.front());
     open.pop_front();
     for (auto& s : next.request.state)
-      s.appends ? state[s.key] += s.value : state[s.key] = s.value;
+      if (s.appends)
+        state[s.key] += s.value;
+      else if (s.value.empty())
+        state.erase(s.key);
+      else
+        state[s.key] = s.value;
     next.done(ok());
   }
   void refuse() {

@@ -62,7 +62,7 @@ struct store {
   std::unique_ptr<prometheus::Registry> registry = std::make_unique<prometheus::Registry>();
   std::unique_ptr<embedded_store> db;
 
-  engine* operator->() const { return db.get(); }
+  embedded_store* operator->() const { return db.get(); }
 
   [[nodiscard]] double metric(const std::string& name) const {
     double sum = 0;
