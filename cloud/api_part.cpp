@@ -1,7 +1,7 @@
 #include "cloud/api_part.hpp"
 
+#include "actors/base/version.hpp"
 #include "actors/node/config.hpp"
-#include "actors/node/version.hpp"
 #include "cloud/api/routes.hpp"
 
 #include <fmt/format.h>

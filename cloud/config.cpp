@@ -1,12 +1,12 @@
 #include "cloud/config.hpp"
 
 #include "actors/http/listen.hpp"
-#include "actors/http/settings.hpp"
 #include "actors/link/address.hpp"
 #include "actors/link/keys.hpp"
 #include "actors/link/text.hpp"
 #include "actors/node/config.hpp"
 #include "actors/node/data_directory.hpp"
+#include "actors/node/http_settings.hpp"
 #include "actors/node/log.hpp"
 #include "actors/node/settings.hpp"
 #include "schemas/model/site_name.hpp"

@@ -1,9 +1,9 @@
 // skerry-cloud: receives from edges, stores, answers queries.
 
+#include "actors/base/version.hpp"
 #include "actors/node/log.hpp"
 #include "actors/node/program.hpp"
 #include "actors/node/run_options.hpp"
-#include "actors/node/version.hpp"
 #include "cloud/config.hpp"
 #include "cloud/node.hpp"
 #include "cloud/verify.hpp"

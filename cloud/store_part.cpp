@@ -1,6 +1,6 @@
 #include "cloud/store_part.hpp"
 
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
 
 #include <spdlog/spdlog.h>
 

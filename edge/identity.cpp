@@ -1,6 +1,6 @@
 #include "edge/identity.hpp"
 
-#include "actors/node/files.hpp"
+#include "actors/base/files.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>

@@ -1,8 +1,8 @@
 #include "edge/join.hpp"
 
+#include "actors/base/version.hpp"
 #include "actors/link/keys.hpp"
 #include "actors/link/messages.hpp"
-#include "actors/node/version.hpp"
 
 #include <fmt/format.h>
 #include <prometheus/registry.h>

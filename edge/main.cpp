@@ -1,14 +1,14 @@
 // skerry-edge: collects at a site, keeps everything on disk, and delivers upstream whenever there is a link.
 
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
+#include "actors/base/files.hpp"
+#include "actors/base/http_client.hpp"
+#include "actors/base/version.hpp"
 #include "actors/node/config.hpp"
 #include "actors/node/data_directory.hpp"
-#include "actors/node/files.hpp"
-#include "actors/node/http_client.hpp"
 #include "actors/node/log.hpp"
 #include "actors/node/program.hpp"
 #include "actors/node/run_options.hpp"
-#include "actors/node/version.hpp"
 #include "edge/config.hpp"
 #include "edge/join.hpp"
 #include "edge/node.hpp"

@@ -1,6 +1,6 @@
 #include "edge/query_part.hpp"
 
-#include "actors/node/version.hpp"
+#include "actors/base/version.hpp"
 #include "edge/query/damage_watch.hpp"
 
 #include <fmt/format.h>

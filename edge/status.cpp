@@ -1,11 +1,11 @@
 #include "edge/status.hpp"
 
+#include "actors/base/clock.hpp"
+#include "actors/base/version.hpp"
 #include "actors/link/address.hpp"
 #include "actors/link/registry.hpp"
 #include "actors/link/token.hpp"
-#include "actors/node/clock.hpp"
 #include "actors/node/config.hpp"
-#include "actors/node/version.hpp"
 #include "edge/targets.hpp"
 #include "schemas/time.hpp"
 

@@ -1,7 +1,7 @@
 // skerry-sim: rehearses Skerry, in a world of its own or as a fleet against a real cloud.
 
+#include "actors/base/version.hpp"
 #include "actors/node/command_line.hpp"
-#include "actors/node/version.hpp"
 #include "simulator/fleet_command.hpp"
 #include "simulator/world_command.hpp"
 

@@ -6,8 +6,8 @@
 
 #include "actors/api/envelope.hpp"
 #include "actors/api/query_pool.hpp"
+#include "actors/base/clock.hpp"
 #include "actors/http/server.hpp"
-#include "actors/node/clock.hpp"
 #include "actors/node/config.hpp"
 #include "actors/node/reload.hpp"
 #include "actors/promql/evaluator.hpp"

@@ -3,8 +3,8 @@
 // What a receiver holds of each stream, and how far each step of taking more has come: being stored, stored, and
 // durably known as held. One range set a step; they collapse as sequences have no gaps. Not thread-safe; no I/O.
 
+#include "actors/base/planted.hpp"
 #include "actors/link/messages.hpp"
-#include "actors/node/planted.hpp"
 #include "schemas/model/range_set.hpp"
 
 #include <cstddef>

@@ -3,7 +3,7 @@
 // Bytes that a metered link may carry in a day or a month, and what still goes as they run out. Periods are those of
 // UTC. Plain value with what it has counted; not thread-safe.
 
-#include "actors/node/expiry_clock.hpp"
+#include "actors/base/expiry_clock.hpp"
 #include "schemas/error.hpp"
 
 #include <chrono>

@@ -7,12 +7,12 @@
 // one range set per stream; ranges collapse as sequences have no gaps. docs/delivery.md states the rules.
 // Not thread-safe; no I/O of its own.
 
+#include "actors/base/clock.hpp"
+#include "actors/base/planted.hpp"
 #include "actors/delivery/holdings.hpp"
 #include "actors/delivery/token_bucket.hpp"
 #include "actors/delivery/turns.hpp"
 #include "actors/link/messages.hpp"
-#include "actors/node/clock.hpp"
-#include "actors/node/planted.hpp"
 #include "schemas/model/payload.hpp"
 
 #include <chrono>

@@ -4,11 +4,11 @@
 // to the receiver) or someone who joins (which may send nothing but Join). What came waits for its turn: keys take turns by
 // the time that theirs takes, so that one whose messages cost much makes nobody else wait. Not thread-safe.
 
+#include "actors/base/log_limiter.hpp"
 #include "actors/delivery/peer_budget.hpp"
 #include "actors/delivery/receiver.hpp"
 #include "actors/delivery/turns.hpp"
 #include "actors/link/byte_budget.hpp"
-#include "actors/node/log_limiter.hpp"
 
 #include <functional>
 #include <string>

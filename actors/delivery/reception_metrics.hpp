@@ -2,9 +2,9 @@
 
 // The counters of a receiving link, for /metrics; the same for the cloud's ingest and a gateway's downlink.
 
+#include "actors/base/mirrored_counters.hpp"
 #include "actors/delivery/presence.hpp"
 #include "actors/delivery/reception.hpp"
-#include "actors/node/mirrored_counters.hpp"
 
 #include <string>
 #include <vector>

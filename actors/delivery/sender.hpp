@@ -10,6 +10,10 @@
 // What the receiver refuses stays in the spool, set aside, and all else goes on.
 // docs/delivery.md states the rules. Not thread-safe; no I/O of its own.
 
+#include "actors/base/backoff.hpp"
+#include "actors/base/clock.hpp"
+#include "actors/base/log_limiter.hpp"
+#include "actors/base/planted.hpp"
 #include "actors/delivery/claims.hpp"
 #include "actors/delivery/link_estimate.hpp"
 #include "actors/delivery/origin_board.hpp"
@@ -17,10 +21,6 @@
 #include "actors/delivery/set_asides.hpp"
 #include "actors/delivery/token_bucket.hpp"
 #include "actors/link/messages.hpp"
-#include "actors/node/backoff.hpp"
-#include "actors/node/clock.hpp"
-#include "actors/node/log_limiter.hpp"
-#include "actors/node/planted.hpp"
 
 #include <chrono>
 #include <cstdint>

@@ -5,10 +5,10 @@
 // again, else the wait doubles. What only has to wait for room or repair is tried within half a minute, what needs a
 // person within an hour. Kept over sessions. Not thread-safe; no I/O.
 
+#include "actors/base/backoff.hpp"
+#include "actors/base/clock.hpp"
 #include "actors/delivery/refused_records.hpp"
 #include "actors/link/messages.hpp"
-#include "actors/node/backoff.hpp"
-#include "actors/node/clock.hpp"
 
 #include <chrono>
 #include <cstdint>

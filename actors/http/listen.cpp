@@ -1,6 +1,6 @@
 #include "actors/http/listen.hpp"
 
-#include "actors/node/host_text.hpp"
+#include "actors/base/host_text.hpp"
 
 #include <fmt/format.h>
 

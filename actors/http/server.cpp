@@ -1,9 +1,9 @@
 #include "actors/http/server.hpp"
 
+#include "actors/base/log_limiter.hpp"
 #include "actors/http/guard.hpp"
 #include "actors/http/listen.hpp"
 #include "actors/http/session.hpp"
-#include "actors/node/log_limiter.hpp"
 
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/executor_work_guard.hpp>

@@ -1,10 +1,10 @@
 #include "actors/link/address.hpp"
 
+#include "actors/base/host_text.hpp"
 #include "actors/link/limits.hpp"
 #include "actors/link/text.hpp"
 #include "actors/link/zmq_io.hpp"
 #include "actors/node/config.hpp"
-#include "actors/node/host_text.hpp"
 
 #include <fmt/format.h>
 

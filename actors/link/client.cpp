@@ -2,11 +2,11 @@
 // reconnecting is not used: a new socket per attempt means that nothing of an old connection is ever sent on a new
 // one, and that one back-off covers every way to fail.
 
+#include "actors/base/clock.hpp"
+#include "actors/base/log_limiter.hpp"
 #include "actors/link/client_loop.hpp"
 #include "actors/link/transport.hpp"
 #include "actors/link/zmq_io.hpp"
-#include "actors/node/clock.hpp"
-#include "actors/node/log_limiter.hpp"
 
 #include <fmt/format.h>
 #include <prometheus/counter.h>

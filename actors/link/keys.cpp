@@ -1,6 +1,6 @@
 #include "actors/link/keys.hpp"
 
-#include "actors/node/files.hpp"
+#include "actors/base/files.hpp"
 
 #include <fmt/format.h>
 

@@ -1,9 +1,9 @@
 #include "actors/link/listener.hpp"
 
+#include "actors/base/clock.hpp"
+#include "actors/base/open_files.hpp"
 #include "actors/link/messages.hpp"
 #include "actors/link/registry.hpp"
-#include "actors/node/clock.hpp"
-#include "actors/node/open_files.hpp"
 
 namespace skerry::link {
 

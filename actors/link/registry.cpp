@@ -1,11 +1,11 @@
 // The registry: invites, joining, admitting, revoking.
 
+#include "actors/base/files.hpp"
+#include "actors/base/lmdb_lock.hpp"
+#include "actors/base/page_check.hpp"
 #include "actors/link/limits.hpp"
 #include "actors/link/registry_impl.hpp"
 #include "actors/link/text.hpp"
-#include "actors/node/files.hpp"
-#include "actors/node/lmdb_lock.hpp"
-#include "actors/node/page_check.hpp"
 #include "schemas/time.hpp"
 
 #include <fmt/format.h>

@@ -15,8 +15,8 @@
 // at a time: the caller holds the data directory's lock. io, exhausted (disk or registry_bytes_max full) and
 // corrupt may come from every method.
 
+#include "actors/base/clock.hpp"
 #include "actors/link/transport.hpp"
-#include "actors/node/clock.hpp"
 #include "schemas/model/identity.hpp"
 
 #include <chrono>

@@ -2,9 +2,9 @@
 
 // The registry's environment and what its two source files share. Internal to the registry.
 
+#include "actors/base/expiry_clock.hpp"
 #include "actors/link/registry.hpp"
 #include "actors/link/registry_records.hpp"
-#include "actors/node/expiry_clock.hpp"
 
 #include <fmt/format.h>
 

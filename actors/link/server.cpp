@@ -1,12 +1,12 @@
 // The server transport: one thread that owns a ZeroMQ context with a CURVE ROUTER, its ZAP handler and its
 // monitor.
 
+#include "actors/base/log_limiter.hpp"
 #include "actors/link/accept_guard.hpp"
 #include "actors/link/server_metrics.hpp"
 #include "actors/link/transport.hpp"
 #include "actors/link/zap.hpp"
 #include "actors/link/zmq_io.hpp"
-#include "actors/node/log_limiter.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>

@@ -8,7 +8,7 @@
 //           one damaged byte does not keep a node from starting
 // Opening it again in the same process is refused like any second process. Main thread.
 
-#include "actors/node/files.hpp"
+#include "actors/base/files.hpp"
 #include "schemas/error.hpp"
 
 #include <cstdint>

@@ -5,7 +5,7 @@
 // Quotes, backslashes, control characters and bytes that are no UTF-8 are escaped, so nothing that came from outside
 // can forge a line or upset a terminal.
 
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
 #include "schemas/error.hpp"
 
 #include <spdlog/spdlog.h>

@@ -1,6 +1,6 @@
 #include "actors/node/reload.hpp"
 
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
 
 #include <fmt/format.h>
 #include <prometheus/gauge.h>

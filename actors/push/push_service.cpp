@@ -1,8 +1,8 @@
 #include "actors/push/push_service.hpp"
 
+#include "actors/base/bounded_queue.hpp"
+#include "actors/base/log_limiter.hpp"
 #include "actors/http/guard.hpp"
-#include "actors/node/bounded_queue.hpp"
-#include "actors/node/log_limiter.hpp"
 #include "schemas/time.hpp"
 
 #include <fmt/format.h>

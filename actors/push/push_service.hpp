@@ -5,8 +5,8 @@
 // that has returned: 2xx means on stable storage. What waits, and what is on its way to the disk, is bounded by
 // bytes; beyond, and wherever something is full, the answer is 503 with Retry-After. A part of its node.
 
+#include "actors/base/clock.hpp"
 #include "actors/http/server.hpp"
-#include "actors/node/clock.hpp"
 #include "actors/node/part.hpp"
 #include "actors/push/push_assembler.hpp"
 

@@ -3,8 +3,8 @@
 // What the HTTP API needs from the rest of the cloud node: plain structs and one interface, which main wires.
 
 #include "actors/api/query_api.hpp"
+#include "actors/base/clock.hpp"
 #include "actors/http/server.hpp"
-#include "actors/node/clock.hpp"
 #include "cloud/query/query_pool.hpp"
 #include "cloud/sites/site_status.hpp"
 #include "schemas/model/identity.hpp"

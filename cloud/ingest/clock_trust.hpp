@@ -7,7 +7,7 @@
 // believed as well; as soon as its clock is put right, or another edge is heard that is not ahead, what it sent in the
 // meantime is judged as ever. Any thread.
 
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
 #include "schemas/model/identity.hpp"
 
 #include <chrono>

@@ -4,7 +4,7 @@
 // least that it says. A node that starts in the past would take what its edges send for samples from the future, and
 // write them off. Any thread; note() on one.
 
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
 #include "cloud/store/state.hpp"
 
 #include <memory>

@@ -1,8 +1,8 @@
 #include "cloud/ingest/ingest.hpp"
 
+#include "actors/base/log_limiter.hpp"
+#include "actors/base/mirrored_counters.hpp"
 #include "actors/delivery/reception_metrics.hpp"
-#include "actors/node/log_limiter.hpp"
-#include "actors/node/mirrored_counters.hpp"
 #include "cloud/ingest/ingest_core.hpp"
 #include "cloud/ingest/push_core.hpp"
 #include "cloud/ingest/shard.hpp"

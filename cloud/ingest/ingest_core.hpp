@@ -4,8 +4,8 @@
 // the engine, lets shards forget what can't come again, and tells how far streams are held. The ingest actor adapts it
 // to messages, the simulator's world to its scheduler. Not thread-safe.
 
+#include "actors/base/log_limiter.hpp"
 #include "actors/delivery/authority.hpp"
-#include "actors/node/log_limiter.hpp"
 #include "cloud/ingest/committed_effects.hpp"
 #include "cloud/ingest/shard_core.hpp"
 #include "cloud/store/sets.hpp"

@@ -8,7 +8,7 @@
 //
 // What comes while runs are under way waits and goes into the next one together. Not thread-safe.
 
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
 #include "actors/push/push_assembler.hpp"
 #include "cloud/ingest/shard_core.hpp"
 #include "cloud/store/sets.hpp"

@@ -5,8 +5,8 @@
 // once. It alone writes what it keeps of streams (shard_state.hpp). What it has stored it tells its subscribers (committed_effects.hpp). The shard actor adapts it to messages, the
 // simulator's world to its scheduler. Not thread-safe.
 
-#include "actors/node/clock.hpp"
-#include "actors/node/planted.hpp"
+#include "actors/base/clock.hpp"
+#include "actors/base/planted.hpp"
 #include "cloud/ingest/clock_trust.hpp"
 #include "cloud/ingest/committed_effects.hpp"
 #include "cloud/ingest/growing_value.hpp"

@@ -3,7 +3,7 @@
 // The loss ledger as it is asked: what is missing and why, and how complete each host's data is. All methods may be
 // called from any thread; they may wait for the disk.
 
-#include "actors/node/planted.hpp"
+#include "actors/base/planted.hpp"
 #include "cloud/ledger/completeness.hpp"
 
 #include <memory>

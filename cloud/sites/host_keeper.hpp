@@ -3,7 +3,7 @@
 // What is known of hosts, as the store keeps it: read back at the start, and written now and then where it has changed.
 // Not thread-safe.
 
-#include "actors/node/log_limiter.hpp"
+#include "actors/base/log_limiter.hpp"
 #include "cloud/sites/host_table.hpp"
 #include "cloud/store/state.hpp"
 

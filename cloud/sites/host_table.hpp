@@ -4,7 +4,7 @@
 // (hosts.hpp), from what shards and ingest tell; the API reads. Any thread may call any method: readers wait for the
 // writer and it for them, for a moment, and neither shards nor ingest wait for anybody here.
 
-#include "actors/node/planted.hpp"
+#include "actors/base/planted.hpp"
 #include "cloud/ingest/committed_effects.hpp"
 #include "cloud/ingest/host_admission.hpp"
 #include "schemas/model/host.hpp"

@@ -7,7 +7,7 @@
 // more of streams while its last list waits (committed_effects.hpp, ingest_core.hpp).
 
 #include "actors/actors.hpp"
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
 #include "cloud/sites/host_table.hpp"
 #include "cloud/store/state.hpp"
 

@@ -3,7 +3,7 @@
 // What a site is and how it stands: from the registry of edges, what is known of hosts, and what ingest sees of sessions.
 // Any thread; answers from memory, at once.
 
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
 #include "cloud/sites/edge_board.hpp"
 #include "cloud/sites/host_table.hpp"
 #include "cloud/sites/site_status.hpp"

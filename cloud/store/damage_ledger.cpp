@@ -1,6 +1,6 @@
 #include "cloud/store/damage_ledger.hpp"
 
-#include "actors/node/files.hpp"
+#include "actors/base/files.hpp"
 #include "cloud/store/store_metrics.hpp"
 
 #include <fmt/chrono.h>

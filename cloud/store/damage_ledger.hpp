@@ -7,7 +7,7 @@
 // Kept in the file `<store>/damage`, in memory, and written by flush(). All methods may be called from any thread; only
 // flush() waits for the disk.
 
-#include "actors/node/planted.hpp"
+#include "actors/base/planted.hpp"
 #include "schemas/bytes.hpp"
 #include "schemas/error.hpp"
 

@@ -1,6 +1,6 @@
 #include "cloud/store/directory.hpp"
 
-#include "actors/node/files.hpp"
+#include "actors/base/files.hpp"
 #include "schemas/bytes.hpp"
 
 #include <fmt/format.h>

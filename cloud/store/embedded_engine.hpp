@@ -6,8 +6,8 @@
 // Threads: one writer commits groups and rotates the log; one sealer turns closed logs into partitions and
 // applies retention; one scrubber looks for damage and writes down what was found; callers query. Lock order: queue, then logs; neither is held over I/O.
 
-#include "actors/node/clock.hpp"
-#include "actors/node/log_limiter.hpp"
+#include "actors/base/clock.hpp"
+#include "actors/base/log_limiter.hpp"
 #include "cloud/store/directory.hpp"
 #include "cloud/store/embedded.hpp"
 #include "cloud/store/log_env.hpp"

@@ -1,7 +1,7 @@
 // Opening: lock, format, logs. Damaged logs are salvaged here.
 
-#include "actors/node/files.hpp"
-#include "actors/node/page_check.hpp"
+#include "actors/base/files.hpp"
+#include "actors/base/page_check.hpp"
 #include "cloud/store/embedded_engine.hpp"
 
 #include <fmt/format.h>

@@ -1,8 +1,8 @@
 #include "cloud/store/lmdb.hpp"
 
-#include "actors/node/files.hpp"
-#include "actors/node/lmdb_lock.hpp"
-#include "actors/node/page_check.hpp"
+#include "actors/base/files.hpp"
+#include "actors/base/lmdb_lock.hpp"
+#include "actors/base/page_check.hpp"
 #include "cloud/store/directory.hpp"
 
 #include <fmt/format.h>

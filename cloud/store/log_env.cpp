@@ -1,8 +1,8 @@
 #include "cloud/store/log_env.hpp"
 
-#include "actors/node/clock.hpp"
-#include "actors/node/mapped_file.hpp"
-#include "actors/node/page_check.hpp"
+#include "actors/base/clock.hpp"
+#include "actors/base/mapped_file.hpp"
+#include "actors/base/page_check.hpp"
 #include "cloud/store/state_table.hpp"
 #include "schemas/model/set_memory.hpp"
 

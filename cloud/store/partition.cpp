@@ -1,6 +1,6 @@
 #include "cloud/store/partition.hpp"
 
-#include "actors/node/page_check.hpp"
+#include "actors/base/page_check.hpp"
 #include "cloud/store/log_format.hpp"
 #include "cloud/store/partition_format.hpp"
 #include "schemas/time.hpp"

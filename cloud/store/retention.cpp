@@ -1,6 +1,6 @@
 #include "cloud/store/retention.hpp"
 
-#include "actors/node/files.hpp"
+#include "actors/base/files.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>

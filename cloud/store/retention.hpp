@@ -5,8 +5,8 @@
 // ahead nor a store that nobody writes to any more loses anything by itself. What was deleted is added up in a small file,
 // so that whoever asks about that time is told. The sealing thread's, but for expired(), which any thread may call.
 
-#include "actors/node/expiry_clock.hpp"
-#include "actors/node/log_limiter.hpp"
+#include "actors/base/expiry_clock.hpp"
+#include "actors/base/log_limiter.hpp"
 #include "cloud/store/engine.hpp"
 #include "cloud/store/store_metrics.hpp"
 

@@ -1,6 +1,6 @@
 #include "cloud/tool/client.hpp"
 
-#include "actors/node/http_body.hpp"
+#include "actors/base/http_body.hpp"
 
 #include <curl/curl.h>
 #include <fmt/format.h>

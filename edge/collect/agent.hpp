@@ -6,7 +6,7 @@
 // What a turn of it costs does not grow with the targets that are not due: a host may have all of a node's.
 
 #include "actors/actors.hpp"
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
 #include "edge/collect/due_watch.hpp"
 #include "edge/collect/page_reader.hpp"
 #include "edge/collect/scrape/fetcher.hpp"

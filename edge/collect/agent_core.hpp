@@ -6,7 +6,7 @@
 // What a turn costs does not grow with the sources that are not due: a host may have all of a node's. One thread at a
 // time.
 
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
 #include "edge/collect/agent_source.hpp"
 #include "edge/collect/pause_watch.hpp"
 #include "schemas/model/payload.hpp"

@@ -4,8 +4,8 @@
 // wall clock; how long something took, the boot clock alone says: a wall clock that is set is no pause. Plain logic for
 // the agent and the simulator's world; not thread-safe.
 
-#include "actors/node/clock.hpp"
-#include "actors/node/planted.hpp"
+#include "actors/base/clock.hpp"
+#include "actors/base/planted.hpp"
 #include "schemas/time.hpp"
 
 #include <algorithm>

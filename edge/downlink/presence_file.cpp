@@ -1,6 +1,6 @@
 #include "edge/downlink/presence_file.hpp"
 
-#include "actors/node/files.hpp"
+#include "actors/base/files.hpp"
 
 #include <spdlog/spdlog.h>
 

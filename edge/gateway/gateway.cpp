@@ -1,6 +1,6 @@
 #include "edge/gateway/gateway.hpp"
 
-#include "actors/node/mirrored_counters.hpp"
+#include "actors/base/mirrored_counters.hpp"
 #include "edge/gateway/gateway_core.hpp"
 
 #include <fmt/format.h>

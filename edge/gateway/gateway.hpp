@@ -4,7 +4,7 @@
 // and keeps what edges further out send. The only writer of the spool.
 
 #include "actors/actors.hpp"
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
 #include "edge/gateway/gateway_settings.hpp"
 #include "edge/gateway/inbox.hpp"
 #include "edge/spool/spool.hpp"

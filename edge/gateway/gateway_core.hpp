@@ -8,11 +8,11 @@
 // A record goes to the stream that its kind's row names. Streams wait apart: alerts are committed first, whether or not
 // the spool takes the rest, and neither fills the queue of the other.
 
+#include "actors/base/clock.hpp"
+#include "actors/base/log_limiter.hpp"
+#include "actors/base/planted.hpp"
 #include "actors/delivery/receiver.hpp"
 #include "actors/delivery/sender.hpp"
-#include "actors/node/clock.hpp"
-#include "actors/node/log_limiter.hpp"
-#include "actors/node/planted.hpp"
 #include "edge/gateway/collection.hpp"
 #include "edge/gateway/spool_limits.hpp"
 #include "edge/spool/spool.hpp"

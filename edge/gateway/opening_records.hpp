@@ -2,7 +2,7 @@
 
 // The records that an edge writes about itself: clock notes, and time in which it collected nothing.
 
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
 #include "edge/spool/spool.hpp"
 #include "schemas/model/payload.hpp"
 

@@ -3,9 +3,9 @@
 // Keeps a spool within its limits: what they force out is replaced by tombstones over the same sequences, which are
 // delivered like data. Plain logic over the `spool` interface; on the spool's writer thread.
 
+#include "actors/base/log_limiter.hpp"
+#include "actors/base/planted.hpp"
 #include "actors/delivery/claims.hpp"
-#include "actors/node/log_limiter.hpp"
-#include "actors/node/planted.hpp"
 #include "edge/spool/spool.hpp"
 #include "schemas/model/payload.hpp"
 

@@ -4,8 +4,8 @@
 // that a clock that stands ahead, at a start too, deletes nothing before it has said so for a while of running. A file
 // that is missing or damaged is begun anew from the newest commit. The writer's thread, but for ahead().
 
-#include "actors/node/clock.hpp"
-#include "actors/node/expiry_clock.hpp"
+#include "actors/base/clock.hpp"
+#include "actors/base/expiry_clock.hpp"
 
 #include <prometheus/gauge.h>
 

@@ -3,7 +3,7 @@
 // By which clock commits were stamped: the boot, and how far the wall clock was from the boot clock. Within one boot it
 // tells when a commit was by the wall clock as it is set now. Plain values; no I/O.
 
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
 
 #include <algorithm>
 #include <array>

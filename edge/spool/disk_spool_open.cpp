@@ -1,6 +1,6 @@
 // Opening: what is there, what of it is sound, and a new epoch.
 
-#include "actors/node/page_check.hpp"
+#include "actors/base/page_check.hpp"
 #include "edge/spool/disk_spool.hpp"
 
 #include <fmt/format.h>

@@ -1,6 +1,6 @@
 // Releasing, deleting, the reserve and STATE: where space comes back, on the writer's thread.
 
-#include "actors/node/files.hpp"
+#include "actors/base/files.hpp"
 #include "edge/spool/disk_spool.hpp"
 
 #include <fmt/format.h>

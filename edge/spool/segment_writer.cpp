@@ -1,6 +1,6 @@
 #include "edge/spool/segment_writer.hpp"
 
-#include "actors/node/files.hpp"
+#include "actors/base/files.hpp"
 
 #include <fmt/format.h>
 

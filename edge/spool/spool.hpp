@@ -14,7 +14,7 @@
 //
 // Threads: open, commit, adopt, release and close on one thread (the writer); the const methods on any.
 
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
 #include "schemas/model/range_set.hpp"
 #include "schemas/model/record.hpp"
 #include "schemas/model/series.hpp"

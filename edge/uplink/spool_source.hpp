@@ -2,8 +2,8 @@
 
 // The spool as a sender reads it. Not thread-safe; the spool's const methods may be called while its writer works.
 
+#include "actors/base/log_limiter.hpp"
 #include "actors/delivery/sender.hpp"
-#include "actors/node/log_limiter.hpp"
 #include "edge/spool/spool.hpp"
 
 #include <functional>

@@ -1,7 +1,7 @@
 #include "edge/uplink/uplink.hpp"
 
-#include "actors/node/log_limiter.hpp"
-#include "actors/node/mirrored_counters.hpp"
+#include "actors/base/log_limiter.hpp"
+#include "actors/base/mirrored_counters.hpp"
 #include "edge/uplink/spool_source.hpp"
 #include "edge/uplink/usage_file.hpp"
 

@@ -1,6 +1,6 @@
 #include "edge/uplink/usage_file.hpp"
 
-#include "actors/node/files.hpp"
+#include "actors/base/files.hpp"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>

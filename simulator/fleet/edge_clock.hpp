@@ -2,7 +2,7 @@
 
 // The machine's clock as one simulated site sees it: wall time may be off. Thread-safe.
 
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
 
 #include <atomic>
 

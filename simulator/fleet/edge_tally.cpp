@@ -1,6 +1,6 @@
 #include "simulator/fleet/edge_tally.hpp"
 
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
 #include "schemas/model/frame.hpp"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 #include "simulator/fleet/fleet.hpp"
 
+#include "actors/base/version.hpp"
 #include "actors/node/metrics.hpp"
-#include "actors/node/version.hpp"
 #include "simulator/fleet/running_fleet.hpp"
 
 #include <fmt/format.h>

@@ -1,6 +1,6 @@
 // The beginning of a fleet's run: descriptors, tokens, spools.
 
-#include "actors/node/version.hpp"
+#include "actors/base/version.hpp"
 #include "edge/spool/files.hpp"
 #include "simulator/fleet/running_fleet.hpp"
 

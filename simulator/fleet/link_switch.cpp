@@ -1,7 +1,7 @@
 #include "simulator/fleet/link_switch.hpp"
 
+#include "actors/base/clock.hpp"
 #include "actors/link/messages.hpp"
-#include "actors/node/clock.hpp"
 
 namespace skerry::sim {
 

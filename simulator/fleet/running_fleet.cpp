@@ -1,6 +1,6 @@
 #include "simulator/fleet/running_fleet.hpp"
 
-#include "actors/node/version.hpp"
+#include "actors/base/version.hpp"
 
 #include <fmt/format.h>
 #include <prometheus/counter.h>

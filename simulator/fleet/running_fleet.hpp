@@ -2,7 +2,7 @@
 
 // The stages of a fleet's run, in the order of its methods. Private to this folder; one thread.
 
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
 #include "actors/node/metrics.hpp"
 #include "simulator/fleet/fleet.hpp"
 #include "simulator/fleet/sim_edge.hpp"

@@ -1,7 +1,7 @@
 #include "simulator/fleet/sim_edge.hpp"
 
+#include "actors/base/version.hpp"
 #include "actors/link/keys.hpp"
-#include "actors/node/version.hpp"
 #include "edge/collect/agent.hpp"
 #include "edge/join.hpp"
 

@@ -2,7 +2,7 @@
 
 // What all nodes of one world share, and the settings that the seed chose for it.
 
-#include "actors/node/planted.hpp"
+#include "actors/base/planted.hpp"
 #include "schemas/codec/value_codec.hpp"
 #include "schemas/model/series.hpp"
 #include "simulator/world/oracle.hpp"

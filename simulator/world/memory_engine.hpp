@@ -3,7 +3,7 @@
 // A store engine on a simulated disk: the contract of cloud/store/engine.hpp for writing, state and series sets;
 // queries give nothing. `engine_disk` is what survives the process. Single-threaded.
 
-#include "actors/node/planted.hpp"
+#include "actors/base/planted.hpp"
 #include "cloud/store/engine.hpp"
 #include "simulator/world/mailbox.hpp"
 #include "simulator/world/memory_scrubber.hpp"

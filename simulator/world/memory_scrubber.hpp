@@ -3,7 +3,7 @@
 // Reads the partitions of the simulated disk over and over, as cloud/store/scrubber does with files, and gives what is
 // damaged to the damage_ledger of cloud/store, which it has written down a little later. Single-threaded.
 
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
 #include "cloud/store/damage_ledger.hpp"
 #include "cloud/store/store_metrics.hpp"
 #include "simulator/world/memory_sealer.hpp"

@@ -4,7 +4,7 @@
 // each life of the process. Which partition takes a frame, and what an attempt before has done, is decided by the code of
 // cloud/store; where frames lie is checked at each step. Single-threaded.
 
-#include "actors/node/planted.hpp"
+#include "actors/base/planted.hpp"
 #include "cloud/store/sealer.hpp"
 #include "simulator/world/oracle.hpp"
 #include "simulator/world/random.hpp"

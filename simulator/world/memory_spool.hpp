@@ -4,7 +4,7 @@
 // process; it can be copied (an image, a clone), filled up, made slow, to fail, to flip bits and to lie about syncs.
 // Single-threaded.
 
-#include "actors/node/planted.hpp"
+#include "actors/base/planted.hpp"
 #include "edge/spool/clock_stamp.hpp"
 #include "edge/spool/spool.hpp"
 #include "edge/uplink/usage.hpp"

@@ -3,7 +3,7 @@
 // The world's randomness: small, fast, the same on every machine. Each part of the world has its own stream, so that
 // leaving out one fault changes the rest as little as possible. Single-threaded.
 
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
 
 #include <cstdint>
 #include <span>

@@ -1,6 +1,6 @@
 #include "actors/node/data_directory.hpp"
 #include "cloud/config.hpp"
-#include "tests/actors/node/temporary_folder.hpp"
+#include "tests/actors/base/temporary_folder.hpp"
 #include "tests/config_keys.hpp"
 
 #include <catch2/catch.hpp>
@@ -66,7 +66,7 @@ TEST_CASE("the example of a cloud's configuration has the defaults") {
 }
 
 TEST_CASE("the example of a cloud's configuration shows every key") {
-  check_shows_every_key(example, {tree + "/cloud/config.cpp", tree + "/actors/http/settings.cpp"}, 40);
+  check_shows_every_key(example, {tree + "/cloud/config.cpp", tree + "/actors/node/http_settings.cpp"}, 40);
 }
 
 TEST_CASE("what would stop a cloud's start is said by the check, across keys too") {

@@ -3,7 +3,7 @@
 #include "actors/link/registry.hpp"
 #include "actors/link/token.hpp"
 #include "cloud/operations.hpp"
-#include "tests/actors/node/temporary_folder.hpp"
+#include "tests/actors/base/temporary_folder.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -8,10 +8,10 @@
 //                                        file of a token for the kind `joining`
 //   hostile probe --data DIR --seconds N behaves, and says how long acknowledgements take
 
+#include "actors/base/clock.hpp"
+#include "actors/base/files.hpp"
 #include "actors/link/keys.hpp"
 #include "actors/link/token.hpp"
-#include "actors/node/clock.hpp"
-#include "actors/node/files.hpp"
 #include "edge/identity.hpp"
 #include "tests/e2e/hostile_flood.hpp"
 #include "tests/e2e/hostile_peer.hpp"

@@ -1,9 +1,9 @@
 #include "tests/e2e/hostile_flood.hpp"
 
+#include "actors/base/clock.hpp"
+#include "actors/base/files.hpp"
 #include "actors/link/limits.hpp"
 #include "actors/link/token.hpp"
-#include "actors/node/clock.hpp"
-#include "actors/node/files.hpp"
 #include "edge/identity.hpp"
 #include "schemas/model/frame.hpp"
 #include "schemas/model/payload.hpp"

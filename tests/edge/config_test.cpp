@@ -1,7 +1,7 @@
 #include "actors/link/keys.hpp"
 #include "actors/node/data_directory.hpp"
 #include "edge/config.hpp"
-#include "tests/actors/node/temporary_folder.hpp"
+#include "tests/actors/base/temporary_folder.hpp"
 #include "tests/config_keys.hpp"
 
 #include <catch2/catch.hpp>
@@ -213,7 +213,7 @@ TEST_CASE("the example of an edge's configuration has the defaults") {
 }
 
 TEST_CASE("the example of an edge's configuration shows every key") {
-  check_shows_every_key(example, {tree + "/edge/config.cpp", tree + "/actors/http/settings.cpp"}, 45);
+  check_shows_every_key(example, {tree + "/edge/config.cpp", tree + "/actors/node/http_settings.cpp"}, 45);
 }
 
 TEST_CASE("what the example of an edge's configuration has in comments can be turned on") {

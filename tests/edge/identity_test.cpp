@@ -1,5 +1,5 @@
 #include "edge/identity.hpp"
-#include "tests/actors/node/temporary_folder.hpp"
+#include "tests/actors/base/temporary_folder.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -1,7 +1,7 @@
 #include "actors/api/query_api.hpp"
 #include "actors/link/registry.hpp"
 #include "edge/status.hpp"
-#include "tests/actors/node/temporary_folder.hpp"
+#include "tests/actors/base/temporary_folder.hpp"
 
 #include <catch2/catch.hpp>
 

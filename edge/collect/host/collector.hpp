@@ -2,7 +2,7 @@
 
 // One collector, and the table of all. Inside this folder only.
 
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
 #include "edge/collect/host/deadline_runner.hpp"
 #include "edge/collect/host/family_sink.hpp"
 #include "edge/collect/host/host_config.hpp"

@@ -12,7 +12,7 @@
 // node_scrape_collector_duration_seconds{collector}. A failure costs only the collector that failed; it is
 // counted and logged once in a while.
 
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
 #include "edge/collect/host/host_config.hpp"
 #include "edge/collect/source.hpp"
 #include "schemas/error.hpp"

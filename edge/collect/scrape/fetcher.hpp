@@ -9,7 +9,7 @@
 // the request.
 //
 // A page is whole or it is an error: a body that ends before its length, its last chunk or the end of its compressed
-// data, and one without any of these that does not end with a line feed (actors/node/http_body.hpp).
+// data, and one without any of these that does not end with a line feed (actors/base/http_body.hpp).
 //
 // Redirects are followed up to fetch_redirects_max. Credentials (`authorization`, basic authentication) go along to the
 // same host, whatever its port and scheme, and no longer once another host was asked.

@@ -2,8 +2,8 @@
 
 #include "actors/delivery/reception.hpp"
 #include "actors/link/registry.hpp"
+#include "tests/actors/base/temporary_folder.hpp"
 #include "tests/actors/delivery/world.hpp"
-#include "tests/actors/node/temporary_folder.hpp"
 
 #include <catch2/catch.hpp>
 

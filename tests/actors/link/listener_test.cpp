@@ -1,8 +1,8 @@
 // A node's listening end: who may connect, what it counts as waiting, and sending before there is a socket.
 
+#include "actors/base/clock.hpp"
 #include "actors/link/listener.hpp"
 #include "actors/link/registry.hpp"
-#include "actors/node/clock.hpp"
 #include "tests/actors/link/temporary_directory.hpp"
 #include "tests/actors/link/transport_fixture.hpp"
 

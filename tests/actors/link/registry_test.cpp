@@ -1,8 +1,8 @@
 #include "actors/link/registry.hpp"
 #include "actors/link/registry_records.hpp"
+#include "tests/actors/base/small_disk.hpp"
 #include "tests/actors/link/support.hpp"
 #include "tests/actors/link/temporary_directory.hpp"
-#include "tests/actors/node/small_disk.hpp"
 
 #include <catch2/catch.hpp>
 #include <fmt/format.h>

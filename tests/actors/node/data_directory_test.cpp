@@ -1,6 +1,6 @@
 #include "actors/node/data_directory.hpp"
 #include "actors/node/log.hpp"
-#include "tests/actors/node/temporary_folder.hpp"
+#include "tests/actors/base/temporary_folder.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -1,11 +1,11 @@
 // The log, the metrics, signals, back-off and the queue.
 
-#include "actors/node/backoff.hpp"
-#include "actors/node/bounded_queue.hpp"
+#include "actors/base/backoff.hpp"
+#include "actors/base/bounded_queue.hpp"
 #include "actors/node/log.hpp"
 #include "actors/node/metrics.hpp"
 #include "actors/node/signals.hpp"
-#include "tests/actors/node/temporary_folder.hpp"
+#include "tests/actors/base/temporary_folder.hpp"
 
 #include <catch2/catch.hpp>
 #include <prometheus/counter.h>

@@ -2,7 +2,7 @@
 
 // What shards and ingest need of a store, whose commits a test answers; and a clock that stands still.
 
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
 #include "cloud/store/sets.hpp"
 #include "cloud/store/writer.hpp"
 

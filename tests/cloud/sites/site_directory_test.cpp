@@ -2,7 +2,7 @@
 
 #include "actors/link/registry.hpp"
 #include "cloud/sites/site_directory.hpp"
-#include "tests/actors/node/temporary_folder.hpp"
+#include "tests/actors/base/temporary_folder.hpp"
 
 #include <catch2/catch.hpp>
 

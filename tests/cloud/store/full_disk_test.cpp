@@ -2,7 +2,7 @@
 
 #include "cloud/store/lmdb.hpp"
 #include "store_fixture.hpp"
-#include "tests/actors/node/small_disk.hpp"
+#include "tests/actors/base/small_disk.hpp"
 
 using namespace skerry;
 using namespace skerry::cloud;

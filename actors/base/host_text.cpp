@@ -1,4 +1,4 @@
-#include "actors/node/host_text.hpp"
+#include "actors/base/host_text.hpp"
 
 #include <arpa/inet.h>
 #include <string>

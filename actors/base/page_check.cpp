@@ -1,6 +1,6 @@
-#include "actors/node/page_check.hpp"
+#include "actors/base/page_check.hpp"
 
-#include "actors/node/mapped_file.hpp"
+#include "actors/base/mapped_file.hpp"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
 
 #include <cstdio>
 #include <cstring>

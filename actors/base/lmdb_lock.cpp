@@ -1,6 +1,6 @@
-#include "actors/node/lmdb_lock.hpp"
+#include "actors/base/lmdb_lock.hpp"
 
-#include "actors/node/files.hpp"
+#include "actors/base/files.hpp"
 
 #include <cerrno>
 #include <fcntl.h>

@@ -4,7 +4,7 @@
 // min(first * 2^n, longest). The jitter keeps a fleet that lost its cloud from coming back in step.
 // Single-threaded.
 
-#include "actors/node/clock.hpp"
+#include "actors/base/clock.hpp"
 
 #include <algorithm>
 #include <chrono>

@@ -1,4 +1,4 @@
-#include "actors/node/memory.hpp"
+#include "actors/base/memory.hpp"
 
 #include <cstdint>
 #include <cstdio>

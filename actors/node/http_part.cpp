@@ -1,6 +1,6 @@
-#include "actors/http/http_part.hpp"
+#include "actors/node/http_part.hpp"
 
-#include "actors/node/open_files.hpp"
+#include "actors/base/open_files.hpp"
 
 namespace skerry::http {
 

@@ -1,4 +1,4 @@
-#include "actors/node/open_files.hpp"
+#include "actors/base/open_files.hpp"
 
 #include <spdlog/spdlog.h>
 

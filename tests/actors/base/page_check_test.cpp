@@ -1,8 +1,8 @@
 // The check of LMDB's pages: it finds nothing wrong with any file that LMDB wrote, and notices when a meta page lies
 // about its transaction.
 
-#include "actors/node/page_check.hpp"
-#include "tests/actors/node/temporary_folder.hpp"
+#include "actors/base/page_check.hpp"
+#include "tests/actors/base/temporary_folder.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -1,4 +1,4 @@
-#include "actors/node/http_body.hpp"
+#include "actors/base/http_body.hpp"
 
 #include <curl/curl.h>
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-#include "actors/node/expiry_clock.hpp"
+#include "actors/base/expiry_clock.hpp"
 
 #include <fmt/format.h>
 

@@ -1,7 +1,7 @@
+#include "actors/base/http_client.hpp"
 #include "actors/http/compress.hpp"
 #include "actors/http/server.hpp"
-#include "actors/node/http_client.hpp"
-#include "tests/actors/node/temporary_folder.hpp"
+#include "tests/actors/base/temporary_folder.hpp"
 
 #include <catch2/catch.hpp>
 #include <prometheus/registry.h>

@@ -1,4 +1,4 @@
-#include "actors/node/files.hpp"
+#include "actors/base/files.hpp"
 
 #include <fmt/format.h>
 

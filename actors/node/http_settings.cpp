@@ -1,6 +1,6 @@
-#include "actors/http/settings.hpp"
+#include "actors/node/http_settings.hpp"
 
-#include "actors/node/files.hpp"
+#include "actors/base/files.hpp"
 #include "actors/node/settings.hpp"
 
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-#include "actors/node/mapped_file.hpp"
+#include "actors/base/mapped_file.hpp"
 
 #include <fmt/format.h>
 
