@@ -105,6 +105,7 @@ void sender::reset_session(sender_phase to) {
 }
 
 void sender::on_connected() {
+  said_again_ = false;
   reset_session(sender_phase::greeting);
   say_hello();
 }
@@ -541,8 +542,11 @@ void sender::on_bye(const link::bye& bye) {
     ++counters_.refusals;
   if (std::exchange(refusal_logged_, refusal_) != refusal_ && session_log_.allow())
     spdlog::warn("uplink: {}", refusal_);
+  // What may have come late is to be said again over the same connection: soon, or another address may be tried before.
+  const bool again = bye.reason == link::bye_reason::superseded && phase_ == sender_phase::greeting
+                     && !std::exchange(said_again_, true);
   reset_session(sender_phase::waiting);
-  retry_at_ns_ = clock_.monotonic_ns() + retry_.next().count();
+  retry_at_ns_ = clock_.monotonic_ns() + (again ? config_.retry_min : retry_.next()).count();
 }
 
 // A session that came to nothing is not followed by another one at once.

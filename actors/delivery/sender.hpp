@@ -295,6 +295,7 @@ private:
   backoff safe_wait_;
   std::int64_t safe_due_ns_ = 0; // of what has been durable for long
   bool safe_asked_ = false;      // by the last Hello
+  bool said_again_ = false;      // over this connection, as the receiver asked who lives
   backoff retry_;
   std::string refusal_;
   std::string refusal_logged_; // the last that was, since a session achieved something

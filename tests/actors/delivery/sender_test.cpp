@@ -533,6 +533,35 @@ TEST_CASE("a session that achieves nothing does not reset the back-off") {
   CHECK(hellos < 50);
 }
 
+// Where the receiver asks who lives, only a second Hello over the same connection is an answer: it must come before
+// another address is tried (`failover_after`, 20 s), however often the receiver refused before.
+TEST_CASE("a Hello that may have come late is said again soon, once a connection") {
+  fixture f;
+  f.commit(f.self, 1);
+  const auto hellos_in = [&](int ticks) {
+    int hellos = 0;
+    for (int i = 0; i < ticks; ++i) {
+      for (const auto& message : std::exchange(f.sent, {}))
+        if (std::holds_alternative<link::hello>(message.body)) {
+          ++hellos;
+          f.under_test->on_message({0, link::bye{link::bye_reason::superseded, "say it again"}});
+        }
+      f.clock.now += 500'000'000;
+      f.under_test->on_tick();
+    }
+    return hellos;
+  };
+  f.under_test->on_connected();
+  CHECK(hellos_in(2 * 600) < 50); // the back-off is at its longest
+  for (int connection = 0; connection < 3; ++connection) {
+    f.under_test->on_disconnected();
+    f.sent.clear();
+    f.under_test->on_connected();
+    CHECK(hellos_in(4) == 2);  // again after half a second
+    CHECK(hellos_in(20) == 0); // and no more than that
+  }
+}
+
 TEST_CASE("Welcome says of which edges nothing is taken") {
   fixture f;
   f.commit(f.self, 1);
