@@ -498,6 +498,13 @@ struct edge_node::process final : edge::uplink_connections {
         one.waiting.remove(refusal.batch);
     std::erase_if(flights, [](const flight& one) { return one.waiting.empty(); });
   }
+  void on_welcome(const link::welcome& welcome) {
+    credit = welcome.credit_bytes;
+    // Forced out of the spool, it may go once more under a tombstone with others: nothing waits for it.
+    for (const auto& [key, ranges] : welcome.durable)
+      for (const auto& range : ranges.ranges())
+        acked[key].add(range);
+  }
   void on_ack(const link::ack& ack) {
     // A batch that went ahead may have had what was told to be committed only afterwards.
     for (const auto& [key, ranges] : ack.ranges)
@@ -675,7 +682,7 @@ void edge_node::connect(std::size_t address) {
       else if (const auto* refusal = std::get_if<link::refusal>(&message.body))
         process_->on_refusal(*refusal);
       else if (const auto* welcome = std::get_if<link::welcome>(&message.body))
-        process_->credit = welcome->credit_bytes;
+        process_->on_welcome(*welcome);
       else if (const auto* credit = std::get_if<link::credit>(&message.body))
         process_->credit = credit->bytes;
       process_->core.on_message(message);
