@@ -41,6 +41,7 @@ public:
   std::optional<collection> collect(std::int64_t time_ns, std::int64_t monotonic_ns) override {
     return of_->collect(time_ns, monotonic_ns, host_);
   }
+  bool goes_first() const override { return true; }
   std::string describe() const override { return "this machine"; }
   due_watch* watch() override { return of_->watch.get(); }
 

@@ -21,6 +21,8 @@ void agent_core::add(std::shared_ptr<agent_source> source) {
   made.source = std::move(source);
   made.complete_ns = now;
   complete_.insert(now);
+  if (made.source->goes_first())
+    first_.push_back(&made);
   set_due(made, made.source->first_due(now));
 }
 
@@ -29,6 +31,7 @@ void agent_core::remove(const agent_source& source) {
   if (it == sources_.end())
     return;
   due_.erase(&it->second);
+  std::erase(first_, &it->second);
   complete_.erase(complete_.find(it->second.complete_ns));
   sources_.erase(it);
 }
@@ -202,6 +205,9 @@ std::chrono::nanoseconds agent_core::run_due() {
     for (auto& each : sources_)
       if (auto& from = each.second; from.due_ns - now > from.source->interval().count() + ns_per_ms)
         set_due(from, from.source->next_due(now, from.sample_ns));
+  for (auto* one : first_)
+    if (one->due_ns <= now)
+      collect(*one, now);
   while (!due_.empty() && (*due_.begin())->due_ns <= now)
     collect(**due_.begin(), now);
   auto next = now + turn_max_ns;

@@ -17,6 +17,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 namespace skerry::edge {
 
@@ -78,6 +79,7 @@ private:
   outputs out_;
   std::unordered_map<const agent_source*, entry> sources_;
   std::set<entry*, earlier> due_;
+  std::vector<entry*> first_;            // that go first; few
   std::multiset<std::int64_t> complete_; // of all sources
   std::int64_t watermark_ns_ = 0;
   std::int64_t looked_ns_ = 0; // wall clock of the last turn

@@ -29,6 +29,8 @@ public:
   // agent_core::on_collected when it is done. It is not called again before that.
   [[nodiscard]] virtual std::optional<collection> collect(std::int64_t time_ns,
                                                           std::int64_t monotonic_ns) = 0;
+  // Of those that are due in one turn: what others cost does not make it late.
+  [[nodiscard]] virtual bool goes_first() const { return false; }
   // One was due and the one before is still under way.
   virtual void note_skipped() {}
   // Whether the last that was collected found what it looks at. The time until it does again is reported as not collected.

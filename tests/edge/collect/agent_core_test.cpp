@@ -25,7 +25,7 @@ struct moved_clock final : clock_source {
 };
 
 // Due each ten seconds of the wall clock, and so much later.
-struct fake_source final : agent_source {
+struct fake_source : agent_source {
   explicit fake_source(std::int64_t offset_ns = 0) : offset(offset_ns) {}
   std::chrono::nanoseconds interval() const override { return 10s; }
   std::int64_t first_due(std::int64_t now_ns) const override { return at_once ? 0 : next_due(now_ns, 0); }
@@ -44,12 +44,14 @@ struct fake_source final : agent_source {
     out.records.push_back({record_kind::frame, time_ns, "a", {}, 0});
     return out;
   }
+  bool goes_first() const override { return first; }
   void note_skipped() override { ++skipped; }
   bool answers() const override { return !silent; }
   std::string describe() const override { return "a source"; }
   due_watch* watch() override { return &due; }
 
   std::int64_t offset;
+  bool first = false;
   bool at_once = false;
   bool slow = false;
   bool silent = false;
@@ -261,4 +263,35 @@ TEST_CASE("a clock set back by less than a step does not silence a source") {
   }
   CHECK(one->asked.size() >= 4);
   CHECK(f.missed == 0);
+}
+
+TEST_CASE("of those that are due, a source that goes first is collected before the others") {
+  fixture f;
+  std::vector<std::string> order;
+  struct named final : fake_source {
+    std::vector<std::string>* order = nullptr;
+    std::string name;
+    std::optional<collection> collect(std::int64_t time_ns, std::int64_t monotonic_ns) override {
+      order->push_back(name);
+      return fake_source::collect(time_ns, monotonic_ns);
+    }
+  };
+  const auto add = [&](std::string name, std::int64_t offset_ns, bool first) {
+    auto made = std::make_shared<named>();
+    made->offset = offset_ns;
+    made->first = first;
+    made->order = &order;
+    made->name = std::move(name);
+    f.core.add(made);
+    return made;
+  };
+  add("page", second, false);
+  const auto machine = add("machine", 2 * second, true);
+  f.clock.now += 4 * second; // a turn that comes late
+  (void)f.core.run_due();
+  CHECK(order == std::vector<std::string>{"machine", "page"});
+  f.core.remove(*machine);
+  f.clock.now += 10 * second;
+  (void)f.core.run_due();
+  CHECK(order == std::vector<std::string>{"machine", "page", "page"});
 }
