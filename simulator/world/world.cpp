@@ -745,7 +745,11 @@ private:
   // complete then.
   void check_told(const stream_key& key, const engine_image::stream& stored, sequence seq,
                   const record_truth& record) {
-    const auto entry = std::prev(stored.tombstones.upper_bound(seq));
+    // One that stands for more, and is here already, may be followed by one of a part of it: of a batch that some shards
+    // stored and others did not.
+    auto entry = std::prev(stored.tombstones.upper_bound(seq));
+    while (entry->second.last < seq && entry != stored.tombstones.begin())
+      --entry;
     const auto& stone = entry->second;
     const bool by_limits = stone.cause == loss_cause::spool_bytes || stone.cause == loss_cause::spool_age
                            || stone.cause == loss_cause::spool_disk || stone.cause == loss_cause::thinned;
