@@ -254,6 +254,7 @@ void shard_core::tell_host_limit(const std::string& site, std::string_view host)
 void shard_core::take(std::shared_ptr<const shard_part> part, answer_function answer) {
   const auto name = shard_state_key(config_.id, part->from.header.key);
   auto& stream = streams_[name];
+  stream.over.reset();
   stream.queue.push_back({std::move(part), std::move(answer)});
   if (stream.queue.size() == 1)
     append_front(name, stream);
@@ -291,6 +292,8 @@ void shard_core::append_front(const std::string& name, stream_state& stream) {
     count(stream.then);
     pop(stream).answer(part->ticket, {});
   }
+  if (const auto over = std::exchange(stream.over, std::nullopt))
+    release(name, stream, *over);
 }
 
 append_request shard_core::make_request(const std::string& name, stream_state& stream,
@@ -442,15 +445,20 @@ void shard_core::on_stored(std::uint64_t ticket, const std::string& failed) {
 bool shard_core::release(const stream_release& over) {
   const auto name = shard_state_key(config_.id, over.key);
   const auto it = streams_.find(name);
-  if (it == streams_.end())
-    return true;
-  auto& stream = it->second;
-  auto more = stream.kept.stored;
-  more.remove(over.held);
-  if (!stream.queue.empty() || !more.empty())
+  return it == streams_.end() || release(name, it->second, over.held);
+}
+
+bool shard_core::release(const std::string& name, stream_state& stream, const range_set& held) {
+  if (!stream.queue.empty()) {
+    stream.over = held;
     return false;
-  streams_.erase(it);
+  }
+  auto more = stream.kept.stored;
+  more.remove(held);
+  if (!more.empty())
+    return false;
   drop({name});
+  streams_.erase(name); // `stream` ends here
   return true;
 }
 

@@ -110,10 +110,13 @@ private:
     growing_value value;           // where `kept` is stored
     std::deque<queued_part> queue; // the front is being appended
     effects then;                  // of the front
+    std::optional<range_set> over; // it was to be released while parts waited: then, unless more comes
   };
 
   static queued_part pop(stream_state& stream); // the front, whose effects are over
-  void append_front(const std::string& name, stream_state& stream);
+  void append_front(const std::string& name,
+                    stream_state& stream); // the last that is done with it: it may go
+  bool release(const std::string& name, stream_state& stream, const range_set& held);
   [[nodiscard]] append_request make_request(const std::string& name, stream_state& stream,
                                             const shard_part& part);
   [[nodiscard]] std::optional<loss_cause> check(const record_view& record, const shard_part& part,

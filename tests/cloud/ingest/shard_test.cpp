@@ -326,9 +326,11 @@ TEST_CASE("a shard lets go of a stream of which everything is held, and of no ot
   };
   w.send(1, run_maker{1}.frame_at(now).make());
   release(1); // under way
-  w.succeed();
   w.send(2, run_maker{2}.frame_at(now).make());
   w.succeed();
+  w.succeed();
+  CHECK(w.store->open.empty()); // more came since
+  CHECK(w.kept() == span_of(1, 2));
   release(1); // 2 is of a job that other shards failed to store
   CHECK(w.store->open.empty());
   CHECK(w.kept() == span_of(1, 2));
@@ -342,6 +344,21 @@ TEST_CASE("a shard lets go of a stream of which everything is held, and of no ot
   release(2); // nothing is there
   CHECK(w.store->open.empty());
   CHECK(w.released == std::vector<bool>{false, false, false, true, true});
+}
+
+TEST_CASE("a shard that is asked to let go while a part is under way does so when it is stored") {
+  world w;
+  w.send(1, run_maker{1}.frame_at(now).make());
+  auto over = std::make_shared<stream_release>();
+  over->key = key;
+  over->held = span_of(1, 1);
+  caf::send_as(w.listener, w.shard, stream_release_ptr{over});
+  w.actors.run();
+  CHECK(w.released == std::vector<bool>{false});
+  w.succeed();
+  REQUIRE(w.store->open.size() == 1); // nobody asks again
+  w.succeed();
+  CHECK_FALSE(w.store->state.contains(state_key));
 }
 
 TEST_CASE("what a shard keeps of what was pushed to an earlier process goes when it starts") {
