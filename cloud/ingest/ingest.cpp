@@ -216,7 +216,7 @@ ingest_actor::behavior_type ingest(ingest_actor::stateful_pointer<ingest_state> 
         self->state.tick();
       },
       [self](released_atom, std::uint64_t shard, const stream_release_ptr& over, bool dropped) {
-        self->state.core->on_released(static_cast<shard_id>(shard), over->key, dropped);
+        self->state.core->on_released(static_cast<shard_id>(shard), over, dropped);
       },
       [self](push_job_ptr& job) { self->state.pushed->take(std::move(*job)); },
       [self](stop_atom) {

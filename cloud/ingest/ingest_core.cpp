@@ -228,6 +228,7 @@ bool ingest_core::let_go(const stream_key& key, open_stream& stream) {
   over->key = key;
   if (held != nullptr)
     over->held = *held;
+  stream.over = over;
   stream.asked = stream.holders.size();
   stream.asked_with = count;
   for (auto& [id, asked] : stream.holders) {
@@ -237,10 +238,10 @@ bool ingest_core::let_go(const stream_key& key, open_stream& stream) {
   return false;
 }
 
-void ingest_core::on_released(shard_id id, const stream_key& key, bool dropped) {
-  const auto it = open_streams_.find(key);
-  if (it == open_streams_.end() || it->second.asked == 0)
-    return; // forgotten since
+void ingest_core::on_released(shard_id id, const std::shared_ptr<const stream_release>& over, bool dropped) {
+  const auto it = open_streams_.find(over->key);
+  if (it == open_streams_.end() || it->second.asked == 0 || it->second.over != over)
+    return; // forgotten since, or come again
   --it->second.asked;
   auto& holders = it->second.holders;
   if (const auto holder = holders.find(id); dropped && holder != holders.end() && holder->second)

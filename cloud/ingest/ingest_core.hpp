@@ -44,7 +44,7 @@ public:
 
   [[nodiscard]] delivery::receiver& receiver() noexcept { return receiver_; }
   void on_part_stored(std::uint64_t ticket, const std::string& failed);
-  void on_released(shard_id id, const stream_key& key, bool dropped);
+  void on_released(shard_id id, const std::shared_ptr<const stream_release>& over, bool dropped);
   // Once a second: tells how far streams are held, as holes are filled; those that can still change. Looks at some of
   // them; true: call it again soon, there are more.
   [[nodiscard]] bool advance_completeness();
@@ -76,8 +76,9 @@ private:
     std::map<shard_id, bool>
         holders;        // which shards keep some of it; true: asked, since its last part, to let go
     growing_value held; // where the store keeps what is held of it
-    std::optional<stream_news> told; // of it, last
-    std::size_t asked = 0;           // answers to come
+    std::optional<stream_news> told;            // of it, last
+    std::shared_ptr<const stream_release> over; // what holders were asked last
+    std::size_t asked = 0;                      // answers to it that are to come
     // How much of it was held when holders were asked last, and no job ended since.
     std::optional<std::uint64_t> asked_with;
   };

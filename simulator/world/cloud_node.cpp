@@ -54,7 +54,7 @@ struct cloud_node::process {
       auto& to = shard(id);
       to.box.post([this, id, &to, over] {
         const bool dropped = to.core->release(*over);
-        ingest.post([this, id, over, dropped] { core->on_released(id, over->key, dropped); });
+        ingest.post([this, id, over, dropped] { core->on_released(id, over, dropped); });
       });
     };
     outputs.held = [this](std::uint64_t ticket, std::string failed) {

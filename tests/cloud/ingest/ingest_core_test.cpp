@@ -84,7 +84,7 @@ struct world {
   // Some shards have more of it.
   void answer_releases(bool dropped) {
     for (const auto& [id, over] : std::exchange(releases, {}))
-      core->on_released(id, over->key, dropped);
+      core->on_released(id, over, dropped);
   }
   void advance() {
     while (core->advance_completeness()) {
