@@ -16,6 +16,7 @@ constexpr std::int64_t turn_max_ns = 60'000'000'000; // a stepped clock is notic
 } // namespace
 
 void agent_core::add(std::shared_ptr<agent_source> source) {
+  follow_clock(); // a step that nobody has seen yet is none of this source's
   const auto now = clock_.wall_ns();
   auto& made = sources_[source.get()];
   made.source = std::move(source);

@@ -236,6 +236,23 @@ TEST_CASE("a clock that is set is no pause, and silences nobody") {
   CHECK(one->due.behind_ns(f.clock.monotonic_ns()) == 0);
 }
 
+TEST_CASE("a source that comes between a step of the clock and the next turn does not move with it") {
+  const auto step = GENERATE(std::int64_t{-3600}, std::int64_t{3600}) * second;
+  fixture f;
+  const auto first = f.add();
+  f.pass(15s);
+  (void)f.take();
+  f.clock.off += step;
+  const auto later = f.add(3 * second);
+  f.pass(60s);
+  CHECK(later->asked.size() >= 5);
+  CHECK(f.missed == 0);
+  REQUIRE_FALSE(later->asked.empty());
+  for (const auto& [time, watermark] : f.take())
+    CHECK((!watermark || start + time <= std::min(first->asked.back(), later->asked.back())));
+  CHECK(later->due.behind_ns(f.clock.monotonic_ns()) == 0);
+}
+
 TEST_CASE("how long a source was silent, or slow, does not change with the wall clock") {
   const bool slow = GENERATE(true, false);
   fixture f;
