@@ -44,8 +44,6 @@ enum class planted_fault : std::uint8_t {
   bandwidth_unbounded,
   address_never_left,
   address_left_while_live,
-  watermark_of_newest, // source, not of the one that lags
-  pause_unsaid,
 };
 
 // Null: none is planted.

@@ -38,11 +38,7 @@ void agent_core::remove(const agent_source& source) {
 }
 
 // The newest time up to which every source of this host has been collected.
-std::int64_t agent_core::complete_through() const {
-  if (complete_.empty())
-    return 0;
-  return planted(planted_, planted_fault::watermark_of_newest) ? *complete_.rbegin() : *complete_.begin();
-}
+std::int64_t agent_core::complete_through() const { return complete_.empty() ? 0 : *complete_.begin(); }
 
 // What is due by the wall clock, said by the boot clock: for whoever asks how late it is, a clock that is set is no delay.
 void agent_core::watch(const entry& of, std::int64_t due_ns) const {
@@ -187,7 +183,7 @@ void agent_core::note_pause(std::int64_t now_ns) {
     pauses_.look(from->due_ns, from->source->interval().count(), now_ns);
   }
   const auto pause = pauses_.take();
-  if (pause.from_ns == 0 || planted(planted_, planted_fault::pause_unsaid))
+  if (pause.from_ns == 0)
     return;
   if (out_.missed)
     out_.missed(pause.missed);

@@ -30,8 +30,8 @@ public:
   };
 
   // `clock` outlives the core.
-  agent_core(std::string host, clock_source& clock, outputs out, planted_faults planted = nullptr)
-      : host_(std::move(host)), clock_(clock), out_(std::move(out)), planted_(planted), pauses_(planted) {}
+  agent_core(std::string host, clock_source& clock, outputs out)
+      : host_(std::move(host)), clock_(clock), out_(std::move(out)) {}
 
   // Nothing of it counts as missing before now. Does not collect: run_due() does.
   void add(std::shared_ptr<agent_source> source);
@@ -83,7 +83,6 @@ private:
   std::multiset<std::int64_t> complete_; // of all sources
   std::int64_t watermark_ns_ = 0;
   std::int64_t looked_ns_ = 0; // wall clock of the last turn
-  planted_faults planted_;
   pause_watch pauses_;
 };
 
