@@ -16,7 +16,7 @@ public:
   collect_part(const collect_settings& config, const edge_identity& identity, const pipeline& records,
                std::shared_ptr<status_board> board, prometheus::Registry& metrics, caf::actor_system& system,
                actor_watch& watch);
-  ~collect_part() override; // each agent is told to stop; what it has collected reaches the gateway
+  ~collect_part() override; // agents end; what they have collected is in the pipeline's inbox
 
   void apply(const collect_settings& config); // targets, and what else can change while it runs
 

@@ -77,7 +77,7 @@ public:
       spdlog::info("edge: stopping");
     parts_.clear();
     if (actors_)
-      actors_->await_all_actors_done(); // agents end after the roster
+      actors_->await_all_actors_done(); // of parts that could not be opened, too
     if (ran)
       spdlog::info("edge: stopped");
   }

@@ -32,6 +32,7 @@ struct roster_state {
   page_reader_actor reader; // with it
   std::shared_ptr<std::atomic<bool>> stopping = std::make_shared<std::atomic<bool>>(false);
   std::size_t pages_bytes_max = pages_bytes_max_default;
+  std::size_t ending = 0; // agents and the reader that were told to stop
   prometheus::Gauge* targets = nullptr;
   prometheus::Counter* missed = nullptr;
 
@@ -108,6 +109,30 @@ struct roster_state {
     reader = spawn_page_reader(self->system(), std::move(reads));
   }
 
+  // Ends after its agents and the page reader: what they have made is in the inbox then.
+  void stop() {
+    const auto end = [this](const auto& actor) {
+      ++ending;
+      self->monitor(actor);
+      caf::anon_send(actor, stop_atom_v);
+    };
+    self->set_down_handler([this](const caf::down_msg&) {
+      if (--ending == 0)
+        self->quit();
+    });
+    for (const auto& [host, agent] : agents)
+      end(agent);
+    agents.clear();
+    *stopping = true;
+    if (reader)
+      end(reader);
+    reader = nullptr;
+    config.gateway = nullptr;
+    pages.reset();
+    if (ending == 0)
+      self->quit();
+  }
+
   // Every agent gets its list: what it no longer has ends there, with stale markers.
   void assign() {
     if (!pages && !manager->targets().empty())
@@ -146,27 +171,20 @@ roster_actor::behavior_type roster(roster_actor::stateful_pointer<roster_state> 
   caf::delayed_anon_send(roster_actor{self}, tick_interval, tick_atom_v);
   return {
       [self](tick_atom) {
-        caf::delayed_anon_send(roster_actor{self}, tick_interval, tick_atom_v);
         auto& state = self->state;
+        if (*state.stopping)
+          return;
+        caf::delayed_anon_send(roster_actor{self}, tick_interval, tick_atom_v);
         const auto before = state.manager->version();
         state.manager->refresh(state.config.clock->monotonic_ns());
         if (state.manager->version() != before)
           state.assign();
       },
-      [self](const collect_settings_ptr& settings) { self->state.apply(*settings); },
-      [self](stop_atom) {
-        auto& state = self->state;
-        for (auto& [host, agent] : state.agents)
-          caf::anon_send(agent, stop_atom_v);
-        state.agents.clear();
-        *state.stopping = true;
-        if (state.reader)
-          caf::anon_send(state.reader, stop_atom_v);
-        state.reader = nullptr;
-        state.config.gateway = nullptr;
-        state.pages.reset();
-        self->quit();
+      [self](const collect_settings_ptr& settings) {
+        if (!*self->state.stopping)
+          self->state.apply(*settings);
       },
+      [self](stop_atom) { self->state.stop(); },
   };
 }
 
