@@ -1,9 +1,8 @@
 // What operators may do, over a real registry.
 
-#include "actors/link/registry.hpp"
 #include "actors/link/token.hpp"
 #include "cloud/operations.hpp"
-#include "tests/actors/base/temporary_folder.hpp"
+#include "tests/cloud/registry_fixture.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -11,33 +10,16 @@
 
 using namespace skerry;
 using namespace skerry::cloud;
-using skerry::test::temporary_folder;
+using namespace skerry::cloud::test;
 
 namespace {
 
-constexpr std::int64_t second = 1'000'000'000;
-constexpr std::int64_t day = 86'400 * second;
-constexpr std::int64_t start = 19'675 * day + 3600 * second; // an hour after midnight
-
-class moved_clock final : public clock_source {
-public:
-  std::int64_t now = start;
-  [[nodiscard]] std::int64_t wall_ns() const noexcept override { return now; }
-  [[nodiscard]] std::int64_t monotonic_ns() const noexcept override { return now - start + second; }
-};
-
-struct world {
-  temporary_folder folder;
-  moved_clock clock;
-  std::shared_ptr<link::registry> registry;
+struct world : registry_fixture {
   std::vector<edge_id> revoked;
   operations_settings settings;
   std::unique_ptr<operations> ops;
 
   world() {
-    auto opened = link::registry::open(folder.path() / "registry");
-    REQUIRE(opened);
-    registry = std::move(opened).value();
     settings.registry = registry;
     settings.advertise = "cloud.example.org:7481";
     settings.link_address = "tcp://0.0.0.0:7481";
@@ -47,15 +29,6 @@ struct world {
     restart();
   }
   void restart() { ops = std::make_unique<operations>(settings, clock, system_random()); }
-  edge_id join(const std::string& site) {
-    const auto now_s = clock.now / second;
-    const auto made = registry->create_invite(site, 3600, now_s, system_random());
-    REQUIRE(made);
-    const auto done =
-        registry->complete_join(made.value().id, link::make_keypair().public_key, now_s, system_random());
-    REQUIRE(done);
-    return done.value().edge;
-  }
 };
 
 } // namespace

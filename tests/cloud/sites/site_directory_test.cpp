@@ -1,51 +1,22 @@
 // How sites stand, over a real registry and what ingest would have published.
 
-#include "actors/link/registry.hpp"
 #include "cloud/sites/site_directory.hpp"
-#include "tests/actors/base/temporary_folder.hpp"
+#include "tests/cloud/registry_fixture.hpp"
 
 #include <catch2/catch.hpp>
 
 using namespace skerry;
 using namespace skerry::cloud;
-using skerry::test::temporary_folder;
+using namespace skerry::cloud::test;
 
 namespace {
 
-constexpr std::int64_t second = 1'000'000'000;
-constexpr std::int64_t day = 86'400 * second;
-constexpr std::int64_t start = 19'675 * day + 3600 * second; // an hour after midnight
-
-class moved_clock final : public clock_source {
-public:
-  std::int64_t now = start;
-  [[nodiscard]] std::int64_t wall_ns() const noexcept override { return now; }
-  [[nodiscard]] std::int64_t monotonic_ns() const noexcept override { return now - start + second; }
-};
-
-struct world {
-  temporary_folder folder;
-  moved_clock clock;
-  std::shared_ptr<link::registry> registry;
+struct world : registry_fixture {
   std::shared_ptr<host_table> hosts = std::make_shared<host_table>();
   std::shared_ptr<edge_board> board = std::make_shared<edge_board>();
   std::unique_ptr<site_directory> sites;
 
-  world() {
-    auto opened = link::registry::open(folder.path() / "registry");
-    REQUIRE(opened);
-    registry = std::move(opened).value();
-    sites = std::make_unique<site_directory>(registry, hosts, board, clock);
-  }
-  edge_id join(const std::string& site) {
-    const auto now_s = clock.now / second;
-    const auto made = registry->create_invite(site, 3600, now_s, system_random());
-    REQUIRE(made);
-    const auto done =
-        registry->complete_join(made.value().id, link::make_keypair().public_key, now_s, system_random());
-    REQUIRE(done);
-    return done.value().edge;
-  }
+  world() { sites = std::make_unique<site_directory>(registry, hosts, board, clock); }
   // The host's newest frame and watermark, complete up to it.
   void heard(const std::string& site, const std::string& host, edge_id edge, std::uint64_t series,
              bool complete = true) {
